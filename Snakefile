@@ -1,0 +1,48 @@
+"""From a face generator to a release data package: the stages, in the order in which they run."""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/databases.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/covariates.smk"
+include: "workflow/rules/references.smk"
+include: "workflow/rules/variations.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/release.smk"
+
+
+localrules:
+    all,
+    scores,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        f"results/release/{config['release']['name']}.verified.txt",
+        rules.tabulate_scores.output,
+        products.figures(config),
+
+
+rule scores:
+    input:
+        rules.tabulate_scores.output,
+
+
+rule figures:
+    input:
+        products.figures(config),

@@ -1,0 +1,178 @@
+"""A configuration is complete after loading, and each mistake in one is a sentence."""
+
+from copy import deepcopy
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from brownid.benchmark.capture import BenchmarkCapture
+from brownid.configuration.loading import load_configuration
+from brownid.covariates.editing import EditingSettings
+from brownid.covariates.projection import ProjectionSettings
+from brownid.covariates.warm_start import WarmStartSettings
+from brownid.databases.capture import MultipieCapture
+from brownid.dynamics.baselines import RejectSettings, RepulseSettings
+from brownid.dynamics.dispersion import DispersionSettings
+from brownid.dynamics.langevin import LangevinSettings
+from brownid.errors import BrownidError
+from brownid.training.settings import TrainingSettings
+
+PROJECT = Path(__file__).parents[3]
+SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
+DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
+DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
+LANG, DISCO = "world_n100_lang", "world_n100_lang_disco_n8_rl14"
+
+
+@pytest.fixture
+def config():
+    return deepcopy(DEFAULT)
+
+
+def refusal(config):
+    with pytest.raises(BrownidError) as caught:
+        load_configuration(config, SCHEMA)
+    return str(caught.value)
+
+
+def test_the_default_configuration_is_complete_after_loading(config):
+    loaded = load_configuration(config, SCHEMA)
+    assert loaded["references"][LANG]["settings"]["latent_force"] == 0.1
+    assert loaded["scoring"]["false_accept_rates"]
+
+
+def test_loading_does_not_change_what_it_is_given(config):
+    load_configuration(config, SCHEMA)
+    assert config == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("definition", "settings_class"),
+    [
+        ("langevin", LangevinSettings),
+        ("dispersion", DispersionSettings),
+        ("editing", EditingSettings),
+        ("reject", RejectSettings),
+        ("repulse", RepulseSettings),
+        ("training_settings", TrainingSettings),
+        ("multipie_capture", MultipieCapture),
+    ],
+)
+def test_the_schema_has_the_fields_and_defaults_of_the_settings_class(definition, settings_class):
+    given_elsewhere = {"family", "architecture", "generator"}
+    properties = {k: v for k, v in DEFINITIONS[definition]["properties"].items() if k not in given_elsewhere}
+    expected = {field.name: field.default for field in fields(settings_class) if field.name not in given_elsewhere}
+    assert set(properties) == set(expected)
+    for name, default in expected.items():
+        stated = properties[name].get("default", MISSING)
+        assert (tuple(stated) if isinstance(stated, list) else stated) == default, name
+
+
+@pytest.mark.parametrize(
+    ("section", "settings_class", "own_keys"),
+    [
+        ("projection", ProjectionSettings, {"pyramid_weight", "embedding_weight"}),
+        ("warm_start", WarmStartSettings, set()),
+    ],
+)
+def test_the_covariates_sections_have_the_fields_of_their_settings_classes(section, settings_class, own_keys):
+    properties = DEFINITIONS["covariates"]["properties"][section]["properties"]
+    assert set(properties) - own_keys == {field.name for field in fields(settings_class)}
+
+
+def test_the_benchmark_capture_has_the_fields_of_its_settings_class():
+    properties = DEFINITIONS["benchmark"]["properties"]["capture"]["properties"]
+    assert set(properties) - {"generator"} == {field.name for field in fields(BenchmarkCapture)}
+
+
+def test_every_key_of_the_schema_has_a_description_or_speaks_for_itself():
+    silent = []
+
+    def walk(node, path):
+        for name, child in node.get("properties", {}).items():
+            if not {"description", "$ref", "enum", "properties"} & set(child) and child.get("type") != "object":
+                silent.append(f"{path}.{name}")
+            walk(child, f"{path}.{name}")
+
+    for name, definition in DEFINITIONS.items():
+        walk(definition, name)
+    assert [name for name in silent if ".covariate_scales." not in name] == []
+
+
+def test_a_misspelt_key_is_named_with_the_one_that_was_meant(config):
+    config["references"][LANG]["settings"]["iteratons"] = 3
+    assert f"references.{LANG}.settings: there is no key 'iteratons'; did you mean 'iterations'?" in refusal(config)
+
+
+def test_an_unknown_key_at_the_top_level_is_refused(config):
+    config["color"] = 3
+    assert "the top level: there is no key 'color'" in refusal(config)
+
+
+def test_a_number_that_yaml_reads_as_text_is_explained(config):
+    config["references"][LANG]["settings"].update(yaml.safe_load("latent_force: 1e-4"))
+    assert "'1e-4' is not of type number (YAML reads this as text" in refusal(config)
+
+
+def test_several_mistakes_are_told_at_once(config):
+    config["seed"] = "one"
+    config["images"]["template"] = "arcfaces"
+    said = refusal(config)
+    assert "seed: 'one' is not of type integer" in said and "'arcfaces' is not one of arcface, two_eye" in said
+
+
+def test_settings_of_another_algorithm_are_refused(config):
+    config["references"][LANG]["algorithm"] = "random"
+    assert "there is no key 'iterations'" in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "key"),
+    [
+        ("references", LANG, "generator"),
+        ("references", LANG, "leak_guard"),
+        ("variations", DISCO, "covariates"),
+        ("networks", "off_the_shelf", "database"),
+        ("covariates", "world_covariates", "network"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_one_sentence(config, section, entry, key):
+    config[section][entry][key] = "nowhere"
+    assert f"{section}.{entry}.{key}: there is no entry 'nowhere' under" in refusal(config)
+
+
+def test_a_dataset_misspelt_in_a_training_is_found(config):
+    config["training"]["fr_references"]["datasets"] = ["world_n100_long"]
+    assert "did you mean 'world_n100_lang'?" in refusal(config)
+
+
+def test_references_that_start_from_each_other_are_a_circle(config):
+    config["references"]["world_n100_random"]["start"] = LANG
+    assert "in a circle: world_n100_random -> world_n100_lang -> world_n100_random" in refusal(config)
+
+
+def test_one_name_for_two_datasets_is_refused(config):
+    config["variations"][LANG] = config["variations"].pop(DISCO)
+    assert f"the name '{LANG}' stands under references and under variations" in refusal(config)
+
+
+def test_a_person_in_two_databases_is_refused(config):
+    config["databases"]["world_ffhq"]["capture"]["first_person"] = 599
+    assert "share person 599" in refusal(config)
+
+
+def test_a_benchmark_of_people_that_networks_learned_is_refused(config):
+    config["benchmarks"]["lfw"]["capture"]["first_person"] = 30050
+    assert "lfw" in (said := refusal(config)) and "share person" in said
+
+
+def test_disco_without_covariates_is_refused(config):
+    del config["variations"][DISCO]["covariates"]
+    assert f"variations.{DISCO}" in refusal(config)
+
+
+def test_a_database_needs_either_a_folder_or_a_capture(config):
+    config["databases"]["world_ffhq"].pop("capture")
+    assert "databases.world_ffhq: give exactly one of root, capture" in refusal(config)

@@ -1,0 +1,75 @@
+"""Benchmarks: verification pairs, the scores of every network on them, and the table that compares them."""
+
+
+rule capture_benchmark:
+    output:
+        benchmark="results/benchmarks/{benchmark}.bin",
+    log:
+        "logs/capture_benchmark/{benchmark}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("capture_benchmark", "benchmark"),
+        code=code("capture_benchmark", "torch"),
+    message:
+        "Photograph the embedded world for the benchmark {wildcards.benchmark}"
+    script:
+        "../scripts/capture_benchmark.py"
+
+
+rule score_model:
+    input:
+        weights=lambda w: paths.weights(config, w.model),
+        benchmarks=[
+            paths.benchmark_file(config, name) for name in sorted(config["benchmarks"])
+        ],
+    output:
+        scores="results/scores/{model}.json",
+    log:
+        "logs/score_model/{model}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("score_model", "model"),
+        code=code("score_model", "torch"),
+    message:
+        "Score {wildcards.model} on the benchmarks"
+    script:
+        "../scripts/score_model.py"
+
+
+rule tabulate_scores:
+    input:
+        scores=expand(
+            "results/scores/{model}.json",
+            model=sorted([*config["training"], *config["networks"]]),
+        ),
+    output:
+        table="results/tables/scores.csv",
+        markdown="results/tables/scores.md",
+        page=report(
+            "results/tables/scores.html",
+            caption="../report/scores.rst",
+            category="Scores",
+        ),
+        chart=report(
+            "results/figures/scores.png",
+            caption="../report/scores.rst",
+            category="Scores",
+        ),
+        roc=report(
+            "results/figures/roc.png", caption="../report/roc.rst", category="Scores"
+        ),
+    log:
+        "logs/tabulate_scores.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("tabulate_scores"),
+        code=code("tabulate_scores", "plots"),
+    message:
+        "Compare the networks' scores"
+    script:
+        "../scripts/tabulate_scores.py"

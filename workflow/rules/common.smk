@@ -1,0 +1,44 @@
+"""What every rule file uses: the checked configuration, a stage's settings, the fingerprint of its code."""
+
+import sys
+from pathlib import Path
+
+PROJECT = Path(workflow.basedir)
+LIBRARY = PROJECT / "workflow" / "scripts"
+sys.path.insert(0, str(LIBRARY))
+
+from brownid.configuration import paths, products, stages
+from brownid.configuration.fingerprint import fingerprint
+from brownid.configuration.loading import load_configuration
+from brownid.runtime import set_process_environment
+
+set_process_environment()
+config = load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml")
+
+
+wildcard_constraints:
+    database=paths.alternatives(config, "databases"),
+    network=paths.alternatives(config, "networks"),
+    covariates=paths.alternatives(config, "covariates"),
+    references=paths.alternatives(config, "references"),
+    variations=paths.alternatives(config, "variations"),
+    training=paths.alternatives(config, "training"),
+    benchmark=paths.alternatives(config, "benchmarks"),
+    dataset=paths.alternatives(config, "references", "variations"),
+    model=paths.alternatives(config, "training", "networks"),
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+def code(script, environment):
+    """The fingerprint of what workflow/scripts/SCRIPT.py executes in envs/ENVIRONMENT.yaml."""
+    return fingerprint(
+        LIBRARY / f"{script}.py", PROJECT / f"envs/{environment}.yaml", LIBRARY
+    )
+
+
+def settings(rule, *wildcards):
+    """The settings of a rule for the entries that its wildcards name; see brownid.configuration.stages."""
+    return lambda w: stages.sorted_keys(
+        getattr(stages, rule)(config, *(w[name] for name in wildcards))
+    )

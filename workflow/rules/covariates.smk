@@ -1,0 +1,84 @@
+"""Covariates: project a controlled capture into the latent space and separate each attribute there."""
+
+
+rule fit_warm_start:
+    input:
+        weights=lambda w: paths.weights(
+            config, config["covariates"][w.covariates]["network"]
+        ),
+    output:
+        warm_start="results/covariates/{covariates}/warm_start.safetensors",
+    log:
+        "logs/fit_warm_start/{covariates}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("fit_warm_start", "covariates"),
+        code=code("fit_warm_start", "torch"),
+    message:
+        "Learn where the projection of {wildcards.covariates} starts"
+    script:
+        "../scripts/fit_warm_start.py"
+
+
+rule project_database:
+    input:
+        index=lambda w: paths.database_index(
+            config, config["covariates"][w.covariates]["database"]
+        ),
+        manifest=lambda w: paths.capture_manifest(
+            config, config["covariates"][w.covariates]["database"]
+        ),
+        weights=lambda w: paths.weights(
+            config, config["covariates"][w.covariates]["network"]
+        ),
+        warm_start="results/covariates/{covariates}/warm_start.safetensors",
+    output:
+        samples="results/covariates/{covariates}/latents/{shard}-of-{shards}.h5",
+        failures="results/covariates/{covariates}/latents/{shard}-of-{shards}.failures.csv",
+    log:
+        "logs/project_database/{covariates}.{shard}-of-{shards}.log",
+    benchmark:
+        "logs/benchmarks/project_database/{covariates}.{shard}-of-{shards}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("project_database", "covariates"),
+        code=code("project_database", "torch"),
+    message:
+        "Project the images of {wildcards.covariates} into latent space, part {wildcards.shard} of {wildcards.shards}"
+    script:
+        "../scripts/project_database.py"
+
+
+rule fit_covariates:
+    input:
+        samples=lambda w: paths.projection_shards(config, w.covariates, "h5"),
+        failures=lambda w: paths.projection_shards(config, w.covariates, "failures.csv"),
+        index=lambda w: paths.database_index(
+            config, config["covariates"][w.covariates]["database"]
+        ),
+    output:
+        covariates="results/covariates/{covariates}/covariates.h5",
+        summary=report(
+            "results/covariates/{covariates}/summary.csv",
+            caption="../report/covariates.rst",
+            category="Ground truth",
+            labels={"entry": "{covariates}", "figure": "covariates"},
+        ),
+        failures="results/covariates/{covariates}/failures.csv",
+    log:
+        "logs/fit_covariates/{covariates}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("fit_covariates", "covariates"),
+        code=code("fit_covariates", "torch"),
+    message:
+        "Fit the covariates {wildcards.covariates}"
+    script:
+        "../scripts/fit_covariates.py"

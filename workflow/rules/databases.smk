@@ -1,0 +1,76 @@
+"""Genuine databases: photograph the embedded world, index the images, pack and embed them."""
+
+
+rule capture_database:
+    output:
+        manifest="results/databases/{database}/capture.csv",
+    log:
+        "logs/capture_database/{database}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("capture_database", "database"),
+        code=code("capture_database", "torch"),
+    message:
+        "Photograph the embedded world for the database {wildcards.database}"
+    script:
+        "../scripts/capture_database.py"
+
+
+rule index_database:
+    input:
+        manifest=lambda w: paths.capture_manifest(config, w.database),
+    output:
+        index="results/databases/{database}/index.sqlite",
+    log:
+        "logs/index_database/{database}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("index_database", "database"),
+        code=code("index_database", "torch"),
+    message:
+        "Index the database {wildcards.database}"
+    script:
+        "../scripts/index_database.py"
+
+
+rule pack_database:
+    input:
+        index="results/databases/{database}/index.sqlite",
+        manifest=lambda w: paths.capture_manifest(config, w.database),
+    output:
+        images="results/images/{database}/{shard}-of-{shards}.parquet",
+        failures="results/images/{database}/{shard}-of-{shards}.failures.csv",
+    log:
+        "logs/pack_database/{database}.{shard}-of-{shards}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("pack_database", "database"),
+        code=code("pack_database", "torch"),
+    message:
+        "Align and pack the images of {wildcards.database}"
+    script:
+        "../scripts/pack_database.py"
+
+
+rule embed_database:
+    input:
+        images=lambda w: paths.image_shards(config, w.database),
+        weights=lambda w: paths.weights(config, w.network),
+    output:
+        samples="results/embeddings/{network}/{database}.h5",
+    log:
+        "logs/embed_database/{network}/{database}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("embed_database", "database", "network"),
+        code=code("embed_database", "torch"),
+    message:
+        "Embed {wildcards.database} with {wildcards.network}"
+    script:
+        "../scripts/embed_database.py"

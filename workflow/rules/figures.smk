@@ -1,0 +1,144 @@
+"""What one looks at: curves of the dynamics, distances, faces, the leak audit, the ground-truth controls."""
+
+
+rule plot_dynamics:
+    input:
+        statistics=lambda w: paths.statistics(config, w.dataset),
+    output:
+        figure=report(
+            "results/figures/dynamics/{dataset}.png",
+            caption="../report/dynamics.rst",
+            category="Dynamics",
+            labels={"dataset": "{dataset}"},
+        ),
+    log:
+        "logs/plot_dynamics/{dataset}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("plot_dynamics", "dataset"),
+        code=code("plot_dynamics", "plots"),
+    message:
+        "Plot the dynamics of {wildcards.dataset}"
+    script:
+        "../scripts/plot_dynamics.py"
+
+
+rule plot_distances:
+    input:
+        references=lambda w: paths.samples(
+            config, config["variations"][w.variations]["references"]
+        ),
+        variations="results/variations/{variations}/samples.h5",
+        guarded=lambda w: paths.leak_guard(
+            config, config["variations"][w.variations]["references"]
+        ),
+    output:
+        figure=report(
+            "results/figures/distances/{variations}.png",
+            caption="../report/distances.rst",
+            category="Distances",
+            labels={"dataset": "{variations}"},
+        ),
+        table="results/tables/distances/{variations}.csv",
+    log:
+        "logs/plot_distances/{variations}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("plot_distances", "variations"),
+        code=code("plot_distances", "plots"),
+    message:
+        "Plot the distances within and between the identities of {wildcards.variations}"
+    script:
+        "../scripts/plot_distances.py"
+
+
+rule show_faces:
+    input:
+        images=lambda w: paths.shown_images(config, w.dataset),
+    output:
+        figure=report(
+            "results/figures/faces/{dataset}.png",
+            caption="../report/faces.rst",
+            category="Faces",
+            labels={"dataset": "{dataset}"},
+        ),
+    log:
+        "logs/show_faces/{dataset}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("show_faces", "dataset"),
+        code=code("show_faces", "plots"),
+    message:
+        "Show some faces of {wildcards.dataset}"
+    script:
+        "../scripts/show_faces.py"
+
+
+rule audit_leaks:
+    input:
+        references="results/references/{references}/samples.h5",
+        guarded=lambda w: paths.leak_guard(config, w.references),
+        reference_images=lambda w: paths.image_shards(config, w.references),
+        guarded_images=lambda w: paths.image_shards(
+            config, config["references"][w.references]["leak_guard"]
+        ),
+    output:
+        table=report(
+            "results/tables/leaks/{references}.csv",
+            caption="../report/leaks.rst",
+            category="Leak audit",
+            labels={"dataset": "{references}", "figure": "closest pairs"},
+        ),
+        figure=report(
+            "results/figures/leaks/{references}.png",
+            caption="../report/leaks.rst",
+            category="Leak audit",
+            labels={"dataset": "{references}", "figure": "their images"},
+        ),
+    log:
+        "logs/audit_leaks/{references}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("audit_leaks", "references"),
+        code=code("audit_leaks", "plots"),
+    message:
+        "Look for faces of the training set among {wildcards.references}"
+    script:
+        "../scripts/audit_leaks.py"
+
+
+rule measure_controls:
+    input:
+        samples=[
+            paths.samples(config, name)
+            for name in products.controlled_datasets(config)
+        ],
+        covariates=[
+            paths.covariates(config, name)
+            for name in products.controlled_covariates(config)
+        ],
+        weights=[
+            paths.weights(config, name)
+            for name in products.controlled_networks(config)
+        ],
+    output:
+        table=report(
+            "results/tables/controls.csv",
+            caption="../report/controls.rst",
+            category="Ground truth",
+        ),
+    log:
+        "logs/measure_controls.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("measure_controls"),
+        code=code("measure_controls", "torch"),
+    message:
+        "Compare with the ground truth of the embedded world"
+    script:
+        "../scripts/measure_controls.py"

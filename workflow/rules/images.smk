@@ -1,0 +1,23 @@
+"""Images: render the latents of a dataset and crop them to the FR template."""
+
+
+rule render_images:
+    input:
+        samples=lambda w: paths.samples(config, w.dataset),
+    output:
+        images="results/images/{dataset}/{shard}-of-{shards}.parquet",
+    log:
+        "logs/render_images/{dataset}.{shard}-of-{shards}.log",
+    benchmark:
+        "logs/benchmarks/render_images/{dataset}.{shard}-of-{shards}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("render_images", "dataset"),
+        code=code("render_images", "torch"),
+    message:
+        "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
+    script:
+        "../scripts/render_images.py"

@@ -1,0 +1,35 @@
+"""FR networks that the dynamics steer by, trained on a database where no weights file is given."""
+
+
+rule train_network:
+    input:
+        images=lambda w: paths.image_shards(
+            config, config["networks"][w.network]["database"]
+        ),
+    output:
+        weights="results/networks/{network}/weights.safetensors",
+        checkpoint="results/networks/{network}/checkpoint.ckpt",
+        history="results/networks/{network}/history.csv",
+        batch=report(
+            "results/networks/{network}/train_data.png",
+            caption="../report/train_data.rst",
+            category="Training",
+            labels={"network": "{network}", "figure": "a training batch"},
+        ),
+    log:
+        "logs/train_network/{network}.log",
+    benchmark:
+        "logs/benchmarks/train_network/{network}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        state="results/state/networks/{network}",
+        settings=settings("train_network", "network"),
+        code=code("train_recognition", "training"),
+    message:
+        "Train the FR network {wildcards.network}"
+    script:
+        "../scripts/train_recognition.py"

@@ -1,0 +1,30 @@
+"""References: one latent an identity, drawn at random, with rejection or repulsion, or pushed apart by Langevin."""
+
+
+rule sample_references:
+    input:
+        weights=lambda w: paths.weights(
+            config, config["references"][w.references]["network"]
+        ),
+        start=lambda w: paths.start(config, w.references),
+        guarded=lambda w: paths.leak_guard(config, w.references),
+    output:
+        samples="results/references/{references}/samples.h5",
+        statistics="results/references/{references}/stats.h5",
+        command="results/references/{references}/command.yml",
+    log:
+        "logs/sample_references/{references}.log",
+    benchmark:
+        "logs/benchmarks/sample_references/{references}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        settings=settings("sample_references", "references"),
+        code=code("sample_references", "torch"),
+    message:
+        "Sample the identities of {wildcards.references}"
+    script:
+        "../scripts/sample_references.py"

@@ -1,0 +1,36 @@
+"""The release: package what the configuration names, then verify the package as a reader would."""
+
+
+rule package_release:
+    input:
+        products.files(products.release_parts(config)),
+    output:
+        manifest="results/release/{release}/manifest.csv",
+    log:
+        "logs/package_release/{release}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        settings=settings("package_release"),
+        code=code("package_release", "plots"),
+    message:
+        "Package the release {wildcards.release}"
+    script:
+        "../scripts/package_release.py"
+
+
+rule verify_release:
+    input:
+        manifest="results/release/{release}/manifest.csv",
+    output:
+        verified="results/release/{release}.verified.txt",
+    log:
+        "logs/verify_release/{release}.log",
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        code=code("verify_release", "plots"),
+    message:
+        "Verify the release {wildcards.release}"
+    script:
+        "../scripts/verify_release.py"

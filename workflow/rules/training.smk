@@ -1,0 +1,36 @@
+"""FR networks trained on the datasets: what a dataset is worth is what its network scores."""
+
+
+rule train_recognition:
+    input:
+        images=lambda w: [
+            shard
+            for dataset in config["training"][w.training]["datasets"]
+            for shard in paths.image_shards(config, dataset)
+        ],
+    output:
+        weights="results/training/{training}/weights.safetensors",
+        checkpoint="results/training/{training}/checkpoint.ckpt",
+        history="results/training/{training}/history.csv",
+        batch=report(
+            "results/training/{training}/train_data.png",
+            caption="../report/train_data.rst",
+            category="Training",
+            labels={"network": "{training}", "figure": "a training batch"},
+        ),
+    log:
+        "logs/train_recognition/{training}.log",
+    benchmark:
+        "logs/benchmarks/train_recognition/{training}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    resources:
+        gpu=1,
+    params:
+        state="results/state/training/{training}",
+        settings=settings("train_recognition", "training"),
+        code=code("train_recognition", "training"),
+    message:
+        "Train an FR network on the datasets of {wildcards.training}"
+    script:
+        "../scripts/train_recognition.py"

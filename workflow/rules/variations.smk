@@ -1,0 +1,54 @@
+"""Variations: several latents an identity, by Dispersion, DisCo or editing along the covariates."""
+
+
+rule vary_references:
+    input:
+        references=lambda w: paths.samples(
+            config, config["variations"][w.variations]["references"]
+        ),
+        weights=lambda w: paths.variation_weights(config, w.variations),
+        covariates=lambda w: paths.variation_covariates(config, w.variations),
+    output:
+        samples="results/variations/{variations}/shards/{shard}-of-{shards}.h5",
+        statistics="results/variations/{variations}/shards/{shard}-of-{shards}.stats.h5",
+    log:
+        "logs/vary_references/{variations}.{shard}-of-{shards}.log",
+    benchmark:
+        "logs/benchmarks/vary_references/{variations}.{shard}-of-{shards}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=settings("vary_references", "variations"),
+        code=code("vary_references", "torch"),
+    message:
+        "Vary the identities of {wildcards.variations}, part {wildcards.shard} of {wildcards.shards}"
+    script:
+        "../scripts/vary_references.py"
+
+
+rule merge_variations:
+    input:
+        samples=lambda w: paths.variation_shards(config, w.variations, "h5"),
+        statistics=lambda w: paths.variation_shards(config, w.variations, "stats.h5"),
+        references=lambda w: paths.samples(
+            config, config["variations"][w.variations]["references"]
+        ),
+        weights=lambda w: paths.variation_weights(config, w.variations),
+        covariates=lambda w: paths.variation_covariates(config, w.variations),
+    output:
+        samples="results/variations/{variations}/samples.h5",
+        statistics="results/variations/{variations}/stats.h5",
+        command="results/variations/{variations}/command.yml",
+    log:
+        "logs/merge_variations/{variations}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=settings("merge_variations", "variations"),
+        code=code("merge_variations", "torch"),
+    message:
+        "Merge the parts of {wildcards.variations}"
+    script:
+        "../scripts/merge_variations.py"

@@ -1,0 +1,96 @@
+"""Check a configuration against its schema, fill in the defaults, and say each mistake as one sentence."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+
+from brownid.configuration.links import check_links
+from brownid.errors import BrownidError
+
+
+def load_configuration(config: Mapping, schema: str | Path) -> dict[str, Any]:
+    """The configuration with every default filled in; raises a `BrownidError` that lists every mistake, one a line.
+
+    `config` is what the YAML files and the command line gave, `schema` the path of the JSON schema (as YAML).
+    """
+    complete = deepcopy(dict(config))
+    validator = _defaulting_validator(_read_schema(str(schema)))
+    errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        raise BrownidError(_join(_sentence(error) for error in errors))
+    check_links(complete)
+    return complete
+
+
+def _join(sentences: Iterator[str]) -> str:
+    return "the configuration cannot be used:\n  " + "\n  ".join(dict.fromkeys(sentences))
+
+
+@cache
+def _read_schema(path: str) -> dict:
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def _defaulting_validator(schema: dict) -> Draft202012Validator:
+    """A validator that sets missing properties to their defaults before it looks at them."""
+    check_properties = Draft202012Validator.VALIDATORS["properties"]
+
+    def properties(validator, subschemas, instance, parent):
+        if validator.is_type(instance, "object"):
+            for name, subschema in subschemas.items():
+                if "default" in subschema:
+                    instance.setdefault(name, deepcopy(subschema["default"]))
+        yield from check_properties(validator, subschemas, instance, parent)
+
+    return extend(Draft202012Validator, {"properties": properties})(schema)
+
+
+def _sentence(error: ValidationError) -> str:
+    place = ".".join(map(str, error.absolute_path)) or "the top level"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(_unknown_key(place, key, known) for key in unknown)
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{place}: the key {' and '.join(map(repr, missing))} is missing"
+    if error.validator == "type" and error.instance is None:
+        return f"{place}: a value is missing, of type {_either(error.validator_value)}"
+    if error.validator == "type":
+        return f"{place}: {error.instance!r} is not of type {_either(error.validator_value)}{_number_hint(error)}"
+    if error.validator == "enum":
+        return f"{place}: {error.instance!r} is not one of {_either(error.validator_value)}"
+    if error.validator == "oneOf":
+        return f"{place}: give exactly one of {_either([branch['required'][0] for branch in error.validator_value])}"
+    if error.validator == "not":
+        return f"{place}: the key {error.validator_value['required'][0]!r} means nothing here; leave it out"
+    if error.validator == "pattern":
+        return f"{place}: the name {error.instance!r} may contain letters, digits, '_' and '-' only"
+    return f"{place}: {error.message}"
+
+
+def _unknown_key(place: str, key: str, known: Mapping) -> str:
+    close = get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"{place}: there is no key {key!r}; {hint}"
+
+
+def _either(values: str | list) -> str:
+    return str(values) if isinstance(values, str) else ", ".join(map(str, values))
+
+
+def _number_hint(error: ValidationError) -> str:
+    if isinstance(error.instance, str) and "number" in error.validator_value:
+        try:
+            float(error.instance)
+            return " (YAML reads this as text; a number with an exponent needs a decimal point: 1.0e-4, not 1e-4)"
+        except ValueError:
+            return ""
+    return ""

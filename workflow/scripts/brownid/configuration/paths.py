@@ -1,0 +1,123 @@
+"""Where the workflow keeps things: the paths that several rules share, derived from the configuration."""
+
+import re
+from collections.abc import Mapping
+
+from brownid.configuration.links import DATASETS, MODELS
+
+
+def alternatives(config: Mapping, *sections: str) -> str:
+    """A regular expression that matches the entry names of some sections, and nothing where they have none."""
+    names = [re.escape(name) for section in sections for name in config.get(section, {})]
+    return "|".join(names) or "(?!)"
+
+
+def section_of(config: Mapping, name: str, sections: tuple[str, ...]) -> str:
+    """The section that has an entry of this name."""
+    return next(section for section in sections if name in config.get(section, {}))
+
+
+def database_root(config: Mapping, database: str) -> str:
+    """The folder that holds a database's images: the user's, or the one the embedded world is photographed into."""
+    return config["databases"][database]["root"] or f"results/databases/{database}/images"
+
+
+def benchmark_file(config: Mapping, benchmark: str) -> str:
+    """The .bin file of a benchmark: the user's, or the embedded world's."""
+    return config["benchmarks"][benchmark]["file"] or f"results/benchmarks/{benchmark}.bin"
+
+
+def weights(config: Mapping, model: str) -> str:
+    """The weights of an FR network: the user's file, or those that the workflow trains."""
+    section = section_of(config, model, MODELS)
+    if section == "networks":
+        return config["networks"][model]["weights"] or f"results/networks/{model}/weights.safetensors"
+    return f"results/training/{model}/weights.safetensors"
+
+
+def samples(config: Mapping, dataset: str) -> str:
+    """The collection of latents and embeddings of a references or variations entry."""
+    return f"results/{section_of(config, dataset, DATASETS)}/{dataset}/samples.h5"
+
+
+def statistics(config: Mapping, dataset: str) -> str:
+    """The statistics over iterations of a references or variations entry."""
+    return f"results/{section_of(config, dataset, DATASETS)}/{dataset}/stats.h5"
+
+
+def command(config: Mapping, dataset: str) -> str:
+    """The settings, versions and checksums that a references or variations entry was made with."""
+    return f"results/{section_of(config, dataset, DATASETS)}/{dataset}/command.yml"
+
+
+def shard_names(config: Mapping, dataset: str) -> list[str]:
+    """The names of a dataset's shards, `1-of-2`, `2-of-2`: a matter of job size, never of results."""
+    shards = config[section_of(config, dataset, DATASETS)][dataset]["shards"]
+    return [f"{shard}-of-{shards}" for shard in range(1, shards + 1)]
+
+
+def image_shards(config: Mapping, dataset: str) -> list[str]:
+    """The image shards of a dataset: references, variations or a database."""
+    return [f"results/images/{dataset}/{shard}.parquet" for shard in shard_names(config, dataset)]
+
+
+def namespace(config: Mapping, dataset: str) -> str:
+    """The name of the entry that defines a dataset's persons: variations show the persons of their references."""
+    if section_of(config, dataset, DATASETS) == "variations":
+        return config["variations"][dataset]["references"]
+    return dataset
+
+
+def capture_manifest(config: Mapping, database: str) -> list[str]:
+    """What lists the images of a database of the embedded world; nothing for one of the user's own."""
+    return [] if config["databases"][database]["root"] else [f"results/databases/{database}/capture.csv"]
+
+
+def database_index(config: Mapping, database: str) -> str:
+    """The SQLite index of a database."""
+    return f"results/databases/{database}/index.sqlite"
+
+
+def leak_guard(config: Mapping, references: str) -> list[str]:
+    """The embeddings that references stay away from, where the entry names a leak guard."""
+    entry = config["references"][references]
+    return [f"results/embeddings/{entry['network']}/{entry['leak_guard']}.h5"] if entry["leak_guard"] else []
+
+
+def start(config: Mapping, references: str) -> list[str]:
+    """The references that an entry starts from, where it names some."""
+    name = config["references"][references]["start"]
+    return [samples(config, name)] if name else []
+
+
+def variation_shards(config: Mapping, variations: str, suffix: str) -> list[str]:
+    """The files of one kind that the jobs of a variations entry write."""
+    return [f"results/variations/{variations}/shards/{name}.{suffix}" for name in shard_names(config, variations)]
+
+
+def variation_weights(config: Mapping, variations: str) -> str:
+    """The weights of the network that the variations' references were made with."""
+    return weights(config, config["references"][config["variations"][variations]["references"]]["network"])
+
+
+def variation_covariates(config: Mapping, variations: str) -> list[str]:
+    """The covariates that a variations entry moves along, where it names some."""
+    name = config["variations"][variations]["covariates"]
+    return [covariates(config, name)] if name else []
+
+
+def covariates(config: Mapping, name: str) -> str:
+    """The fitted covariates of an entry."""
+    return f"results/covariates/{name}/covariates.h5"
+
+
+def projection_shards(config: Mapping, name: str, suffix: str) -> list[str]:
+    """The files of one kind that the projection jobs of a covariates entry write."""
+    shards = config["covariates"][name]["shards"]
+    return [f"results/covariates/{name}/latents/{shard}-of-{shards}.{suffix}" for shard in range(1, shards + 1)]
+
+
+def shown_images(config: Mapping, dataset: str) -> list[str]:
+    """The image shards that a sheet of faces is made of: for variations, their references too."""
+    names = [namespace(config, dataset), dataset]
+    return [shard for name in dict.fromkeys(names) for shard in image_shards(config, name)]

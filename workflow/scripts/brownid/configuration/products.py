@@ -1,0 +1,96 @@
+"""What a run makes for its reader: the figures, the ground-truth controls and the parts of the release."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brownid.configuration import paths
+
+
+def figures(config: Mapping) -> list[str]:
+    """The figures and tables beside the score table that the default target makes."""
+    guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
+    return [
+        *[f"results/figures/dynamics/{name}.png" for name in moving_datasets(config)],
+        *[f"results/figures/distances/{name}.png" for name in config["variations"]],
+        *[f"results/figures/faces/{name}.png" for name in [*config["references"], *config["variations"]]],
+        *[f"results/figures/leaks/{name}.png" for name in guarded],
+        *(["results/tables/controls.csv"] if controlled_datasets(config) else []),
+    ]
+
+
+def moving_datasets(config: Mapping) -> list[str]:
+    """The datasets that are made by iterating, and so have curves to look at."""
+    references = [name for name, entry in config["references"].items() if entry["algorithm"] == "langevin"]
+    variations = [name for name, entry in config["variations"].items() if entry["algorithm"] != "covariates"]
+    return references + variations
+
+
+def controlled_datasets(config: Mapping) -> list[str]:
+    """The datasets whose ground truth is known, in alphabetical order: those of the embedded world."""
+    return [
+        name
+        for name in sorted([*config["references"], *config["variations"]])
+        if _is_embedded(config, config["references"][paths.namespace(config, name)]["generator"])
+    ]
+
+
+def controlled_covariates(config: Mapping) -> list[str]:
+    """The covariates whose true directions are known, in alphabetical order."""
+    entries = sorted(config["covariates"].items())
+    return [name for name, entry in entries if _is_embedded(config, entry["generator"])]
+
+
+def controlled_networks(config: Mapping) -> list[str]:
+    """The networks that the controlled datasets were made with."""
+    names = {config["references"][paths.namespace(config, name)]["network"] for name in controlled_datasets(config)}
+    return sorted(names)
+
+
+def _is_embedded(config: Mapping, generator: str) -> bool:
+    return config["generators"][generator].get("family") == "procedural"
+
+
+def release_parts(config: Mapping) -> dict[str, Any]:
+    """The files of the release by part, as nested dictionaries of paths; see `brownid.jobs.release`."""
+    release = config["release"]
+    references = sorted({paths.namespace(config, name) for name in release["datasets"]})
+    used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}
+    guards = {config["references"][name]["leak_guard"] for name in references}
+    captures = {config["covariates"][name]["database"] for name in used if name}
+    return {
+        "datasets": {name: _dataset(config, name) for name in release["datasets"]},
+        "models": {name: _model(name) for name in release["models"]},
+        "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
+        "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
+        "tables": ["results/tables/scores.csv", "results/tables/scores.md"],
+        "figures": ["results/figures/scores.png", "results/figures/roc.png", *sorted(figures(config))],
+    }
+
+
+def _dataset(config: Mapping, name: str) -> dict[str, Any]:
+    return {
+        "samples": paths.samples(config, name),
+        "statistics": paths.statistics(config, name),
+        "command": paths.command(config, name),
+        "images": paths.image_shards(config, name),
+    }
+
+
+def _model(name: str) -> dict[str, str]:
+    folder = f"results/training/{name}"
+    return {
+        "weights": f"{folder}/weights.safetensors",
+        "checkpoint": f"{folder}/checkpoint.ckpt",
+        "history": f"{folder}/history.csv",
+        "batch": f"{folder}/train_data.png",
+        "scores": f"results/scores/{name}.json",
+    }
+
+
+def files(parts: Any) -> list[str]:
+    """All paths in nested dictionaries and lists of paths."""
+    if isinstance(parts, Mapping):
+        return [path for part in parts.values() for path in files(part)]
+    if isinstance(parts, list):
+        return [path for part in parts for path in files(part)]
+    return [parts]

@@ -1,0 +1,75 @@
+"""Compare the scores of all networks: table, chart, ROC curves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brownid.figures.curves import plot_roc
+from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
+from brownid.files import atomic_path
+from brownid.runtime import logger
+
+
+def tabulate_scores(
+    settings: Mapping[str, Any],
+    *,
+    scores: Sequence[Path],
+    table: Path,
+    markdown: Path,
+    page: Path,
+    chart: Path,
+    roc: Path,
+) -> None:
+    """Write the accuracies as CSV, Markdown and HTML, their chart, and the ROC curves; the best network comes last."""
+    read = (json.loads(Path(path).read_text(encoding="utf-8")) for path in scores)
+    results = {result["model"]: result["benchmarks"] for result in read}
+    accuracies = score_table(_figure(results, "accuracy"))
+    accuracies = accuracies.sort_values(accuracies.columns[-1], kind="stable")
+    results = {model: results[model] for model in accuracies.index}
+    logger.info("scores:\n%s", accuracies.to_string(float_format="%.4f"))
+    _write(table, _long_table(results).to_csv(index=False, float_format="%.6f"))
+    _write(markdown, markdown_table(accuracies))
+    _write(page, html_table(accuracies))
+    plot_scores(_figure(results, "accuracy"), chart, spread=_figure(results, "std"))
+    plot_roc(_curves(results), roc)
+
+
+def _figure(results: Mapping[str, Mapping], name: str) -> dict[str, dict[str, float]]:
+    return {model: {bench: row[name] for bench, row in rows.items()} for model, rows in results.items()}
+
+
+def _curves(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
+    benchmarks = dict.fromkeys(name for rows in results.values() for name in rows)
+    return {
+        name: {
+            model: (rows[name]["roc"]["false_accept"], rows[name]["roc"]["true_accept"])
+            for model, rows in results.items()
+            if name in rows
+        }
+        for name in benchmarks
+    }
+
+
+def _long_table(results: Mapping[str, Mapping]) -> pd.DataFrame:
+    """One row a network and benchmark: accuracy and its spread over the folds, AUC, EER, TAR at each FAR."""
+    return pd.DataFrame(
+        [
+            {
+                "network": model,
+                "benchmark": name,
+                **{key: row[key] for key in ("accuracy", "std", "threshold", "auc", "eer")},
+                **{f"tar_at_far_{rate}": entry["tar"] for rate, entry in row["tar_at_far"].items()},
+                "pairs": row["pairs"],
+            }
+            for model, rows in results.items()
+            for name, row in rows.items()
+        ]
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

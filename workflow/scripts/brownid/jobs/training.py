@@ -1,0 +1,38 @@
+"""Train an FR network on image shards, for the dynamics to steer by or to measure what a dataset is worth."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brownid.training.run import train_recognition as train
+from brownid.training.settings import TrainingSettings
+
+
+def train_recognition(
+    settings: Mapping[str, Any],
+    *,
+    images: Sequence[Path],
+    weights: Path,
+    checkpoint: Path,
+    history: Path,
+    batch: Path,
+    state: Path,
+    threads: int,
+) -> None:
+    """Train on all image shards together, and go on from `state` where an interrupted job left one.
+
+    Datasets of the same persons (references and their variations) share their classes.
+    """
+    network = settings["network"]
+    train(
+        images,
+        TrainingSettings(family=network["family"], architecture=network["architecture"], **settings["training"]),
+        seed=settings["seed"],
+        side=network["side"],
+        output=weights,
+        history=history,
+        checkpoint=checkpoint,
+        picture=batch,
+        state=state,
+        threads=threads,
+    )

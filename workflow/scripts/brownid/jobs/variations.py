@@ -1,0 +1,116 @@
+"""Vary identities: Dispersion, DisCo, or editing along the covariates; in shards of identities that are then merged."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brownid.covariates.editing import EditingSettings, directions, edit_references
+from brownid.covariates.store import load_covariates
+from brownid.dynamics.dispersion import DispersionSettings, dispersion
+from brownid.dynamics.passes import embed
+from brownid.dynamics.potentials import angles_to
+from brownid.dynamics.statistics import merge_statistics, spread
+from brownid.errors import BrownidError
+from brownid.files import sha256
+from brownid.jobs.models import load_face_model
+from brownid.recognition.facemodel import FaceModel
+from brownid.samples.collection import SampleCollection
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import load_statistics, save_statistics
+
+
+def vary_references(
+    settings: Mapping[str, Any],
+    *,
+    references: Path,
+    weights: Path,
+    covariates: Path | None,
+    shard: int,
+    shards: int,
+    samples: Path,
+    statistics: Path,
+) -> None:
+    """Write the variations of the identities of one shard (1 to `shards`), and their statistics."""
+    model = load_face_model(settings, weights)
+    chosen = shard_of(SampleCollection.load(references), shard, shards)
+    latents, embeddings, labels, measured = _run(settings, model, chosen, covariates)
+    count = len(labels)
+    SampleCollection(
+        latents=latents.flatten(0, 1),
+        embeddings=embeddings.flatten(0, 1),
+        identities=np.repeat(chosen.identities, count),
+        labels=labels * len(chosen),
+        generator=chosen.generator,
+        recognition=chosen.recognition,
+        settings=settings,
+    ).save(samples)
+    save_statistics(statistics, measured)
+
+
+def merge_variations(
+    settings: Mapping[str, Any],
+    *,
+    shard_samples: Sequence[Path],
+    shard_statistics: Sequence[Path],
+    inputs: Sequence[Path],
+    references: Path,
+    samples: Path,
+    statistics: Path,
+    command: Path,
+) -> None:
+    """Join the shards of a variations entry; every identity of the references must have all its variations."""
+    merged = SampleCollection.concatenate(SampleCollection.load(path) for path in shard_samples)
+    expected = SampleCollection.load(references, columns=()).identities
+    missing = np.setdiff1d(expected, merged.identities)
+    if len(missing):
+        raise BrownidError(f"the shards {shard_samples} lack the identity {missing[0]}: delete them and run again")
+    merged.save(samples)
+    save_statistics(statistics, merge_statistics([load_statistics(path) for path in shard_statistics]))
+    checksums = {str(path): sha256(path) for path in inputs}
+    write_command(command, settings=settings, seed=settings["seed"], inputs=checksums, command="vary_references")
+
+
+def shard_of(collection: SampleCollection, shard: int, shards: int) -> SampleCollection:
+    """The samples of the identities of one shard, 1 to `shards`: contiguous parts, equal to within one identity."""
+    parts = np.array_split(np.unique(collection.identities), shards)
+    return collection.select(parts[shard - 1])
+
+
+def _run(
+    settings: Mapping[str, Any], model: FaceModel, references: SampleCollection, covariates: Path | None
+) -> tuple[torch.Tensor, torch.Tensor, list[str], Mapping[str, np.ndarray]]:
+    """Latents `[N,n,D]`, embeddings `[N,n,E]`, the n labels, statistics."""
+    entry = settings["variations"]
+    latents = torch.from_numpy(references.latents).to(model.latent_mean)
+    targets = torch.from_numpy(references.embeddings).to(model.latent_mean)
+    fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
+    if entry["algorithm"] == "covariates":
+        edited, labels = edit_references(references.latents, fitted, EditingSettings(**entry["settings"]))
+        edited = torch.from_numpy(edited).to(latents)
+        embeddings = embed(model, edited.flatten(0, 1), entry["batch_size"]).unflatten(0, edited.shape[:2])
+        return edited, embeddings, labels, _editing_statistics(embeddings, targets)
+    moves = None
+    if entry["algorithm"] == "disco":
+        moves = torch.from_numpy(directions(fitted, entry["covariate_scales"])).to(latents)
+    result = dispersion(
+        model,
+        latents,
+        targets,
+        DispersionSettings(**entry["settings"]),
+        seed=settings["seed"],
+        items=references.identities.tolist(),
+        covariates=moves,
+        batch_size=entry["batch_size"],
+    )
+    labels = [f"augmentation_{number}" for number in range(result.latents.shape[1])]
+    return result.latents, result.embeddings, labels, result.statistics
+
+
+def _editing_statistics(embeddings: torch.Tensor, targets: torch.Tensor) -> dict[str, np.ndarray]:
+    """The angles to the references, as arrays of one value."""
+    angles = angles_to(embeddings, targets[:, None])
+    measured = {**spread("dist", angles), "identities": float(len(targets))}
+    return {name: np.array([value]) for name, value in measured.items()}

@@ -1,0 +1,13 @@
+"""Learn where the projection of an image starts."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.covariates import fit_warm_start
+
+fit_warm_start(
+    snakemake.params.settings,
+    weights=snakemake.input.weights,
+    warm_start=snakemake.output.warm_start,
+)

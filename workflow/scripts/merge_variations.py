@@ -1,0 +1,18 @@
+"""Join the shards of a variations entry."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.variations import merge_variations
+
+merge_variations(
+    snakemake.params.settings,
+    shard_samples=snakemake.input.samples,
+    shard_statistics=snakemake.input.statistics,
+    references=snakemake.input.references,
+    inputs=[snakemake.input.references, snakemake.input.weights, *snakemake.input.covariates],
+    samples=snakemake.output.samples,
+    statistics=snakemake.output.statistics,
+    command=snakemake.output.command,
+)

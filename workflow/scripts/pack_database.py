@@ -1,0 +1,16 @@
+"""Align the images of a database and pack them into a shard."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.databases import pack_database
+
+pack_database(
+    snakemake.params.settings,
+    index=snakemake.input.index,
+    shard=int(snakemake.wildcards.shard),
+    shards=int(snakemake.wildcards.shards),
+    images=snakemake.output.images,
+    failures=snakemake.output.failures,
+)

@@ -1,0 +1,14 @@
+"""Score an FR network on the benchmarks."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.benchmarks import score_model
+
+score_model(
+    snakemake.params.settings,
+    weights=snakemake.input.weights,
+    benchmarks=snakemake.input.benchmarks,
+    scores=snakemake.output.scores,
+)

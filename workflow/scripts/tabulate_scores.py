@@ -1,0 +1,17 @@
+"""Compare the scores of all networks."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.scores import tabulate_scores
+
+tabulate_scores(
+    snakemake.params.settings,
+    scores=snakemake.input.scores,
+    table=snakemake.output.table,
+    markdown=snakemake.output.markdown,
+    page=snakemake.output.page,
+    chart=snakemake.output.chart,
+    roc=snakemake.output.roc,
+)

@@ -1,0 +1,18 @@
+"""Vary the identities of one shard of a variations entry."""
+
+from brownid.runtime import start_job
+
+start_job(snakemake.log[0], snakemake.threads)
+
+from brownid.jobs.variations import vary_references
+
+vary_references(
+    snakemake.params.settings,
+    references=snakemake.input.references,
+    weights=snakemake.input.weights,
+    covariates=next(iter(snakemake.input.covariates), None),
+    shard=int(snakemake.wildcards.shard),
+    shards=int(snakemake.wildcards.shards),
+    samples=snakemake.output.samples,
+    statistics=snakemake.output.statistics,
+)
