@@ -1,0 +1,243 @@
+"""Dispersion and DisCo against the plain equations, and what must not change their result."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_difference, slow_dispersion
+
+from brownid.dynamics import DispersionSettings, dispersion, dispersion_start, merge_statistics
+from brownid.dynamics.dispersion import STATISTICS
+from brownid.errors import BrownidError
+
+SETTINGS = DispersionSettings(
+    iterations=3,
+    variations=4,
+    embedding_coefficient=3.0,
+    latent_coefficient=1.3,
+    latent_radius=3.0,
+    latent_global_coefficient=0.7,
+    random_force=0.4,
+    viscous_coefficient=1.2,
+    timestep=0.05,
+    initial_noise=0.5,
+)
+
+
+def with_settings(**changes) -> DispersionSettings:
+    return dataclasses.replace(SETTINGS, **changes)
+
+
+def people(count: int = 5, dtype: torch.dtype = torch.float64):
+    model = ToyFaceModel(dtype=dtype)
+    references = random_latents(count, 6, dtype=dtype)
+    return model, references, model.embed(references)
+
+
+@pytest.mark.parametrize("timestep", [0.05, -0.2])
+@pytest.mark.parametrize("clip", [None, 2.0])
+@pytest.mark.parametrize("disco", [False, True])
+@pytest.mark.parametrize("batch_size", [7, 64])
+def test_it_follows_the_plain_equations(timestep, clip, disco, batch_size):
+    model, references, targets = people()
+    settings = with_settings(timestep=timestep, force_clip=clip)
+    covariates = random_latents(3, 6, seed=4) if disco else None
+    result = dispersion(model, references, targets, settings, seed=5, covariates=covariates, batch_size=batch_size)
+    latents, histories = slow_dispersion(model, references, targets, settings, 5, covariates)
+    assert relative_difference(result.latents - references[:, None], latents - references[:, None]) < 1e-6
+    for t in range(3):
+        energy, step = (sum(history[t][column] for history in histories) for column in (0, 1))
+        assert result.statistics["energy"][t] == pytest.approx(energy, rel=1e-6)
+        assert result.statistics["timestep"][t] == pytest.approx(step / 5, rel=1e-6)
+
+
+def test_two_variations_move_as_computed_by_hand():
+    settings = DispersionSettings(
+        iterations=1, variations=2, embedding_coefficient=8, latent_coefficient=2, latent_radius=3,
+        latent_global_coefficient=0.5, random_force=0, viscous_coefficient=4, timestep=0.1,
+    )  # fmt: skip
+    reference = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    initial = torch.tensor([[[0.0, 1.0], [0.0, -1.0]]], dtype=torch.float64)
+    result = dispersion(IdentityModel(2), reference, reference, settings, seed=0, initial=initial)
+    attraction = 8 / 2 * math.pi / 2 * 0.999999  # k_e/2 · d at a right angle, towards the reference
+    apart = 2 * (3 - 2) - 0.5  # k_w (r_w − distance), against the pull to the centre
+    moved = 0.1 / 4 * torch.tensor([[[attraction, apart], [attraction, -apart]]], dtype=torch.float64)
+    torch.testing.assert_close(result.latents, initial + moved)
+
+
+def test_noise_scales_with_the_timestep_and_not_with_its_root():
+    model, references, targets = people()
+    free = with_settings(iterations=1, embedding_coefficient=0, latent_coefficient=0, latent_global_coefficient=0)
+    start = dispersion_start(references, free, seed=5)
+    short, long = (
+        dispersion(model, references, targets, dataclasses.replace(free, timestep=step), seed=5).latents - start
+        for step in (0.1, 0.4)
+    )
+    torch.testing.assert_close(long, 4 * short)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_batch_size_does_not_change_the_result(dtype):
+    model, references, targets = people(dtype=dtype)
+    runs = [dispersion(model, references, targets, SETTINGS, seed=1, batch_size=size) for size in (1, 7, 64)]
+    for run in runs[1:]:
+        torch.testing.assert_close(run.latents, runs[0].latents)
+        torch.testing.assert_close(run.embeddings, runs[0].embeddings)
+    assert runs[0].latents.dtype == runs[0].embeddings.dtype == dtype
+    assert runs[0].latents.shape == (5, 4, 6) and runs[0].embeddings.shape == (5, 4, 4)
+
+
+def test_batches_cross_identities_and_each_image_is_embedded_once_an_iteration():
+    model, references, targets = people()
+    model.batches.clear()
+    dispersion(model, references, targets, SETTINGS, seed=1, batch_size=8)
+    assert model.batches == [8, 8, 4] * 4
+
+
+@pytest.mark.parametrize("timestep", [0.05, -0.2])
+@pytest.mark.parametrize("shards", [[[0, 1, 2], [3, 4]], [[3], [1, 4, 0], [2]]])
+def test_shards_in_any_split_and_order_give_the_whole(timestep, shards):
+    model, references, targets = people()
+    covariates, settings = random_latents(2, 6, seed=4), with_settings(timestep=timestep)
+    whole = dispersion(model, references, targets, settings, seed=1, covariates=covariates)
+    parts = [
+        dispersion(model, references[part], targets[part], settings, seed=1, items=part, covariates=covariates)
+        for part in shards
+    ]
+    for part, result in zip(shards, parts, strict=True):
+        torch.testing.assert_close(result.latents, whole.latents[part])
+        torch.testing.assert_close(result.embeddings, whole.embeddings[part])
+    merged = merge_statistics([part.statistics for part in parts])
+    assert list(merged) == list(whole.statistics)
+    for name, values in whole.statistics.items():
+        assert merged[name].tolist() == pytest.approx(values.tolist()), name
+
+
+def test_more_variations_leave_the_start_of_the_first_ones_alone():
+    references = random_latents(2, 6)
+    few = dispersion_start(references, with_settings(variations=3), seed=1)
+    many = dispersion_start(references, with_settings(variations=8), seed=1)
+    assert torch.equal(few, many[:, :3])
+
+
+def test_disco_starts_along_the_covariates_by_at_most_half_of_each():
+    references = torch.zeros(200, 4, dtype=torch.float64)
+    covariates = torch.tensor([[2.0, 0, 0, 0], [0, 6.0, 0, 0]], dtype=torch.float64)
+    start = dispersion_start(references, with_settings(initial_noise=0.0), seed=1, covariates=covariates)
+    amplitudes = start[..., :2] / torch.tensor([2.0, 6.0], dtype=torch.float64)
+    assert amplitudes.min() >= -0.5 and amplitudes.max() < 0.5
+    assert float(amplitudes.mean()) == pytest.approx(0, abs=0.03)
+    assert float(amplitudes.std()) == pytest.approx(12**-0.5, abs=0.01)
+    assert start[..., 2:].abs().max() == 0
+
+
+CHANGES = {
+    "iterations": 2,
+    "variations": 5,
+    "embedding_coefficient": 1.0,
+    "latent_coefficient": 0.2,
+    "latent_radius": 2.0,
+    "latent_global_coefficient": 0.0,
+    "random_force": 0.1,
+    "viscous_coefficient": 2.0,
+    "timestep": 0.02,
+    "initial_noise": 0.1,
+    "force_clip": 0.1,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(DispersionSettings)])
+def test_every_setting_changes_the_result(name):
+    model, references, targets = people()
+    base, changed = (
+        dispersion(model, references, targets, settings, seed=1).latents
+        for settings in (SETTINGS, with_settings(**{name: CHANGES[name]}))
+    )
+    assert base.shape != changed.shape or not torch.allclose(base, changed)
+
+
+def test_variations_stay_nearer_to_the_reference_than_noise_of_equal_radius():
+    model, references, targets = people()
+    settings = with_settings(iterations=20, embedding_coefficient=20.0, timestep=0.02)
+    result = dispersion(model, references, targets, settings, seed=1)
+    offsets = result.latents - references[:, None]
+    directions = torch.nn.functional.normalize(random_latents(5, 4, 6, seed=9), dim=2)
+    noise = references[:, None] + offsets.norm(dim=2, keepdim=True) * directions
+
+    def mean_angle(embeddings):
+        return float(torch.acos((embeddings.view(5, 4, 4) * targets[:, None]).sum(dim=2).clamp(-1, 1)).mean())
+
+    assert mean_angle(result.embeddings) < 0.6 * mean_angle(model.embed(noise.flatten(0, 1)))
+
+
+def test_latents_and_embeddings_of_the_result_belong_together():
+    model, references, targets = people()
+    initial = random_latents(5, 4, 6, seed=6)
+    untouched = initial.clone()
+    seen = []
+    result = dispersion(
+        model, references, targets, SETTINGS, seed=1, initial=initial, on_iteration=lambda *call: seen.append(call)
+    )
+    torch.testing.assert_close(result.embeddings.flatten(0, 1), model.embed(result.latents.flatten(0, 1)))
+    assert torch.equal(initial, untouched) and not result.latents.requires_grad
+    assert [iteration for iteration, _, _ in seen] == [0, 1, 2] and torch.equal(seen[-1][1], result.latents)
+    assert tuple(result.statistics) == STATISTICS
+    assert result.statistics["w2wd_min"][0] == pytest.approx(min(float(torch.pdist(group).min()) for group in initial))
+
+
+@pytest.mark.parametrize("timestep", [0.05, -0.2])
+def test_equal_latents_stay_finite(timestep):
+    model, references, targets = people()
+    initial = references[:, None].repeat(1, 4, 1)
+    result = dispersion(model, references, targets, with_settings(timestep=timestep), seed=1, initial=initial)
+    assert result.latents.isfinite().all() and result.embeddings.isfinite().all()
+
+
+def test_one_variation_has_no_neighbour_and_still_moves():
+    model, references, targets = people()
+    result = dispersion(model, references, targets, with_settings(variations=1), seed=1)
+    assert result.latents.isfinite().all() and math.isnan(result.statistics["w2wd_avg"][0])
+
+
+def test_a_force_that_is_not_finite_names_identity_and_variation():
+    class Infinite(ToyFaceModel):
+        def embed(self, latents):
+            embeddings = super().embed(latents)
+            if embeddings.requires_grad:
+                wrong = (latents[:, :1] > 50).detach()
+                embeddings.register_hook(lambda gradient: torch.where(wrong, torch.nan, gradient))
+            return embeddings
+
+    _, references, targets = people()
+    initial = references[:, None].repeat(1, 4, 1)
+    initial[3, 2, 0] = 60.0
+    with pytest.raises(BrownidError, match="force on identity 13, variation 2 is not finite in iteration 0"):
+        dispersion(Infinite(), references, targets, SETTINGS, seed=1, initial=initial, items=range(10, 15))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("iterations", 1.5), ("variations", 0), ("embedding_coefficient", -1.0), ("latent_coefficient", math.inf),
+        ("latent_radius", -1.0), ("latent_global_coefficient", None), ("random_force", "0.1"),
+        ("viscous_coefficient", 0), ("timestep", 0), ("initial_noise", -0.2), ("force_clip", -1),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_its_value(field, value):
+    with pytest.raises(BrownidError, match=rf"DispersionSettings\.{field} is {value!r}"):
+        with_settings(**{field: value})
+
+
+def test_wrong_input_is_refused_in_a_sentence():
+    model, references, targets = people()
+    with pytest.raises(BrownidError, match=r"initial has shape \[5, 3, 6\], but must have shape \[5, 4, 6\]"):
+        dispersion(model, references, targets, SETTINGS, seed=1, initial=random_latents(5, 3, 6))
+    with pytest.raises(BrownidError, match="reference_embeddings has shape"):
+        dispersion(model, references, targets[:3], SETTINGS, seed=1)
+    with pytest.raises(BrownidError, match="give one of the two"):
+        dispersion(model, references, targets, SETTINGS, seed=1, initial=random_latents(5, 4, 6), covariates=references)
+    with pytest.raises(BrownidError, match=r"covariates has shape \[2, 5\]"):
+        dispersion(model, references, targets, SETTINGS, seed=1, covariates=random_latents(2, 5))
+    with pytest.raises(BrownidError, match="at least 2 variations"):
+        with_settings(variations=1, timestep=-0.3)

@@ -1,0 +1,72 @@
+"""Statistics over all pairs, tile by tile."""
+
+import math
+
+import pytest
+import torch
+from slow_dynamics import angle, random_latents
+
+from brownid.dynamics.pairs import angle_statistics, latent_statistics, nearest_angles
+
+
+def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
+    radians = torch.tensor([0.0, 0.5, 1.5], dtype=torch.float64)
+    statistics = angle_statistics(torch.stack([radians.cos(), radians.sin()], dim=1), 1.2)
+    assert statistics.minimum == pytest.approx(0.5, abs=1e-5)
+    assert statistics.mean == pytest.approx((0.5 + 1.0 + 1.5) / 3, abs=1e-5)
+    assert statistics.maximum == pytest.approx(1.5, abs=1e-5)
+    assert statistics.share_below == 2 / 3
+    assert statistics.nearest.tolist() == pytest.approx([0.5, 0.5, 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 4, 5, 11, 64])
+def test_every_pair_is_counted_once_at_every_tile_size(tile):
+    embeddings = random_latents(11, 4)
+    angles = torch.tensor([[float(angle(a, b)) for a in embeddings] for b in embeddings], dtype=torch.float64)
+    pairs = angles[*torch.triu_indices(11, 11, 1)]
+    statistics = angle_statistics(embeddings, 1.4, tile=tile)
+    assert statistics.minimum == pytest.approx(float(pairs.min()))
+    assert statistics.mean == pytest.approx(float(pairs.mean()))
+    assert statistics.maximum == pytest.approx(float(pairs.max()))
+    assert statistics.share_below == float((pairs < 1.4).double().mean())
+    nearest = angles.fill_diagonal_(math.inf).min(dim=1)
+    torch.testing.assert_close(statistics.nearest, nearest.values)
+    found, rows = nearest_angles(embeddings, tile=tile)
+    torch.testing.assert_close(found, nearest.values)
+    assert rows.tolist() == nearest.indices.tolist()
+
+
+@pytest.mark.parametrize("tile", [1, 3, 64])
+def test_the_nearest_of_others_is_found(tile):
+    embeddings, others = random_latents(5, 4), random_latents(8, 4, seed=1)
+    angles = torch.tensor([[float(angle(a, b)) for b in others] for a in embeddings], dtype=torch.float64)
+    found, rows = nearest_angles(embeddings, others, tile=tile)
+    torch.testing.assert_close(found, angles.min(dim=1).values)
+    assert rows.tolist() == angles.argmin(dim=1).tolist()
+
+
+@pytest.mark.parametrize("tile", [1, 4, 5, 11, 64])
+def test_latent_distances_agree_with_the_plain_ones_at_every_tile_size(tile):
+    latents = random_latents(11, 4)
+    distances = torch.pdist(latents)
+    statistics = latent_statistics(latents, tile=tile)
+    expected = (distances.min(), distances.mean(), distances.max())
+    assert (statistics.minimum, statistics.mean, statistics.maximum) == pytest.approx([float(x) for x in expected])
+
+
+def test_the_smallest_distance_is_exact_where_latents_almost_agree():
+    latents = 20 * random_latents(40, 512, dtype=torch.float32)
+    latents[31] = latents[5]
+    latents[31, 0] += 0.001
+    difference = float((latents[31] - latents[5]).norm())
+    assert latent_statistics(latents, tile=16).minimum == difference
+    latents[31] = latents[5]
+    assert latent_statistics(latents, tile=16).minimum == 0
+
+
+def test_a_lone_identity_has_no_pairs():
+    statistics = angle_statistics(random_latents(1, 4), 1.4)
+    assert math.isnan(statistics.minimum) and math.isnan(statistics.share_below)
+    assert statistics.nearest.tolist() == [math.inf]
+    assert math.isnan(latent_statistics(random_latents(1, 4)).minimum)
+    assert nearest_angles(random_latents(1, 4))[1].tolist() == [-1]

@@ -1,0 +1,146 @@
+"""Pair energies and their closed-form gradients."""
+
+import math
+
+import pytest
+import torch
+from slow_dynamics import angle, crowd_energy, random_latents, relative_difference
+
+from brownid.dynamics import potentials
+from brownid.dynamics.potentials import (
+    COSINE_SCALE,
+    angles_to,
+    attraction_gradient,
+    fixed_repulsion,
+    latent_repulsion,
+    pair_repulsion,
+)
+from brownid.errors import BrownidError
+
+
+def on_circle(*degrees: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    radians = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+    return torch.stack([radians.cos(), radians.sin()], dim=1).to(dtype)
+
+
+def autograd_repulsion(embeddings, others_of, coefficient, radius):
+    energies, gradients = [], []
+    for i in range(len(embeddings)):
+        e = embeddings[i].clone().requires_grad_(True)
+        energy = crowd_energy(e, others_of(i), coefficient, radius)
+        energies.append(energy.detach())
+        gradients.append(torch.autograd.grad(energy, e)[0] if energy.requires_grad else torch.zeros_like(e))
+    return torch.stack(energies), torch.stack(gradients)
+
+
+def test_two_embeddings_at_a_right_angle_push_each_other_along_the_circle():
+    energies, gradients = pair_repulsion(on_circle(0, 90), 3.0, math.pi / 2 + 0.5)
+    assert energies.tolist() == pytest.approx([3 / 2 * 0.5**2] * 2)
+    pull = 3 * 0.5 * COSINE_SCALE  # k (d0 − d) s
+    torch.testing.assert_close(gradients, torch.tensor([[0, pull], [pull, 0]], dtype=torch.float64))
+
+
+def test_the_middle_one_of_three_feels_no_force():
+    _, gradients = pair_repulsion(on_circle(-40, 0, 40), 1.0, 1.0)
+    torch.testing.assert_close(gradients[1], torch.zeros(2, dtype=torch.float64))
+    assert gradients[0, 1] > 0 > gradients[2, 1]
+
+
+def test_embeddings_beyond_the_radius_do_not_interact():
+    energies, gradients = pair_repulsion(on_circle(0, 90, 180, 270), 1.0, 1.5)
+    assert energies.abs().max() == 0 and gradients.abs().max() == 0
+
+
+@pytest.mark.parametrize("tile", [1, 4, 5, 11, 64])
+def test_the_gradient_agrees_with_autograd_at_every_tile_size(tile):
+    embeddings = random_latents(11, 4) * torch.linspace(0.5, 2, 11, dtype=torch.float64)[:, None]  # not of unit norm
+    energies, gradients = pair_repulsion(embeddings, 1.7, 1.6, tile=tile)
+    true = autograd_repulsion(embeddings, lambda i: [embeddings[j] for j in range(11) if j != i], 1.7, 1.6)
+    assert relative_difference(energies, true[0]) < 1e-10
+    assert relative_difference(gradients, true[1]) < 1e-10
+
+
+def test_a_part_of_the_rows_gets_the_same_forces_as_in_the_whole():
+    embeddings = random_latents(11, 4)
+    whole = pair_repulsion(embeddings, 1.0, 1.6)
+    part = pair_repulsion(embeddings, 1.0, 1.6, rows=slice(3, 10), tile=4)
+    torch.testing.assert_close(part, (whole[0][3:10], whole[1][3:10]))
+
+
+def test_repulsion_from_fixed_embeddings_agrees_with_autograd():
+    embeddings, fixed = random_latents(7, 4), random_latents(9, 4, seed=1)
+    energies, gradients = fixed_repulsion(embeddings, fixed, 0.8, 1.3, tile=4)
+    true = autograd_repulsion(embeddings, lambda i: list(fixed), 0.8, 1.3)
+    assert relative_difference(energies, true[0]) < 1e-10
+    assert relative_difference(gradients, true[1]) < 1e-10
+
+
+def test_the_gradient_agrees_with_finite_differences_of_the_total_energy():
+    embeddings, step = random_latents(5, 3), 1e-6
+    _, gradients = pair_repulsion(embeddings, 1.0, 2.0)
+    for row, column in [(0, 0), (2, 1), (4, 2)]:
+        shift = torch.zeros_like(embeddings)
+        shift[row, column] = step
+        up, down = (pair_repulsion(embeddings + sign * shift, 1.0, 2.0)[0].sum() / 2 for sign in (1, -1))
+        assert float(up - down) / (2 * step) == pytest.approx(float(gradients[row, column]), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_and_opposite_embeddings_give_finite_forces(dtype):
+    embeddings = random_latents(1, 512, dtype=dtype).repeat(6, 1)
+    embeddings[4:] *= -1
+    energies, gradients = pair_repulsion(embeddings, 1.0, math.pi)
+    assert energies.isfinite().all() and gradients.isfinite().all()
+    assert gradients.abs().max() < 1e-2  # no direction is preferred
+    assert attraction_gradient(embeddings, embeddings, 20.0).isfinite().all()
+    assert attraction_gradient(embeddings, -embeddings, 20.0).isfinite().all()
+    assert float(angles_to(embeddings, embeddings).max()) == pytest.approx(math.acos(COSINE_SCALE), rel=0.1)
+
+
+def test_no_array_is_larger_than_a_tile(monkeypatch):
+    sizes = []
+    acos = torch.acos
+    monkeypatch.setattr(potentials.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
+    pair_repulsion(random_latents(50, 4), 1.0, 2.0, tile=8)
+    assert max(sizes) == 64
+
+
+def test_the_pull_towards_the_reference_agrees_with_autograd():
+    embeddings, references = random_latents(6, 4), random_latents(6, 4, seed=1)
+    leaf = embeddings.clone().requires_grad_(True)
+    energy = sum(7.0 / 4 * angle(e, r) ** 2 for e, r in zip(leaf, references, strict=True))
+    (true,) = torch.autograd.grad(energy, leaf)
+    assert relative_difference(attraction_gradient(embeddings, references, 7.0), true) < 1e-10
+
+
+def test_two_latents_closer_than_the_radius_push_each_other_apart_in_a_line():
+    latents = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]], dtype=torch.float64)
+    energies, gradients, distances = latent_repulsion(latents, 2.0, 3.0)
+    assert energies.tolist() == [2 / 2 * (3 - 1) ** 2]
+    assert gradients[0].tolist() == [[4.0, 0.0], [-4.0, 0.0]]
+    assert distances.tolist() == [[1.0]]
+
+
+def test_latent_repulsion_agrees_with_autograd_in_groups_of_any_size(monkeypatch):
+    latents = random_latents(5, 4, 3)
+    leaf = latents.clone().requires_grad_(True)
+    distances = torch.stack([(leaf[:, a] - leaf[:, b]).norm(dim=1) for a in range(4) for b in range(a + 1, 4)], dim=1)
+    energies = 1.3 / 2 * torch.relu(2.0 - distances).square().sum(dim=1)
+    (true,) = torch.autograd.grad(energies.sum(), leaf)
+    for pairs in (1, 40, 2**22):
+        monkeypatch.setattr(potentials, "_LATENT_PAIRS", pairs)
+        found = latent_repulsion(latents, 1.3, 2.0)
+        torch.testing.assert_close(found, (energies.detach(), true, distances.detach()), rtol=1e-9, atol=1e-12)
+
+
+def test_equal_latents_give_finite_forces():
+    latents = torch.zeros(2, 3, 4) + 100.3
+    latents[1, 2, 0] += 1.0
+    _, gradients, distances = latent_repulsion(latents, 1.0, 12.0)
+    assert gradients.isfinite().all() and distances.min() == 0
+    assert gradients[0].abs().max() == 0
+
+
+def test_embeddings_of_another_length_are_refused():
+    with pytest.raises(BrownidError, match="4 numbers cannot be compared with embeddings of 5"):
+        fixed_repulsion(random_latents(3, 4), random_latents(3, 5), 1.0, 1.0)

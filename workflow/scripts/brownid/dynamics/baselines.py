@@ -1,0 +1,278 @@
+"""Baselines for references: drawn at random, drawn until far enough from all others, and the latter with a push.
+
+Candidates are numbered 0, 1, 2, … and `draw(numbers)` returns their latents, each from its own number alone. Accepted
+are the first that qualify in this order, whatever the batch size.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from brownid.dynamics.checks import check_batch_size, check_matrix, check_number
+from brownid.dynamics.integrator import finite_norms
+from brownid.dynamics.pairs import nearest_angles
+from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
+from brownid.dynamics.potentials import angles_to, fixed_repulsion
+from brownid.dynamics.statistics import as_arrays, crowd_statistics
+from brownid.errors import BrownidError
+from brownid.runtime import progress
+
+Draw = Callable[[Sequence[int]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RejectSettings:
+    """Settings of `reject`; angles in radians."""
+
+    ict: float = 1.4  # inter-class threshold: a reference is farther than this from every other
+    fixed_distance: float = 0.6  # and farther than this from every fixed embedding, where there are any
+    candidates_per_reference: int = 100  # give up after this many times the wanted references
+
+    def __post_init__(self) -> None:
+        check_number(self, "ict", 0.0, math.pi)
+        check_number(self, "fixed_distance", 0.0, math.pi)
+        check_number(self, "candidates_per_reference", 1, whole=True)
+
+
+@dataclass(frozen=True)
+class RepulseSettings(RejectSettings):
+    """Settings of `repulse`: those of `reject`, and the potential that moves a candidate."""
+
+    steps: int = 10
+    repulsion_coefficient: float = 1.0  # k: one step is −∂U/∂w, so k is also the step length
+    repulsion_radius: float = 1.4  # d0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "steps", 0, whole=True)
+        check_number(self, "repulsion_coefficient", 0.0)
+        check_number(self, "repulsion_radius", 0.0, math.pi)
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """References with the statistics of `crowd_statistics`, as arrays of one value."""
+
+    latents: torch.Tensor  # [N,D]
+    embeddings: torch.Tensor  # [N,E], computed from these latents
+    statistics: dict[str, np.ndarray]  # name -> [1]; `candidates` = how many were looked at
+    candidates: list[int]  # [N], the candidate number of each reference
+
+
+def random_references(
+    model: FaceModel, draw: Draw, count: int, *, ict: float = 1.4, batch_size: int = 64
+) -> BaselineResult:
+    """The first `count` candidates; `ict` only enters the statistics."""
+    _check_run(count, batch_size)
+    batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
+    latents = [_checked_draw(model, draw, batch) for batch in progress(batches, "random")]
+    embeddings = [embed(model, batch, batch_size) for batch in latents]
+    return _result(model, list(range(count)), torch.cat(latents), torch.cat(embeddings), ict, count)
+
+
+def reject_references(
+    model: FaceModel,
+    draw: Draw,
+    count: int,
+    settings: RejectSettings,
+    *,
+    fixed_embeddings: torch.Tensor | None = None,
+    batch_size: int = 64,
+) -> BaselineResult:
+    """The first `count` candidates that are farther than the ICT from all accepted before them.
+
+    Raises BrownidError where too few qualify within `settings.candidates_per_reference` × `count` candidates.
+    """
+    _check_run(count, batch_size)
+    still = RepulseSettings(**vars(settings), steps=0)
+    return _collect(model, draw, count, still, fixed_embeddings, batch_size, "reject")
+
+
+def repulse_references(
+    model: FaceModel,
+    draw: Draw,
+    count: int,
+    settings: RepulseSettings,
+    *,
+    fixed_embeddings: torch.Tensor | None = None,
+    batch_size: int = 64,
+) -> BaselineResult:
+    """Like `reject_references`, but a candidate too close first moves by −∂U/∂w, up to `settings.steps` times.
+
+    U is Langevin's repulsion from the accepted references and the fixed embeddings; a candidate stops as soon as it is
+    far enough from all of them.
+    """
+    _check_run(count, batch_size)
+    return _collect(model, draw, count, settings, fixed_embeddings, batch_size, "repulse")
+
+
+class _Reference(NamedTuple):
+    candidate: int
+    latent: torch.Tensor  # [D]
+    embedding: torch.Tensor  # [E]
+
+
+class _Trial(NamedTuple):
+    """Candidates after their moves among the references accepted so far."""
+
+    latents: torch.Tensor  # [B,D]
+    embeddings: torch.Tensor  # [B,E]
+    free: torch.Tensor  # [B], whether far enough from all in the end
+    moves: torch.Tensor  # [B], number of moves made
+    path: list[tuple[torch.Tensor, torch.Tensor]]  # for each move: who moved [m], and from which embeddings [m,E]
+
+
+def _collect(
+    model: FaceModel,
+    draw: Draw,
+    count: int,
+    settings: RepulseSettings,
+    fixed_embeddings: torch.Tensor | None,
+    batch_size: int,
+    name: str,
+) -> BaselineResult:
+    accepted = _accepted(model, draw, count * settings.candidates_per_reference, settings, fixed_embeddings, batch_size)
+    found = list(progress(islice(accepted, count), name, total=count))
+    if len(found) < count:
+        raise BrownidError(
+            f"`{name}` found only {len(found)} of {count} references farther than {settings.ict:g} rad from each other "
+            f"among {count * settings.candidates_per_reference} candidates; lower ict or the number of references, "
+            "or raise candidates_per_reference."
+        )
+    candidates, latents, embeddings = zip(*found, strict=True)
+    return _result(
+        model, list(candidates), torch.stack(latents), torch.stack(embeddings), settings.ict, candidates[-1] + 1
+    )
+
+
+def _accepted(
+    model: FaceModel,
+    draw: Draw,
+    limit: int,
+    settings: RepulseSettings,
+    fixed_embeddings: torch.Tensor | None,
+    batch_size: int,
+) -> Iterator[_Reference]:
+    """The references in the order in which trying one candidate after the other accepts them.
+
+    A batch of candidates moves among the references accepted before it. That is what each would have done in its turn,
+    unless one accepted earlier in the same batch would have pushed or stopped it; from the first such candidate on, the
+    batch is tried again. The batch shrinks while this happens often.
+    """
+    crowd: list[torch.Tensor] = []
+    first, width = 0, batch_size
+    while first < limit:
+        numbers = range(first, min(first + width, limit))
+        trial = _try(model, _checked_draw(model, draw, numbers), crowd, fixed_embeddings, settings, first, batch_size)
+        pushed = torch.zeros_like(trial.free)
+        near = torch.zeros_like(trial.free)
+        decided = len(numbers)
+        for place, number in enumerate(numbers):
+            if pushed[place] or (trial.free[place] and near[place] and trial.moves[place] < settings.steps):
+                decided = place
+                break
+            if not trial.free[place] or near[place]:
+                continue
+            embedding = trial.embeddings[place]
+            crowd.append(embedding)
+            yield _Reference(number, trial.latents[place], embedding)
+            near |= _angles(trial.embeddings, embedding) <= settings.ict
+            for movers, embeddings in trial.path:
+                pushed[movers] |= _angles(embeddings, embedding) < settings.repulsion_radius
+        first += decided
+        width = min(batch_size, 2 * decided)
+
+
+def _try(
+    model: FaceModel,
+    latents: torch.Tensor,
+    crowd: list[torch.Tensor],
+    fixed_embeddings: torch.Tensor | None,
+    settings: RepulseSettings,
+    first: int,
+    batch_size: int,
+) -> _Trial:
+    """Move candidates `[B,D]`, each by itself, until far enough from the crowd and the fixed embeddings."""
+    latents = latents.clone()
+    others = torch.stack(crowd) if crowd else None
+    fixed = None if fixed_embeddings is None else fixed_embeddings.to(latents)
+    numbers = range(first, first + len(latents))
+    moves = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
+    path = []
+    embeddings = embed(model, latents, batch_size)
+    finite_norms(embeddings, 0, numbers, what="embedding")
+    free = _far(embeddings, others, fixed, settings)
+    for step in range(settings.steps):
+        movers = (~free).nonzero()[:, 0]
+        if not len(movers):
+            break
+        path.append((movers, embeddings[movers]))
+        forces = -_gradient(model, latents[movers], others, fixed, settings, batch_size)
+        finite_norms(forces, step, [numbers[mover] for mover in movers.tolist()])
+        latents[movers] += forces
+        moves[movers] += 1
+        embeddings[movers] = embed(model, latents[movers], batch_size)
+        free[movers] = _far(embeddings[movers], others, fixed, settings)
+    return _Trial(latents, embeddings, free, moves, path)
+
+
+def _gradient(
+    model: FaceModel,
+    latents: torch.Tensor,
+    others: torch.Tensor | None,
+    fixed: torch.Tensor | None,
+    settings: RepulseSettings,
+    batch_size: int,
+) -> torch.Tensor:
+    """∂U/∂w `[B,D]` of candidates `[B,D]`."""
+    embeddings, pull_back = embed_for_pull_back(model, latents, batch_size)
+    gradients = torch.zeros_like(embeddings)
+    for targets, radius in ((others, settings.repulsion_radius), (fixed, settings.fixed_distance)):
+        if targets is not None:
+            gradients += fixed_repulsion(embeddings, targets, settings.repulsion_coefficient, radius)[1]
+    return pull_back(gradients)
+
+
+def _far(
+    embeddings: torch.Tensor, others: torch.Tensor | None, fixed: torch.Tensor | None, settings: RejectSettings
+) -> torch.Tensor:
+    """Which embeddings `[B]` keep the promised distances."""
+    far = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    for targets, distance in ((others, settings.ict), (fixed, settings.fixed_distance)):
+        if targets is not None:
+            far &= nearest_angles(embeddings, targets)[0] > distance
+    return far
+
+
+def _angles(embeddings: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    """Angles `[B]` of embeddings `[B,E]` to one `[E]`."""
+    return angles_to(embeddings, embedding.expand_as(embeddings))
+
+
+def _check_run(count: int, batch_size: int) -> None:
+    check_batch_size(batch_size)
+    if count < 1:
+        raise BrownidError(f"{count} references are wanted, but it must be at least 1.")
+
+
+def _checked_draw(model: FaceModel, draw: Draw, numbers: range) -> torch.Tensor:
+    latents = draw(numbers)
+    check_matrix("the drawn latents", latents, (len(numbers), len(model.latent_mean)))
+    return latents.detach()
+
+
+def _result(
+    model: FaceModel,
+    candidates: list[int],
+    latents: torch.Tensor,
+    embeddings: torch.Tensor,
+    ict: float,
+    drawn: int,
+) -> BaselineResult:
+    record = crowd_statistics(latents, embeddings, model.latent_mean.to(latents), ict) | {"candidates": float(drawn)}
+    return BaselineResult(latents, embeddings, as_arrays([record], list(record)), candidates)

@@ -1,0 +1,215 @@
+"""Dispersion: variations of each identity that stay near its embedding while they repel each other in latent space.
+
+Algorithms "Dispersion" and "DisCo" of Geissbühler et al., ICML 2025; for the n variations a of one identity
+    U = Σ_a k_e/4 · d(e_a,e_ref)² + Σ_{a<b} k_w/2 · max(0, r_w − ‖w_a−w_b‖)²
+    w_a ← w_a + (Δt/μ) (−∂U/∂w_a + k_g (w̄ − w_a) + η₀ ξ)        (noise scales with Δt, not √Δt)
+starting from w_a = w_ref + s0 ξ, and for DisCo from w_ref + s0 ξ + Σ_m u_m v_m with u_m ~ U(−½, ½).
+
+Identities do not act on each other, and each has its own random numbers and its own automatic timestep: any part of
+them gives the same result as all of them together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from brownid.dynamics.checks import check_batch_size, check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
+from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
+from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
+from brownid.dynamics.statistics import as_arrays, spread
+from brownid.errors import BrownidError
+from brownid.randomness import normal, uniform
+from brownid.runtime import progress
+
+STATISTICS = (
+    *("dist_min", "dist_avg", "dist_max", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
+    *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
+    *("energy", "timestep", "identities"),
+)
+
+
+@dataclass(frozen=True)
+class DispersionSettings:
+    """Settings of Dispersion and DisCo; the defaults are those of the published Dispersion. Lengths in latent units."""
+
+    iterations: int = 20
+    variations: int = 64  # n
+    embedding_coefficient: float = 20.0  # k_e
+    latent_coefficient: float = 1.0  # k_w
+    latent_radius: float = 12.0  # r_w
+    latent_global_coefficient: float = 1.0  # k_g
+    random_force: float = 0.05  # η₀
+    viscous_coefficient: float = 1.0  # μ
+    timestep: float = 0.05  # τ: positive Δt = τ; negative automatic, for each identity by itself
+    initial_noise: float = 0.2  # s0
+    force_clip: float | None = None  # largest norm of the force on one variation (without noise), None for no limit
+
+    def __post_init__(self) -> None:
+        check_number(self, "iterations", 0, whole=True)
+        check_number(self, "variations", 1, whole=True)
+        check_number(self, "embedding_coefficient", 0.0)
+        check_number(self, "latent_coefficient", 0.0)
+        check_number(self, "latent_radius", 0.0)
+        check_number(self, "latent_global_coefficient", 0.0)
+        check_number(self, "random_force", 0.0)
+        check_number(self, "viscous_coefficient", 0.0, exclusive=True)
+        check_timestep(self)
+        check_number(self, "initial_noise", 0.0)
+        if self.force_clip is not None:
+            check_number(self, "force_clip", 0.0, exclusive=True)
+        if self.timestep < 0 and self.variations < 2:
+            raise BrownidError(
+                "DispersionSettings.timestep is automatic (negative), which needs at least 2 variations; "
+                "set a positive timestep."
+            )
+
+
+@dataclass(frozen=True)
+class DispersionResult:
+    """Where a run ended. `statistics[name][t]` describes iteration t before its update: the state it started from, the
+    forces there, and the timestep it then took. `merge_statistics` joins those of several shards."""
+
+    latents: torch.Tensor  # [N,n,D]
+    embeddings: torch.Tensor  # [N,n,E], computed from these latents
+    statistics: dict[str, np.ndarray]  # name -> [iterations], float64
+
+
+def dispersion_start(
+    references: torch.Tensor,
+    settings: DispersionSettings,
+    *,
+    seed: int,
+    items: Sequence[int] | None = None,
+    covariates: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The start `[N,n,D]` around references `[N,D]`: w_ref + s0 ξ, and for DisCo + Σ_m u_m v_m.
+
+    `covariates` holds the M directions v_m `[M,D]`; u_m ~ U(−½, ½) is drawn for each variation.
+    """
+    items = check_items(items, len(references))
+    count, dimension = settings.variations, references.shape[1]
+    start = references[:, None] + settings.initial_noise * normal(
+        seed, "dispersion/initial", items, (count, dimension)
+    ).to(references)
+    if covariates is None:
+        return start
+    check_matrix("covariates", covariates, (None, dimension))
+    amplitudes = uniform(seed, "dispersion/covariates", items, (count, len(covariates))) - 0.5
+    return start + amplitudes.to(references) @ covariates.to(references)
+
+
+def dispersion(
+    model: FaceModel,
+    references: torch.Tensor,
+    reference_embeddings: torch.Tensor,
+    settings: DispersionSettings,
+    *,
+    seed: int,
+    items: Sequence[int] | None = None,
+    initial: torch.Tensor | None = None,
+    covariates: torch.Tensor | None = None,
+    batch_size: int = 64,
+    on_iteration: Callable[[int, torch.Tensor, dict[str, float]], None] | None = None,
+) -> DispersionResult:
+    """Run Dispersion, or DisCo where `covariates` are given; the element type and device of the references are kept.
+
+    Args:
+        model: the face model; `embed` is called on at most `batch_size` latents at a time.
+        references: w_ref `[N,D]`.
+        reference_embeddings: e_ref `[N,E]`.
+        seed: of start and noise, which are addressed by (seed, identity, iteration) and by nothing else.
+        items: global identity numbers of the N rows, default 0 … N−1; a shard passes those of its identities.
+        initial: start `[N,n,D]` instead of the random one.
+        covariates: DisCo's directions v_m `[M,D]` for the random start.
+        on_iteration: called after each update with iteration, latents (not to be changed), the iteration's statistics.
+
+    Returns:
+        Latents, embeddings and statistics: `dist_*` angle to the reference (radians), `w2wd_*` distance of two
+        variations of one identity, `wavg_avg` mean distance to the mean latent; norms over the latent dimension of
+        −∂U/∂w (`intf`), η₀ξ (`rndf`), k_g(w̄−w) (`latf`) and the sum of first and third after the clip (`totf`);
+        `energy` summed over identities; `timestep`, mean over identities; `identities`, their number.
+
+    Raises:
+        BrownidError: wrong shapes or values; an embedding or force that is not finite.
+    """
+    check_batch_size(batch_size)
+    mean = model.latent_mean.to(references)
+    check_matrix("references", references, (None, len(mean)))
+    check_matrix("reference_embeddings", reference_embeddings, (len(references), None))
+    targets = reference_embeddings.to(references)
+    items = check_items(items, len(references))
+    if initial is None:
+        latents = dispersion_start(references, settings, seed=seed, items=items, covariates=covariates)
+    elif covariates is None:
+        check_matrix("initial", initial, (len(references), settings.variations, len(mean)))
+        latents = initial.detach().to(references, copy=True)
+    else:
+        raise BrownidError("`covariates` only shape the random start, which `initial` replaces; give one of the two.")
+    records = []
+    for iteration in progress(range(settings.iterations), "dispersion"):
+        latents, record = _iterate(model, latents, mean, targets, settings, seed, items, batch_size, iteration)
+        records.append(record)
+        if on_iteration is not None:
+            on_iteration(iteration, latents, record)
+    embeddings = embed(model, latents.flatten(0, 1), batch_size).unflatten(0, latents.shape[:2])
+    finite_norms(embeddings, settings.iterations, items, what="embedding")
+    return DispersionResult(latents, embeddings, as_arrays(records, STATISTICS))
+
+
+def _iterate(
+    model: FaceModel,
+    latents: torch.Tensor,
+    mean: torch.Tensor,
+    targets: torch.Tensor,
+    settings: DispersionSettings,
+    seed: int,
+    items: Sequence[int],
+    batch_size: int,
+    iteration: int,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The latents after one iteration, and the statistics before it."""
+    angles, pulled = _attraction(model, latents, targets, settings.embedding_coefficient, batch_size)
+    energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
+    energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
+    interaction = -pulled - gradients
+    latent_force = settings.latent_global_coefficient * (mean - latents)
+    forces = interaction + latent_force
+    norms = finite_norms(forces, iteration, items)
+    forces, norms = clip_forces(forces, norms, settings.force_clip)
+    noise = settings.random_force * normal(seed, "dispersion/noise", items, latents.shape[1:], iteration).to(latents)
+    closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
+    timestep = timesteps(settings.timestep, settings.viscous_coefficient, closest, norms.amax(dim=1))
+    record = {
+        **spread("dist", angles),
+        **spread("w2wd", distances),
+        **spread("wavg", torch.linalg.vector_norm(latents - mean, dim=2)),
+        **spread("intf", torch.linalg.vector_norm(interaction, dim=2)),
+        **spread("rndf", torch.linalg.vector_norm(noise, dim=2)),
+        **spread("latf", torch.linalg.vector_norm(latent_force, dim=2)),
+        **spread("totf", norms),
+        "energy": energy,
+        "timestep": spread("timestep", timestep)["timestep_avg"],
+        "identities": float(len(latents)),
+    }
+    step = timestep[:, None, None]
+    return advance(latents, forces, step * noise, step, settings.viscous_coefficient), record
+
+
+def _attraction(
+    model: FaceModel, latents: torch.Tensor, targets: torch.Tensor, coefficient: float, batch_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Angles to the reference `[N,n]` and the gradient of Σ_a k_e/4 · d² by the latents `[N,n,D]`.
+
+    The energy of a variation depends on its own embedding alone, so one pass through the model serves both.
+    """
+    flat = latents.flatten(0, 1)
+    owners = torch.arange(len(latents), device=latents.device).repeat_interleave(latents.shape[1])
+    angles, pulled = [], []
+    for batch, owner in zip(flat.split(batch_size), owners.split(batch_size), strict=True):
+        embeddings, pull_back = embed_for_pull_back(model, batch, batch_size)
+        angles.append(angles_to(embeddings, targets[owner]))
+        pulled.append(pull_back(attraction_gradient(embeddings, targets[owner], coefficient)))
+    return torch.cat(angles).view(latents.shape[:2]), torch.cat(pulled).view_as(latents)

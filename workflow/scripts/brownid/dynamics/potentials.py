@@ -1,0 +1,153 @@
+"""The potential energies and their gradients in closed form.
+
+Notation and equations: Geissbühler, Otroshi Shahreza, Marcel, "Synthetic Face Datasets Generation via Latent Space
+Exploration from Brownian Identity Diffusion", ICML 2025. The angle between embeddings is d(a,b) = arccos(s·cos(a,b)) in
+radians; the authors' s = 0.999999 keeps d and its gradient finite for equal embeddings (d is then 0.0014).
+
+Angles enter a gradient through their cosine c = s·û_i·û_j (û = e/‖e‖):
+    ∂d/∂e_i = −s/√(1−c²) · (û_j − (û_i·û_j) û_i) / ‖e_i‖.
+"""
+
+import math
+
+import torch
+
+from brownid.errors import BrownidError
+
+COSINE_SCALE = 0.999999
+TILE = 512  # rows and columns of one tile of the pair matrix: 1 MiB in float32, which stays in the cache
+_LATENT_PAIRS = 2**22  # pair distances of variations held at once
+
+
+def unit_rows(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows `[N,E]` of unit norm, and the norms `[N,1]` they had."""
+    norms = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True).clamp_min(torch.finfo(embeddings.dtype).tiny)
+    return embeddings / norms, norms
+
+
+def check_widths(embeddings: torch.Tensor, others: torch.Tensor) -> None:
+    """Refuse to compare embeddings of different lengths: they come from different networks."""
+    if embeddings.shape[1] != others.shape[1]:
+        raise BrownidError(
+            f"Embeddings of {embeddings.shape[1]} numbers cannot be compared with embeddings of {others.shape[1]}: "
+            "make both with the same face-recognition network."
+        )
+
+
+def scaled_cosines(dots: torch.Tensor) -> torch.Tensor:
+    """s·cos, of the same shape, for dot products of unit vectors; in place. Rounding may not carry them beyond ±s."""
+    return dots.clamp_(-1.0, 1.0).mul_(COSINE_SCALE)
+
+
+def pair_repulsion(
+    embeddings: torch.Tensor, coefficient: float, radius: float, *, rows: slice = slice(None), tile: int = TILE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i with all other e_j held fixed, for i in `rows`.
+
+    Args:
+        embeddings: all identities' `[N,E]`; `rows` is a contiguous part of them, R identities.
+        coefficient, radius: k and d0 (radians).
+        tile: side of the tiles; memory is about six of them beside the result.
+
+    Returns:
+        Energies `[R]` in float64 and gradients `[R,E]`. Adding up the energies counts every pair twice.
+    """
+    unit, norms = unit_rows(embeddings)
+    start, stop, _ = rows.indices(len(embeddings))
+    return _repulsion(unit[start:stop], norms[start:stop], unit, start, coefficient, radius, tile)
+
+
+def fixed_repulsion(
+    embeddings: torch.Tensor, fixed: torch.Tensor, coefficient: float, radius: float, *, tile: int = TILE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ_{c∈C} k/2 · max(0, dC − d(e_i,e_c))² and its gradient by e_i: the leak guard.
+
+    Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians); returns energies `[N]` in float64 and
+    gradients `[N,E]`.
+    """
+    check_widths(embeddings, fixed)
+    unit, norms = unit_rows(embeddings)
+    others, _ = unit_rows(fixed)
+    return _repulsion(unit, norms, others, None, coefficient, radius, tile)
+
+
+def angles_to(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+    """The angles d(e_a, e_ref) `[N]`, radians, of embeddings `[N,E]` to the reference in the same row `[N,E]`."""
+    check_widths(embeddings, references)
+    return torch.acos(scaled_cosines((unit_rows(embeddings)[0] * unit_rows(references)[0]).sum(dim=1)))
+
+
+def attraction_gradient(embeddings: torch.Tensor, references: torch.Tensor, coefficient: float) -> torch.Tensor:
+    """The gradient `[N,E]` of k_e/4 · d(e_a,e_ref)² by e_a `[N,E]`, with the reference in the same row `[N,E]`."""
+    unit, norms = unit_rows(embeddings)
+    targets, _ = unit_rows(references)
+    cosines = scaled_cosines((unit * targets).sum(dim=1))
+    weights = -0.5 * coefficient * COSINE_SCALE * torch.acos(cosines) / (1.0 - cosines.square()).sqrt()
+    return _tangential(weights[:, None] * targets, unit, norms)
+
+
+def latent_repulsion(
+    latents: torch.Tensor, coefficient: float, radius: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """U = Σ_{a<b} k_w/2 · max(0, r_w − ‖w_a−w_b‖)² within each identity, and its gradient by every w_a.
+
+    Equal latents do not push each other: the direction is not defined there, and the gradient is taken as zero.
+
+    Args:
+        latents: `[N,n,D]`, n variations of N identities.
+        coefficient, radius: k_w and r_w (latent units).
+
+    Returns:
+        Energies `[N]` in float64, gradients `[N,n,D]`, and the distances of all pairs `[N, n(n−1)/2]`.
+    """
+    variations = latents.shape[1]
+    first, second = torch.triu_indices(variations, variations, offset=1, device=latents.device)
+    energies, gradients, distances = [], [], []
+    for group in latents.split(max(1, _LATENT_PAIRS // variations**2)):
+        group = group - group.mean(dim=1, keepdim=True)  # differences are the same, and lose fewer digits below
+        # Differences, not a matrix product: the product loses all digits where two latents almost agree.
+        matrix = torch.cdist(group, group, compute_mode="donot_use_mm_for_euclid_dist")
+        overlaps = (radius - matrix).clamp_min(0.0)
+        weights = torch.where(matrix > 0, coefficient * overlaps / matrix, 0.0)
+        gradients.append(weights @ group - weights.sum(dim=2, keepdim=True) * group)
+        energies.append(0.5 * coefficient * overlaps[:, first, second].square().sum(dim=1, dtype=torch.float64))
+        distances.append(matrix[:, first, second])
+    return torch.cat(energies), torch.cat(gradients), torch.cat(distances)
+
+
+def _repulsion(
+    unit: torch.Tensor,
+    norms: torch.Tensor,
+    others: torch.Tensor,
+    start: int | None,
+    coefficient: float,
+    radius: float,
+    tile: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Repulsion of unit rows from unit `others`; row r is others[start + r] itself, or no other where start is None."""
+    energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
+    pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
+    touching = math.cos(radius)
+    for row in range(0, len(unit), tile):
+        own = unit[row : row + tile]
+        for column in range(0, len(others), tile):
+            theirs = others[column : column + tile]
+            cosines = scaled_cosines(own @ theirs.T)
+            diagonal = None if start is None else start + row - column
+            meets_itself = diagonal is not None and -len(own) < diagonal < len(theirs)
+            if meets_itself:
+                cosines.diagonal(diagonal).fill_(-COSINE_SCALE)
+            if cosines.max() <= touching:
+                continue  # nobody within the radius: usual for a leak guard, whose radius is small
+            overlaps = torch.acos(cosines).neg_().add_(radius).clamp_(min=0.0)
+            if meets_itself:
+                overlaps.diagonal(diagonal).zero_()
+            energies[row : row + tile] += 0.5 * coefficient * overlaps.square().sum(dim=1, dtype=torch.float64)
+            slopes = cosines.square_().neg_().add_(1.0).rsqrt_()  # −∂d/∂c
+            pulls[row : row + tile] += overlaps.mul_(slopes) @ theirs
+    return energies, _tangential(pulls.mul_(coefficient * COSINE_SCALE), unit, norms)
+
+
+def _tangential(gradients: torch.Tensor, unit: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+    """Gradients by e of a function of û = e/‖e‖, from its gradients by û: the part across û, divided by ‖e‖."""
+    return (gradients - (gradients * unit).sum(dim=1, keepdim=True) * unit) / norms

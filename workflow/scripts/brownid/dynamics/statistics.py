@@ -1,0 +1,85 @@
+"""Run statistics: one value an iteration and quantity, and how those of several shards become one.
+
+A name's ending says how it merges: `_min` by the minimum, `_max` by the maximum; `energy` and `identities`
+add up; all others (`_avg`, `timestep`) are means in which each identity weighs the same, so they are weighted by
+`identities`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from brownid.dynamics.pairs import angle_statistics, latent_statistics
+from brownid.errors import BrownidError
+
+_SUMS = ("energy", "identities")
+
+
+def spread(name: str, values: torch.Tensor) -> dict[str, float]:
+    """`name_min`, `name_avg` and `name_max` of all values; NaN where there is none. The mean is taken in float64."""
+    if not values.numel():
+        return {f"{name}_{kind}": float("nan") for kind in ("min", "avg", "max")}
+    return {
+        f"{name}_min": float(values.min()),
+        f"{name}_avg": float(values.mean(dtype=torch.float64)),
+        f"{name}_max": float(values.max()),
+    }
+
+
+def crowd_statistics(
+    latents: torch.Tensor, embeddings: torch.Tensor, latent_mean: torch.Tensor, ict: float
+) -> dict[str, float]:
+    """What describes a set of references `[N,D]`, `[N,E]` at one moment, over all pairs and none dropped.
+
+    `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs closer than `ict`; `nn_mean`: mean angle to the
+    nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.
+    """
+    angles = angle_statistics(embeddings, ict)
+    distances = latent_statistics(latents)
+    return {
+        "dist_min": angles.minimum,
+        "dist_avg": angles.mean,
+        "dist_max": angles.maximum,
+        "prop_ict": angles.share_below,
+        "nn_mean": float(angles.nearest.mean(dtype=torch.float64)) if len(latents) > 1 else float("nan"),
+        "w2wd_min": distances.minimum,
+        "w2wd_avg": distances.mean,
+        "w2wd_max": distances.maximum,
+        "wavg_avg": spread("wavg", torch.linalg.vector_norm(latents - latent_mean, dim=1))["wavg_avg"],
+    }
+
+
+def as_arrays(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """name -> float64 array `[iterations]`, in the order of `names`."""
+    return {name: np.array([record[name] for record in records], dtype=np.float64) for name in names}
+
+
+def merge_statistics(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The statistics of independent shards (Dispersion) as if one process had computed them all.
+
+    Every shard needs `identities`, the number of identities behind each of its values.
+    """
+    if not shards:
+        raise BrownidError("There are no statistics to merge: give at least one shard.")
+    names = list(shards[0])
+    for position, shard in enumerate(shards):
+        if set(shard) != set(names) or "identities" not in shard:
+            raise BrownidError(
+                f"The statistics of shard {position} hold {sorted(shard)}, but those of shard 0 {sorted(names)}, and "
+                "`identities` must be among them; merge only shards of one Dispersion."
+            )
+        if len(shard["identities"]) != len(shards[0]["identities"]):
+            raise BrownidError(f"Shard {position} ran other numbers of iterations than shard 0; run it again.")
+    weights = np.stack([shard["identities"] for shard in shards])
+    return {name: _merge(name, np.stack([shard[name] for shard in shards]), weights) for name in names}
+
+
+def _merge(name: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    if name in _SUMS:
+        return values.sum(axis=0)
+    if name.endswith("_min"):
+        return values.min(axis=0)
+    if name.endswith("_max"):
+        return values.max(axis=0)
+    return (values * weights).sum(axis=0) / weights.sum(axis=0)
