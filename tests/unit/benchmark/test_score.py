@@ -1,0 +1,97 @@
+"""Scores of benchmark files, with a network that looks at one pixel."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from brownid.benchmark.bins import write_bin
+from brownid.benchmark.score import score_benchmark, score_pairs, score_weights
+from brownid.errors import BrownidError
+from brownid.recognition.backbones import backbone
+from brownid.recognition.embedding import embed_images
+from brownid.recognition.weights import save_backbone
+from brownid.samples import png
+
+SIDE = 8
+
+
+def colour_embedding(images):
+    """The mean colour of an image, without what all images share."""
+    return images.reshape(len(images), -1, 3).mean(axis=1) - 100.0
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    """40 pairs: genuine pairs share a colour up to noise, impostors have two."""
+    random = np.random.default_rng(0)
+    images, same = [], [bool(i % 2) for i in range(40)]
+    for label in same:
+        first, second = random.integers(0, 200, (2, 3))
+        for colour in (first, first if label else second):
+            noise = random.integers(0, 10, (SIDE, SIDE, 3))
+            images.append(png.encode((colour + noise).astype(np.uint8)))
+    write_bin(tmp_path / "test.bin", images, same)
+    return tmp_path / "test.bin", images, same
+
+
+def test_a_benchmark_is_scored_in_plain_numbers(benchmark):
+    scores = score_benchmark(colour_embedding, benchmark[0], side=SIDE)
+    assert scores["accuracy"] > 0.8 and scores["auc"] > 0.9 and scores["eer"] < 0.2
+    assert (scores["pairs"], scores["genuine"], scores["impostors"], scores["failures"]) == (40, 20, 20, [])
+    assert len(scores["accuracies"]) == 10
+    assert scores["tar_at_far"]["0.1"]["tar"] > 0.5
+    assert scores["tar_at_far"]["0.01"] == {
+        "tar": None, "threshold": None, "note": "needs 100 impostor pairs, there are 20",
+    }  # fmt: skip
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_weights_are_scored_by_the_network_that_they_belong_to(benchmark, tmp_path):
+    torch.manual_seed(0)
+    network = backbone("slim", "slim_iresnet", side=32)
+    save_backbone(tmp_path / "weights.safetensors", network)
+    bins = {"test": benchmark[0]}
+    scores = score_weights(tmp_path / "weights.safetensors", "slim", "slim_iresnet", bins, side=32, device="cpu")
+
+    def embed(images):
+        return embed_images(network, images, mirror=True).numpy()
+
+    assert scores == {"test": score_benchmark(embed, benchmark[0], side=32)}
+
+
+def test_images_are_resized_to_the_networks_side(benchmark):
+    def embed(images):
+        assert images.shape == (80, 4, 4, 3) and images.dtype == np.uint8
+        return colour_embedding(images)
+
+    assert score_benchmark(embed, benchmark[0], side=4)["accuracy"] > 0.8
+
+
+def test_a_pair_with_a_damaged_image_is_left_out_and_listed(benchmark, tmp_path):
+    _, images, same = benchmark
+    images = [*images[:6], images[6][:60], *images[7:]]
+    write_bin(tmp_path / "damaged.bin", images, same)
+    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE, maximum_failed_share=0.02)
+    assert scores["pairs"] == 39 and scores["genuine"] == 19
+    assert [failure["image"] for failure in scores["failures"]] == [6]
+    with pytest.raises(BrownidError, match=r"1 of 80 images of the benchmark .*damaged\.bin .* image 6"):
+        score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE)
+
+
+def test_perfect_embeddings_score_one_everywhere():
+    same = np.arange(40) % 2 == 0
+    first = np.eye(40)
+    second = np.where(same[:, None], first, np.roll(first, 1, axis=0))
+    scores = score_pairs(first, second, same, rates=[0.05])
+    assert (scores["accuracy"], scores["std"], scores["auc"], scores["eer"]) == (1, 0, 1, 0)
+    assert scores["tar_at_far"]["0.05"] == {"tar": 1, "threshold": pytest.approx(1)}
+    assert scores["roc"] == {"false_accept": [0, 0, 1], "true_accept": [0, 1, 1]}
+
+
+def test_a_network_that_accepts_impostors_first_has_no_finite_threshold():
+    same = np.arange(40) % 2 == 0
+    first = np.eye(40)
+    second = np.where(same[:, None], np.roll(first, 1, axis=0), first)
+    assert score_pairs(first, second, same, rates=[0.05])["tar_at_far"]["0.05"] == {"tar": 0, "threshold": None}

@@ -1,0 +1,111 @@
+"""Verification: folds, thresholds chosen elsewhere, and cases that one can solve by hand."""
+
+import numpy as np
+import pytest
+
+from brownid.benchmark import verification_accuracy
+from brownid.benchmark.verification import THRESHOLDS, folded_accuracy, squared_distances
+from brownid.errors import BrownidError
+
+
+def unit(n, dimension=16, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((n, dimension))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_squared_distances_of_unit_vectors_run_from_0_to_4():
+    first = np.array([[1.0, 0], [1, 0], [1, 0], [2, 0]])
+    second = np.array([[1.0, 0], [0, 1], [-1, 0], [5, 0]])
+    np.testing.assert_allclose(squared_distances(first, second), [0, 2, 4, 0])
+
+
+def test_there_are_400_thresholds_from_0_in_steps_of_a_hundredth():
+    assert len(THRESHOLDS) == 400
+    np.testing.assert_allclose(THRESHOLDS[[0, 1, 399]], [0, 0.01, 3.99])
+
+
+def test_equal_genuine_and_orthogonal_impostor_pairs_are_all_verified():
+    embeddings = np.eye(20)
+    same = np.array([True, False] * 10)
+    second = np.where(same[:, None], embeddings, np.roll(embeddings, 1, axis=0))
+    result = verification_accuracy(embeddings, second, same)
+    assert result.accuracy == 1 and result.std == 0
+    np.testing.assert_allclose(result.thresholds, 0.01)  # the smallest that accepts distance 0: below, not equal
+
+
+def test_accuracies_and_thresholds_are_those_worked_out_by_hand():
+    """Two folds of three. Fold 0 alone is best from 0.51 on to 1, fold 1 alone from 1.51 to 2."""
+    distances = np.array([0.5, 0.2, 1.0, 1.5, 1.2, 2.0])
+    same = np.array([True, True, False] * 2)
+    result = folded_accuracy(distances, same, folds=2)
+    np.testing.assert_allclose(result.thresholds, [1.51, 0.51])
+    np.testing.assert_allclose(result.accuracies, [2 / 3, 1 / 3])
+    assert result.accuracy == pytest.approx(0.5)
+    assert result.std == pytest.approx(1 / 6)
+    assert result.threshold == pytest.approx(1.01)
+
+
+def test_a_threshold_chosen_on_the_judged_fold_too_would_score_higher():
+    """The two folds above: by its own best threshold each is perfect, by the best one of all pairs 5 of 6 are right."""
+    distances = np.array([0.5, 0.2, 1.0, 1.5, 1.2, 2.0])
+    same = np.array([True, True, False] * 2)
+    right = (distances[None] < THRESHOLDS[:, None]) == same
+    assert right[:, :3].mean(axis=1).max() == right[:, 3:].mean(axis=1).max() == 1
+    assert right.mean(axis=1).max() == pytest.approx(5 / 6)
+    assert folded_accuracy(distances, same, folds=2).accuracy == pytest.approx(1 / 2)
+
+
+def test_the_pairs_of_a_fold_do_not_move_its_own_threshold():
+    random = np.random.default_rng(0)
+    distances, same = random.random(100) * 4, random.random(100) < 0.5
+    changed = distances.copy()
+    changed[:10] = 4 - changed[:10]
+    assert folded_accuracy(changed, same).thresholds[0] == folded_accuracy(distances, same).thresholds[0]
+
+
+def test_swapping_the_images_of_pairs_changes_nothing():
+    first, second = unit(60), unit(60, seed=1)
+    same = np.random.default_rng(2).random(60) < 0.5
+    forth, back = verification_accuracy(first, second, same), verification_accuracy(second, first, same)
+    np.testing.assert_array_equal(forth.accuracies, back.accuracies)
+    np.testing.assert_array_equal(forth.thresholds, back.thresholds)
+
+
+def test_the_length_of_an_embedding_does_not_matter():
+    first, second = unit(40), unit(40, seed=1)
+    same = np.arange(40) % 2 == 0
+    scaled = verification_accuracy(first * np.linspace(1, 9, 40)[:, None], second * 3, same)
+    assert scaled.accuracy == verification_accuracy(first, second, same).accuracy
+
+
+def test_embeddings_that_know_nothing_score_near_one_half():
+    same = np.arange(6000) % 2 == 0
+    assert abs(verification_accuracy(unit(6000), unit(6000, seed=1), same).accuracy - 0.5) < 0.03
+
+
+def test_the_fast_count_equals_the_definition():
+    random = np.random.default_rng(3)
+    distances, same = np.round(random.random(97) * 4, 2), random.random(97) < 0.5
+    result = folded_accuracy(distances, same, folds=7)
+    folds = np.array_split(np.arange(97), 7)
+    for fold, accuracy, threshold in zip(folds, result.accuracies, result.thresholds, strict=True):
+        others = np.setdiff1d(np.arange(97), fold)
+        scores = [((distances[others] < t) == same[others]).mean() for t in THRESHOLDS]
+        assert threshold == THRESHOLDS[int(np.argmax(scores))]
+        assert accuracy == pytest.approx(((distances[fold] < threshold) == same[fold]).mean())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same", "message"),
+    [
+        (unit(10), unit(9), [True] * 10, "shape"),
+        (unit(10), unit(10), [True] * 9, "9 same/different labels"),
+        (unit(9), unit(9), [True] * 9, "9 pairs cannot be cut into 10 folds"),
+        (np.zeros((10, 4)), unit(10, 4), [True] * 10, "pair 0 is zero or not finite"),
+        (np.full((10, 4), np.nan), unit(10, 4), [True] * 10, "not finite"),
+        (unit(10)[0], unit(10)[0], [True], "expected"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused(first, second, same, message):
+    with pytest.raises(BrownidError, match=message):
+        verification_accuracy(first, second, same)

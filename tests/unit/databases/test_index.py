@@ -1,0 +1,130 @@
+"""The database index: what is written is read back, and nothing else is taken for an index."""
+
+import sqlite3
+
+import pytest
+
+from brownid.databases import DatabaseIndex, Sample
+from brownid.errors import BrownidError
+
+SAMPLES = [
+    Sample("a", "one/a.png", 1, {"camera": "05_1", "flash": 7}),
+    Sample("b", "one/b.png", 1, {"camera": "05_0", "flash": 7, "angle": 15.0}),
+    Sample("c", "two/c.png", 2, {"camera": "05_1", "flash": 1}),
+]
+PROTOCOLS = {"P": {"train": ["a", "b"], "dev": ["c"]}, "U": {"train": ["c"], "eval": []}}
+
+
+@pytest.fixture
+def index(tmp_path):
+    DatabaseIndex.create(tmp_path / "index.sqlite", SAMPLES, PROTOCOLS)
+    with DatabaseIndex.open(tmp_path / "index.sqlite") as opened:
+        yield opened
+
+
+def keys(samples):
+    return [sample.key for sample in samples]
+
+
+def test_samples_come_back_as_they_were_written(index):
+    assert index.samples() == SAMPLES
+
+
+def test_groups_belong_to_their_protocol(index):
+    assert keys(index.samples("train")) == ["a", "b", "c"]
+    assert keys(index.samples("train", "P")) == ["a", "b"]
+    assert keys(index.samples(protocol="U")) == ["c"]
+    assert index.samples("eval", "U") == []
+    assert index.groups("U") == ["train", "eval"]
+    assert index.groups() == ["train", "dev", "eval"]
+    assert index.protocols() == ["P", "U"]
+
+
+def test_attributes_select_by_value_or_by_several_values(index):
+    assert keys(index.samples(camera="05_1")) == ["a", "c"]
+    assert keys(index.samples(camera="05_1", flash=7)) == ["a"]
+    assert keys(index.samples(flash=[1, 7])) == ["a", "b", "c"]
+    assert keys(index.samples(angle=15.0)) == ["b"]
+    assert index.meta_types() == {"camera": "str", "flash": "int", "angle": "float"}
+
+
+@pytest.mark.parametrize("query", [{"protocol": "Q"}, {"group": "world"}, {"group": "dev", "protocol": "U"}, {"x": 1}])
+def test_an_unknown_name_is_refused_with_the_known_ones(index, query):
+    with pytest.raises(BrownidError, match=r"has no .*; it has: "):
+        index.samples(**query)
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    for name in ("first", "second"):
+        DatabaseIndex.create(tmp_path / name, SAMPLES, PROTOCOLS)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_an_index_is_opened_for_reading_only(index):
+    with pytest.raises(sqlite3.OperationalError):
+        index._connection.execute("DELETE FROM samples")
+
+
+def test_a_path_with_special_characters_is_opened(tmp_path):
+    path = tmp_path / "50% of all? #1.sqlite"
+    DatabaseIndex.create(path, SAMPLES, PROTOCOLS)
+    with DatabaseIndex.open(path) as index:
+        assert len(index.samples()) == 3
+
+
+def test_a_published_index_file_is_read(tmp_path):
+    """The columns as SQLAlchemy writes them for the authors' models: an id everywhere, a value column a type."""
+    path = tmp_path / "published.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        CREATE TABLE samples (id INTEGER NOT NULL, "key" VARCHAR NOT NULL, path VARCHAR NOT NULL,
+            identity INTEGER NOT NULL, PRIMARY KEY (id), UNIQUE ("key"));
+        CREATE TABLE meta_data_types (id INTEGER NOT NULL, name VARCHAR NOT NULL, type VARCHAR(5), PRIMARY KEY (id));
+        CREATE TABLE protocols (id INTEGER NOT NULL, name VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (name));
+        CREATE TABLE meta_data (id INTEGER NOT NULL, value_str VARCHAR, value_int INTEGER, value_float FLOAT,
+            sample_id INTEGER NOT NULL, type_id INTEGER NOT NULL, PRIMARY KEY (id));
+        CREATE TABLE groups (id INTEGER NOT NULL, name VARCHAR NOT NULL, protocol_id INTEGER NOT NULL);
+        CREATE TABLE groups_samples (group_id INTEGER NOT NULL, sample_id INTEGER NOT NULL);
+        INSERT INTO samples VALUES (4, 'k', 'p/k.png', 12);
+        INSERT INTO meta_data_types VALUES (1, 'camera', 'str');
+        INSERT INTO meta_data VALUES (1, '05_1', NULL, NULL, 4, 1);
+        INSERT INTO protocols VALUES (3, 'U');
+        INSERT INTO groups VALUES (5, 'train', 3);
+        INSERT INTO groups_samples VALUES (5, 4);
+        """
+    )
+    connection.commit()
+    connection.close()
+    with DatabaseIndex.open(path) as index:
+        assert index.samples("train", "U", camera="05_1") == [Sample("k", "p/k.png", 12, {"camera": "05_1"})]
+
+
+def test_what_is_no_index_is_refused_in_a_sentence_with_its_path(tmp_path):
+    (tmp_path / "text").write_text("not a database, and long enough to be read as a header of one hundred bytes" * 3)
+    sqlite3.connect(tmp_path / "other").execute("CREATE TABLE samples (id INTEGER)")
+    DatabaseIndex.create(tmp_path / "whole", SAMPLES, PROTOCOLS)
+    (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:5000])
+    with pytest.raises(BrownidError, match=r"text is not a database index"):
+        DatabaseIndex.open(tmp_path / "text")
+    with pytest.raises(BrownidError, match=r"other is an SQLite file but not .* 'meta_data'"):
+        DatabaseIndex.open(tmp_path / "other")
+    with pytest.raises(BrownidError, match=r"no database index at .*absent"):
+        DatabaseIndex.open(tmp_path / "absent")
+    with pytest.raises(BrownidError, match=r"cut (is not a database index|is damaged)"):
+        DatabaseIndex.open(tmp_path / "cut").samples()
+
+
+@pytest.mark.parametrize(
+    ("samples", "protocols", "message"),
+    [
+        ([Sample("a", "x", 1), Sample("a", "y", 1)], {}, "two samples with the key 'a'"),
+        ([Sample("a", "x", 1)], {"P": {"train": ["b"]}}, "'b' in group 'train' of protocol 'P'"),
+        ([Sample("a", "x", 1, {"f": 1}), Sample("b", "y", 1, {"f": "one"})], {}, "f = 'one'"),
+        ([Sample("a", "x", 1, {"f": [1]})], {}, r"f = \[1\]"),
+    ],
+)
+def test_a_contradiction_is_refused_and_leaves_no_file(tmp_path, samples, protocols, message):
+    with pytest.raises(BrownidError, match=message):
+        DatabaseIndex.create(tmp_path / "index.sqlite", samples, protocols)
+    assert list(tmp_path.iterdir()) == []

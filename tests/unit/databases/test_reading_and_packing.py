@@ -1,0 +1,103 @@
+"""Reading: damaged images are listed with their paths, too many of them stop the stage. Packing writes shards."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brownid.databases import DatabaseIndex, Sample
+from brownid.databases.packing import pack_database
+from brownid.databases.reading import load_rgb, read_images, resize, write_failures
+from brownid.errors import BrownidError
+from brownid.samples import ImageShards
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Ten 8x8 images of five persons, image i in the grey of 10 i; number 3 is missing, 4 truncated, 5 is text."""
+    samples = [Sample(f"k{i}", f"{i}.png", i // 2) for i in range(10)]
+    noise = np.random.default_rng(0).integers(0, 10, (8, 8, 3), np.uint8)
+    for i, sample in enumerate(samples):
+        Image.fromarray(10 * i + noise).save(tmp_path / sample.path)
+    (tmp_path / "3.png").unlink()
+    (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:80])
+    (tmp_path / "5.png").write_text("nothing to see")
+    DatabaseIndex.create(tmp_path / "index", samples, {"default": {"train": [s.key for s in samples]}})
+    return tmp_path, samples
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_kept(database):
+    root, samples = database
+    images, kept, failures = read_images(samples, root, 8, maximum_failed_share=0.3)
+    assert images.shape == (7, 8, 8, 3)
+    assert [sample.key for sample in kept] == ["k0", "k1", "k2", "k6", "k7", "k8", "k9"]
+    assert [path for path, _ in failures] == ["3.png", "4.png", "5.png"]
+    assert failures[0][1] == "the file is missing"
+    np.testing.assert_array_equal(images[3], load_rgb(root / "6.png"))
+
+
+def test_more_failures_than_allowed_stop_with_the_first_of_them(database):
+    root, samples = database
+    with pytest.raises(BrownidError, match=r"3 of 10 images .* 0\.29 .*3\.png: the file is missing"):
+        read_images(samples, root, 8, maximum_failed_share=0.29)
+
+
+def test_grey_and_transparent_images_are_read_as_rgb(tmp_path):
+    Image.fromarray(np.full((4, 4), 7, np.uint8)).save(tmp_path / "grey.png")
+    Image.new("RGBA", (4, 4), (1, 2, 3, 255)).save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(load_rgb(tmp_path / "grey.png"), np.full((4, 4, 3), 7))
+    assert load_rgb(tmp_path / "alpha.png")[0, 0].tolist() == [1, 2, 3]
+
+
+def test_resizing_averages_and_leaves_the_right_side_alone():
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[::2] = 200
+    assert resize(image, 4) is image
+    np.testing.assert_array_equal(resize(image, 2), np.full((2, 2, 3), 100))
+    with pytest.raises(BrownidError, match="4 x 3 pixels, not square"):
+        resize(image[:3], 2)
+
+
+def test_an_image_in_which_no_face_is_found_is_a_failure(database):
+    root, samples = database
+
+    def align(image):
+        return image[:4, :4] if image.mean() > 70 else None
+
+    images, kept, failures = read_images(samples[6:], root, 4, 0.5, align)
+    assert images.shape == (3, 4, 4, 3)
+    assert [sample.key for sample in kept] == ["k7", "k8", "k9"]
+    assert failures == [("6.png", "no face was detected")]
+
+
+def test_failures_are_written_as_a_table(tmp_path):
+    write_failures(tmp_path / "none.csv", [])
+    write_failures(tmp_path / "some.csv", [("a,b.png", "it is damaged")])
+    assert (tmp_path / "none.csv").read_text() == "path,reason\n"
+    assert (tmp_path / "some.csv").read_text() == 'path,reason\n"a,b.png",it is damaged\n'
+
+
+def test_parts_of_a_database_make_the_same_images_as_the_whole(database):
+    root, _ = database
+    options = {"namespace": "people", "side": 4, "maximum_failed_share": 0.5}
+    whole = pack_database(root / "index", root, root / "all.parquet", failures=root / "all.csv", **options)
+    for part in range(3):
+        pack_database(
+            root / "index", root, root / f"{part}.parquet",
+            failures=root / f"{part}.csv", part=part, parts=3, **(options | {"maximum_failed_share": 1}),
+        )  # fmt: skip
+    together = ImageShards([root / "all.parquet"])
+    pieces = ImageShards([root / f"{part}.parquet" for part in range(3)])
+    assert whole == len(together) == len(pieces) == 7
+    assert list(together.labels) == list(pieces.labels)
+    np.testing.assert_array_equal(together.identities, pieces.identities)
+    np.testing.assert_array_equal(together.decode(np.arange(7)), pieces.decode(np.arange(7)))
+    assert (root / "all.csv").read_text().count("\n") == 4
+
+
+def test_a_part_that_does_not_exist_is_refused(database):
+    root, _ = database
+    with pytest.raises(BrownidError, match="Part 2 of 2"):
+        pack_database(
+            root / "index", root, root / "x.parquet",
+            namespace="p", side=4, failures=root / "f.csv", part=2, parts=2,
+        )  # fmt: skip

@@ -1,0 +1,94 @@
+"""Ground-truth controls: whether what the networks measure on generated faces is what the embedded world knows.
+
+- Do nearest-neighbour angles grow because identities part, or because heads turn? The same angles with the nuisance of
+  every latent set to neutral: a gain that survives is identity.
+- Do variations stay close to their reference because the dynamics keep the identity, or because they move little?
+  Random noise of equal radius around the same references.
+- Does a fitted covariate point where the world's true direction points?
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from brownid.benchmark.distances import nearest_angles, row_angles, unit_rows
+from brownid.randomness import normal
+
+BATCH = 64
+
+
+class FaceModel(Protocol):
+    """What the controls need of a face model: embeddings of latents."""
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """Unit embeddings `[B, E]` of latents `[B, D]`."""
+
+
+class TruthfulGenerator(Protocol):
+    """What the controls need of a generator with known ground truth."""
+
+    def reset_nuisance(self, latents: Tensor) -> Tensor:
+        """The latents with neutral nuisance and the same identity."""
+
+    def attribute_direction(self, name: str) -> Tensor:
+        """The true edit direction of an attribute, unit `[D]`."""
+
+
+def separation_control(
+    model: FaceModel, generator: TruthfulGenerator, start: Tensor, final: Tensor
+) -> dict[str, dict[str, float]]:
+    """Nearest-neighbour angles (radians: minimum, mean, maximum) of references `[n, D]` before and after the dynamics.
+
+    Keys `before`, `after`, and the same with neutral nuisance, `before_neutral`, `after_neutral`.
+    """
+    latents = {
+        "before": start,
+        "after": final,
+        "before_neutral": generator.reset_nuisance(start),
+        "after_neutral": generator.reset_nuisance(final),
+    }
+    return {name: _figures(nearest_angles(embed_latents(model, values))[1]) for name, values in latents.items()}
+
+
+def variation_control(
+    model: FaceModel, references: Tensor, variations: Tensor, *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Angles of variations to their reference, against random noise of the same latent distance from it.
+
+    `references` `[N, D]`, `variations` `[N, n, D]`; keys `variations` and `noise`, radians.
+    """
+    identities, count, dimension = variations.shape
+    offsets = variations - references[:, None]
+    directions = normal(seed, "controls/noise", range(identities), (count, dimension)).to(offsets)
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    noise = references[:, None] + offsets.norm(dim=-1, keepdim=True) * directions
+    reference_embeddings = np.repeat(embed_latents(model, references), count, axis=0)
+    return {
+        name: _figures(row_angles(reference_embeddings, embed_latents(model, latents.reshape(-1, dimension))))
+        for name, latents in (("variations", variations), ("noise", noise))
+    }
+
+
+def covariate_control(generator: TruthfulGenerator, normals: Mapping[str, ArrayLike]) -> dict[str, float]:
+    """The cosine of each fitted unit normal `[D]` with the world's true direction of that attribute."""
+    cosines = {}
+    for name, fitted in normals.items():
+        true = np.asarray(generator.attribute_direction(name).detach().cpu(), np.float64)
+        fitted = np.asarray(fitted, np.float64)
+        cosines[name] = float(fitted @ true / (np.linalg.norm(fitted) * np.linalg.norm(true)))
+    return cosines
+
+
+def embed_latents(model: FaceModel, latents: Tensor, batch: int = BATCH) -> np.ndarray:
+    """Unit embeddings float32 `[n, E]` of latents `[n, D]`, batch by batch and without gradients."""
+    with torch.inference_mode():
+        parts = [model.embed(latents[start : start + batch]).float().cpu() for start in range(0, len(latents), batch)]
+    return unit_rows(torch.cat(parts).numpy())
+
+
+def _figures(angles: np.ndarray) -> dict[str, float]:
+    return {"minimum": float(angles.min()), "mean": float(angles.mean()), "maximum": float(angles.max())}

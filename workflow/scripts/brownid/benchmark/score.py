@@ -1,0 +1,129 @@
+"""Scores of a face-recognition network on benchmark files."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from brownid.benchmark.bins import read_bin
+from brownid.benchmark.roc import equal_error_rate, roc, tar_at_far
+from brownid.benchmark.verification import folded_accuracy, squared_distances
+from brownid.databases.reading import resize
+from brownid.errors import BrownidError
+from brownid.recognition.embedding import embed_images
+from brownid.recognition.weights import load_backbone
+from brownid.runtime import default_device, logger
+
+FOLDS = 10
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
+
+Embed = Callable[[np.ndarray], np.ndarray]  # uint8 RGB [n, side, side, 3] -> embeddings [n, E]
+
+
+def score_weights(
+    weights: str | Path,
+    family: str | None,
+    architecture: str | None,
+    bins: Mapping[str, str | Path],
+    *,
+    side: int,
+    batch_size: int = 256,
+    device: str | None = None,
+    maximum_failed_share: float = 0.0,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> dict[str, dict[str, object]]:
+    """Score the network in the file `weights` on every benchmark of `bins` (name to `.bin` file).
+
+    `family` and `architecture` may be None for weights of ours, which say what they are. The embedding of an image is
+    the sum of the unnormalised embeddings of image and mirror image, normalised.
+    """
+    network = load_backbone(weights, family, architecture, side, device=device or default_device())
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        return embed_images(network, images, batch_size, mirror=True).numpy()
+
+    return {
+        name: score_benchmark(embed, path, side=side, maximum_failed_share=maximum_failed_share, rates=rates)
+        for name, path in bins.items()
+    }
+
+
+def score_benchmark(
+    embed: Embed,
+    path: str | Path,
+    *,
+    side: int,
+    maximum_failed_share: float = 0.0,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> dict[str, object]:
+    """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be decoded.
+
+    A pair with such an image is left out. More than `maximum_failed_share` of the images raises BrownidError.
+    """
+    encoded, same = read_bin(path)
+    images, failures = _decode(path, encoded, side)
+    if len(failures) > maximum_failed_share * len(encoded):
+        number, reason = failures[0]
+        raise BrownidError(
+            f"{len(failures)} of {len(encoded)} images of the benchmark {path} cannot be decoded, more than the share "
+            f"of {maximum_failed_share} that `maximum_failed_share` allows; the first is image {number}: {reason}."
+        )
+    whole = np.ones(len(same), bool)
+    whole[[number // 2 for number, _ in failures]] = False
+    embeddings = np.asarray(embed(images))
+    scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates)
+    logger.info("%s: accuracy %.4f (std %.4f), %d pairs", path, scores["accuracy"], scores["std"], scores["pairs"])
+    listed = [{"image": number, "reason": reason} for number, reason in failures]
+    return scores | {"failures": listed}
+
+
+def score_pairs(
+    first: np.ndarray, second: np.ndarray, same: np.ndarray, rates: Sequence[float] = FALSE_ACCEPT_RATES
+) -> dict[str, object]:
+    """Everything one reads off a verification, as plain numbers for a JSON file.
+
+    `accuracy`, `std`, `threshold` (10 folds; of the squared distance), `auc`, `eer`, `tar_at_far` (rate to `tar`,
+    `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc` (corner
+    points), `pairs`, `genuine`, `impostors`.
+    """
+    distances = squared_distances(first, second)
+    verification = folded_accuracy(distances, same, FOLDS)
+    curve = roc(1 - distances / 2, same)  # the cosine of unit vectors
+    corners = curve.corners()
+    return {
+        "accuracy": verification.accuracy,
+        "std": verification.std,
+        "threshold": verification.threshold,
+        "accuracies": verification.accuracies.tolist(),
+        "auc": curve.area,
+        "eer": equal_error_rate(curve),
+        "tar_at_far": {f"{entry.far:g}": _plain(entry) for entry in tar_at_far(curve, rates)},
+        "roc": {"false_accept": corners.false_accept.tolist(), "true_accept": corners.true_accept.tolist()},
+        "pairs": len(same),
+        "genuine": int(same.sum()),
+        "impostors": curve.impostors,
+    }
+
+
+def _plain(entry) -> dict[str, object]:
+    if not entry.measurable:
+        note = f"needs {entry.impostors_needed} impostor pairs, there are {entry.impostors}"
+        return {"tar": None, "threshold": None, "note": note}
+    # JSON has no infinity: with every impostor above every genuine pair nothing is accepted, at no finite threshold
+    return {"tar": entry.tar, "threshold": entry.threshold if np.isfinite(entry.threshold) else None}
+
+
+def _decode(path: str | Path, encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be decoded, and (number, reason) of those."""
+    images = np.zeros((len(encoded), side, side, 3), np.uint8)
+    failures = []
+    for number, data in enumerate(encoded):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                images[number] = resize(np.asarray(image.convert("RGB")), side)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, BrownidError) as error:
+            failures.append((number, str(error)))
+            logger.warning("%s: image %d cannot be decoded: %s", path, number, error)
+    return images, failures

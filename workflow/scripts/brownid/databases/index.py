@@ -1,0 +1,238 @@
+"""The SQLite index of a genuine database: which image shows whom, under which protocol, with which attributes.
+
+The tables and columns are those of the index files published with the paper, so either side reads the other's:
+
+    samples(id, key, path, identity)            key: unique name; path: relative to the database's root folder
+    meta_data_types(id, name, type)             type: 'str', 'int' or 'float', the value column in use
+    meta_data(id, value_str, value_int, value_float, sample_id, type_id)
+    protocols(id, name)
+    groups(id, name, protocol_id)               a group belongs to one protocol
+    groups_samples(group_id, sample_id)
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+
+MetaValue = str | int | float
+META_TYPES = {str: "str", int: "int", float: "float"}
+
+SCHEMA = """
+CREATE TABLE samples (
+    id INTEGER PRIMARY KEY, key VARCHAR NOT NULL UNIQUE, path VARCHAR NOT NULL, identity INTEGER NOT NULL);
+CREATE TABLE meta_data_types (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL UNIQUE, type VARCHAR(5));
+CREATE TABLE meta_data (
+    id INTEGER PRIMARY KEY, value_str VARCHAR, value_int INTEGER, value_float FLOAT,
+    sample_id INTEGER NOT NULL REFERENCES samples(id), type_id INTEGER NOT NULL REFERENCES meta_data_types(id));
+CREATE TABLE protocols (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL UNIQUE);
+CREATE TABLE groups (
+    id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, protocol_id INTEGER NOT NULL REFERENCES protocols(id));
+CREATE TABLE groups_samples (
+    group_id INTEGER NOT NULL REFERENCES groups(id), sample_id INTEGER NOT NULL REFERENCES samples(id),
+    PRIMARY KEY (group_id, sample_id));
+CREATE INDEX meta_data_of_sample ON meta_data(sample_id);
+"""
+# a sample id that is in a group and protocol, each None for any; values: whether all are meant, then each name twice
+CHOSEN = """(? OR {} IN (
+    SELECT sample_id FROM groups_samples s JOIN groups g ON g.id = s.group_id JOIN protocols p ON p.id = g.protocol_id
+    WHERE (? IS NULL OR g.name = ?) AND (? IS NULL OR p.name = ?)))"""
+TABLES = ("samples", "meta_data", "meta_data_types", "groups", "protocols", "groups_samples")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a database: `path` is relative to the root folder, `identity` numbers the person."""
+
+    key: str
+    path: str
+    identity: int
+    meta: Mapping[str, MetaValue] = field(default_factory=dict)
+
+
+def key_of(path: str) -> str:
+    """The key of the image at `path`: the path without its suffix, `/` and blanks replaced by `_`."""
+    return str(Path(path).with_suffix("")).replace("/", "_").replace(" ", "_")
+
+
+class DatabaseIndex:
+    """A database index opened for reading; use `DatabaseIndex.open(path)`, and `with` to close it in time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection):
+        self.path = path
+        self._connection = connection
+
+    @staticmethod
+    def create(
+        path: str | Path, samples: Iterable[Sample], protocols: Mapping[str, Mapping[str, Iterable[str]]]
+    ) -> None:
+        """Write an index: `protocols` maps a protocol's name to its groups, and each group to the keys of its samples.
+
+        The file appears whole or not at all, and equal arguments give equal bytes. Raises BrownidError when two
+        samples share a key, a group names an unknown key, or an attribute has values of two types.
+        """
+        samples = list(samples)
+        numbers = {sample.key: number for number, sample in enumerate(samples, 1)}
+        if len(numbers) < len(samples):
+            raise BrownidError(f"The index {path} would hold two samples with the key {_first_repeated(samples)!r}.")
+        types = _meta_types(path, samples)
+        with atomic_path(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
+            connection.executescript(SCHEMA)
+            connection.executemany(
+                "INSERT INTO samples VALUES (?, ?, ?, ?)",
+                ((numbers[sample.key], sample.key, sample.path, sample.identity) for sample in samples),
+            )
+            connection.executemany(
+                "INSERT INTO meta_data_types VALUES (?, ?, ?)",
+                ((number, name, META_TYPES[kind]) for name, (number, kind) in types.items()),
+            )
+            connection.executemany(
+                "INSERT INTO meta_data (value_str, value_int, value_float, sample_id, type_id) VALUES (?, ?, ?, ?, ?)",
+                _meta_rows(samples, numbers, types),
+            )
+            _insert_protocols(connection, path, protocols, numbers)
+            connection.commit()
+
+    @classmethod
+    def open(cls, path: str | Path) -> "DatabaseIndex":
+        """Open an index of ours or a published one, for reading only; BrownidError when the file is none."""
+        path = Path(path)
+        if not path.is_file():
+            raise BrownidError(f"There is no database index at {path}; index the database first.")
+        # immutable: no lock and no journal file, both of which a shared file system may refuse
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)
+        try:
+            present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise BrownidError(f"{path} is not a database index ({error}); index the database again.") from error
+        missing = [table for table in TABLES if table not in present]
+        if missing:
+            connection.close()
+            raise BrownidError(
+                f"{path} is an SQLite file but not a database index: it has no table {missing[0]!r}; "
+                "give the index of a face database."
+            )
+        return cls(path, connection)
+
+    def __enter__(self) -> "DatabaseIndex":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def protocols(self) -> list[str]:
+        """The names of all protocols."""
+        return [name for (name,) in self._rows("SELECT name FROM protocols ORDER BY id")]
+
+    def groups(self, protocol: str | None = None) -> list[str]:
+        """The names of the groups of `protocol`, or of all protocols, each once."""
+        rows = self._rows(
+            "SELECT g.name FROM groups g JOIN protocols p ON p.id = g.protocol_id "
+            "WHERE ? IS NULL OR p.name = ? ORDER BY g.id",
+            (protocol, protocol),
+        )
+        return list(dict.fromkeys(name for (name,) in rows))
+
+    def meta_types(self) -> dict[str, str]:
+        """The attributes that samples can have: name to 'str', 'int' or 'float'."""
+        return dict(self._rows("SELECT name, type FROM meta_data_types ORDER BY id"))
+
+    def samples(
+        self, group: str | None = None, protocol: str | None = None, **meta: MetaValue | Iterable[MetaValue]
+    ) -> list[Sample]:
+        """The samples of a group and protocol (None: of all), in the index's order.
+
+        `meta` keeps the samples whose attribute has the given value, or one of the given values:
+        `samples(protocol="U", camera="05_1", flash=[1, 2, 3])`. Raises BrownidError for unknown names.
+        """
+        self._known("protocol", protocol, self.protocols())
+        self._known("group", group, self.groups(protocol))
+        types = self.meta_types()
+        for name in meta:
+            self._known("attribute", name, list(types))
+        wanted = {name: {values} if isinstance(values, MetaValue) else set(values) for name, values in meta.items()}
+        chosen = (group is None and protocol is None, group, group, protocol, protocol)
+        attributes = self._attributes(types, chosen)
+        rows = self._rows(
+            f"SELECT id, key, path, identity FROM samples WHERE {CHOSEN.format('id')} ORDER BY id", chosen
+        )
+        samples = [Sample(key, path, identity, attributes.get(number, {})) for number, key, path, identity in rows]
+        return [
+            sample
+            for sample in samples
+            if all(name in sample.meta and sample.meta[name] in values for name, values in wanted.items())
+        ]
+
+    def _attributes(self, types: Mapping[str, str], chosen: tuple) -> dict[int, dict[str, MetaValue]]:
+        attributes: dict[int, dict[str, MetaValue]] = {}
+        for sample, name, *values in self._rows(
+            "SELECT m.sample_id, t.name, m.value_str, m.value_int, m.value_float FROM meta_data m "
+            f"JOIN meta_data_types t ON t.id = m.type_id WHERE {CHOSEN.format('m.sample_id')} ORDER BY m.id",
+            chosen,
+        ):
+            attributes.setdefault(sample, {})[name] = values[("str", "int", "float").index(types[name])]
+        return attributes
+
+    def _rows(self, query: str, values: tuple = ()) -> list[tuple]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise BrownidError(
+                f"The database index {self.path} is damaged ({error}); index the database again."
+            ) from error
+
+    def _known(self, what: str, name: str | None, names: list[str]) -> None:
+        if name is not None and name not in names:
+            raise BrownidError(f"The database index {self.path} has no {what} {name!r}; it has: {', '.join(names)}.")
+
+
+def _first_repeated(samples: list[Sample]) -> str:
+    seen: set[str] = set()
+    return next(sample.key for sample in samples if sample.key in seen or seen.add(sample.key))
+
+
+def _meta_types(path: str | Path, samples: list[Sample]) -> dict[str, tuple[int, type]]:
+    types: dict[str, tuple[int, type]] = {}
+    for sample in samples:
+        for name, value in sample.meta.items():
+            kind = types.setdefault(name, (len(types) + 1, type(value)))[1]
+            if kind not in META_TYPES or type(value) is not kind:
+                raise BrownidError(
+                    f"The index {path} cannot hold {name} = {value!r} of sample {sample.key!r}: the values of an "
+                    "attribute are all text, all whole numbers or all decimal numbers."
+                )
+    return types
+
+
+def _meta_rows(samples: list[Sample], numbers: Mapping[str, int], types: Mapping[str, tuple[int, type]]):
+    for sample in samples:
+        for name, value in sample.meta.items():
+            number, kind = types[name]
+            columns = [value if kind is column else None for column in META_TYPES]
+            yield (*columns, numbers[sample.key], number)
+
+
+def _insert_protocols(connection, path, protocols, numbers) -> None:
+    group_number = 0
+    for protocol_number, (protocol, groups) in enumerate(protocols.items(), 1):
+        connection.execute("INSERT INTO protocols VALUES (?, ?)", (protocol_number, protocol))
+        for group, keys in groups.items():
+            group_number += 1
+            connection.execute("INSERT INTO groups VALUES (?, ?, ?)", (group_number, group, protocol_number))
+            for key in keys:
+                if key not in numbers:
+                    raise BrownidError(
+                        f"The index {path} cannot list {key!r} in group {group!r} of protocol {protocol!r}: "
+                        "there is no sample with this key."
+                    )
+                connection.execute("INSERT INTO groups_samples VALUES (?, ?)", (group_number, numbers[key]))

@@ -1,0 +1,172 @@
+"""MultiPIE: its file naming, what its cameras, flashes and recordings show, its protocols, and its index.
+
+Multi-PIE (Gross et al., "Multi-PIE", Image and Vision Computing 2010): up to four sessions of 337 subjects,
+photographed by a row of 13 cameras 15 degrees apart under 18 flashes, with an expression of its own in each recording.
+The classes of cameras, flashes and recordings are those from which the paper fits its seven covariates.
+
+Sides are those of the image: a camera is on the left when the nose in its pictures points to the left edge, a flash
+when the light in the frontal camera's pictures comes from the left edge.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.errors import BrownidError
+from brownid.runtime import logger
+
+# Degrees from the frontal camera. Negative: the subject's nose points to the left edge of the image.
+CAMERA_YAW: Mapping[str, int] = {
+    "11_0": -90, "12_0": -75, "09_0": -60, "08_0": -45, "13_0": -30, "14_0": -15, "05_1": 0,
+    "05_0": 15, "04_1": 30, "19_0": 45, "20_0": 60, "01_0": 75, "24_0": 90,
+}  # fmt: skip
+FRONTAL_CAMERA = "05_1"
+
+# Degrees from the frontal flash, in the frontal camera. Negative: the light comes from the left edge of the image.
+FLASH_YAW: Mapping[int, int] = {
+    1: -90, 2: -75, 3: -60, 4: -45, 5: -30, 6: -15, 7: 0, 8: 15, 9: 30, 10: 45, 11: 60, 12: 75, 13: 90, 16: 0,
+}  # fmt: skip
+NO_FLASH = 0
+FRONTAL_FLASH = 7
+
+EXPRESSION_OF_RECORDING: Mapping[tuple[int, int], str] = {
+    (1, 1): "neutral", (2, 1): "neutral", (3, 1): "neutral", (4, 1): "neutral", (4, 2): "neutral",
+    (1, 2): "smile", (3, 2): "smile", (2, 2): "surprise", (2, 3): "squint", (3, 3): "disgust", (4, 3): "scream",
+}  # fmt: skip
+
+PROTOCOLS = ("P_center_lit", "U", "E_lit")
+GROUPS = ("train", "dev", "eval")
+
+_FILE_NAME = re.compile(
+    r"session(?P<folder_session>\d{2})/multiview/(?P<folder_subject>\d{3})/(?P<folder_recording>\d{2})/"
+    r"(?P<camera>\d{2}_\d)/"
+    r"(?P<subject>\d{3})_(?P<session>\d{2})_(?P<recording>\d{2})_(?P<short_camera>\d{3})_(?P<flash>\d{2})\.png"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Picture:
+    """One MultiPIE picture: who, when (`session`), with which expression (`recording`), seen and lit from where."""
+
+    subject: int
+    session: int
+    recording: int
+    camera: str
+    flash: int
+
+    @property
+    def path(self) -> str:
+        """The picture's path below the database's root, in the published naming."""
+        name = f"{self.subject:03}_{self.session:02}_{self.recording:02}_{self.camera.replace('_', '')}_{self.flash:02}"
+        folder = f"session{self.session:02}/multiview/{self.subject:03}/{self.recording:02}/{self.camera}"
+        return f"{folder}/{name}.png"
+
+    @classmethod
+    def from_path(cls, path: str) -> "Picture | None":
+        """The picture at `path`, relative to the database's root; None when folders and name are not MultiPIE's."""
+        match = _FILE_NAME.fullmatch(path)
+        if match is None:
+            return None
+        numbers = (int(match[name]) for name in ("subject", "session", "recording"))
+        picture = cls(*numbers, camera=match["camera"], flash=int(match["flash"]))
+        return picture if picture.path == path else None
+
+    @property
+    def pose(self) -> str | None:
+        """'left', 'frontal' or 'right' by the camera's side; None for a camera outside the horizontal row."""
+        return _side(CAMERA_YAW.get(self.camera))
+
+    @property
+    def illumination(self) -> str | None:
+        """'left' (flashes 1-3), 'right' (11-13), 'frontal' (7, 16), 'none' (0); None for a flash in between."""
+        if self.flash == NO_FLASH:
+            return "none"
+        yaw = FLASH_YAW.get(self.flash)
+        return _side(yaw) if yaw is not None and (yaw == 0 or abs(yaw) >= 60) else None
+
+    @property
+    def expression(self) -> str | None:
+        """The expression of this session and recording; None for a recording with none of the six."""
+        return EXPRESSION_OF_RECORDING.get((self.session, self.recording))
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that this picture belongs to.
+
+        P_center_lit: every pose, neutral, frontal flash. U: every flash, neutral, frontal camera. E_lit: every
+        expression, frontal camera, frontal flash.
+        """
+        neutral, frontal = self.expression == "neutral", self.camera == FRONTAL_CAMERA
+        member = {
+            "P_center_lit": neutral and self.pose is not None and self.flash == FRONTAL_FLASH,
+            "U": neutral and frontal,
+            "E_lit": frontal and self.flash == FRONTAL_FLASH and self.expression is not None,
+        }
+        return [protocol for protocol in PROTOCOLS if member[protocol]]
+
+    def sample(self) -> Sample:
+        """The picture as a row of a database index, with its attribute classes as far as it has them."""
+        meta = {"session": self.session, "recording": self.recording, "camera": self.camera, "flash": self.flash}
+        classes = {"pose": self.pose, "illumination": self.illumination, "expression": self.expression}
+        known = {name: value for name, value in classes.items() if value is not None}
+        return Sample(key_of(self.path), self.path, self.subject, meta | known)
+
+
+def split_subjects(subjects: Iterable[int], train_share: float, dev_share: float) -> dict[str, set[int]]:
+    """Groups by subject, in the order of their numbers: the first `train_share` train, the next `dev_share` dev."""
+    if not (0 < train_share <= 1 and dev_share >= 0 and train_share + dev_share <= 1):
+        raise BrownidError(
+            f"The shares of the MultiPIE groups are train {train_share} and dev {dev_share}; "
+            "give shares between 0 and 1 with a sum of at most 1 and some for train."
+        )
+    ordered = sorted(set(subjects))
+    train = max(1, round(train_share * len(ordered)))
+    dev = train + round(dev_share * len(ordered))
+    return {"train": set(ordered[:train]), "dev": set(ordered[train:dev]), "eval": set(ordered[dev:])}
+
+
+def index_multipie(
+    root: str | Path, index: str | Path, *, train_share: float = 0.6, dev_share: float = 0.2
+) -> list[Picture]:
+    """Write the index of the MultiPIE tree below `root`: the pictures of the three protocols, in three groups.
+
+    Files that are not PNG are passed over; PNG files without MultiPIE's naming are counted in the log. Returns the
+    pictures indexed. Raises BrownidError when there is none.
+    """
+    paths = sorted(path.relative_to(root).as_posix() for path in Path(root).glob("session*/multiview/*/*/*/*.png"))
+    found = [Picture.from_path(path) for path in paths]
+    pictures = sorted(picture for picture in found if picture is not None and picture.protocols)
+    if not pictures:
+        raise BrownidError(
+            f"There is no MultiPIE picture of the protocols {', '.join(PROTOCOLS)} below {root}; expected paths "
+            f"such as {Picture(1, 1, 1, FRONTAL_CAMERA, FRONTAL_FLASH).path}."
+        )
+    unnamed = found.count(None)
+    if unnamed:
+        logger.warning("%d PNG files below %s are not named as MultiPIE pictures and are left out", unnamed, root)
+    groups = split_subjects((picture.subject for picture in pictures), train_share, dev_share)
+    DatabaseIndex.create(index, [picture.sample() for picture in pictures], _protocols(pictures, groups))
+    logger.info("indexed %d pictures of %d subjects", len(pictures), sum(map(len, groups.values())))
+    return pictures
+
+
+def _protocols(pictures: Sequence[Picture], groups: Mapping[str, set[int]]) -> dict[str, dict[str, list[str]]]:
+    return {
+        protocol: {
+            group: [
+                key_of(picture.path)
+                for picture in pictures
+                if picture.subject in subjects and protocol in picture.protocols
+            ]
+            for group, subjects in groups.items()
+        }
+        for protocol in PROTOCOLS
+    }
+
+
+def _side(yaw: int | None) -> str | None:
+    if yaw is None:
+        return None
+    return "left" if yaw < 0 else "right" if yaw > 0 else "frontal"

@@ -1,0 +1,94 @@
+"""Reading the images of a database, with a list of those that cannot be read."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from brownid.databases.index import Sample
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.runtime import logger, progress
+
+Failure = tuple[str, str]  # (path as in the index, reason)
+Align = Callable[[np.ndarray], np.ndarray | None]  # uint8 RGB [h, w, 3] -> [side, side, 3], or None without a face
+
+
+def read_images(
+    samples: Sequence[Sample],
+    root: str | Path,
+    side: int,
+    maximum_failed_share: float = 0.0,
+    align: Align | None = None,
+) -> tuple[np.ndarray, list[Sample], list[Failure]]:
+    """The images uint8 RGB `[n, side, side, 3]` of the samples that can be read, these samples, and the failures.
+
+    Without `align` an image is taken to be aligned already and is only resized. A missing or damaged image, and one
+    in which `align` finds no face, is a failure with its path; more than `maximum_failed_share` of them (0 to 1)
+    raises BrownidError.
+    """
+    kept, images, failures = [], [], []
+    for sample in progress(samples, "read images", "image"):
+        try:
+            images.append(_prepared(load_rgb(Path(root) / sample.path), side, align))
+            kept.append(sample)
+        except BrownidError as error:
+            failures.append((sample.path, str(error)))
+    _check_failures(failures, len(samples), root, maximum_failed_share)
+    stacked = np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
+    return stacked, kept, failures
+
+
+def load_rgb(path: str | Path) -> np.ndarray:
+    """The image file as uint8 RGB `[h, w, 3]`; BrownidError with the reason when it is missing or damaged."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise BrownidError("the file is missing") from error
+    # Pillow reports damage by any of these, depending on the format and on where it is
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BrownidError(f"not a readable image ({str(error).replace(str(path), 'file')})") from error
+
+
+def resize(image: np.ndarray, side: int) -> np.ndarray:
+    """A square uint8 RGB image at `side` pixels, antialiased; the image itself when it has that side already."""
+    if image.shape[:2] == (side, side):
+        return image
+    if image.shape[0] != image.shape[1]:
+        raise BrownidError(f"not an aligned image: it is {image.shape[1]} x {image.shape[0]} pixels, not square")
+    method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=method)
+
+
+def write_failures(path: str | Path, failures: Sequence[Failure]) -> None:
+    """Write the failures as CSV with the columns path and reason; a header alone when there is none."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "reason"))
+        writer.writerows(failures)
+
+
+def _prepared(image: np.ndarray, side: int, align: Align | None) -> np.ndarray:
+    if align is None:
+        return resize(image, side)
+    aligned = align(image)
+    if aligned is None:
+        raise BrownidError("no face was detected")
+    return aligned
+
+
+def _check_failures(failures: list[Failure], total: int, root: str | Path, maximum_failed_share: float) -> None:
+    for path, reason in failures:
+        logger.warning("%s: %s", Path(root) / path, reason)
+    if failures:
+        logger.warning("%d of %d images failed", len(failures), total)
+    if len(failures) > maximum_failed_share * total:
+        path, reason = failures[0]
+        raise BrownidError(
+            f"{len(failures)} of {total} images below {root} failed, more than the share of {maximum_failed_share} "
+            f"that `maximum_failed_share` allows; the first is {Path(root) / path}: {reason}."
+        )
