@@ -1,0 +1,79 @@
+"""The warm start inverts a linear generator, survives a file, and refuses what does not fit it."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from brownid.covariates.warm_start import WarmStart, WarmStartSettings, fit_warm_start
+from brownid.errors import BrownidError
+
+DIM, SIDE = 6, 8
+
+
+class Linear:
+    latent_dim = DIM
+    latent_mean = torch.full((DIM,), 2.0)
+    basis = torch.randn(DIM, 3 * SIDE * SIDE, generator=torch.Generator().manual_seed(0))
+
+    def map(self, z, truncation=1.0):
+        return self.latent_mean + truncation * z
+
+    def render(self, latents):
+        return (latents @ self.basis).view(-1, 3, SIDE, SIDE)
+
+
+WORLD = Linear()
+SETTINGS = WarmStartSettings(samples=60, pixel_side=4, penalty=1e-8)
+NEW = WORLD.latent_mean + torch.randn(4, DIM, generator=torch.Generator().manual_seed(1))
+
+
+def embed(images):
+    return images.flatten(1)[:, :10]
+
+
+def fit(settings=SETTINGS, **others):
+    return fit_warm_start(WORLD, WORLD.render, settings, seed=3, **others)
+
+
+def test_latents_of_unseen_images_are_recovered():
+    torch.testing.assert_close(fit().predict(WORLD.render(NEW)), NEW, atol=1e-3, rtol=0)
+
+
+def test_the_batch_size_changes_nothing():
+    torch.testing.assert_close(fit(embed=embed).weight, fit(embed=embed, batch_size=7).weight, atol=1e-3, rtol=1e-3)
+
+
+def test_every_setting_changes_the_regression():
+    before = fit().predict(WORLD.render(NEW))
+    for change in ({"samples": 50}, {"pixel_side": 2}, {"spread": 3.0}, {"penalty": 0.1}):
+        values = {"samples": 60, "pixel_side": 4, "spread": 1.5, "penalty": 1e-3} | change
+        assert not torch.equal(before, fit(WarmStartSettings(**values)).predict(WORLD.render(NEW)))
+
+
+def test_the_embedding_is_used_and_must_be_given_again():
+    warm_start = fit(embed=embed)
+    assert warm_start.predict(WORLD.render(NEW), embed).shape == (4, DIM)
+    with pytest.raises(BrownidError, match="face-recognition network that it was fitted with"):
+        warm_start.predict(WORLD.render(NEW))
+
+
+def test_a_saved_warm_start_predicts_the_same(tmp_path):
+    warm_start = fit()
+    warm_start.save(tmp_path / "warm.safetensors")
+    images = WORLD.render(NEW)
+    assert torch.equal(WarmStart.load(tmp_path / "warm.safetensors").predict(images), warm_start.predict(images))
+
+
+def test_other_files_are_refused_by_name(tmp_path):
+    (tmp_path / "text").write_text("no")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("text", "other.safetensors", "missing"):
+        with pytest.raises(BrownidError, match=name):
+            WarmStart.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("wrong", [{"samples": 0}, {"pixel_side": 0}, {"spread": 0.0}, {"penalty": -1.0}])
+def test_a_wrong_setting_is_named_with_its_value(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(BrownidError, match=f"{name} is {value}"):
+        WarmStartSettings(**wrong)

@@ -1,0 +1,136 @@
+"""Every figure is a picture of its data, written whole and with the same bytes each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brownid.errors import BrownidError
+from brownid.figures.curves import plot_roc
+from brownid.figures.distances import plot_angles
+from brownid.figures.dynamics import PANELS, plot_statistics
+from brownid.figures.faces import contact_sheet, image_grid, image_pairs
+from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
+from brownid.figures.style import line_style, new_figure
+
+RANDOM = np.random.default_rng(0)
+STATISTICS = {
+    **{name: 1 + RANDOM.random(5) for panel in PANELS for name in panel.lines},
+    **{f"dist_{end}": 1 + RANDOM.random(5) for end in ("min", "max")},
+}
+RATES = np.linspace(0, 1, 20)
+CURVES = {name: {"a": (RATES, RATES**0.3), "b": (RATES, RATES**0.6)} for name in ("LFW", "CPLFW", "CALFW", "AgeDB-30")}
+EDGES = np.linspace(0, np.pi, 181)
+HISTOGRAMS = {"genuine": np.histogram(RANDOM.normal(0.8, 0.1, 500), EDGES)[0], "none": np.zeros(180)}
+IMAGES = RANDOM.integers(0, 256, (7, 56, 56, 3), dtype=np.uint8)
+SCORES = {"genuine": {"LFW": 0.9, "CFP-FP": 0.8}, "synthetic": {"LFW": 0.7, "CFP-FP": 0.85}}
+
+DRAWINGS = {
+    "dynamics": lambda path: plot_statistics(STATISTICS, path, title="Langevin"),
+    "roc": lambda path: plot_roc(CURVES, path, title="ROC"),
+    "angles": lambda path: plot_angles(HISTOGRAMS, EDGES, path, marks={"leak guard": 0.6}, title="Angles"),
+    "scores": lambda path: plot_scores(SCORES, path, spread={"genuine": {"LFW": 0.01}}, title="Scores"),
+    "grid": lambda path: image_grid(
+        [IMAGES[:4], IMAGES[4:]], path, row_labels=["a", "b"], column_labels=["reference"], title="Variations"
+    ),
+    "sheet": lambda path: contact_sheet(IMAGES, path, columns=3, captions=list("abcdefg")),
+    "pairs": lambda path: image_pairs(IMAGES[:3], IMAGES[3:6], [0.5, 0.6, 0.7], path, columns=2),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_has_content_and_the_same_bytes_twice(name, tmp_path):
+    for copy in ("first.png", "second.png"):
+        DRAWINGS[name](tmp_path / copy)
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    with Image.open(tmp_path / "first.png") as image:
+        assert image.info.keys() <= {"dpi"}, "no date, no program version"
+        pixels = np.asarray(image.convert("RGB"))
+    assert (pixels != 255).any(axis=2).mean() > 0.02
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "second.png"]
+
+
+def test_changed_data_change_the_figure(tmp_path):
+    plot_angles(HISTOGRAMS, EDGES, tmp_path / "one.png")
+    plot_angles(HISTOGRAMS | {"none": np.ones(180)}, EDGES, tmp_path / "two.png")
+    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "two.png").read_bytes()
+
+
+def test_the_settings_of_the_user_do_not_change_a_figure(tmp_path):
+    plot_scores(SCORES, tmp_path / "one.png")
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        plot_scores(SCORES, tmp_path / "two.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_figure_that_fails_leaves_no_file(tmp_path):
+    with pytest.raises(ZeroDivisionError), new_figure(tmp_path / "a.png", 2, 2) as figure:
+        figure.subplots().plot([0, 1 / 0])
+    assert not list(tmp_path.iterdir())
+
+
+def test_statistics_of_constant_zero_are_drawn(tmp_path):
+    plot_statistics({"energy": np.zeros(3), "rndf_avg": np.zeros(3)}, tmp_path / "zero.png")
+
+
+def test_images_are_shown_pixel_for_pixel(tmp_path):
+    image_grid([[IMAGES[0], IMAGES[1]]], tmp_path / "grid.png", height=56)
+    with Image.open(tmp_path / "grid.png") as sheet:
+        pixels = np.asarray(sheet)
+    for image, x in ((IMAGES[0], 12), (IMAGES[1], 12 + 56 + 4)):
+        np.testing.assert_array_equal(pixels[12 : 12 + 56, x : x + 56], image)
+
+
+def test_nothing_to_draw_is_a_sentence(tmp_path):
+    path = tmp_path / "a.png"
+    for draw in (
+        lambda: plot_statistics({"other": np.ones(3)}, path),
+        lambda: plot_roc({}, path),
+        lambda: plot_angles({"genuine": np.zeros(180)}, EDGES, path),
+        lambda: plot_scores({}, path),
+        lambda: contact_sheet(IMAGES[:0], path),
+        lambda: image_pairs(IMAGES[:0], IMAGES[:0], [], path),
+    ):
+        with pytest.raises(BrownidError, match="to draw"):
+            draw()
+    with pytest.raises(BrownidError, match="one size"):
+        image_grid([[IMAGES[0], IMAGES[0][:20]]], path)
+    with pytest.raises(BrownidError, match="7, 6, 2"):
+        image_pairs(IMAGES, IMAGES[:6], [0.1, 0.2], path)
+    with pytest.raises(BrownidError, match="3 bins, its edges make 180"):
+        plot_angles({"genuine": np.ones(3)}, EDGES, path)
+
+
+def test_the_score_table_keeps_the_order_and_adds_the_mean():
+    table = score_table(SCORES)
+    assert list(table.index) == ["genuine", "synthetic"]
+    assert list(table.columns) == ["LFW", "CFP-FP", "mean"]
+    assert table["mean"].tolist() == pytest.approx([0.85, 0.775])
+
+
+def test_a_network_without_every_benchmark_has_no_mean():
+    table = score_table(SCORES | {"partial": {"LFW": 0.99}})
+    assert table.loc["partial"].isna().tolist() == [False, True, True]
+    assert "| partial | **99.00** | – | – |" in markdown_table(table)
+
+
+def test_the_markdown_table_marks_the_best_of_each_column():
+    assert markdown_table(score_table(SCORES)).splitlines() == [
+        "| network | LFW | CFP-FP | mean |",
+        "| --- | ---: | ---: | ---: |",
+        "| genuine | **90.00** | 80.00 | **85.00** |",
+        "| synthetic | 70.00 | **85.00** | 77.50 |",
+    ]
+
+
+def test_the_html_table_is_escaped():
+    page = html_table(score_table({"<b>&": {"LFW": 0.5}}))
+    assert "&lt;b>&amp;" in page
+    assert "<td>50.00</td>" in page
+    assert page.count("<table") == 1
+
+
+def test_the_first_21_series_of_a_figure_look_different():
+    assert len(pd.DataFrame([line_style(index) for index in range(21)]).astype(str).drop_duplicates()) == 21

@@ -1,0 +1,174 @@
+"""Whole trainings on a toy problem: they learn, repeat themselves, resume, and say what went wrong."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from brownid.errors import BrownidError
+from brownid.recognition.backbones import Description
+from brownid.recognition.embedding import embed_images
+from brownid.recognition.weights import load_backbone
+from brownid.samples.images import ImageShards
+from brownid.training import run
+from brownid.training.module import RecognitionModule, weight_decay_groups
+from brownid.training.settings import TrainingSettings
+
+SIDE = 32
+SETTINGS = {
+    "embedding_dim": 32,
+    "scale": 16.0,
+    "margin": 0.2,
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "milestones": (2,),
+    "precision": "float32",
+}
+
+
+def train(shards, folder: Path, *, state: Path | None = None, seed: int = 1, **changes) -> dict[str, torch.Tensor]:
+    run.train_recognition(
+        shards,
+        TrainingSettings(**(SETTINGS | changes)),
+        seed=seed,
+        side=SIDE,
+        output=folder / "model.safetensors",
+        history=folder / "history.csv",
+        checkpoint=folder / "model.ckpt",
+        picture=folder / "train_data.png",
+        state=state,
+        device="cpu",
+    )
+    return load_backbone(folder / "model.safetensors").state_dict()
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def equal(first: dict, second: dict) -> bool:
+    return all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize(
+    "head, options",
+    [
+        ("adaface", {"schedule": "one_cycle"}),
+        ("arcface", {"optimiser": "adamw", "learning_rate": 3e-3, "schedule": "one_cycle"}),
+        ("cosface", {"precision": "bfloat16", "milestones": (5,)}),
+    ],
+)
+def test_a_few_seconds_of_training_tell_ten_noisy_templates_apart(tmp_path, shards, head, options):
+    train(shards, tmp_path, head=head, **({"epochs": 6} | options))
+    assert float(history(tmp_path)[-1]["accuracy"]) > 0.9
+    data = ImageShards(shards)
+    embeddings = embed_images(load_backbone(tmp_path / "model.safetensors"), data.decode(range(len(data))))
+    nearest = (embeddings @ embeddings.T).fill_diagonal_(-1).argmax(1)
+    assert (data.identities[nearest.numpy()] == data.identities).mean() > 0.95
+
+
+def test_training_writes_everything_it_names_and_nothing_else(tmp_path, shards, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(shards, tmp_path / "out", state=tmp_path / "state")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "state"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        *("history.csv", "model.ckpt", "model.safetensors", "train_data.png"),
+    ]
+    assert not list((tmp_path / "state").iterdir())
+    rows = history(tmp_path / "out")
+    assert list(rows[0]) == ["epoch", "images_seen", "loss", "accuracy", "learning_rate"]
+    assert [row["images_seen"] for row in rows] == ["160", "320", "480"]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.1, 0.1, 0.01])
+    grid = np.asarray(Image.open(tmp_path / "out" / "train_data.png"))
+    assert grid.shape == (3 * SIDE, 12 * SIDE, 3) and grid[:SIDE].std() > 20
+
+
+def test_weights_and_checkpoint_hold_the_same_network(tmp_path, shards):
+    weights = train(shards, tmp_path, epochs=1)
+    network = load_backbone(tmp_path / "model.safetensors")
+    assert network.description == Description("slim", "slim_iresnet", SIDE, 32)
+    content = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    assert content["hyper_parameters"]["head"] == "adaface" and content["hyper_parameters"]["seed"] == 1
+    assert content["state_dict"]["head.weight"].shape == (10, 32)
+    assert equal(weights, load_backbone(tmp_path / "model.ckpt", "slim", "slim_iresnet", SIDE, 32).state_dict())
+
+
+def test_training_twice_gives_equal_weights_and_another_seed_others(tmp_path, shards):
+    torch.manual_seed(0)
+    first = train(shards, tmp_path / "a", epochs=2)
+    torch.manual_seed(5)
+    assert equal(first, train(shards, tmp_path / "b", epochs=2))
+    assert not equal(first, train(shards, tmp_path / "c", epochs=2, seed=2))
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("schedule", ["steps", "one_cycle"])
+def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, monkeypatch, schedule):
+    changes = {"schedule": schedule, "epochs": 3}
+    whole = train(shards, tmp_path / "whole", **changes)
+    begin = RecognitionModule.on_train_epoch_start
+    started = []
+
+    def interrupted(module):
+        if module.current_epoch == 1:
+            raise RuntimeError("killed")
+        begin(module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecognitionModule, "on_train_epoch_start", interrupted)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(shards, tmp_path / "part", state=tmp_path / "state", **changes)
+    assert not (tmp_path / "part" / "model.safetensors").exists()
+
+    def counted(module):
+        started.append(module.current_epoch)
+        begin(module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecognitionModule, "on_train_epoch_start", counted)
+        resumed = train(shards, tmp_path / "part", state=tmp_path / "state", **changes)
+    assert started == [1, 2]
+    assert equal(whole, resumed)
+    assert history(tmp_path / "part") == history(tmp_path / "whole")
+
+
+def test_a_state_is_left_alone_under_other_settings_and_used_under_its_own(tmp_path, shards, monkeypatch):
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_write_history", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(shards, tmp_path / "a", state=tmp_path / "state", epochs=1)
+    kept = list((tmp_path / "state").iterdir())
+    assert len(kept) == 1
+    other = train(shards, tmp_path / "b", state=tmp_path / "state", epochs=1, margin=0.3)
+    assert list((tmp_path / "state").iterdir()) == kept
+    assert equal(other, train(shards, tmp_path / "c", epochs=1, margin=0.3))
+    finished = train(shards, tmp_path / "a", state=tmp_path / "state", epochs=1)
+    assert equal(finished, train(shards, tmp_path / "d", epochs=1)) and not equal(finished, other)
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards):
+    with pytest.raises(BrownidError, match=r"diverged in epoch 1 .*learning_rate"):
+        train(shards, tmp_path, optimiser="adamw", learning_rate=1e30, epochs=2)
+    assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "history.csv").exists()
+
+
+def test_batch_norm_activations_and_biases_do_not_decay():
+    settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8)
+    module = RecognitionModule(settings, classes=3, side=32, seed=0, steps=1)
+    decaying, free = weight_decay_groups(module, 5e-4)
+    names = {id(p): name for name, p in module.named_parameters()}
+    assert (decaying["weight_decay"], free["weight_decay"]) == (5e-4, 0.0)
+    decaying, free = ({names[id(p)] for p in group["params"]} for group in (decaying, free))
+    assert {"model.conv1.weight", "model.fc.weight", "head.weight"} <= decaying
+    assert {"model.bn1.weight", "model.layer1.0.prelu.weight", "model.fc.bias", "model.features.bias"} <= free
+    assert "model.features.weight" not in decaying | free  # held at one, as published
+    assert len(decaying | free) == len(names) - 1

@@ -1,0 +1,74 @@
+"""Similarity transforms between landmarks, and the warp of a photograph onto a template."""
+
+import cv2
+import numpy as np
+
+from brownid.errors import BrownidError
+
+SMALLEST_SPREAD = 1e-6  # pixels: landmarks closer together than this are one point
+
+
+def similarity_from_points(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The `[2, 3]` matrix of the rotation, scale and shift that best takes `source` to `target`, both `[n, 2]`, n >= 2.
+
+    Least squares in closed form (Umeyama, "Least-squares estimation of transformation parameters between two point
+    patterns", 1991). Never a reflection: mirrored landmarks get the best proper similarity. Raises BrownidError for
+    landmarks that are not finite, that differ in number, or that all lie on one point.
+    """
+    source, target = _landmarks(source, "source"), _landmarks(target, "target")
+    if source.shape != target.shape:
+        raise BrownidError(
+            f"{len(source)} landmarks cannot be aligned with a template of {len(target)}: both need the same points."
+        )
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    source_centred, target_centred = source - source_mean, target - target_mean
+    covariance = target_centred.T @ source_centred / len(source)  # equation 38
+    u, spread, vt = np.linalg.svd(covariance)
+    proper = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # equations 39 and 43
+    rotation = u @ np.diag(proper) @ vt  # equation 40
+    scale = (spread * proper).sum() / source_centred.var(axis=0).sum()  # equation 42
+    if scale * source_centred.std() < SMALLEST_SPREAD:
+        raise BrownidError(
+            f"The landmarks {source.round(1).tolist()} match the template only at size zero: are they in its order?"
+        )
+    return np.column_stack([scale * rotation, target_mean - scale * rotation @ source_mean])  # equation 41
+
+
+def low_pass_kernel(shrink: float) -> np.ndarray:
+    """The odd, symmetric weights (sum 1) that an image needs along each axis before it is made `shrink` times smaller.
+
+    A triangle whose half width is one target pixel, as in antialiased bilinear resizing. It tends to the single weight
+    1 as `shrink` tends to 1, and is that weight for an image that grows.
+    """
+    shrink = max(float(shrink), 1.0)
+    reach = int(np.ceil(shrink)) - 1
+    weights = 1 - np.abs(np.arange(-reach, reach + 1)) / shrink
+    return weights / weights.sum()
+
+
+def warp_image(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, side: int) -> np.ndarray:
+    """Move a photograph so that its `landmarks` lie on the `template` points, both `[n, 2]`.
+
+    `image` is uint8 `[H, W, 3]`; the result is uint8 `[side, side, 3]`, black where the photograph does not reach.
+    Antialiased and interpolated as `FixedCrop` does it, so that genuine and generated images are treated alike.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise BrownidError(
+            f"Only uint8 colour images [height, width, 3] can be aligned; this one is {image.dtype} {image.shape}."
+        )
+    matrix = similarity_from_points(landmarks, template)
+    kernel = low_pass_kernel(1 / np.hypot(matrix[0, 0], matrix[1, 0]))
+    if len(kernel) > 1:
+        image = cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+
+
+def _landmarks(points: np.ndarray, role: str) -> np.ndarray:
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
+        raise BrownidError(f"The {role} landmarks have shape {points.shape}; at least two points [n, 2] are needed.")
+    if not np.isfinite(points).all():
+        raise BrownidError(f"The {role} landmarks {points.tolist()} are not finite numbers.")
+    if np.ptp(points, axis=0).max() < SMALLEST_SPREAD:
+        raise BrownidError(f"The {role} landmarks all lie on one point, {points[0].tolist()}: no face can be aligned.")
+    return points

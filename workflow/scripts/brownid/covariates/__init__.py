@@ -1,0 +1,1 @@
+"""From genuine photographs to directions in latent space: projection, linear SVMs, latent editing."""

@@ -1,0 +1,139 @@
+"""Where projection starts: a linear guess of the latent from pixels and the face-recognition embedding.
+
+From the mean latent alone, gradient descent does not find a turned head; the guess of a ridge regression on generated
+images does, and descent then adds the details.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.randomness import normal
+from brownid.runtime import progress
+
+FORMAT = "brownid warm start 1"
+Embedder = Callable[[Tensor], Tensor]  # images [B, 3, S, S] -> embeddings [B, E]
+
+
+@dataclass(frozen=True)
+class WarmStartSettings:
+    """How the regression is made."""
+
+    samples: int = 2000  # generated images it learns from
+    pixel_side: int = 28  # images are averaged down to this many pixels a side
+    spread: float = 1.5  # samples lie this many times farther from the mean latent than the generator's own
+    penalty: float = 1e-3  # on squared coefficients, in units of the variance of the inputs
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "pixel_side"):
+            if getattr(self, name) < 1:
+                raise BrownidError(f"warm start: {name} is {getattr(self, name)}; at least 1 is needed.")
+        for name in ("spread", "penalty"):
+            if not getattr(self, name) > 0:
+                raise BrownidError(f"warm start: {name} is {getattr(self, name)}; it must be positive.")
+
+
+class Sampler(Protocol):
+    """What the regression needs of a generator."""
+
+    latent_dim: int
+    latent_mean: Tensor  # [D]
+
+    def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """Latents `[B, D]` of standard normal numbers `[B, D]`."""
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A linear map from pixels `[P]` and embedding `[E]` (if any) to a latent `[D]`."""
+
+    weight: Tensor  # [P + E, D]
+    bias: Tensor  # [D]
+    pixel_side: int
+
+    def predict(self, images: Tensor, embed: Embedder | None = None) -> Tensor:
+        """Latents `[B, D]` of images `[B, 3, S, S]` in [-1, 1]; `embed` as when it was fitted."""
+        inputs = torch.cat(_inputs(images, self.pixel_side, embed), dim=1)
+        if inputs.shape[1] != len(self.weight):
+            raise BrownidError(
+                f"The warm start was fitted on {len(self.weight)} numbers an image and got {inputs.shape[1]}: "
+                "use the face-recognition network that it was fitted with."
+            )
+        return inputs @ self.weight.to(inputs.device) + self.bias.to(inputs.device)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file."""
+        metadata = {"format": FORMAT, "pixel_side": json.dumps(self.pixel_side)}
+        with atomic_path(path) as temporary:
+            save_file({"weight": self.weight, "bias": self.bias}, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "WarmStart":
+        """Read what `save` wrote; BrownidError for any other file."""
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise BrownidError(f"{path} is a safetensors file, but not a warm start: name the right file.")
+                return cls(file.get_tensor("weight"), file.get_tensor("bias"), json.loads(metadata["pixel_side"]))
+        except (OSError, SafetensorError) as error:
+            raise BrownidError(f"{path} cannot be read as a warm start ({error}): make it again.") from error
+
+
+@torch.no_grad()
+def fit_warm_start(
+    generator: Sampler,
+    render: Callable[[Tensor], Tensor],  # latents [B, D] -> aligned images [B, 3, S, S]
+    settings: WarmStartSettings,
+    *,
+    seed: int,
+    embed: Embedder | None = None,
+    batch_size: int = 64,
+) -> WarmStart:
+    """Ridge regression in closed form, on `settings.samples` generated images.
+
+    Pixels and embedding count alike: each block is scaled to a total variance of 1. Without that scaling, the penalty
+    would silence the embedding. Sample i is addressed by (seed, i), so the batch size changes nothing.
+    """
+    latents, blocks = [], []
+    for begin in progress(range(0, settings.samples, batch_size), "warm start", unit="batch"):
+        items = range(begin, min(begin + batch_size, settings.samples))
+        z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
+        batch = torch.lerp(generator.latent_mean, generator.map(z), settings.spread)
+        latents.append(batch.double())
+        blocks.append([block.double() for block in _inputs(render(batch).float(), settings.pixel_side, embed)])
+    inputs = [torch.cat(block) for block in zip(*blocks, strict=True)]
+    return _ridge(inputs, torch.cat(latents), settings)
+
+
+def _ridge(blocks: list[Tensor], latents: Tensor, settings: WarmStartSettings) -> WarmStart:
+    means = torch.cat([block.mean(dim=0) for block in blocks])
+    scales = torch.cat([_unit_variance(block) for block in blocks])
+    inputs = (torch.cat(blocks, dim=1) - means) * scales  # [n, F], float64
+    gram = inputs.T @ inputs / len(inputs)
+    penalty = settings.penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    cross = inputs.T @ (latents - latents.mean(dim=0)) / len(inputs)
+    weight = scales[:, None] * torch.linalg.solve(gram + penalty, cross)
+    bias = latents.mean(dim=0) - means @ weight
+    return WarmStart(weight.float().cpu().contiguous(), bias.float().cpu(), settings.pixel_side)
+
+
+def _unit_variance(block: Tensor) -> Tensor:
+    """One factor, repeated for every column, that makes the summed variance of the columns 1."""
+    total = block.var(dim=0, correction=0).sum()
+    return torch.where(total > 0, total.rsqrt(), 0.0).expand(block.shape[1])
+
+
+def _inputs(images: Tensor, pixel_side: int, embed: Embedder | None) -> list[Tensor]:
+    pixels = F.interpolate(images, size=(pixel_side, pixel_side), mode="area").flatten(1)
+    return [pixels] if embed is None else [pixels, F.normalize(embed(images).float(), dim=1)]

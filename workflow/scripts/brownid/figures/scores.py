@@ -1,0 +1,111 @@
+"""Benchmark accuracies by network, as a figure and as tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import PercentFormatter
+
+from brownid.figures.style import MARKERS, legend_columns, line_style, new_figure, require
+
+MEAN = "mean"
+Scores = Mapping[str, Mapping[str, float]]  # network -> benchmark -> accuracy between 0 and 1
+
+
+def score_table(scores: Scores) -> pd.DataFrame:
+    """One row a network, one column a benchmark, in the order given, and their mean; accuracies between 0 and 1.
+
+    A network that was not scored on a benchmark has NaN there and no mean: means over different benchmarks would not be
+    comparable.
+    """
+    require(scores, "scores")
+    benchmarks = list(dict.fromkeys(name for row in scores.values() for name in row))
+    table = pd.DataFrame.from_dict(scores, orient="index").reindex(index=list(scores), columns=benchmarks)
+    table = table.astype(np.float64)
+    table[MEAN] = table.mean(axis=1, skipna=False)
+    table.index.name = "network"
+    return table
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A score table in per cent as Markdown; the best of each column in bold."""
+    rows = [["network", *map(str, table.columns)], ["---", *["---:"] * table.shape[1]]]
+    for (name, values), best in zip(table.iterrows(), _best(table), strict=True):
+        numbers = [_percent(value) for value in values]
+        rows.append([str(name), *(f"**{text}**" if bold else text for text, bold in zip(numbers, best, strict=True))])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def html_table(table: pd.DataFrame) -> str:
+    """A score table in per cent as a page of its own for the report; the best of each column in bold."""
+    best = pd.DataFrame(_best(table), index=table.index, columns=table.columns)
+    text = table.map(_percent)
+    text = text.where(~best, "<b>" + text + "</b>").rename_axis(None)
+    text.index = [_escape(str(name)) for name in text.index]
+    text.columns = [_escape(str(name)) for name in text.columns]
+    return _PAGE.format(table=text.to_html(escape=False, border=0))
+
+
+def plot_scores(scores: Scores, path: str | Path, *, spread: Scores | None = None, title: str | None = None) -> None:
+    """Draw the accuracy of every network on every benchmark and the mean, as points; `spread` makes error bars."""
+    table = score_table(scores)
+    rows, networks = list(table.columns), list(table.index)
+    offsets = (np.arange(len(networks)) - (len(networks) - 1) / 2) * min(0.13, 0.7 / len(networks))
+    with new_figure(
+        path, 6.4, 0.5 * len(rows) * max(1, len(networks) / 6) + 0.3 * len(networks) ** 0.5 + 0.9
+    ) as figure:
+        axes = figure.subplots()
+        for index, network in enumerate(networks):
+            errors = [(spread or {}).get(network, {}).get(row, np.nan) for row in rows]
+            axes.errorbar(
+                table.loc[network],
+                np.arange(len(rows)) + offsets[index],
+                xerr=errors if spread else None,
+                label=network,
+                color=line_style(index)["color"],
+                marker=MARKERS[index % len(MARKERS)],
+                markersize=5,
+                linestyle="none",
+                elinewidth=1,
+            )
+        for boundary in range(1, len(rows)):
+            axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
+        axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_xlabel("verification accuracy")
+        figure.legend(loc="outside lower center", ncols=min(4, legend_columns(networks)))
+        if title:
+            axes.set_title(title)
+
+
+def _best(table: pd.DataFrame) -> np.ndarray:
+    """Which cells show the largest number of their column, as printed: `[rows, columns]` bool; none of a lone row."""
+    rounded = table.round(4)
+    return ((rounded == rounded.max()) & (len(table) > 1)).to_numpy()
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.2f}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Scores</title><style>
+body {{ font: 14px/1.4 system-ui, sans-serif; color: #222; margin: 1.5em }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+th, td {{ padding: .35em .9em; text-align: right; border-bottom: 1px solid #e4e4e4 }}
+thead th {{ border-bottom: 1.5px solid #888 }}
+tbody th {{ text-align: left; font-weight: normal }}
+td:last-child, thead th:last-child {{ background: #f4f4f4 }}
+</style></head><body>
+{table}
+</body></html>
+"""

@@ -1,0 +1,28 @@
+"""What the rest of the project needs of an image generator."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+Point = tuple[float, float]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A differentiable map from latents to face images; a GAN, or the procedural world.
+
+    Pixel positions count pixel centres from 0: the centre of the first pixel is (0, 0).
+    """
+
+    latent_dim: int
+    latent_mean: Tensor  # [D], the mean of mapped latents
+    resolution: int  # height and width of an image, pixels
+    eyes: tuple[Point, Point]  # (x, y) of the eyes of an average frontal face, the image's left one first
+
+    def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """Standard normal `[B, D]` to latents `[B, D]`, pulled to `latent_mean` by `truncation` (1: not at all)."""
+        ...
+
+    def render(self, latents: Tensor) -> Tensor:
+        """Latents `[B, D]` to RGB images `[B, 3, H, W]` in [-1, 1], differentiable in the latents."""
+        ...

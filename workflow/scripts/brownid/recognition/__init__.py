@@ -1,0 +1,1 @@
+"""Face-recognition networks: backbones, margin heads, weights, embeddings, and the face model of the dynamics."""

@@ -1,0 +1,81 @@
+"""Networks by name: which families and architectures there are, and how to make one."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from brownid.errors import BrownidError
+from brownid.recognition import adaface_ir, iresnet, slim
+
+FAMILIES = {
+    "insightface": tuple(iresnet.DEPTHS),
+    "nizhib": ("iresnet34", "iresnet50", "iresnet100"),
+    "adaface": tuple(adaface_ir.DEPTHS),
+    "slim": tuple(slim.WIDTHS),
+}
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a network is; saved beside its weights."""
+
+    family: str
+    architecture: str
+    side: int  # pixels; the crops it reads are side × side
+    embedding_dim: int
+
+
+def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int = 512) -> nn.Module:
+    """A network with fresh weights for crops of `side` pixels; `.description` says what it is.
+
+    The forward pass maps images `[B, 3, side, side]` in [-1, 1], in the network's own `.colour_order`, to unnormalised
+    embeddings `[B, embedding_dim]` (family adaface: to unit embeddings and norms). `brownid.recognition.embedding`
+    hides these differences. Raises `BrownidError` for names it does not know.
+    """
+    check_names(family, architecture)
+    if isinstance(side, bool) or not isinstance(side, int) or side < SMALLEST_SIDE:
+        raise BrownidError(f"the side of a recognition crop must be at least {SMALLEST_SIDE} pixels, not {side!r}")
+    if isinstance(embedding_dim, bool) or not isinstance(embedding_dim, int) or embedding_dim < 2:
+        raise BrownidError(f"embedding_dim must be a whole number of at least 2, not {embedding_dim!r}")
+    if family == "insightface":
+        network = iresnet.IResNet(architecture, side, embedding_dim)
+    elif family == "nizhib":
+        network = iresnet.IResNet(architecture, side, embedding_dim, epsilon=2e-5, dropout=0.4, train_scale=True)
+    elif family == "adaface":
+        network = adaface_ir.AdaFaceIR(architecture, side, embedding_dim)
+    else:
+        network = slim.SlimIResNet(architecture, side, embedding_dim)
+    network.description = Description(family, architecture, side, embedding_dim)
+    return network
+
+
+def check_names(family: str, architecture: str) -> None:
+    """Raise `BrownidError`, listing the known names, unless the family and its architecture exist."""
+    if family not in FAMILIES:
+        raise BrownidError(f"unknown recognition family {family!r}; known are {', '.join(FAMILIES)}")
+    if architecture not in FAMILIES[family]:
+        known = ", ".join(FAMILIES[family])
+        raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; known are {known}")
+
+
+def network_from_factory(factory: str, arguments: Mapping) -> nn.Module:
+    """A network of the user's own: calls `path.to.module:factory` with `arguments` as keywords.
+
+    It must be an `nn.Module` from images to embeddings; without a `colour_order` it is given RGB.
+    """
+    module_name, _, name = factory.partition(":")
+    if not module_name or not name:
+        raise BrownidError(f"a network factory is written path.to.module:factory, not {factory!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise BrownidError(f"the network factory {factory!r} cannot be imported: {error}") from error
+    if not callable(getattr(module, name, None)):
+        raise BrownidError(f"the module {module_name!r} has no callable {name!r}, which the network factory names")
+    network = getattr(module, name)(**arguments)
+    if not isinstance(network, nn.Module):
+        raise BrownidError(f"the network factory {factory!r} returned {type(network).__name__}, not a torch module")
+    return network

@@ -1,0 +1,85 @@
+"""Embeddings of images, whatever the network's family: RGB in, rows out."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brownid.errors import BrownidError
+from brownid.recognition.precision import autocast, resolve_precision
+
+
+def raw_embeddings(network: nn.Module, images: Tensor) -> Tensor:
+    """Unnormalised embeddings `[B, E]` of RGB images `[B, 3, S, S]` in [-1, 1]; differentiable.
+
+    Turns the colours round for a network that reads BGR, and multiplies unit embedding and norm for one that returns
+    the two apart.
+    """
+    if getattr(network, "colour_order", "RGB") == "BGR":
+        images = images.flip(1)
+    output = network(images)
+    if isinstance(output, tuple):
+        unit, norms = output
+        return unit * norms
+    return output
+
+
+@torch.inference_mode()
+def embed_images(
+    network: nn.Module,
+    images: np.ndarray | Tensor,
+    batch_size: int = 256,
+    mirror: bool = False,
+    precision: str = "float32",
+) -> Tensor:
+    """Unit embeddings `[N, E]`, float32 on the CPU, of RGB images.
+
+    The images are uint8 `[N, S, S, 3]` or float `[N, 3, S, S]` in [-1, 1], S being the side the network reads.
+    `mirror=True` adds the unnormalised embedding of the mirror image before normalising, that is, the sum of the two
+    unit embeddings weighted by their norms (AdaFace's test protocol). Runs in evaluation mode, on the device of the
+    network, and leaves the network's mode as it was.
+    """
+    images = torch.as_tensor(images)
+    _check_images(network, images)
+    if batch_size < 1:
+        raise BrownidError(f"batch_size must be at least 1, not {batch_size}")
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    precision = resolve_precision(precision, device)
+    was_training = network.training
+    network.eval()
+    try:
+        rows = []
+        for batch in images.split(batch_size):
+            batch = as_network_input(batch.to(device))
+            with autocast(precision, device):
+                embeddings = raw_embeddings(network, batch).float()
+                if mirror:
+                    embeddings = embeddings + raw_embeddings(network, batch.flip(3)).float()
+            rows.append(F.normalize(embeddings.float()).cpu())
+    finally:
+        network.train(was_training)
+    return torch.cat(rows) if rows else torch.empty(0, _embedding_dim(network))
+
+
+def as_network_input(images: Tensor) -> Tensor:
+    """Float images `[B, 3, S, S]` in [-1, 1], channels last in memory, of uint8 `[B, S, S, 3]` or such float images."""
+    if images.dtype == torch.uint8:
+        images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _check_images(network: nn.Module, images: Tensor) -> None:
+    last = images.dtype == torch.uint8
+    if images.ndim != 4 or images.shape[3 if last else 1] != 3 or not (last or images.is_floating_point()):
+        raise BrownidError(
+            f"images to embed are uint8 [N, S, S, 3] or float [N, 3, S, S], not {images.dtype} {list(images.shape)}"
+        )
+    sides = tuple(images.shape[1:3] if last else images.shape[2:4])
+    description = getattr(network, "description", None)
+    if description is not None and sides != (description.side, description.side):
+        raise BrownidError(f"the network reads crops of {description.side} pixels, not {sides[1]}×{sides[0]}")
+
+
+def _embedding_dim(network: nn.Module) -> int:
+    description = getattr(network, "description", None)
+    return 0 if description is None else description.embedding_dim

@@ -1,0 +1,32 @@
+"""Which number format a network computes in, and what the machine makes fast."""
+
+import torch
+
+from brownid.errors import BrownidError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def resolve_precision(precision: str, device: str | torch.device) -> str:
+    """ "float32" or "bfloat16"; "auto" is bfloat16 where the device computes in it, float32 elsewhere.
+
+    Measured on a CPU with avx512_bf16, one thread, channels-last: the slim network trains 1.5 to 1.8 times as fast in
+    bfloat16. A CPU without it would emulate the format.
+    """
+    if precision not in PRECISIONS:
+        raise BrownidError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if precision != "auto":
+        return precision
+    if torch.device(device).type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _cpu_computes_bfloat16() else "float32"
+
+
+def autocast(precision: str, device: str | torch.device) -> torch.autocast:
+    """The context in which a network runs in a resolved `precision`."""
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _cpu_computes_bfloat16() -> bool:
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
+    return supported is not None and supported()

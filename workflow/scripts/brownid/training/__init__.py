@@ -1,0 +1,1 @@
+"""Training of face-recognition networks: settings, data, augmentation, the Lightning module and its run."""

@@ -1,0 +1,117 @@
+"""Augmentation of image batches as tensor operations; what happens to an image is addressed, not drawn in passing.
+
+As in AdaFace (Kim et al., CVPR 2022, section 4.1): horizontal flip, and a crop, a low resolution and a photometric
+change, each with a probability of its own. A crop keeps a random rectangle in place and blacks out the rest.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from brownid.randomness import uniform
+from brownid.recognition.embedding import as_network_input
+from brownid.training.settings import TrainingSettings
+
+DRAWS = 14  # uniform numbers an image and epoch; the columns below
+FLIP, CROP, LOW_RESOLUTION, PHOTOMETRIC = range(4)
+AREA, ASPECT, LEFT, TOP, RESOLUTION, BRIGHTNESS, CONTRAST, SATURATION, SHIFT_X, SHIFT_Y = range(4, DRAWS)
+
+SMALLEST_AREA = 0.2  # of the image, for a crop
+WIDEST_ASPECT = 4 / 3
+LOWEST_RESOLUTION = 0.2  # of the side
+PHOTOMETRIC_RANGE = 0.5  # factors from 1 - this to 1 + this
+LUMA = (0.299, 0.587, 0.114)  # grey of RGB, ITU-R BT.601
+
+
+def draws(seed: int, indices: Sequence[int], epoch: int) -> Tensor:
+    """The random numbers `[B, DRAWS]` of images in an epoch; a row depends on (seed, image, epoch) alone."""
+    return uniform(seed, "training/augmentation", indices, (DRAWS,), iteration=epoch)
+
+
+def augment(images: Tensor, numbers: Tensor, settings: TrainingSettings) -> Tensor:
+    """Network input `[B, 3, S, S]` in [-1, 1] of images uint8 `[B, S, S, 3]`, changed as `numbers` of `draws` say."""
+    images = as_network_input(_move(images, numbers, settings))
+    steps = (
+        (CROP, settings.crop_probability, _crop),
+        (LOW_RESOLUTION, settings.low_resolution_probability, _lower_resolution),
+        (PHOTOMETRIC, settings.photometric_probability, _change_light),
+    )
+    for column, probability, change in steps:
+        chosen = (numbers[:, column] < probability).nonzero().squeeze(1)
+        if len(chosen):
+            images[chosen] = change(images[chosen], numbers[chosen])
+    return images
+
+
+def _move(images: Tensor, numbers: Tensor, settings: TrainingSettings) -> Tensor:
+    """Flips, and shifts by whole pixels of at most `settings.shift` of the side; border pixels fill what comes in."""
+    flipped = numbers[:, FLIP] < settings.flip_probability
+    count, side = images.shape[:2]
+    span = round(settings.shift * side)
+    if span == 0:
+        return torch.where(flipped[:, None, None, None], images.flip(2), images)
+    shifts = (numbers[:, SHIFT_X : SHIFT_Y + 1] * (2 * span + 1)).floor().long() - span  # [B, 2]
+    pixels = torch.arange(side, device=images.device)
+    x = torch.where(flipped[:, None], pixels.flip(0), pixels)
+    x = (x + shifts[:, :1]).clamp(0, side - 1)  # [B, S]
+    y = (pixels + shifts[:, 1:]).clamp(0, side - 1)
+    batch = torch.arange(count, device=images.device)[:, None, None]
+    return images[batch, y[:, :, None], x[:, None, :]]
+
+
+def _crop(images: Tensor, numbers: Tensor) -> Tensor:
+    """Black (-1) outside a rectangle of 20 to 100 % of the area, aspect 3:4 to 4:3."""
+    area = SMALLEST_AREA + (1 - SMALLEST_AREA) * numbers[:, AREA]
+    root = WIDEST_ASPECT ** (numbers[:, ASPECT] - 0.5)  # square root of the aspect, even on a log scale
+    width, height = (area.sqrt() * root).clamp(max=1), (area.sqrt() / root).clamp(max=1)
+    inside = [
+        _between(numbers[:, place] * (1 - extent), extent, images.shape[-1])
+        for place, extent in ((TOP, height), (LEFT, width))
+    ]
+    kept = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # [B, 1, S, S]
+    return torch.where(kept, images, -1.0)
+
+
+def _between(start: Tensor, extent: Tensor, side: int) -> Tensor:
+    """Which pixel centres `[B, side]` lie in [start, start + extent], in shares of the side."""
+    centres = (torch.arange(side, device=start.device) + 0.5) / side
+    return (centres >= start[:, None]) & (centres <= (start + extent)[:, None])
+
+
+def _lower_resolution(images: Tensor, numbers: Tensor) -> Tensor:
+    """Down to 20 to 100 % of the side and up again, as one matrix product along each axis."""
+    side = images.shape[-1]
+    share = LOWEST_RESOLUTION + (1 - LOWEST_RESOLUTION) * numbers[:, RESOLUTION]
+    sizes = (share * side).round().long().clamp(min=1)
+    matrices = _resolution_matrices(side).to(images.device)[sizes][:, None]  # [B, 1, S, S]
+    return matrices @ images @ matrices.mT
+
+
+@lru_cache(maxsize=4)
+def _resolution_matrices(side: int) -> Tensor:
+    """`[side + 1, side, side]`: matrix r takes a row of pixels down to r pixels (antialiased) and up again."""
+    identity = torch.eye(side)[None, None]  # one image whose columns are the unit rows
+    matrices = [torch.zeros(side, side)]
+    for size in range(1, side + 1):
+        small = F.interpolate(identity, (size, side), mode="bilinear", antialias=True)
+        matrices.append(F.interpolate(small, (side, side), mode="bilinear", antialias=True)[0, 0])
+    return torch.stack(matrices)
+
+
+def _change_light(images: Tensor, numbers: Tensor) -> Tensor:
+    """Brightness, then contrast, then saturation, each multiplied by a factor in [0.5, 1.5] and kept in [-1, 1]."""
+    factors = 1 + PHOTOMETRIC_RANGE * (2 * numbers[:, BRIGHTNESS : SATURATION + 1] - 1)
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    images = ((images + 1) / 2 * brightness).clamp(0, 1)
+    mean = _grey(images).mean((2, 3), keepdim=True)
+    images = (mean + (images - mean) * contrast).clamp(0, 1)
+    grey = _grey(images)
+    return (grey + (images - grey) * saturation).clamp(0, 1) * 2 - 1
+
+
+def _grey(images: Tensor) -> Tensor:
+    red, green, blue = images.unbind(1)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)

@@ -1,0 +1,137 @@
+"""Training images as classes and batches; which images a batch holds depends on (seed, epoch) alone."""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brownid.errors import BrownidError
+from brownid.randomness import stream
+from brownid.runtime import progress
+from brownid.samples.images import ImageShards
+from brownid.training.augmentation import draws
+
+CACHE_BYTES = 4 * 1024**3  # decoded images that fit are kept in memory
+DECODED_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images uint8 `[B, S, S, 3]` RGB, class numbers int64 `[B]`, and the numbers that steer the augmentation."""
+
+    images: Tensor
+    labels: Tensor
+    numbers: Tensor
+
+    def to(self, device: str | torch.device, non_blocking: bool = False) -> "Batch":
+        return Batch(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.labels, self.numbers)))
+
+    def pin_memory(self) -> "Batch":
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.numbers.pin_memory())
+
+
+class TrainingImages:
+    """The images of several shard files, with their classes: one class for each (namespace, identity).
+
+    Datasets that share a namespace (references and their variations) therefore share classes, whatever the order of
+    the files. Decoded pixels are kept in memory where they fit in `cache_bytes`, and decoded on demand otherwise.
+    """
+
+    def __init__(self, shards: Sequence[str | Path], side: int, cache_bytes: int = CACHE_BYTES):
+        if not shards:
+            raise BrownidError("training needs at least one file of images")
+        self.shards = ImageShards(shards)
+        if self.shards.side != side:
+            raise BrownidError(f"{shards[0]}: the images have side {self.shards.side}, the network reads {side}")
+        keys = list(zip(self.shards.namespaces, (int(i) for i in self.shards.identities), strict=True))
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        self.classes = len(numbers)
+        self.labels = torch.tensor([numbers[key] for key in keys], dtype=torch.int64)
+        if self.classes < 2:
+            raise BrownidError(f"{shards[0]}: training needs at least two identities, found {self.classes}")
+        self.cached = self._decode_all() if len(self) * side * side * 3 <= cache_bytes else None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        """Images uint8 `[len(indices), S, S, 3]`, RGB."""
+        if self.cached is not None:
+            return self.cached[torch.from_numpy(indices)]
+        return torch.from_numpy(self.shards.decode(indices))
+
+    def _decode_all(self) -> Tensor:
+        starts = range(0, len(self), DECODED_AT_ONCE)
+        parts = [
+            self.shards.decode(np.arange(start, min(start + DECODED_AT_ONCE, len(self))))
+            for start in progress(starts, "decoding images", unit="block")
+        ]
+        return torch.from_numpy(np.concatenate(parts))
+
+
+class EpochBatches:
+    """The batches of one epoch: a random order of all images, cut into batches of nearly equal size.
+
+    No image is dropped and no batch is tiny (batch-norm would suffer); the largest has at most `batch_size` images.
+    """
+
+    def __init__(self, data: TrainingImages, batch_size: int, *, seed: int, epoch: int):
+        order = stream(seed, "training/order", iteration=epoch).permutation(len(data))
+        self.data = data
+        self.seed = seed
+        self.epoch = epoch
+        self.parts = np.array_split(order, batches_an_epoch(len(data), batch_size))
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, number: int) -> Batch:
+        indices = self.parts[number]
+        labels = self.data.labels[torch.from_numpy(indices)]
+        return Batch(self.data.pixels(indices), labels, draws(self.seed, indices, self.epoch))
+
+
+def batches_an_epoch(images: int, batch_size: int) -> int:
+    """How many batches an epoch over so many images has."""
+    return math.ceil(images / batch_size)
+
+
+class PrefetchedBatches:
+    """The same batches in the same order, prepared ahead by `workers` threads (decoding leaves Python's lock).
+
+    Threads, not processes: a job script must not be run again in a child. `pin_memory` is for copies to a GPU.
+    """
+
+    def __init__(self, batches: EpochBatches, workers: int, pin_memory: bool = False):
+        self.batches = batches
+        self.workers = workers
+        self.pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.workers < 1:
+            yield from map(self._prepare, range(len(self)))
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            pending: deque[Future[Batch]] = deque()
+            for number in range(len(self)):
+                pending.append(pool.submit(self._prepare, number))
+                if len(pending) > 2 * self.workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, number: int) -> Batch:
+        batch = self.batches[number]
+        return batch.pin_memory() if self.pin_memory else batch

@@ -1,0 +1,212 @@
+"""One training from image shards to weights: the shell around the Lightning module."""
+
+import csv
+import json
+import logging
+import math
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256 as sha256_of
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from PIL import Image
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path, sha256
+from brownid.recognition.precision import resolve_precision
+from brownid.recognition.weights import save_backbone
+from brownid.runtime import default_device, logger
+from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
+from brownid.training.module import RecognitionModule
+from brownid.training.settings import TrainingSettings
+
+PICTURE_COLUMNS = 12
+PICTURE_ROWS = 6
+
+
+def train_recognition(
+    shards: Sequence[str | Path],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    side: int,
+    output: str | Path,
+    history: str | Path,
+    checkpoint: str | Path | None = None,
+    picture: str | Path | None = None,
+    state: str | Path | None = None,
+    device: str | None = None,
+    threads: int = 1,
+) -> None:
+    """Train a network on the images of `shards` (crops of `side` pixels) and write the weights of the last epoch.
+
+    Writes `output` (safetensors), `history` (CSV: epoch, images_seen, loss, accuracy of the nearest class on the
+    training batches without margin, learning_rate at the start of the epoch) and, where named, `checkpoint`
+    (Lightning's `.ckpt` with network, head and hyper-parameters) and `picture` (PNG of a training batch, augmented).
+
+    With a `state` folder an interrupted training goes on behind its last whole epoch and ends with the same weights;
+    the state belongs to these settings, seed and images, and is removed at the end. The same call on the same device
+    with the same `threads` gives the same weights. Raises `BrownidError` for unfit images and divergence.
+    """
+    device = torch.device(device or default_device())
+    with _threads(threads), _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
+        data = TrainingImages(shards, side)
+        steps = batches_an_epoch(len(data), settings.batch_size)
+        precision = resolve_precision(settings.precision, device)
+        module = RecognitionModule(
+            settings, classes=data.classes, side=side, seed=seed, steps=steps, precision=precision
+        )
+        logger.info(
+            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s",
+            *(settings.architecture, len(data), data.classes, settings.epochs, steps, precision, device),
+        )
+        if picture is not None:
+            _write_picture(Path(picture), module, EpochBatches(data, settings.batch_size, seed=seed, epoch=0))
+        saved = None if state is None else _State(Path(state), _fingerprint(shards, settings, seed, side, precision))
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            deterministic=device.type == "cuda",  # on a CPU the same threads give the same sums anyway
+            plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
+            callbacks=[_Report(), *([saved] if saved else [])],
+            reload_dataloaders_every_n_epochs=1,
+            default_root_dir=scratch,
+            logger=False,
+            enable_checkpointing=saved is not None,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )
+        on_gpu = device.type == "cuda"
+        workers = max(1, threads - 1) if on_gpu or data.cached is None else 0  # pixels in memory need no helpers
+        batches = _Batches(data, settings.batch_size, seed=seed, workers=workers, pin_memory=on_gpu)
+        trainer.fit(module, datamodule=batches, ckpt_path=saved and saved.found(), weights_only=True)
+        if len(module.history) != settings.epochs:
+            raise BrownidError(f"the training was interrupted after {len(module.history)} of {settings.epochs} epochs")
+        if checkpoint is not None:
+            with atomic_path(checkpoint) as temporary:
+                trainer.save_checkpoint(temporary, weights_only=True)
+    _write_history(Path(history), module.history)
+    save_backbone(output, module.model)
+    if saved:
+        saved.remove()
+
+
+class _Batches(lightning.LightningDataModule):
+    """Hands Lightning the batches of the epoch it is in."""
+
+    def __init__(self, data: TrainingImages, batch_size: int, *, seed: int, workers: int, pin_memory: bool):
+        super().__init__()
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.workers = workers
+        self.pin_memory = pin_memory
+
+    def train_dataloader(self) -> PrefetchedBatches:
+        batches = EpochBatches(self.data, self.batch_size, seed=self.seed, epoch=self.trainer.current_epoch)
+        return PrefetchedBatches(batches, self.workers, self.pin_memory)
+
+
+class _Report(Callback):
+    """Logs each epoch and stops a training whose loss is no longer a number."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
+        self._check_and_log(trainer, module)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
+        self._check_and_log(trainer, module)
+
+    def _check_and_log(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
+        if not module.history:
+            return
+        last = module.history[-1]
+        if not math.isfinite(last["loss"]):
+            raise BrownidError(
+                f"the training diverged in epoch {last['epoch']} (loss {last['loss']}); lower learning_rate, "
+                f"now {module.settings.learning_rate:g}"
+            )
+        logger.info(
+            "epoch %d of %d: loss %.4f, accuracy %.4f, learning rate %.3g",
+            *(last["epoch"], trainer.max_epochs, last["loss"], last["accuracy"], last["learning_rate"]),
+        )
+
+
+class _State(Checkpoint):
+    """Keeps the whole state of the training after each epoch, in a file named after what it belongs to."""
+
+    def __init__(self, folder: Path, fingerprint: str):
+        self.path = folder / f"{fingerprint}.ckpt"
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
+        with atomic_path(self.path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def found(self) -> Path | None:
+        return self.path if self.path.exists() else None
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _fingerprint(shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str) -> str:
+    parts = [asdict(settings), seed, side, precision, [sha256(shard) for shard in shards]]
+    return sha256_of(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_picture(path: Path, module: RecognitionModule, batches: EpochBatches) -> None:
+    """The first images of the first batch, as the network sees them, in a grid."""
+    images = module.prepare(batches[0])[: PICTURE_COLUMNS * PICTURE_ROWS]
+    tiles = ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    count, side = tiles.shape[:2]
+    columns = min(count, PICTURE_COLUMNS)
+    rows = math.ceil(count / columns)
+    grid = np.zeros((rows * columns, side, side, 3), np.uint8)
+    grid[:count] = tiles
+    grid = grid.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    with atomic_path(path) as temporary:
+        Image.fromarray(grid).save(temporary, format="PNG")
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    random_state = torch.get_rng_state()  # dropout is seeded at each epoch
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(random_state)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advice about workers and its notes on hardware."""
+    lightning_logger = logging.getLogger("lightning.pytorch")
+    level = lightning_logger.level
+    lightning_logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        lightning_logger.setLevel(level)
