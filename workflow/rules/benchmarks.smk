@@ -48,6 +48,7 @@ rule tabulate_scores:
         ),
     output:
         table="results/tables/scores.csv",
+        accuracies="results/tables/accuracies.csv",
         markdown="results/tables/scores.md",
         page=report(
             "results/tables/scores.html",

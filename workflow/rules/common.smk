@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked configuration, a stage's settings, the fingerprint of its code."""
+"""The checked configuration, the settings of each stage, the fingerprint of its code."""
 
 import sys
 from pathlib import Path

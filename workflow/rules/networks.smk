@@ -10,6 +10,7 @@ rule train_network:
         weights="results/networks/{network}/weights.safetensors",
         checkpoint="results/networks/{network}/checkpoint.ckpt",
         history="results/networks/{network}/history.csv",
+        command="results/networks/{network}/command.yml",
         batch=report(
             "results/networks/{network}/train_data.png",
             caption="../report/train_data.rst",

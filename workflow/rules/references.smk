@@ -18,7 +18,6 @@ rule sample_references:
         "logs/benchmarks/sample_references/{references}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
     resources:
         gpu=1,
     params:

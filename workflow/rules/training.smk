@@ -12,6 +12,7 @@ rule train_recognition:
         weights="results/training/{training}/weights.safetensors",
         checkpoint="results/training/{training}/checkpoint.ckpt",
         history="results/training/{training}/history.csv",
+        command="results/training/{training}/command.yml",
         batch=report(
             "results/training/{training}/train_data.png",
             caption="../report/train_data.rst",

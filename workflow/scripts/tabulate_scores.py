@@ -10,6 +10,7 @@ tabulate_scores(
     snakemake.params.settings,
     scores=snakemake.input.scores,
     table=snakemake.output.table,
+    accuracies=snakemake.output.accuracies,
     markdown=snakemake.output.markdown,
     page=snakemake.output.page,
     chart=snakemake.output.chart,

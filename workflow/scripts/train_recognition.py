@@ -12,6 +12,7 @@ train_recognition(
     weights=snakemake.output.weights,
     checkpoint=snakemake.output.checkpoint,
     history=snakemake.output.history,
+    command=snakemake.output.command,
     batch=snakemake.output.batch,
     state=snakemake.params.state,
     threads=snakemake.threads,

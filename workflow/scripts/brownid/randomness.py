@@ -5,11 +5,16 @@ A result therefore does not depend on batch size, shards, processes, order or re
 upper half of its counter holds item and iteration, so that two addresses never share a number.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def stream(seed: int, purpose: str, item: int = 0, iteration: int = 0) -> np.random.Generator:
@@ -35,5 +40,7 @@ def uniform(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...
 
 
 def _rows(items, shape, draw) -> torch.Tensor:
+    import torch  # here, because the environment of tables and figures has none
+
     rows = [draw(item) for item in items]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty((0, *shape))

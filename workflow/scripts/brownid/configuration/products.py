@@ -62,7 +62,8 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         "models": {name: _model(name) for name in release["models"]},
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
-        "tables": ["results/tables/scores.csv", "results/tables/scores.md"],
+        "score_table": "results/tables/accuracies.csv",
+        "tables": ["results/tables/scores.csv"],
         "figures": ["results/figures/scores.png", "results/figures/roc.png", *sorted(figures(config))],
     }
 
@@ -82,6 +83,7 @@ def _model(name: str) -> dict[str, str]:
         "weights": f"{folder}/weights.safetensors",
         "checkpoint": f"{folder}/checkpoint.ckpt",
         "history": f"{folder}/history.csv",
+        "command": f"{folder}/command.yml",
         "batch": f"{folder}/train_data.png",
         "scores": f"results/scores/{name}.json",
     }

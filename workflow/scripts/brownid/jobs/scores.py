@@ -18,6 +18,7 @@ def tabulate_scores(
     *,
     scores: Sequence[Path],
     table: Path,
+    accuracies: Path,
     markdown: Path,
     page: Path,
     chart: Path,
@@ -26,13 +27,14 @@ def tabulate_scores(
     """Write the accuracies as CSV, Markdown and HTML, their chart, and the ROC curves; the best network comes last."""
     read = (json.loads(Path(path).read_text(encoding="utf-8")) for path in scores)
     results = {result["model"]: result["benchmarks"] for result in read}
-    accuracies = score_table(_figure(results, "accuracy"))
-    accuracies = accuracies.sort_values(accuracies.columns[-1], kind="stable")
-    results = {model: results[model] for model in accuracies.index}
-    logger.info("scores:\n%s", accuracies.to_string(float_format="%.4f"))
+    compared = score_table(_figure(results, "accuracy"))
+    compared = compared.sort_values(compared.columns[-1], kind="stable")
+    results = {model: results[model] for model in compared.index}
+    logger.info("scores:\n%s", compared.to_string(float_format="%.4f"))
     _write(table, _long_table(results).to_csv(index=False, float_format="%.6f"))
-    _write(markdown, markdown_table(accuracies))
-    _write(page, html_table(accuracies))
+    _write(accuracies, compared.to_csv(float_format="%.6f"))
+    _write(markdown, markdown_table(compared))
+    _write(page, html_table(compared))
     plot_scores(_figure(results, "accuracy"), chart, spread=_figure(results, "std"))
     plot_roc(_curves(results), roc)
 

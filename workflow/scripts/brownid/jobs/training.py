@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brownid.files import sha256
+from brownid.samples.provenance import write_command
 from brownid.training.run import train_recognition as train
 from brownid.training.settings import TrainingSettings
 
@@ -15,6 +17,7 @@ def train_recognition(
     weights: Path,
     checkpoint: Path,
     history: Path,
+    command: Path,
     batch: Path,
     state: Path,
     threads: int,
@@ -36,3 +39,5 @@ def train_recognition(
         state=state,
         threads=threads,
     )
+    inputs = {str(path): sha256(path) for path in images}
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")

@@ -51,9 +51,9 @@ class ProceduralGenerator:
     @property
     def eyes(self) -> tuple[Point, Point]:
         """Pixel positions of the average frontal face's eyes, the image's left one first."""
-        scale = self.resolution / 112
-        (left_x, left_y), (right_x, right_y) = EYES_112
-        return (left_x * scale, left_y * scale), (right_x * scale, right_y * scale)
+        # pixel edges keep their place from side to side, pixel centres do not
+        left, right = (tuple((p + 0.5) * self.resolution / 112 - 0.5 for p in eye) for eye in EYES_112)
+        return left, right
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ProceduralGenerator":
         """Move to a device or a floating-point type, in place."""

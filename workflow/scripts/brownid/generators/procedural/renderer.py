@@ -30,8 +30,8 @@ class Renderer(torch.nn.Module):
         self.head = Painting(LAYERS, "skin", HEAD_TONES, SETTING_NAMES)
         self.scene = Painting(SURROUNDINGS, "background", SCENE_TONES, SETTING_NAMES)
         self.palette = Palette(SETTING_NAMES)
-        # pixel i lies where pixel i · 112 / side is at side 112: every side samples one and the same picture
-        grid = (torch.arange(side, dtype=torch.float64) * (112.0 / side) + 0.5) / 56.0 - 1.0
+        # the frame reaches from -1 to 1 between the outer pixel edges, at every side: all sides show one picture
+        grid = (torch.arange(side, dtype=torch.float64) + 0.5) * (2.0 / side) - 1.0
         x, y = grid.repeat(side)[None], (-grid).repeat_interleave(side)[None]
         self.register_buffer("pixels", torch.cat([torch.ones_like(x), x, y]).float(), persistent=False)  # [3, P]
         self.register_buffer("pixel_monomials", monomials(x, y)[0].float(), persistent=False)  # [9, P]

@@ -1,0 +1,141 @@
+"""`brownid generate`, `crop` and `embed` on tiny images."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brownid.alignment import template
+from brownid.cli.options import generator_spec, identity_numbers
+from brownid.databases.reading import load_rgb
+from brownid.errors import BrownidError
+from brownid.samples import SampleCollection
+
+WORLD = ["--side", "32", "--set", "latent_dim=128"]
+
+
+def test_one_seed_gives_the_same_faces_and_more_of_them_when_asked(run, faces, tmp_path):
+    run("generate", "--count", 2, *WORLD, "-o", tmp_path / "two", "--sheet", tmp_path / "sheet.png")
+    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["00000.png", "00001.png"]
+    for name in ("00000.png", "00001.png"):
+        assert (tmp_path / "two" / name).read_bytes() == (faces / "images" / name).read_bytes()
+    assert load_rgb(tmp_path / "sheet.png").shape[0] > 112
+
+
+def test_a_collection_gives_back_its_faces_without_naming_the_generator(run, faces, tmp_path):
+    run("generate", "--samples", faces / "samples.h5", "--identities", "1-2", "-o", tmp_path / "again")
+    found = sorted(path.relative_to(tmp_path / "again").as_posix() for path in (tmp_path / "again").rglob("*.png"))
+    assert found == ["00001/reference.png", "00002/reference.png"]
+    assert (tmp_path / "again" / found[0]).read_bytes() == (faces / "images" / "00001.png").read_bytes()
+
+
+def test_a_crop_side_resizes_the_faces(run, faces, tmp_path):
+    run("generate", "--samples", faces / "samples.h5", "--crop-side", 48, "-o", tmp_path / "crops")
+    assert load_rgb(tmp_path / "crops" / "00000" / "reference.png").shape == (48, 48, 3)
+
+
+def test_bad_requests_to_generate_are_refused(refusal, faces, tmp_path):
+    samples = faces / "samples.h5"
+    assert "--output FOLDER" in refusal("generate", "--count", 1)
+    assert "not empty" in refusal("generate", "-o", faces / "images")
+    assert "no identity 7" in refusal("generate", "--samples", samples, "--identities", "7", "-o", tmp_path / "o")
+    assert "--count" in refusal("generate", "--samples", samples, "--count", 2, "-o", tmp_path / "o")
+    assert "have 128 numbers" in refusal(
+        "generate", "--samples", samples, "--set", "latent_dim=130", "-o", tmp_path / "o"
+    )
+    assert "'gan'" in refusal("generate", "--generator", "gan", "-o", tmp_path / "o")
+    assert "NAME=VALUE" in refusal("generate", "--set", "latent_dim", "-o", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_no_code_runs_because_a_collection_names_it():
+    collection = SampleCollection(
+        np.zeros((1, 4)), None, [0], ["reference"], "x", "", settings={"generator": {"factory": "os:getcwd"}}
+    )
+    with pytest.raises(BrownidError, match="say so yourself, with --factory os:getcwd"):
+        generator_spec(None, None, None, None, None, collection)
+
+
+def test_identity_ranges_are_read():
+    assert identity_numbers("0-2, 7") == [0, 1, 2, 7]
+    for wrong in ("", "a", "3-1", "-1", "1-"):
+        with pytest.raises(BrownidError, match="--identities"):
+            identity_numbers(wrong)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder with two photographs of 60 x 50 pixels, one of them damaged."""
+    pixels = np.random.default_rng(3).integers(0, 255, (50, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "good.png")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    return tmp_path
+
+
+def test_landmarks_that_lie_on_the_template_leave_the_image_as_it_is(run, tmp_path):
+    pixels = np.random.default_rng(4).integers(0, 255, (112, 112, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "aligned.png")
+    points = ",".join(f"{number:.6f}" for number in template("arcface", 112).ravel())
+    run("crop", tmp_path / "aligned.png", "--landmarks", points, "-o", tmp_path / "crop.png")
+    assert np.abs(load_rgb(tmp_path / "crop.png").astype(int) - pixels).max() <= 1
+
+
+def test_a_csv_of_landmarks_crops_what_can_be_read_and_lists_the_rest(run, photographs):
+    table = photographs / "landmarks.csv"
+    table.write_text("path,x1,y1,x2,y2\ngood.png,20,20,40,21\nbad.jpg,20,20,40,21\n")
+    result = run("crop", "--csv", table, "--side", 32, "-o", photographs / "out")
+    assert "1 images, 1 failed" in result.stdout and "bad.jpg" in result.stderr
+    assert load_rgb(photographs / "out" / "good.png").shape == (32, 32, 3)
+    assert (photographs / "out" / "failures.csv").read_text().splitlines()[1].startswith("bad.jpg,")
+
+
+def test_bad_requests_to_crop_are_refused(refusal, photographs):
+    good, out = photographs / "good.png", photographs / "out"
+    assert "missing" in refusal("crop", photographs / "none.png", "--landmarks", "1,2,3,4", "-o", out)
+    assert "3 numbers" in refusal("crop", good, "--landmarks", "1,2,3", "-o", out)
+    assert "not all numbers" in refusal("crop", good, "--landmarks", "1,2,3,x", "-o", out)
+    assert "one point" in refusal("crop", good, "--landmarks", "1,2,1,2", "-o", out)
+    assert "--overwrite" in refusal("crop", good, "--landmarks", "9,9,30,9", "-o", good)
+    assert "with --landmarks, or many" in refusal("crop", good, "-o", out)
+    assert "no alignment template" in refusal("crop", good, "--landmarks", "1,2,3,4", "--template", "x", "-o", out)
+    table = photographs / "landmarks.csv"
+    for content, sentence in {
+        "good.png,1,2,3,4\n": "column names",
+        "path,x1,y1,x2,y2\ngood.png,1,2,3,4\ngood.png,5,6,7,8\n": "line 3",
+        "path,x1,y1,x2,y2\nbad.jpg,1,2,3,4\n": "None of the 1",
+    }.items():
+        table.write_text(content)
+        assert sentence in refusal("crop", "--csv", table, "-o", out)
+    assert not out.exists()
+
+
+def test_embedding_two_images_prints_their_angle(run, faces, weights):
+    images = faces / "images" / "00000.png", faces / "images" / "00001.png"
+    result = run("embed", *images, images[0], "--weights", weights)
+    *_, second, third = result.stdout.splitlines()
+    assert float(second.split()[1]) > 0 and float(third.split()[1]) == 0  # the third image is the first again
+
+
+def test_embedding_a_folder_of_identity_folders_keeps_the_identities(run, faces, weights, tmp_path):
+    run("generate", "--samples", faces / "samples.h5", "--identities", "1-2", "-o", tmp_path / "images")
+    run("embed", tmp_path / "images", "-w", weights, "-o", tmp_path / "e.h5")
+    found = SampleCollection.load(tmp_path / "e.h5")
+    assert found.identities.tolist() == [1, 2] and found.labels == ["reference"] * 2
+    assert found.recognition == "slim" and np.allclose(np.linalg.norm(found.embeddings, axis=1), 1)
+
+
+def test_an_image_that_cannot_be_read_is_reported_and_left_out(run, faces, weights, tmp_path, caplog):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING):
+        result = run("embed", tmp_path / "bad.png", faces / "images", "-w", weights, "-o", tmp_path / "e.h5")
+    assert "bad.png" in caplog.text and "3 embeddings, 1 images failed" in result.stdout
+
+
+def test_bad_requests_to_embed_are_refused(refusal, faces, weights, tmp_path):
+    image = faces / "images" / "00000.png"
+    assert "damaged" in refusal("embed", image, "--weights", image)
+    assert "there is no image" in refusal("embed", tmp_path, "-w", weights)
+    assert "None of the 1 images" in refusal("embed", tmp_path / "none.png", "-w", weights)
+    assert "too many to print" in refusal("embed", *[image] * 13, "-w", weights)
+    assert "precision" in refusal("embed", image, "-w", weights, "--precision", "half")

@@ -1,0 +1,84 @@
+"""A small release that the tests of this room build, damage and verify."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from brownid.release import DatasetPart, FilePart, ModelPart, ReleaseDescription, build_release
+from brownid.samples import SampleCollection, save_statistics, write_command, write_image_shard
+
+DESCRIPTION = ReleaseDescription(
+    name="tiny",
+    description="Faces of the embedded world.",
+    creator="The makers",
+    licence="CC-BY-4.0",
+    readme_context="## How it was made\n\nBy a simulation.",
+)
+
+
+@pytest.fixture
+def material(tmp_path):
+    """A function writing the inputs of a release; it returns the keywords of `build_release`."""
+
+    def make(labels=("reference", "lighting/far left"), side=12):
+        folder = tmp_path / "material"
+        folder.mkdir(exist_ok=True)
+        numbers = np.random.default_rng(3)
+        identities, names = np.repeat([0, 1, 12], len(labels)), list(labels) * 3
+        embeddings = numbers.standard_normal((len(names), 4))
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        latents = numbers.standard_normal((len(names), 8)).astype(np.float32)
+        SampleCollection(latents, embeddings.astype(np.float32), identities, names, "procedural", "slim").save(
+            folder / "samples.h5"
+        )
+        pixels = numbers.integers(0, 256, (len(names), side, side, 3), dtype=np.uint8)
+        for number, part in enumerate((slice(0, 4), slice(4, None))):
+            write_image_shard(folder / f"{number}.parquet", "people", identities[part], names[part], pixels[part])
+        save_statistics(folder / "stats.h5", {"timestep": [0.1, 0.2]})
+        write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
+        save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
+        (folder / "scores.json").write_text(json.dumps({"mean": 0.9}))
+        (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
+        for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train.log"):
+            (folder / name).write_text(name)
+        (folder / "plots").mkdir(exist_ok=True)
+        (folder / "plots" / "roc.svg").write_text("<svg/>")
+        return {
+            "description": DESCRIPTION,
+            "datasets": [
+                DatasetPart(
+                    name="world_lang_v1",
+                    samples=folder / "samples.h5",
+                    statistics=folder / "stats.h5",
+                    command=folder / "command.yml",
+                    image_shards=(folder / "0.parquet", folder / "1.parquet"),
+                )
+            ],
+            "models": [
+                ModelPart(
+                    name="slim_lang",
+                    checkpoint=folder / "model.ckpt",
+                    weights=folder / "model.safetensors",
+                    history=folder / "history.csv",
+                    hyperparameters=folder / "hyperparameters.yml",
+                    scores=folder / "scores.json",
+                    results=(folder / "train.log",),
+                )
+            ],
+            "files": [
+                FilePart(folder / "index.sqlite3", "databases/multipie.sqlite3"),
+                FilePart(folder / "plots", "figures/benchmark"),
+            ],
+            "score_table": folder / "scores.csv",
+        }
+
+    return make
+
+
+@pytest.fixture
+def release(material, tmp_path):
+    """A whole release in a folder."""
+    build_release(tmp_path / "release", **material())
+    return tmp_path / "release"

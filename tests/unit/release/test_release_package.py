@@ -1,0 +1,191 @@
+"""A release holds what it was given, in the published layout, whole or not at all."""
+
+import dataclasses
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from brownid.errors import BrownidError
+from brownid.release import DatasetPart, FilePart, ReleaseDescription, build_release
+from brownid.samples import ImageShards, SampleCollection, write_image_shard
+
+
+def files_below(root):
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def contents(root):
+    return {path: (root / path).read_bytes() for path in files_below(root)}
+
+
+def test_the_layout_is_the_published_one(release):
+    images = [
+        f"world_lang_v1/images_arcface_12x12/{identity:05d}/{label}.png"
+        for identity in (0, 1, 12)
+        for label in ("lighting_far_left", "reference")
+    ]
+    assert files_below(release) == sorted(
+        [
+            "README.md",
+            "checksums.sha256",
+            "databases/multipie.sqlite3",
+            "figures/benchmark/roc.svg",
+            "manifest.csv",
+            "metadata.json",
+            "scores/scores.csv",
+            "trained_models/results/slim_lang/history.csv",
+            "trained_models/results/slim_lang/hyperparameters.yml",
+            "trained_models/results/slim_lang/scores.json",
+            "trained_models/results/slim_lang/train.log",
+            "trained_models/slim_lang.ckpt",
+            "trained_models/slim_lang.safetensors",
+            "world_lang_v1/command.yml",
+            "world_lang_v1/samples.h5",
+            "world_lang_v1/stats.h5",
+            *images,
+        ]
+    )
+
+
+def test_images_are_the_bytes_of_the_shards(release, tmp_path):
+    shards = ImageShards([tmp_path / "material" / f"{number}.parquet" for number in (0, 1)])
+    for index in range(len(shards)):
+        name = shards.labels[index].replace("/", "_").replace(" ", "_")
+        path = release / f"world_lang_v1/images_arcface_12x12/{shards.identities[index]:05d}/{name}.png"
+        assert path.read_bytes() == bytes(shards.encoded(index))
+
+
+def test_samples_are_those_of_the_source_in_the_published_format(release, tmp_path):
+    source = SampleCollection.load(tmp_path / "material" / "samples.h5")
+    published = SampleCollection.load(release / "world_lang_v1" / "samples.h5")
+    np.testing.assert_array_equal(published.latents, source.latents)
+    np.testing.assert_array_equal(published.embeddings, source.embeddings)
+    np.testing.assert_array_equal(published.identities, source.identities)
+    assert published.labels == ["reference", "lighting_far_left"] * 3
+
+
+def test_checksums_satisfy_sha256sum(release):
+    done = subprocess.run(["sha256sum", "--check", "--strict", "checksums.sha256"], cwd=release, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_tells_datasets_scores_licence_and_how_to_load(release):
+    text = (release / "README.md").read_text()
+    assert "| `world_lang_v1` | 3 | 6 | 6 of 12×12 | procedural | slim |" in text
+    assert "| langevin | 0.8765 |" in text
+    for part in ("CC-BY-4.0", "The makers", "brownid verify", "sha256sum -c", "By a simulation.", "real persons"):
+        assert part in text
+
+
+def test_the_loading_example_of_the_readme_runs(release, monkeypatch):
+    code = (release / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(release)
+    scope = {}
+    exec(code, scope)
+    assert scope["identity"] == "00012" and scope["image"].size == (12, 12) and scope["latent"].shape == (8,)
+
+
+def test_the_metadata_is_machine_readable_and_counts(release):
+    content = json.loads((release / "metadata.json").read_text())
+    assert (content["name"], content["license"], content["creator"]["name"]) == ("tiny", "CC-BY-4.0", "The makers")
+    (record,) = content["recordSet"]
+    assert (record["samples"], record["identities"], record["images"], record["side"]) == (6, 3, 6, 12)
+    assert [field["name"] for field in record["field"]] == ["identity", "label", "image", "w_latent", "embedding"]
+    assert content["trained_models"] == ["slim_lang"]
+
+
+def test_equal_parts_give_equal_releases(release, material, tmp_path):
+    build_release(tmp_path / "again", **material())
+    assert contents(tmp_path / "again") == contents(release)
+
+
+def test_an_older_release_is_replaced_and_nothing_of_it_stays(release, material):
+    parts = material()
+    build_release(release, **(parts | {"models": (), "files": (), "score_table": None}))
+    assert not (release / "trained_models").exists() and (release / "world_lang_v1").is_dir()
+
+
+def test_a_release_that_fails_midway_leaves_the_old_one(release, material, monkeypatch):
+    before = contents(release)
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("brownid.release.manifest.write_manifest", fail)
+    with pytest.raises(OSError, match="no space"):
+        build_release(release, **material())
+    assert contents(release) == before
+    assert sorted(path.name for path in release.parent.iterdir()) == ["material", "release"]
+
+
+def test_a_folder_that_is_no_release_is_left_alone(material, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(BrownidError, match="thesis: the folder holds something that is no release"):
+        build_release(tmp_path / "thesis", **material())
+    assert (tmp_path / "thesis" / "chapter.txt").exists()
+
+
+def test_a_missing_source_stops_before_any_work(material, tmp_path):
+    parts = material()
+    parts["datasets"][0].command.unlink()
+    with pytest.raises(BrownidError, match=r"command\.yml: there is no such file to put into the release"):
+        build_release(tmp_path / "release", **parts)
+    assert not (tmp_path / "release").exists()
+
+
+def test_samples_without_an_image_are_named(material, tmp_path):
+    parts = material()
+    part = parts["datasets"][0]
+    parts["datasets"] = [dataclasses.replace(part, image_shards=part.image_shards[:1])]
+    with pytest.raises(
+        BrownidError, match="2 samples of dataset world_lang_v1 have no image, the first is identity 12"
+    ):
+        build_release(tmp_path / "release", **parts)
+    assert not (tmp_path / "release").exists()
+
+
+@pytest.mark.parametrize(
+    ("identity", "label", "what"), [(0, "reference", "occurs twice"), (5, "x", "belongs to no sample")]
+)
+def test_images_without_a_sample_are_named(material, tmp_path, identity, label, what):
+    parts = material()
+    write_image_shard(tmp_path / "more.parquet", "people", [identity], [label], np.zeros((1, 12, 12, 3), np.uint8))
+    part = parts["datasets"][0]
+    parts["datasets"] = [dataclasses.replace(part, image_shards=(*part.image_shards, tmp_path / "more.parquet"))]
+    with pytest.raises(BrownidError, match=rf"more\.parquet: the image of identity {identity}, label '{label}' {what}"):
+        build_release(tmp_path / "release", **parts)
+
+
+def test_names_used_twice_are_refused(material, tmp_path):
+    parts = material()
+    with pytest.raises(BrownidError, match="dataset 'world_lang_v1' twice"):
+        build_release(tmp_path / "release", **(parts | {"datasets": parts["datasets"] * 2}))
+    with pytest.raises(BrownidError, match=r"file 'databases/multipie\.sqlite3' twice"):
+        build_release(tmp_path / "release", **(parts | {"files": parts["files"][:1] * 2}))
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "scores/../../x", "scores//x", "README.md", "elsewhere/x", "scores/a\\b", ""]
+)
+def test_a_file_cannot_be_put_outside_the_release_folders(tmp_path, path):
+    with pytest.raises(BrownidError, match=r"path|must go into"):
+        FilePart(tmp_path, path)
+
+
+def test_names_and_descriptions_are_checked(tmp_path):
+    with pytest.raises(BrownidError, match=r"dataset name '../x' must consist of"):
+        DatasetPart("../x", tmp_path, tmp_path, (tmp_path,))
+    with pytest.raises(BrownidError, match="a dataset cannot be called 'scores'"):
+        DatasetPart("scores", tmp_path, tmp_path, (tmp_path,))
+    with pytest.raises(BrownidError, match="release 'x' needs a licence"):
+        ReleaseDescription("x", "a release", "somebody", " ")
+
+
+def test_a_score_table_with_ragged_rows_is_refused(material, tmp_path):
+    parts = material()
+    parts["score_table"].write_text("a,b\n1\n")
+    with pytest.raises(BrownidError, match=r"scores\.csv: the score table needs a header and rows of the same length"):
+        build_release(tmp_path / "release", **parts)

@@ -1,0 +1,136 @@
+"""Our collection format gives back what it was given, and says what is wrong with a file."""
+
+import h5py
+import numpy as np
+import pytest
+
+from brownid.errors import BrownidError
+from brownid.samples import SampleCollection, merge
+from brownid.samples.columnar import appending
+
+
+@pytest.fixture
+def saved(collection, tmp_path):
+    path = tmp_path / "samples.h5"
+    collection.save(path)
+    return path
+
+
+def test_saving_and_loading_gives_the_same_collection(make_collection, tmp_path, assert_same):
+    made = make_collection(
+        labels=["reference", "lighting/left side"] * 3,
+        extra={"z_latent": np.eye(6, 8), "c_label": np.arange(12).reshape(6, 2)},
+        settings={"iterations": 3, "names": ["a"]},
+    )
+    made.save(tmp_path / "samples.h5")
+    loaded = SampleCollection.load(tmp_path / "samples.h5")
+    assert_same(loaded, made)
+    assert loaded.settings == made.settings
+
+
+def test_equal_collections_give_equal_files(collection, saved, tmp_path):
+    collection.save(tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["latents", "embeddings"])
+def test_a_collection_may_lack_latents_or_embeddings(make_collection, tmp_path, assert_same, missing):
+    made = make_collection(**{missing: None})
+    made.save(tmp_path / "samples.h5")
+    assert_same(SampleCollection.load(tmp_path / "samples.h5"), made)
+
+
+def test_only_the_columns_asked_for_are_read(saved):
+    loaded = SampleCollection.load(saved, columns=("embeddings",))
+    assert loaded.latents is None and loaded.embeddings.shape == (6, 4)
+    with pytest.raises(BrownidError, match="no column 'embedding'"):
+        SampleCollection.load(saved, columns=("embedding",))
+
+
+def test_merging_shards_equals_concatenating_them(collection, tmp_path, assert_same):
+    parts = [collection.of_label("augmentation_0"), collection.of_label("reference")]
+    paths = [tmp_path / "0.h5", tmp_path / "1.h5"]
+    for part, path in zip(parts, paths, strict=True):
+        part.save(path)
+    merge(paths, tmp_path / "merged.h5")
+    assert_same(SampleCollection.load(tmp_path / "merged.h5"), SampleCollection.concatenate(parts))
+
+
+def test_merging_names_the_file_that_does_not_fit(make_collection, saved, tmp_path):
+    make_collection(generator="stylegan2").save(tmp_path / "other.h5")
+    with pytest.raises(BrownidError, match=r"other\.h5 has the generator 'stylegan2'"):
+        merge([saved, tmp_path / "other.h5"], tmp_path / "merged.h5")
+    with pytest.raises(BrownidError, match="identity 0, label 'reference' occurs in more than one part"):
+        merge([saved, saved], tmp_path / "merged.h5")
+    assert not (tmp_path / "merged.h5").exists()
+
+
+def test_a_crash_in_the_middle_of_writing_leaves_the_old_file(collection, saved):
+    before = saved.read_bytes()
+    with pytest.raises(ZeroDivisionError), appending(saved) as writer:
+        writer.append(collection)
+        raise ZeroDivisionError
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["samples.h5"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
+def test_a_truncated_file_is_named(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(BrownidError, match=r"samples\.h5: this is not a readable HDF5 file"):
+        SampleCollection.load(saved)
+
+
+def test_a_flipped_byte_among_the_latents_is_noticed(collection, saved):
+    data = bytearray(saved.read_bytes())
+    data[data.index(collection.latents[2].tobytes()) + 5] ^= 1
+    saved.write_bytes(bytes(data))
+    with pytest.raises(BrownidError, match=r"samples\.h5: this is not a readable HDF5 file"):
+        SampleCollection.load(saved)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(BrownidError, match=r"absent\.h5: there is no such file"):
+        SampleCollection.load(tmp_path / "absent.h5")
+
+
+def _spoil(change):
+    def spoil(path):
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+    return spoil
+
+
+def _set(name, value):
+    def change(file):
+        file[name][3] = value
+
+    return _spoil(change)
+
+
+def _shorten(name):
+    return _spoil(lambda file: file[name].resize(5, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_spoil(lambda file: file.attrs.__delitem__("magic")), "no collection of samples; its magic is None"),
+        (_spoil(lambda file: file.attrs.modify("magic", "kittens")), "its magic is 'kittens'"),
+        (_spoil(lambda file: file.attrs.modify("version", 9)), "format version is 9; this brownid reads version 1"),
+        (_spoil(lambda file: file.__delitem__("identity")), "lacks identity"),
+        (_spoil(lambda file: file.attrs.__delitem__("generator")), "lacks attribute generator"),
+        (_set("latents", np.nan), r"latents of identity 1, label 'augmentation_0' \(row 3\) holds NaN"),
+        (_set("embeddings", np.inf), "embeddings of identity 1, label 'augmentation_0'"),
+        (_set("label_code", 0), "identity 1, label 'reference' occurs more than once"),
+        (_set("label_code", 9), "a label code lies outside the table of 2 labels"),
+        (_shorten("latents"), "latents has 5 rows, but there are 6 identities"),
+        (_shorten("label_code"), "labels has 5 rows"),
+    ],
+)
+def test_each_corruption_has_its_sentence_naming_the_file(saved, spoil, sentence):
+    spoil(saved)
+    with pytest.raises(BrownidError, match=rf"samples\.h5: .*{sentence}"):
+        SampleCollection.load(saved)

@@ -1,0 +1,97 @@
+"""Run statistics and command.yml: what made a result, without anything that differs between equal runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from brownid.errors import BrownidError
+from brownid.samples import load_statistics, provenance, read_command, save_statistics, write_command
+
+
+@dataclass(frozen=True)
+class Settings:
+    iterations: int
+    radius: float
+    folder: Path
+
+
+def test_statistics_round_trip(tmp_path):
+    save_statistics(tmp_path / "stats.h5", {"dist_min": torch.arange(3.0), "timestep": [0.1, 0.2, 0.3]})
+    loaded = load_statistics(tmp_path / "stats.h5")
+    np.testing.assert_array_equal(loaded["dist_min"], [0, 1, 2])
+    np.testing.assert_array_equal(loaded["timestep"], [0.1, 0.2, 0.3])
+
+
+def test_statistics_that_are_not_numbers_are_refused(tmp_path):
+    with pytest.raises(BrownidError, match="statistic 'words'"):
+        save_statistics(tmp_path / "stats.h5", {"words": ["a"]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_or_strange_statistics_file_is_named(tmp_path):
+    path = tmp_path / "stats.h5"
+    save_statistics(path, {"timestep": np.arange(100.0)})
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(BrownidError, match=r"stats\.h5: this is not a readable HDF5 file"):
+        load_statistics(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("00000")
+    with pytest.raises(BrownidError, match=r"stats\.h5: .*holds '00000'"):
+        load_statistics(path)
+
+
+def test_the_command_holds_settings_seed_inputs_revision_and_versions(tmp_path, monkeypatch):
+    monkeypatch.setenv(provenance.REVISION_VARIABLE, "abc123-dirty")
+    settings = {"run": Settings(3, 1.4, Path("a/b")), "sizes": (1, np.int64(2)), "array": np.eye(1)}
+    write_command(tmp_path / "command.yml", settings=settings, seed=4, inputs={"x.h5": "f" * 64}, command="langevin")
+    content = read_command(tmp_path / "command.yml")
+    assert content["settings"] == {
+        "array": [[1.0]],
+        "run": {"folder": "a/b", "iterations": 3, "radius": 1.4},
+        "sizes": [1, 2],
+    }
+    assert (content["seed"], content["inputs"], content["command"]) == (4, {"x.h5": "f" * 64}, "langevin")
+    assert (content["revision"], content["tree_clean"]) == ("abc123", False)
+    assert set(content["versions"]) == {"brownid", "python", "numpy", "torch"}
+
+
+def test_equal_runs_give_equal_files_whatever_the_order_of_keys(tmp_path):
+    for name, settings in {"a": {"x": 1, "y": {"p": 1, "q": 2}}, "b": {"y": {"q": 2, "p": 1}, "x": 1}}.items():
+        write_command(tmp_path / name, settings=settings, seed=1, inputs={})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_tree_without_git_has_an_unknown_revision(monkeypatch):
+    monkeypatch.delenv(provenance.REVISION_VARIABLE, raising=False)
+    monkeypatch.setattr(provenance, "_git", lambda *_: None)
+    assert provenance.code_revision() == ("unknown", "unknown")
+
+
+def test_a_package_inside_somebody_elses_repository_does_not_take_its_revision(monkeypatch):
+    monkeypatch.delenv(provenance.REVISION_VARIABLE, raising=False)
+    monkeypatch.setattr(provenance, "_git", lambda verb, *_: "" if verb == "ls-files" else "their revision")
+    assert provenance.code_revision() == ("unknown", "unknown")
+
+
+def test_settings_that_yaml_does_not_know_are_refused(tmp_path):
+    with pytest.raises(BrownidError, match=r"command\.yml: the setting .* of type Generator"):
+        write_command(tmp_path / "command.yml", settings={"x": np.random.default_rng(0)}, seed=1, inputs={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "not a readable YAML"),
+        ("- 1", "lacks inputs"),
+        ("seed: 1", "lacks inputs, revision, settings, versions"),
+    ],
+)
+def test_a_file_that_is_no_command_is_named(tmp_path, text, sentence):
+    (tmp_path / "command.yml").write_text(text)
+    with pytest.raises(BrownidError, match=rf"command\.yml: .*{sentence}"):
+        read_command(tmp_path / "command.yml")

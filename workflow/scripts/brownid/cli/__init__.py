@@ -1,0 +1,87 @@
+"""The `brownid` command: what the workflow does to whole datasets, on single items."""
+
+import errno
+import logging
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from brownid import __version__
+from brownid.cli import crops, editing, embeddings, images, plots, projection, release, samples
+from brownid.errors import BrownidError
+from brownid.runtime import set_process_environment
+
+# What the machine, not the program, says no to: a full disk, a place one may not write to.
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+
+
+ORDER = ("generate", "crop", "embed", "project", "edit", "samples", "plot", "verify")  # of use
+
+
+class Commands(TyperGroup):
+    """A group of commands whose mistakes end in one sentence on stderr and exit status 1, without a traceback."""
+
+    def list_commands(self, ctx):
+        """The commands in the order of use, which is also the order of their groups in the help."""
+        return sorted(self.commands, key=ORDER.index)
+
+    def invoke(self, ctx):
+        """Run the command; an exception that nobody foresaw keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except BrownidError as error:
+            sentence = str(error)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            sentence = f"{error.filename or 'output'}: {error.strerror or error}."
+        typer.echo(f"brownid: {sentence}", err=True)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    name="brownid",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+FACES, LATENTS, COLLECTIONS, RESULTS = "Faces", "Latents", "Collections", "Results"
+app.command(rich_help_panel=FACES)(images.generate)
+app.command(rich_help_panel=FACES)(crops.crop)
+app.command(rich_help_panel=FACES)(embeddings.embed)
+app.command(rich_help_panel=LATENTS)(projection.project)
+app.command(rich_help_panel=LATENTS)(editing.edit)
+app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
+app.add_typer(plots.app, rich_help_panel=RESULTS)
+app.command(rich_help_panel=RESULTS)(release.verify)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"brownid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def brownid(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Synthetic face-recognition datasets by Brownian identity diffusion.
+
+    These commands work on single items: images, latents, collections, a release.
+    Whole datasets are made by the workflow (snakemake, or make release).
+    """
+    logging.basicConfig(level=logging.WARNING, format="brownid: %(message)s")
+    set_process_environment()
+
+
+def main() -> None:
+    """The entry point of the `brownid` command."""
+    app(prog_name="brownid")

@@ -1,0 +1,159 @@
+"""`brownid edit`: latents moved along covariates, one controlled change at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brownid.cli import files, options
+from brownid.errors import BrownidError
+from brownid.runtime import default_device
+
+if TYPE_CHECKING:
+    from brownid.covariates.svm import Covariate
+    from brownid.samples.collection import SampleCollection
+
+NEUTRAL, ORIGINAL, REFERENCE = "neutral", "original", "reference"
+SHOWN_IDENTITIES = 20  # rows of the sheet
+
+
+def edit(
+    samples: Annotated[Path, typer.Argument(help="A collection with latents.")],
+    covariates: Annotated[Path, typer.Argument(help="A covariates.h5 of the same generator.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write."),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            rich_help_panel=options.OUTPUT,
+            help=f"Originals and edits side by side, of the first {SHOWN_IDENTITIES} identities.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="neutral, pose, illumination, smile, scream, disgust, squint or surprise; may be repeated."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Latents in the sweeps of pose and of illumination.")] = 6,
+    scale: Annotated[float, typer.Option(help="How far edits go; 1 is as far as in the photographs.")] = 1.0,
+    identities: options.Identities = None,
+    label: options.Labels = None,
+    generator: options.Family = None,
+    factory: options.Factory = None,
+    side: options.Side = None,
+    world_seed: options.WorldSeed = None,
+    setting: options.GeneratorSettings = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Edit latents along covariates: pose, light, expression.
+
+    Every latent is first given a frontal pose, frontal light and a neutral
+    mouth (label neutral); all other edits start there. An identity takes part
+    with one sample, its reference unless --label says otherwise.
+
+    Examples:
+    brownid edit samples.h5 covariates.h5 --identities 0-4 --sheet edits.png
+    brownid edit samples.h5 covariates.h5 --only pose --steps 9 -o poses.h5
+    """
+    from brownid.covariates.store import load_covariates
+    from brownid.samples.collection import SampleCollection
+
+    if output is None and sheet is None:
+        raise BrownidError("Say where the edits go: --output FILE.h5, --sheet FILE.png, or both.")
+    files.check_new_file(output, overwrite)
+    files.check_new_file(sheet, overwrite)
+    loaded = options.selected(SampleCollection.load(samples, columns=("latents",)), samples, identities, label)
+    originals = _one_each(loaded, samples)
+    fitted = load_covariates(covariates, generator=originals.generator or None)
+    widths = {len(covariate.normal) for covariate in fitted.values()}
+    if widths - {originals.latents.shape[1]}:
+        raise BrownidError(
+            f"{covariates}: its covariates have {max(widths)} numbers, the latents of {samples} "
+            f"{originals.latents.shape[1]}: they are of different generators."
+        )
+    edited = _edited(originals, fitted, only, steps, scale)
+    if sheet is not None:
+        spec = options.generator_spec(generator, factory, side, world_seed, setting, originals)
+        _show_edits(spec, originals, edited, samples, sheet)
+        files.wrote(sheet)
+    if output is not None:
+        edited.save(output)
+        files.wrote(output, f"{len(edited)} latents of {len(originals)} identities")
+
+
+def _one_each(collection: SampleCollection, path: Path) -> SampleCollection:
+    """One sample an identity: all of them, or the references where there are more."""
+    import numpy as np
+
+    if collection.latents is None or not len(collection):
+        raise BrownidError(f"{path}: there are no latents in this collection, so there is nothing to edit.")
+    if len(np.unique(collection.identities)) == len(collection):
+        return collection
+    if REFERENCE not in collection.labels:
+        raise BrownidError(f"{path}: an identity has several samples, and none is its {REFERENCE}: choose one --label.")
+    return collection.of_label(REFERENCE)
+
+
+def _edited(
+    originals: SampleCollection,
+    covariates: Mapping[str, Covariate],
+    only: Sequence[str] | None,
+    steps: int,
+    scale: float,
+) -> SampleCollection:
+    """The neutral latent and the edits of every original, identity by identity."""
+    import numpy as np
+
+    from brownid.covariates.attributes import EXPRESSIONS
+    from brownid.covariates.editing import SWEPT, EditingSettings, edit_references, neutralise
+
+    known = (NEUTRAL, *SWEPT, *EXPRESSIONS)
+    unknown = set(only or ()) - set(known)
+    if unknown:
+        raise BrownidError(f"--only {sorted(unknown)[0]}: there is no such edit; choose among {', '.join(known)}.")
+    settings = EditingSettings(steps=steps, pose_scale=scale, illumination_scale=scale, expression_scale=scale)
+    moved, names = edit_references(originals.latents, covariates, settings)
+    latents = np.concatenate([neutralise(originals.latents, covariates)[:, None], moved], axis=1)
+    names = [NEUTRAL, *names]
+    # sweeps are labelled pose_0, pose_1, ...; no other edit has an underscore in its name
+    kept = [place for place, name in enumerate(names) if not only or name.split("_")[0] in only]
+    return type(originals)(
+        latents=latents[:, kept].reshape(-1, latents.shape[-1]).astype(originals.latents.dtype),
+        embeddings=None,
+        identities=np.repeat(originals.identities, len(kept)),
+        labels=[names[place] for place in kept] * len(originals),
+        generator=originals.generator,
+        recognition=originals.recognition,
+        settings={**originals.settings, "edit": {"only": list(only or ()), "steps": steps, "scale": scale}},
+    )
+
+
+def _show_edits(
+    spec: Mapping[str, Any], originals: SampleCollection, edited: SampleCollection, samples: Path, path: Path
+) -> None:
+    """Draw a row an identity: the original, then its edits."""
+    import torch
+
+    from brownid.figures.faces import image_grid
+    from brownid.generators.loading import load_generator
+    from brownid.jobs.images import render
+
+    generator = load_generator(spec, default_device())
+    options.check_latents(generator, originals.latents.shape[1], samples)
+    edits = len(edited) // len(originals)
+    rows = []
+    for row in range(min(len(originals), SHOWN_IDENTITIES)):
+        own = [originals.latents[row : row + 1], edited.latents[row * edits : (row + 1) * edits]]
+        latents = torch.cat([torch.from_numpy(part).to(generator.latent_mean) for part in own])
+        rows.append(list(render(generator, torch.nn.Identity(), latents)))
+    image_grid(
+        rows,
+        path,
+        row_labels=[f"{identity:05}" for identity in originals.identities[: len(rows)]],
+        column_labels=[ORIGINAL, *edited.labels[:edits]],
+    )

@@ -1,0 +1,109 @@
+"""What commands read and write: image files in, files and folders out that never replace others unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from brownid.databases.index import Sample
+
+
+def check_new_file(path: Path | None, overwrite: bool) -> None:
+    """Refuse, before any work, a file that exists already (unless `overwrite`); None is a file nobody asked for."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise BrownidError(f"{path}: a folder of this name exists; name a file.")
+    if path.exists() and not overwrite:
+        raise BrownidError(f"{path}: the file exists already; name another one, or add --overwrite.")
+
+
+def check_new_folder(path: Path | None) -> None:
+    """Refuse, before any work, a folder that holds something: a whole folder is never replaced."""
+    if path is None:
+        return
+    if path.exists() and not path.is_dir():
+        raise BrownidError(f"{path}: a file of this name exists; name a folder.")
+    if path.is_dir() and any(path.iterdir()):
+        raise BrownidError(f"{path}: the folder exists already and is not empty; name another one, or remove it.")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which appears at `path` when the block ends well."""
+    with atomic_path(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write an image uint8 RGB `[S, S, 3]`; the folder is made."""
+    from brownid.samples import png
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png.encode(image))
+
+
+def wrote(path: Path, what: str = "") -> None:
+    """Tell the user about a file or folder."""
+    typer.echo(f"wrote {path}{f' ({what})' if what else ''}")
+
+
+def image_samples(paths: Sequence[Path]) -> list[Sample]:
+    """The images that files and folders name, as samples: identity, label (the key) and path.
+
+    A single folder with one subfolder a person gives each person's images one identity: the number that the subfolder
+    is named after, or its place in the order of names. Any other image is an identity of its own, counted from 0.
+    """
+    from brownid.databases.index import Sample
+
+    if len(paths) == 1 and paths[0].is_dir():
+        root, below = paths[0], _images_below(paths[0])
+        nested = [path for path in below if path.parent != root]
+        if nested:
+            if len(nested) < len(below):
+                loose = next(path for path in below if path.parent == root)
+                raise BrownidError(f"{loose}: the image is in no identity's folder, others are; move it into one.")
+            return _of_identity_folders(root, nested)
+    found = [image for path in paths for image in (_images_below(path) if path.is_dir() else [path])]
+    return [Sample(path.as_posix(), path.as_posix(), number) for number, path in enumerate(found)]
+
+
+def read_aligned(samples: Sequence[Sample], side: int) -> tuple[np.ndarray, list[Sample]]:
+    """The images uint8 RGB `[n, side, side, 3]` that can be read, and their samples; the others are warned of."""
+    from brownid.databases.reading import read_images
+
+    images, kept, _ = read_images(samples, "", side, maximum_failed_share=1.0)
+    return images, kept
+
+
+def _of_identity_folders(root: Path, images: Sequence[Path]) -> list[Sample]:
+    from brownid.databases.index import Sample, key_of
+
+    inside = [path.relative_to(root) for path in images]
+    names = sorted({path.parts[0] for path in inside})
+    numbered = all(name.isdecimal() for name in names) and len({int(name) for name in names}) == len(names)
+    number = {name: int(name) if numbered else place for place, name in enumerate(names)}
+    return [
+        Sample(key_of(Path(*relative.parts[1:]).as_posix()), path.as_posix(), number[relative.parts[0]])
+        for path, relative in zip(images, inside, strict=True)
+    ]
+
+
+def _images_below(folder: Path) -> list[Path]:
+    from brownid.databases.folders import IMAGE_SUFFIXES
+
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise BrownidError(f"{folder}: there is no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder.")
+    return found

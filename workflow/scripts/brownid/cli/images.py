@@ -1,0 +1,192 @@
+"""`brownid generate`: faces from a seed or from the latents of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brownid.cli import files, options
+from brownid.errors import BrownidError
+from brownid.runtime import default_device, progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from brownid.generators.protocol import Generator
+    from brownid.samples.collection import SampleCollection
+
+BATCH_SIZE = 64
+COUNT, TRUNCATION = 16, 0.7
+SHEET_LIMIT = 1000  # images on one contact sheet
+REFERENCE = "reference"
+
+
+def generate(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", rich_help_panel=options.OUTPUT, help="New folder, one PNG an image."
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="All images on one sheet.")
+    ] = None,
+    save_samples: Annotated[
+        Path | None,
+        typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="The latents drawn, as a collection."),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help=f"Images to draw from the seed. Default: {COUNT}.")] = None,
+    seed: options.Seed = 1,
+    truncation: Annotated[
+        float | None,
+        typer.Option(min=0, help=f"Pull towards the mean face: 0 all alike, 1 none. Default: {TRUNCATION}."),
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="H5", help="Take the latents from this collection, not from the seed.")
+    ] = None,
+    identities: options.Identities = None,
+    label: options.Labels = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Crop for recognition: arcface, two_eye or ffhq. Default: the whole generated image."),
+    ] = None,
+    crop_side: Annotated[
+        int | None, typer.Option(min=1, help="Side of the crop in pixels. Default: that of the generated image.")
+    ] = None,
+    generator: options.Family = None,
+    factory: options.Factory = None,
+    side: options.Side = None,
+    world_seed: options.WorldSeed = None,
+    setting: options.GeneratorSettings = None,
+    generator_name: options.GeneratorName = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Generate faces from a seed, or from a collection of latents.
+
+    Image i of a seed is the random start of identity i in the workflow. Images
+    of a collection are named IDENTITY/LABEL.png, as in a release.
+
+    Examples:
+    brownid generate --count 24 --seed 1 --sheet faces.png
+    brownid generate --count 100 -o faces --save-samples faces.h5
+    brownid generate --samples samples.h5 --identities 0-9 --sheet ten.png
+    brownid generate --samples samples.h5 --template arcface -o aligned
+    """
+    import torch
+
+    from brownid.generators.loading import load_generator
+    from brownid.jobs.models import crop_for
+
+    if output is None and sheet is None and save_samples is None:
+        raise BrownidError("Say where the faces go: --output FOLDER, --sheet FILE.png, or both.")
+    if samples is not None and (count, truncation, save_samples) != (None, None, None):
+        raise BrownidError("--count, --truncation and --save-samples are for faces from a seed, not for --samples.")
+    files.check_new_folder(output)
+    files.check_new_file(sheet, overwrite)
+    files.check_new_file(save_samples, overwrite)
+    collection = None if samples is None else _latents_of(samples, identities, label)
+    spec = options.generator_spec(generator, factory, side, world_seed, setting, collection)
+    model = load_generator(spec, default_device())
+    if collection is None:
+        name = options.generator_name(generator_name, spec)
+        truncation = TRUNCATION if truncation is None else truncation
+        collection = _draw(model, count or COUNT, seed, truncation, name, spec)
+    else:
+        options.check_latents(model, collection.latents.shape[1], samples)
+    if sheet is not None and len(collection) > SHEET_LIMIT:
+        raise BrownidError(f"{len(collection)} images are too many for one sheet: choose {SHEET_LIMIT} at most.")
+    crop = torch.nn.Identity()
+    if template is not None or crop_side is not None:
+        crop = crop_for(model, template or "arcface", crop_side or model.resolution)
+    if output is not None or sheet is not None:
+        _write_images(collection, _rendered(model, crop, collection.latents), output, sheet, flat=samples is None)
+    if save_samples is not None:
+        collection.save(save_samples)
+        files.wrote(save_samples, f"{len(collection)} latents")
+
+
+def show(collection: SampleCollection, images: Sequence[np.ndarray], path: Path) -> None:
+    """Draw the images of a collection: one row an identity where identities have several, else one after the other."""
+    import numpy as np
+
+    from brownid.figures.faces import contact_sheet, image_grid
+
+    identities, first, counts = np.unique(collection.identities, return_index=True, return_counts=True)
+    if counts.max() == 1:
+        contact_sheet(np.stack(images), path, captions=[f"{identity:05}" for identity in collection.identities])
+        return
+    rows = [np.flatnonzero(collection.identities == identity) for identity in identities[np.argsort(first)]]
+    labels = [[collection.labels[row] for row in members] for members in rows]
+    image_grid(
+        [[images[row] for row in members] for members in rows],
+        path,
+        row_labels=[f"{collection.identities[members[0]]:05}" for members in rows],
+        column_labels=labels[0] if all(own == labels[0] for own in labels) else None,
+    )
+
+
+def _latents_of(path: Path, identities: str | None, labels: list[str] | None) -> SampleCollection:
+    from brownid.samples.collection import SampleCollection
+
+    collection = options.selected(SampleCollection.load(path, columns=("latents",)), path, identities, labels)
+    if collection.latents is None or not len(collection):
+        raise BrownidError(f"{path}: there are no latents in this collection, so there is nothing to render.")
+    return collection
+
+
+def _draw(
+    model: Generator, count: int, seed: int, truncation: float, name: str, spec: dict[str, object]
+) -> SampleCollection:
+    """Random latents as the workflow starts its references from."""
+    import numpy as np
+
+    from brownid.jobs.models import random_latents
+    from brownid.samples.collection import SampleCollection
+
+    return SampleCollection(
+        latents=random_latents(model, range(count), truncation, seed),
+        embeddings=None,
+        identities=np.arange(count),
+        labels=[REFERENCE] * count,
+        generator=name,
+        recognition="",
+        settings={"generator": spec, "seed": seed, "truncation": truncation},
+    )
+
+
+def _rendered(model: Generator, crop: nn.Module, latents: np.ndarray) -> Iterator[np.ndarray]:
+    """The images uint8 `[S, S, 3]` of latents, one by one."""
+    import torch
+
+    from brownid.jobs.images import render
+
+    batches: tuple[torch.Tensor, ...] = torch.from_numpy(latents).to(model.latent_mean).split(BATCH_SIZE)
+    for batch in progress(batches, "render", "batch"):
+        yield from render(model, crop, batch)
+
+
+def _write_images(
+    collection: SampleCollection, images: Iterator[np.ndarray], output: Path | None, sheet: Path | None, flat: bool
+) -> None:
+    from brownid.samples.published import published_labels
+
+    labels = published_labels(collection)
+    shown = []
+    with ExitStack() as stack:
+        folder = stack.enter_context(files.new_folder(output)) if output is not None else None
+        for identity, label, image in zip(collection.identities, labels, images, strict=True):
+            if folder is not None:
+                files.write_png(folder / (f"{identity:05}.png" if flat else f"{identity:05}/{label}.png"), image)
+            if sheet is not None:
+                shown.append(image)
+    if output is not None:
+        files.wrote(output, f"{len(collection)} images")
+    if sheet is not None:
+        show(collection, shown, sheet)
+        files.wrote(sheet)

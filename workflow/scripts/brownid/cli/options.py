@@ -1,0 +1,186 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brownid.errors import BrownidError
+
+if TYPE_CHECKING:
+    from brownid.generators.protocol import Generator
+    from brownid.samples.collection import SampleCollection
+
+GENERATOR, NETWORK, OUTPUT = "Generator", "Recognition network", "Output"
+DEFAULT_FAMILY = "procedural"
+
+Family = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="FAMILY",
+        rich_help_panel=GENERATOR,
+        help=f"Generator family. Default: what the collection says it came from, else {DEFAULT_FAMILY}.",
+    ),
+]
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        rich_help_panel=GENERATOR,
+        help="A generator of your own, instead of a family: path.to.module:function.",
+    ),
+]
+Side = Annotated[
+    int | None, typer.Option("--side", rich_help_panel=GENERATOR, help="Side of the generator's images, in pixels.")
+]
+WorldSeed = Annotated[
+    int | None, typer.Option(rich_help_panel=GENERATOR, help="Seed of the procedural world; another seed, other faces.")
+]
+GeneratorSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        rich_help_panel=GENERATOR,
+        help="A further setting of the generator, such as latent_dim=256; may be repeated.",
+    ),
+]
+GeneratorName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=GENERATOR,
+        help="What the collection calls the generator, as the config does. Default: its family.",
+    ),
+]
+
+Weights = Annotated[
+    Path,
+    typer.Option(
+        "--weights", "-w", rich_help_panel=NETWORK, help="Weights: .safetensors of ours, .pt state dict, AdaFace .ckpt."
+    ),
+]
+NetworkFamily = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FAMILY",
+        rich_help_panel=NETWORK,
+        help="insightface, nizhib, adaface or slim; only for weights that do not say it themselves.",
+    ),
+]
+Architecture = Annotated[
+    str | None, typer.Option(rich_help_panel=NETWORK, help="Such as iresnet50 or ir_50; with --network-family.")
+]
+NetworkName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=NETWORK,
+        help="What the collection calls the network, as the config does. Default: the weights' file name.",
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(rich_help_panel=NETWORK, help="Of the network: float32, bfloat16, or auto (what is fast here).")
+]
+
+Identities = Annotated[
+    str | None, typer.Option(metavar="RANGES", help="Only these identities of the collection, such as 0-9,12.")
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="LABEL", help="Only samples with this label; may be repeated.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace an existing file.")]
+
+
+def generator_spec(
+    family: str | None,
+    factory: str | None,
+    side: int | None,
+    world_seed: int | None,
+    settings: Sequence[str] | None,
+    collection: SampleCollection | None = None,
+) -> dict[str, Any]:
+    """The description of a generator for `load_generator`: what the options say, over what the collection records.
+
+    A collection's record is followed only where it names a family: no code is run because a data file says so.
+    """
+    given = {"side": side, "world_seed": world_seed, **_settings(settings or [])}
+    given = {name: value for name, value in given.items() if value is not None}
+    if family is not None or factory is not None:
+        named = {"family": family, "factory": factory}
+        return {**{name: value for name, value in named.items() if value is not None}, **given}
+    recorded = collection.settings.get("generator") if collection is not None else None
+    if not isinstance(recorded, Mapping):
+        return {"family": DEFAULT_FAMILY, **given}
+    if "factory" in recorded:
+        raise BrownidError(
+            f"The collection was made by the generator of {recorded['factory']!r}, and code is not run because a file "
+            f"names it: say so yourself, with --factory {recorded['factory']} and its settings as --set NAME=VALUE."
+        )
+    return {**recorded, **given}
+
+
+def generator_name(name: str | None, spec: Mapping[str, Any]) -> str:
+    """The name a collection keeps of its generator: the one given, else the family or factory."""
+    return name or str(spec.get("family") or spec.get("factory"))
+
+
+def check_latents(generator: Generator, width: int, path: Path) -> None:
+    """Refuse latents of another width than the generator's."""
+    if width != generator.latent_dim:
+        raise BrownidError(
+            f"{path}: its latents have {width} numbers, the generator's have {generator.latent_dim}: name the "
+            "generator that they belong to (--generator, --factory, --set latent_dim=...)."
+        )
+
+
+def selected(
+    collection: SampleCollection, path: Path, identities: str | None, labels: Sequence[str] | None
+) -> SampleCollection:
+    """The samples of a collection with these identities and labels; all where None."""
+    import numpy as np
+
+    try:
+        if identities is not None:
+            collection = collection.select(identity_numbers(identities))
+    except BrownidError as error:
+        raise BrownidError(f"{path}: {error}") from None
+    if labels:
+        missing = set(labels) - set(collection.labels)
+        if missing:
+            known = ", ".join(sorted(set(collection.labels))[:5])
+            raise BrownidError(f"{path}: no sample has the label {sorted(missing)[0]!r}; there are {known} …")
+        collection = collection.rows(np.flatnonzero(np.isin(collection.labels, labels)))
+    return collection
+
+
+def identity_numbers(ranges: str) -> list[int]:
+    """The numbers that a text such as "0-9,12" names."""
+    numbers: list[int] = []
+    for part in ranges.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise BrownidError(f"--identities: {part.strip()!r} is no number or range; write them as 0-9,12.")
+        numbers.extend(range(int(first), int(last if dash else first) + 1))
+    return numbers
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as settings, the values read as in the config file."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise BrownidError(f"--set {pair}: a setting is written NAME=VALUE, such as latent_dim=256.")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BrownidError(f"--set {pair}: the value cannot be read; write a number, a text or a list.") from None
+    return found

@@ -1,0 +1,75 @@
+"""Package what a run made as a release, and verify it as its reader would."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.release.package import build_release
+from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.release.verify import verify
+from brownid.runtime import logger
+
+CITATION = (
+    "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
+    "Generation via Latent Space Exploration from Brownian Identity Diffusion*, ICML 2025: please cite that paper."
+)
+
+
+def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
+    """Write the release folder that `manifest` lies in, from the files that `settings["parts"]` names."""
+    wanted, parts = settings["release"], settings["parts"]
+    build_release(
+        Path(manifest).parent,
+        description=ReleaseDescription(
+            wanted["name"], wanted["description"], wanted["creator"], wanted["licence"], readme_context=CITATION
+        ),
+        datasets=[_dataset(name, files) for name, files in parts["datasets"].items()],
+        models=[_model(name, files) for name, files in parts["models"].items()],
+        files=[
+            *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
+            *[FilePart(Path(path), f"covariates/{name}.h5") for name, path in parts["covariates"].items()],
+            *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
+        ],
+        score_table=Path(parts["score_table"]),
+    )
+
+
+def verify_release(*, manifest: Path, verified: Path) -> None:
+    """Verify the release that `manifest` belongs to; write a line that says so, or fail with every problem."""
+    root = Path(manifest).parent
+    problems = verify(root)
+    if problems:
+        raise BrownidError(f"the release {root} is not sound:\n  " + "\n  ".join(problems))
+    with atomic_path(verified) as temporary:
+        temporary.write_text(f"{root.name}: every file and sample verified\n", encoding="utf-8")
+    logger.info("%s is sound", root)
+
+
+def _dataset(name: str, files: Mapping[str, Any]) -> DatasetPart:
+    return DatasetPart(
+        name,
+        samples=Path(files["samples"]),
+        command=Path(files["command"]),
+        image_shards=tuple(Path(path) for path in files["images"]),
+        statistics=Path(files["statistics"]),
+    )
+
+
+def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
+    return ModelPart(
+        name,
+        checkpoint=Path(files["checkpoint"]),
+        weights=Path(files["weights"]),
+        history=Path(files["history"]),
+        hyperparameters=Path(files["command"]),
+        scores=Path(files["scores"]),
+        results=(Path(files["batch"]),),
+    )
+
+
+def _place(path: str) -> str:
+    """Where the release keeps a table or figure: results/tables/… below scores/, results/figures/… below figures/."""
+    folder, *rest = PurePosixPath(path).relative_to("results").parts
+    return str(PurePosixPath("scores" if folder == "tables" else folder, *rest))

@@ -1,0 +1,121 @@
+"""metadata.json: the release as a machine reads it, JSON-LD in the manner of Croissant."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brownid.errors import BrownidError
+from brownid.release.parts import ReleaseDescription, check_name
+from brownid.samples import SampleCollection
+
+METADATA = "metadata.json"
+FORMAT_VERSION = 1
+CONTEXT = {"@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissant/"}
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """What a release states about one dataset; `verify` holds the files against it."""
+
+    name: str
+    samples: int
+    identities: int
+    side: int  # pixels
+    generator: str
+    recognition: str
+    latent_dimension: int | None
+    embedding_dimension: int | None
+    statistics: bool  # whether there is a stats.h5
+
+    @classmethod
+    def of(cls, name: str, collection: SampleCollection, side: int, statistics: bool) -> "DatasetRecord":
+        """The record of a collection with images of this side."""
+        return cls(
+            name=name,
+            samples=len(collection),
+            identities=len(set(collection.identities.tolist())),
+            side=side,
+            generator=collection.generator,
+            recognition=collection.recognition,
+            latent_dimension=None if collection.latents is None else collection.latents.shape[1],
+            embedding_dimension=None if collection.embeddings is None else collection.embeddings.shape[1],
+            statistics=statistics,
+        )
+
+    @property
+    def image_folder(self) -> str:
+        """The name of the folder of its images."""
+        return f"images_arcface_{self.side}x{self.side}"
+
+
+def write_metadata(
+    root: Path, description: ReleaseDescription, datasets: Sequence[DatasetRecord], models: Sequence[str]
+) -> None:
+    """Write metadata.json into a release."""
+    content = {
+        "@context": CONTEXT,
+        "@type": "Dataset",
+        "name": description.name,
+        "description": description.description,
+        "license": description.licence,
+        "creator": {"@type": "Organization", "name": description.creator},
+        "version": description.version,
+        "usageInfo": description.intended_use,
+        "brownid_release_format": FORMAT_VERSION,
+        "distribution": [
+            {"@type": "cr:FileObject", "@id": "manifest.csv", "encodingFormat": "text/csv"},
+            {"@type": "cr:FileObject", "@id": "checksums.sha256", "encodingFormat": "text/plain"},
+        ],
+        "recordSet": [_record_set(record) for record in datasets],
+        "trained_models": list(models),
+    }
+    (root / METADATA).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
+    """The dataset records and model names of a release; a metadata.json that is not ours is a BrownidError."""
+    try:
+        content = json.loads((root / METADATA).read_text(encoding="utf-8"))
+        version = content["brownid_release_format"]
+        records = [
+            DatasetRecord(**{name: entry[name] for name in DatasetRecord.__dataclass_fields__})
+            for entry in content["recordSet"]
+        ]
+        models = content["trained_models"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BrownidError(f"{METADATA}: the file is missing or does not describe a release ({reason}).") from None
+    if version != FORMAT_VERSION:
+        raise BrownidError(f"{METADATA}: the release format is {version}; this brownid reads {FORMAT_VERSION}.")
+    for what, names in (("dataset", [record.name for record in records]), ("model", models)):
+        for name in names:
+            check_name(what, str(name))
+    return records, models
+
+
+def _record_set(record: DatasetRecord) -> dict:
+    """A dataset as a Croissant record set: one record a sample."""
+    numbers = {"w_latent": record.latent_dimension, "embedding": record.embedding_dimension}
+    fields = [
+        {"name": "identity", "dataType": "Integer", "description": "the person, counted from 0"},
+        {"name": "label", "dataType": "Text", "description": "the image of that person, such as reference"},
+        {
+            "name": "image",
+            "dataType": "ImageObject",
+            "description": f"{record.image_folder}/<identity, five digits>/<label>.png, 8-bit RGB",
+        },
+        *(
+            {"name": name, "dataType": "Float", "shape": [dimension], "description": f"{name} in samples.h5"}
+            for name, dimension in numbers.items()
+            if dimension is not None
+        ),
+    ]
+    stated = {name: getattr(record, name) for name in DatasetRecord.__dataclass_fields__}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": record.name,
+        **stated,
+        "images": record.samples,
+        "field": [{"@type": "cr:Field", "@id": f"{record.name}/{field['name']}", **field} for field in fields],
+    }

@@ -1,0 +1,137 @@
+"""Building a release: the data package that others download, complete or not there at all."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.release import manifest
+from brownid.release.metadata import METADATA, DatasetRecord, write_metadata
+from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
+from brownid.release.readme import readme
+from brownid.runtime import progress
+from brownid.samples import ImageShards, SampleCollection
+from brownid.samples.published import published_labels
+
+
+def build_release(
+    destination: str | Path,
+    *,
+    description: ReleaseDescription,
+    datasets: Sequence[DatasetPart],
+    models: Sequence[ModelPart] = (),
+    files: Sequence[FilePart] = (),
+    score_table: Path | None = None,
+) -> None:
+    """Write a release folder at `destination`; an older release there is replaced when the new one is whole.
+
+    `score_table` (CSV) is copied into `scores/` and shown in the README. Everything that can be wrong with the parts
+    (a missing file, a name used twice, a sample without an image, a damaged shard) is a BrownidError, and leaves
+    `destination` as it was.
+    """
+    destination = Path(destination)
+    _check_destination(destination)
+    if not datasets:
+        raise BrownidError(f"the release {description.name!r} needs at least one dataset.")
+    copies = _copies(models, files, score_table)
+    _check_sources([source for part in datasets for source in part.sources()] + list(copies.values()))
+    _check_distinct("dataset", [part.name for part in datasets])
+    with atomic_path(destination) as root:
+        shutil.rmtree(root, ignore_errors=True)  # of a killed process that had the same number
+        root.mkdir()
+        records = [_add_dataset(root, part) for part in datasets]
+        for place, source in copies.items():
+            _copy(Path(source), root / place)
+        names = [model.name for model in models]
+        (root / "README.md").write_text(readme(root, description, records, names, score_table), encoding="utf-8")
+        write_metadata(root, description, records, names)
+        manifest.write_manifest(root)
+
+
+def image_path(record: DatasetRecord, identity: int, label: str) -> str:
+    """Where a release keeps the image of a sample, given its published label."""
+    return str(release_path(f"{record.name}/{record.image_folder}/{identity:05d}/{label}.png"))
+
+
+def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
+    folder = root / part.name
+    folder.mkdir()
+    collection = SampleCollection.load(part.samples)
+    shards = ImageShards(part.image_shards)
+    record = DatasetRecord.of(part.name, collection, shards.side, part.statistics is not None)
+    _copy_images(root, record, collection, shards)
+    collection.save_published(folder / "samples.h5")
+    shutil.copyfile(part.command, folder / "command.yml")
+    if part.statistics is not None:
+        shutil.copyfile(part.statistics, folder / "stats.h5")
+    return record
+
+
+def _copy_images(root: Path, record: DatasetRecord, collection: SampleCollection, shards: ImageShards) -> None:
+    """Write each image's bytes, as they are, under its sample's name."""
+    labels = published_labels(collection)
+    names = zip(collection.identities.tolist(), collection.labels, labels, strict=True)
+    published = {(identity, label): name for identity, label, name in names}
+    missing = set(published)
+    for index in progress(range(len(shards)), f"copying images of {record.name}", "image"):
+        key = (int(shards.identities[index]), shards.labels[index])
+        if key not in missing:
+            what = "occurs twice" if key in published else "belongs to no sample"
+            shard = shards.path_of(index)
+            raise BrownidError(
+                f"{shard}: the image of identity {key[0]}, label {key[1]!r} {what} of dataset {record.name}."
+            )
+        missing.remove(key)
+        path = root / image_path(record, key[0], published[key])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(shards.encoded(index))
+    if missing:
+        identity, label = min(missing)
+        raise BrownidError(
+            f"{len(missing)} samples of dataset {record.name} have no image, the first is identity {identity},"
+            f" label {label!r}; render the dataset again."
+        )
+
+
+def _copies(
+    models: Sequence[ModelPart], files: Sequence[FilePart], score_table: Path | None
+) -> dict[PurePosixPath, Path]:
+    """Path in the release -> source, of everything that is copied as it is."""
+    pairs = [pair for model in models for pair in model.places().items()]
+    pairs += [(PurePosixPath(part.path), part.source) for part in files]
+    if score_table is not None:
+        pairs.append((PurePosixPath("scores") / Path(score_table).name, score_table))
+    _check_distinct("file", [str(place) for place, _ in pairs])
+    return dict(pairs)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _check_destination(destination: Path) -> None:
+    """Only a release, an empty folder or nothing may be replaced."""
+    if not destination.exists():
+        return
+    if not destination.is_dir():
+        raise BrownidError(f"{destination}: a file is in the way of the release; move it or choose another place.")
+    if any(destination.iterdir()) and not (destination / METADATA).is_file():
+        raise BrownidError(f"{destination}: the folder holds something that is no release; it is left alone.")
+
+
+def _check_sources(sources: Sequence[Path]) -> None:
+    missing = [str(source) for source in sources if not Path(source).exists()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise BrownidError(f"{missing[0]}{more}: there is no such file to put into the release; run its stage first.")
+
+
+def _check_distinct(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BrownidError(f"the release would hold the {what} {twice[0]!r} twice; give it another name.")

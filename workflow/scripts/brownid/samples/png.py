@@ -1,0 +1,61 @@
+"""PNG files of 8-bit RGB images: lossless encoding, and a decoding that notices every damage."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+
+from brownid.errors import BrownidError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+RGB = 2  # colour type of the header
+COMPRESSION = 2  # zlib level: a quarter smaller than OpenCV's default, at 1 ms an image of 112x112
+
+
+def encode(image: np.ndarray) -> bytes:
+    """The PNG file of an image uint8 `[S, S, 3]` RGB; the same pixels give the same bytes."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
+        raise BrownidError(f"an image must be uint8 [side, side, 3] RGB, not {image.dtype} {list(image.shape)}.")
+    bgr = np.ascontiguousarray(image[:, :, ::-1])  # OpenCV's colour order
+    _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
+    return data.tobytes()
+
+
+def decode(data: bytes | memoryview, side: int | None = None) -> np.ndarray:
+    """The image uint8 `[S, S, 3]` RGB of a PNG file.
+
+    Raises BrownidError with the reason alone (the caller knows whose image it is) for anything but a whole, undamaged,
+    square 8-bit RGB file, of this `side` where one is given.
+    """
+    problem = _problem(memoryview(data).cast("B"), side)
+    if problem:
+        raise BrownidError(problem)
+    bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise BrownidError("its pixels cannot be decoded")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _problem(data: memoryview, side: int | None) -> str | None:
+    """What is wrong with the file's structure (PNG specification, section 5), or None."""
+    if data[:8] != SIGNATURE:
+        return "it is not a PNG file"
+    position = 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            return f"its {kind.decode('latin-1')} part is damaged (wrong checksum)"
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack_from(">IIBB", data, position + 8)
+            if (depth, colour) != (8, RGB):
+                return "it is not 8-bit RGB"
+            if width != height or (side is not None and width != side):
+                return f"it is {width}x{height} instead of {side or 'square'}" + (f"x{side}" if side else "")
+        if kind == b"IEND":
+            return None
+        position = end
+    return "it is truncated"
