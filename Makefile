@@ -2,36 +2,49 @@
 # make test      environment, test suite
 # make check     formatters and linters
 # make clean     remove what the pipeline made (the environment stays)
+#
+# Another configuration: make release CONFIG=path/to/config.yaml
 
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+SNAKEMAKE = snakemake --profile profiles/local --configfile $(CONFIG)
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: release test check clean
 
 release: $(VENV)/installed
-	@snakemake --profile profiles/local --configfile $(CONFIG)
-	@snakemake --profile profiles/local --configfile $(CONFIG) --quiet all report
+	@$(SNAKEMAKE)
+	@$(MAKE) --no-print-directory results/report.html
+	@echo
+	@cat results/tables/scores.md
+	@echo
+	@echo "Release      $$(ls -d results/release/*/)"
+	@echo "Score table  results/tables/scores.csv"
+	@echo "Report       results/report.html"
+
+results/report.html: $(wildcard results/release/*.verified.txt results/tables/* results/figures/*)
+	@echo "Writing the report"
+	@$(SNAKEMAKE) --quiet all --report $@
 
 test: $(VENV)/installed
-	@OMP_WAIT_POLICY=PASSIVE python -m pytest
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup
 
 check: $(VENV)/installed
 	ruff check .
 	ruff format --check .
-	snakefmt --check .
+	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 
 clean:
 	rm -rf results logs
 
 $(VENV)/installed: requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 was not found: install Python 3.11 or newer"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (once, a few minutes)"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

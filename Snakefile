@@ -5,7 +5,10 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config/config.yaml"
+# Snakemake would merge a --configfile into this one, entry by entry; a run is what its own configuration says, and no more.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

@@ -158,7 +158,7 @@ def _side_latents(
     """The latents `[n, D]` of both sides of a covariate in a group, and which are positive `[n]`."""
     contrast = CONTRASTS[name]
     samples = [sample for sample in database.samples(group=group, protocol=contrast.protocol) if sample.key in rows]
-    chosen, positive = sides(name, [sample.meta.get(contrast.attribute, "") for sample in samples])
+    chosen, positive = sides(name, [sample.meta for sample in samples])
     keys = [sample.key for sample, used in zip(samples, chosen, strict=True) if used]
     return latents[[rows[key] for key in keys]], positive[chosen]
 

@@ -111,6 +111,6 @@ def _run(
 
 def _editing_statistics(embeddings: torch.Tensor, targets: torch.Tensor) -> dict[str, np.ndarray]:
     """The angles to the references, as arrays of one value."""
-    angles = angles_to(embeddings, targets[:, None])
+    angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(embeddings.shape[1], dim=0))
     measured = {**spread("dist", angles), "identities": float(len(targets))}
     return {name: np.array([value]) for name, value in measured.items()}

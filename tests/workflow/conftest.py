@@ -1,0 +1,70 @@
+"""One real run of the tiny configuration, which the tests of the workflow then look at and dry-run against."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+TINY = PROJECT / "tests" / "tiny.yaml"
+PARTS = ("Snakefile", "workflow", "envs", "profiles", "config", "tests/tiny.yaml")
+
+
+def snakemake(directory, *arguments, project=PROJECT, configfiles=(TINY,)):
+    """Run Snakemake on the project with `directory` as the working directory; returns status and what it said."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", project / "Snakefile", "--directory", directory]
+    command += ["--cores", "2", *arguments, "--configfile", *configfiles]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600)
+    return done.returncode, done.stdout + done.stderr
+
+
+def pending(directory, **options):
+    """The jobs that would run now, by rule: `{rule: count}` without the target rules."""
+    status, said = snakemake(directory, "--dry-run", **options)
+    assert status == 0, said
+    if "Job stats:" not in said:
+        assert "Nothing to be done" in said, said
+        return {}
+    table = said.split("Job stats:")[1].split("total")[0]
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    return {rule: count for rule, count in jobs.items() if rule != "all"}
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The working directory of a finished run; tests must leave it as it is."""
+    directory = tmp_path_factory.mktemp("tiny") / "run"
+    directory.mkdir()
+    status, said = snakemake(directory)
+    assert status == 0, said
+    return directory
+
+
+@pytest.fixture
+def copied_run(tiny_run, tmp_path):
+    """A copy of the finished run, with the file times of the copying."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run", copy_function=shutil.copyfile))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of the project, to edit."""
+    for part in PARTS:
+        target = tmp_path / "clone" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = PROJECT / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    return tmp_path / "clone"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("workflow"))

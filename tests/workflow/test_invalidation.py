@@ -1,0 +1,130 @@
+"""After a change exactly the affected stages run again: no fewer, and no more."""
+
+import os
+import random
+
+import pytest
+import yaml
+from conftest import TINY, pending
+
+SCORED = {"score_model": 2, "tabulate_scores": 1}
+RELEASED = {"package_release": 1, "verify_release": 1}
+TRAINED = {"train_recognition": 1, "score_model": 1, "tabulate_scores": 1}
+VARIED = {
+    **{"vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
+    **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
+}
+MOVED = {**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2}
+ALL_BUT_CAPTURES = {
+    **{"train_network": 1, "embed_database": 1, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
+    **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3, **SCORED},
+}
+EVERYTHING = {
+    **ALL_BUT_CAPTURES,
+    **{"capture_database": 3, "index_database": 3, "pack_database": 2, "capture_benchmark": 1},
+}
+FROM_COVARIATES = {"fit_covariates": 1, **VARIED}
+
+# what changes in the configuration -> what runs again
+CHANGES = {
+    "seed: 2": EVERYTHING,
+    "generators: {world: {world_seed: 2}}": EVERYTHING,
+    "images: {maximum_failed_share: 0.1}": {
+        **{"pack_database": 2, **ALL_BUT_CAPTURES},
+    },
+    "databases: {portraits: {capture: {spread: 0.5}}}": {
+        **{"capture_database": 1, "index_database": 1, "pack_database": 1, "embed_database": 1, **MOVED},
+    },
+    "databases: {multipie: {capture: {spread: 0.1}}}": {
+        **{"capture_database": 1, "index_database": 1, "project_database": 2, **FROM_COVARIATES},
+    },
+    "networks: {off_the_shelf: {training: {epochs: 2}}}": ALL_BUT_CAPTURES,
+    "covariates: {directions: {warm_start: {samples: 41}}}": {
+        **{"fit_warm_start": 1, "project_database": 2, **FROM_COVARIATES},
+    },
+    "covariates: {directions: {projection: {iterations: 4}}}": {"project_database": 2, **FROM_COVARIATES},
+    "references: {rejected: {settings: {ict: 0.02}}}": {
+        **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
+    },
+    "references: {moved: {settings: {iterations: 3}}}": MOVED,
+    "variations: {varied: {settings: {latent_radius: 13.0}}}": VARIED,
+    "variations: {varied: {covariate_scales: {smile: 0.5}}}": VARIED,
+    "training: {fr_varied: {settings: {margin: 0.3}}}": {**TRAINED, **RELEASED},
+    "benchmarks: {lfw: {capture: {pairs: 40}}}": {"capture_benchmark": 1, **SCORED, **RELEASED},
+    "scoring: {false_accept_rates: [0.1]}": {**SCORED, **RELEASED},
+    "audit: {pairs: 4}": {"audit_leaks": 1, **RELEASED},
+    "release: {creator: somebody else}": RELEASED,
+}
+
+
+def test_a_finished_run_has_nothing_to_do(tiny_run):
+    assert pending(tiny_run) == {}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.replace(" ", ""))
+def test_a_changed_value_runs_exactly_the_stages_that_use_it(tiny_run, tmp_path, change):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(change)
+    assert pending(tiny_run, configfiles=(TINY, overlay)) == CHANGES[change]
+
+
+def test_another_shape_of_the_same_configuration_runs_nothing(tiny_run, tmp_path):
+    def reversed_keys(value):
+        return {k: reversed_keys(value[k]) for k in reversed(value)} if isinstance(value, dict) else value
+
+    shuffled = tmp_path / "shuffled.yaml"
+    shuffled.write_text(yaml.safe_dump(reversed_keys(yaml.safe_load(TINY.read_text())), sort_keys=False))
+    assert pending(tiny_run, configfiles=(shuffled,)) == {}
+
+
+def test_a_new_entry_adds_its_own_jobs_only(tiny_run, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(
+        "variations: {edited: {algorithm: covariates, references: moved, covariates: directions, settings: {steps: 2}}}"
+    )
+    assert pending(tiny_run, configfiles=(TINY, overlay)) == {
+        **{"vary_references": 1, "merge_variations": 1, "render_images": 1, "show_faces": 1, "plot_distances": 1},
+        **{"measure_controls": 1, **RELEASED},
+    }
+
+
+def test_a_clone_elsewhere_with_copied_results_runs_nothing(copied_run, clone):
+    assert pending(copied_run, project=clone, configfiles=(clone / "tests/tiny.yaml",)) == {}
+
+
+def test_file_times_do_not_matter(copied_run):
+    files = [path for path in (copied_run / "results").rglob("*") if path.is_file()]
+    random.Random(0).shuffle(files)
+    for age, path in enumerate(files):
+        os.utime(path, (2_000_000_000 + age, 2_000_000_000 + age))
+    assert pending(copied_run) == {}
+
+
+def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
+    rules = clone / "workflow/rules/references.smk"
+    rules.write_text(
+        rules.read_text()
+        .replace('"logs/sample_references/', '"logs/elsewhere/')
+        .replace("    resources:", "    threads: 2\n    resources:")
+    )
+    module = clone / "workflow/scripts/brownid/dynamics/langevin.py"
+    module.write_text(module.read_text().replace('"""Langevin dynamics', '"""LANGEVIN dynamics') + "\n# a remark\n")
+    environment = clone / "envs/torch.yaml"
+    environment.write_text("# a remark\n" + environment.read_text())
+    assert pending(tiny_run, project=clone) == {}
+
+
+def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone):
+    module = clone / "workflow/scripts/brownid/dynamics/langevin.py"
+    module.write_text(module.read_text() + "\nEDITED = True\n")
+    # rejected references are sampled by the same script, and so by the edited module too
+    assert pending(tiny_run, project=clone) == {
+        **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
+    }
+
+
+def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
+    environment = clone / "envs/training.yaml"
+    environment.write_text(environment.read_text().replace("lightning =2.6", "lightning =2.7"))
+    assert set(pending(tiny_run, project=clone)) >= {"train_network", "train_recognition"}
+    assert "capture_database" not in pending(tiny_run, project=clone)

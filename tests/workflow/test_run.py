@@ -1,0 +1,74 @@
+"""The tiny run makes a sound release by way of every rule, and mistakes stop it with a sentence."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from conftest import PROJECT, TINY, snakemake
+
+from brownid.release.verify import verify
+from brownid.samples.collection import SampleCollection
+
+
+def test_the_release_is_sound(tiny_run):
+    assert verify(tiny_run / "results/release/tiny") == []
+
+
+def test_every_rule_has_run(tiny_run):
+    text = "".join(path.read_text() for path in (PROJECT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+    assert rules == {path.name for path in (tiny_run / "logs").iterdir()} - {"benchmarks"}
+
+
+def test_every_log_begins_with_version_and_threads(tiny_run):
+    for log in (tiny_run / "logs").rglob("*.log"):
+        assert re.match(r"[\d:]+ brownid \d", log.read_text()), log
+
+
+def test_the_shards_of_a_dataset_make_up_all_its_identities(tiny_run):
+    references = SampleCollection.load(tiny_run / "results/references/moved/samples.h5")
+    variations = SampleCollection.load(tiny_run / "results/variations/varied/samples.h5")
+    assert sorted(variations.identities) == sorted(2 * list(references.identities))
+
+
+def test_scores_are_there_for_every_network_and_benchmark(tiny_run):
+    table = pd.read_csv(tiny_run / "results/tables/scores.csv")
+    assert set(table.network) == {"fr_varied", "off_the_shelf"}
+    assert table.accuracy.between(0, 1).all()
+    scores = json.loads((tiny_run / "results/scores/fr_varied.json").read_text())
+    assert scores["benchmarks"]["lfw"]["pairs"] == 20
+
+
+def test_the_controls_compare_with_the_ground_truth(tiny_run):
+    controls = pd.read_csv(tiny_run / "results/tables/controls.csv")
+    assert {"nearest-neighbour angle", "angle to the reference", "cosine with the true direction"} == set(
+        controls.control
+    )
+    assert controls.value.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("overlay", "sentence"),
+    [
+        ("references: {moved: {settings: {iteratons: 3}}}", "there is no key 'iteratons'; did you mean 'iterations'?"),
+        ("references: {moved: {settings: {random_force: 1e-2}}}", "'1e-2' is not of type number"),
+        ("variations: {varied: {references: mooved}}", "there is no entry 'mooved' under references"),
+        ("references: {rejected: {start: moved}}", "in a circle"),
+    ],
+)
+def test_a_wrong_configuration_stops_before_any_work(tmp_path, overlay, sentence):
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    status, said = snakemake(tmp_path, configfiles=(TINY, tmp_path / "overlay.yaml"))
+    assert status != 0
+    assert sentence in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_damaged_input_fails_with_its_name_and_leaves_no_output(copied_run):
+    weights = copied_run / "results/networks/off_the_shelf/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    status, said = snakemake(copied_run, "--forcerun", "sample_references", "--until", "sample_references")
+    assert status != 0
+    assert "error: " in said and "weights.safetensors" in said
+    assert not (copied_run / "results/references/rejected/samples.h5").exists()
