@@ -8,6 +8,10 @@ rule capture_benchmark:
         "logs/capture_benchmark/{benchmark}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         settings=settings("capture_benchmark", "benchmark"),
         code=code("capture_benchmark", "torch"),
@@ -29,8 +33,11 @@ rule score_model:
         "logs/score_model/{model}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=settings("score_model", "model"),
         code=code("score_model", "torch"),
@@ -67,6 +74,10 @@ rule tabulate_scores:
         "logs/tabulate_scores.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         settings=settings("tabulate_scores"),
         code=code("tabulate_scores", "plots"),

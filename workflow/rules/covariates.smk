@@ -12,8 +12,11 @@ rule fit_warm_start:
         "logs/fit_warm_start/{covariates}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=settings("fit_warm_start", "covariates"),
         code=code("fit_warm_start", "torch"),
@@ -44,8 +47,11 @@ rule project_database:
         "logs/benchmarks/project_database/{covariates}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=4000,
+        runtime=720,
     params:
         settings=settings("project_database", "covariates"),
         code=code("project_database", "torch"),
@@ -75,6 +81,10 @@ rule fit_covariates:
         "logs/fit_covariates/{covariates}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         settings=settings("fit_covariates", "covariates"),
         code=code("fit_covariates", "torch"),

@@ -8,6 +8,10 @@ rule capture_database:
         "logs/capture_database/{database}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         settings=settings("capture_database", "database"),
         code=code("capture_database", "torch"),
@@ -26,6 +30,10 @@ rule index_database:
         "logs/index_database/{database}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         settings=settings("index_database", "database"),
         code=code("index_database", "torch"),
@@ -46,6 +54,10 @@ rule pack_database:
         "logs/pack_database/{database}.{shard}-of-{shards}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
     params:
         settings=settings("pack_database", "database"),
         code=code("pack_database", "torch"),
@@ -65,8 +77,11 @@ rule embed_database:
         "logs/embed_database/{network}/{database}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=4000,
+        runtime=120,
     params:
         settings=settings("embed_database", "database", "network"),
         code=code("embed_database", "torch"),

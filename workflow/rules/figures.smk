@@ -15,6 +15,10 @@ rule plot_dynamics:
         "logs/plot_dynamics/{dataset}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         settings=settings("plot_dynamics", "dataset"),
         code=code("plot_dynamics", "plots"),
@@ -45,6 +49,10 @@ rule plot_distances:
         "logs/plot_distances/{variations}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=settings("plot_distances", "variations"),
         code=code("plot_distances", "plots"),
@@ -68,6 +76,10 @@ rule show_faces:
         "logs/show_faces/{dataset}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         settings=settings("show_faces", "dataset"),
         code=code("show_faces", "plots"),
@@ -102,6 +114,10 @@ rule audit_leaks:
         "logs/audit_leaks/{references}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=settings("audit_leaks", "references"),
         code=code("audit_leaks", "plots"),
@@ -135,6 +151,10 @@ rule measure_controls:
         "logs/measure_controls.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         settings=settings("measure_controls"),
         code=code("measure_controls", "torch"),

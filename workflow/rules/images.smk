@@ -12,8 +12,11 @@ rule render_images:
         "logs/benchmarks/render_images/{dataset}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=4000,
+        runtime=240,
     params:
         settings=settings("render_images", "dataset"),
         code=code("render_images", "torch"),

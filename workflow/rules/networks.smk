@@ -26,6 +26,8 @@ rule train_network:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=6000,
+        runtime=1440,
     params:
         state="results/state/networks/{network}",
         settings=settings("train_network", "network"),

@@ -18,8 +18,11 @@ rule sample_references:
         "logs/benchmarks/sample_references/{references}.tsv"
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=6000,
+        runtime=1440,
     params:
         settings=settings("sample_references", "references"),
         code=code("sample_references", "torch"),

@@ -10,6 +10,10 @@ rule package_release:
         "logs/package_release/{release}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
     params:
         settings=settings("package_release"),
         code=code("package_release", "plots"),
@@ -28,6 +32,10 @@ rule verify_release:
         "logs/verify_release/{release}.log",
     conda:
         "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
     params:
         code=code("verify_release", "plots"),
     message:

@@ -25,8 +25,11 @@ rule train_recognition:
         "logs/benchmarks/train_recognition/{training}.tsv"
     conda:
         "../../envs/training.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=6000,
+        runtime=1440,
     params:
         state="results/state/training/{training}",
         settings=settings("train_recognition", "training"),

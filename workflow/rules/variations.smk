@@ -17,8 +17,11 @@ rule vary_references:
         "logs/benchmarks/vary_references/{variations}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
+    threads: 1
     resources:
         gpu=1,
+        mem_mb=6000,
+        runtime=720,
     params:
         settings=settings("vary_references", "variations"),
         code=code("vary_references", "torch"),
@@ -45,6 +48,10 @@ rule merge_variations:
         "logs/merge_variations/{variations}.log",
     conda:
         "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         settings=settings("merge_variations", "variations"),
         code=code("merge_variations", "torch"),

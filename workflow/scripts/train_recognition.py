@@ -14,6 +14,6 @@ train_recognition(
     history=snakemake.output.history,
     command=snakemake.output.command,
     batch=snakemake.output.batch,
-    state=snakemake.params.state,
+    state=f"{snakemake.params.state}/{snakemake.params.code}",
     threads=snakemake.threads,
 )

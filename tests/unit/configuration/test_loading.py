@@ -17,6 +17,7 @@ from brownid.dynamics.baselines import RejectSettings, RepulseSettings
 from brownid.dynamics.dispersion import DispersionSettings
 from brownid.dynamics.langevin import LangevinSettings
 from brownid.errors import BrownidError
+from brownid.recognition.backbones import FAMILIES
 from brownid.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).parents[3]
@@ -149,7 +150,7 @@ def test_a_dataset_misspelt_in_a_training_is_found(config):
 
 
 def test_references_that_start_from_each_other_are_a_circle(config):
-    config["references"]["world_n100_random"]["start"] = LANG
+    config["references"]["world_n100_random"].update(algorithm="langevin", start=LANG)
     assert "in a circle: world_n100_random -> world_n100_lang -> world_n100_random" in refusal(config)
 
 
@@ -176,3 +177,64 @@ def test_disco_without_covariates_is_refused(config):
 def test_a_database_needs_either_a_folder_or_a_capture(config):
     config["databases"]["world_ffhq"].pop("capture")
     assert "databases.world_ffhq: give exactly one of root, capture" in refusal(config)
+
+
+def test_a_network_that_reads_other_crops_than_the_aligned_images_is_refused(config):
+    config["images"]["side"] = 64
+    assert "networks.off_the_shelf.side is 56, but images.side is 64" in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        (("networks", "off_the_shelf", "architecture"), "iresnet50", "'iresnet50' is not one of slim_iresnet"),
+        (("references", LANG, "settings", "timestep"), 0, "0 is not possible here"),
+        (("references", LANG, "settings", "timestep"), float("nan"), "nan is not of type number"),
+        (("references", LANG, "identities"), 100.0, "100.0 is not of type integer"),
+        (("references", LANG, "identities"), 101, "its start world_n100_random only 100"),
+        (("references", LANG, "shards"), 101, "more than its 100 identities"),
+        (("references", "world_n100_random", "start"), LANG, "this key means nothing with the algorithm"),
+        (("covariates", "world_covariates", "database"), "strangers", "name a database of the kind multipie"),
+        (("databases", "world_multipie", "capture", "cameras"), ["24_0"], "'24_0' is not one of 08_0"),
+        (("training", "fr_disco", "settings", "milestones"), [3, 2], "epochs must rise"),
+        (("benchmarks",), {}, "benchmarks: at least one entry is needed"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_at_once(config, place, value, sentence):
+    *path, key = place
+    section = config
+    for name in path:
+        section = section[name]
+    section[key] = value
+    assert sentence in refusal(config)
+
+
+def test_a_start_of_another_generator_is_refused(config):
+    config["generators"]["other"] = {**config["generators"]["world"], "world_seed": 5}
+    config["references"]["world_n100_random"]["generator"] = "other"
+    assert "latents mean nothing in another generator" in refusal(config)
+
+
+def test_two_sides_of_one_world_have_the_same_people(config):
+    config["generators"]["larger"] = {**config["generators"]["world"], "side": 64}
+    config["databases"]["world_ffhq"]["capture"].update(generator="larger", first_person=599)
+    assert "share person 599" in refusal(config)
+
+
+def test_only_an_embedded_world_can_be_photographed(config):
+    config["generators"]["mine"] = {"factory": "my.module:make"}
+    config["databases"]["world_ffhq"]["capture"]["generator"] = "mine"
+    assert "which is no embedded world" in refusal(config)
+
+
+def test_a_dataset_may_not_be_called_like_a_folder_of_a_release(config):
+    config["references"]["scores"] = config["references"]["world_n100_random"]
+    assert "rename the dataset" in refusal(config)
+
+
+def test_the_schema_knows_the_architectures_of_every_family():
+    branches = DEFINITIONS["network"]["allOf"]
+    stated = {
+        b["if"]["properties"]["family"]["const"]: b["then"]["properties"]["architecture"]["enum"] for b in branches
+    }
+    assert stated == {family: list(names) for family, names in FAMILIES.items()}

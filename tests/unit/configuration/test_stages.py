@@ -74,3 +74,63 @@ def test_the_release_holds_the_covariates_and_indexes_its_datasets_need(config):
     assert list(parts["covariates"]) == ["world_covariates"]
     assert list(parts["databases"]) == ["world_ffhq", "world_multipie"]
     assert all(isinstance(path, str) for path in products.files(parts))
+
+
+LANG, DISP, DISCO = "world_n100_lang", "world_n100_lang_disp_n8_rl12", "world_n100_lang_disco_n8_rl14"
+STAGES = [
+    *[(stages.capture_database, name) for name in ("strangers", "world_ffhq")],
+    *[(stages.pack_database, "strangers"), (stages.train_network, "off_the_shelf")],
+    *[(stages.embed_database, "world_ffhq", "off_the_shelf"), (stages.fit_warm_start, "world_covariates")],
+    *[(stages.project_database, "world_covariates"), (stages.fit_covariates, "world_covariates")],
+    *[(stages.sample_references, LANG), (stages.sample_references, "world_n100_random")],
+    *[(stages.vary_references, DISP), (stages.vary_references, DISCO), (stages.render_images, LANG)],
+    *[
+        (stages.train_recognition, "fr_genuine"),
+        (stages.score_model, "off_the_shelf"),
+        (stages.score_model, "fr_genuine"),
+    ],
+    *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
+]
+STEERED = "embed_database fit_warm_start project_database sample_references vary_references measure_controls"
+
+# a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
+USES = [
+    ("networks.off_the_shelf.precision", "float32", STEERED),
+    ("networks.off_the_shelf.template", "arcface", STEERED.replace("embed_database ", "")),
+    ("networks.off_the_shelf.training.epochs", 13, "train_network"),
+    ("images.template", "arcface", "render_images"),
+    ("images.maximum_failed_share", 0.2, "pack_database project_database fit_covariates score_model"),
+    (f"variations.{DISP}.shards", 4, ""),
+    (f"variations.{DISP}.covariate_scales.smile", 0.5, ""),
+    (f"variations.{DISCO}.covariate_scales.smile", 0.5, f"vary_references:{DISCO}"),
+    (f"variations.{DISP}.settings.iterations", 3, f"vary_references:{DISP}"),
+    (f"references.{LANG}.truncation", 0.5, "measure_controls"),
+    ("references.world_n100_random.truncation", 0.5, "sample_references:world_n100_random measure_controls"),
+    (f"references.{LANG}.settings.ict", 1.3, f"sample_references:{LANG}"),
+    (f"references.{LANG}.shards", 2, ""),
+    ("databases.strangers.capture.photos", 13, "capture_database:strangers"),
+    ("databases.strangers.shards", 2, ""),
+    ("covariates.world_covariates.shards", 3, ""),
+    ("covariates.world_covariates.projection.iterations", 3, "project_database"),
+    ("training.fr_genuine.settings.margin", 0.1, "train_recognition"),
+    ("scoring.false_accept_rates", [0.1], "score_model"),
+    ("audit.pairs", 3, "audit_leaks"),
+]
+
+
+def fingerprints(config):
+    return {":".join((f.__name__, *names)): repr(stages.sorted_keys(f(config, *names))) for f, *names in STAGES}
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), USES, ids=[use[0] for use in USES])
+def test_a_key_is_in_the_settings_of_the_stages_that_use_it_and_of_no_other(config, key, value, expected):
+    before = fingerprints(config)
+    *path, last = key.split(".")
+    section = config
+    for name in path:
+        section = section[name]
+    assert section[last] != value
+    section[last] = value
+    changed = {stage for stage, settings in fingerprints(config).items() if settings != before[stage]}
+    wanted = expected.split()
+    assert changed == {stage for stage in before if any(stage == w or stage.split(":")[0] == w for w in wanted)}

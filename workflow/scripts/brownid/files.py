@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")  # hosts may share the folder
+    _remove(temporary)  # of a process with the same number that was killed
     try:
         yield temporary
         if path.is_dir() and temporary.is_dir():

@@ -6,7 +6,6 @@ the packages of its conda environment. Comments, docstrings and file times are n
 """
 
 import ast
-from copy import deepcopy
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import yaml
 
 PACKAGE = "brownid"
-UNTRACKED = {"brownid.errors", "brownid.runtime"}  # they shape messages, logs and process start, never a result
+# The version, and what shapes messages, logs and process start: none of it changes a result.
+UNTRACKED = {"brownid", "brownid.errors", "brownid.runtime"}
 
 
 def fingerprint(script: str | Path, environment: str | Path, library: str | Path) -> str:
@@ -93,16 +93,16 @@ def _module_file(module: str, library: Path) -> Path:
 
 @cache
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    """The syntax tree of a file, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return tree
 
 
 @cache
 def _tree(path: Path) -> str:
-    """The syntax tree of a file as text, without docstrings."""
-    tree = deepcopy(_parse(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    return ast.dump(tree)
+    """The syntax tree of a file as text."""
+    return ast.dump(_parse(path))

@@ -7,6 +7,7 @@ from brownid.databases.people import PeopleRange, check_disjoint
 from brownid.errors import BrownidError
 
 DATASETS = ("references", "variations", "databases")  # the sections whose entries have images
+RESERVED = {"trained_models", "databases", "covariates", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 
 # section -> the fields of an entry that name other entries, and the sections where those are looked up
@@ -30,12 +31,17 @@ def check_links(config: Mapping) -> None:
     """Raise a `BrownidError` for a name that leads nowhere, one that two datasets share, or a release without it."""
     _check_unique(config, DATASETS)
     _check_unique(config, MODELS)
+    for name in RESERVED & {entry for section in DATASETS for entry in config[section]}:
+        raise BrownidError(f"the name {name!r} of a dataset is that of a folder of every release: rename the dataset")
     for section, fields in LINKS.items():
         for entry, settings in config.get(section, {}).items():
             for field, targets in fields.items():
                 for name in _names(settings, field):
                     _check_target(config, f"{section}.{entry}.{field}", name, targets)
     _check_people(config)
+    _check_crops(config)
+    _check_agreement(config)
+    _check_training(config)
     _check_acyclic({name: settings.get("start") for name, settings in config["references"].items()})
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in config["release"][field]:
@@ -44,23 +50,89 @@ def check_links(config: Mapping) -> None:
 
 def _check_people(config: Mapping) -> None:
     """Nobody may be in two databases of one embedded world, or in a database and a benchmark."""
-    databases = _people(config["databases"], ("people", "subjects"))
-    for world in config["generators"]:
-        check_disjoint({name: people for name, (home, people) in databases.items() if home == world})
-        for benchmark, (home, people) in _people(config["benchmarks"], ("people",)).items():
+    databases = _people(config, "databases", ("people", "subjects"))
+    benchmarks = _people(config, "benchmarks", ("people",))
+    for world in {home for home, _ in [*databases.values(), *benchmarks.values()]}:
+        shared = {name: people for name, (home, people) in databases.items() if home == world}
+        check_disjoint(shared)
+        for benchmark, (home, people) in benchmarks.items():
             if home == world:
-                shared = {name: found for name, (place, found) in databases.items() if place == world}
                 check_disjoint({**shared, benchmark: people})
 
 
-def _people(entries: Mapping, counts: tuple[str, ...]) -> dict[str, tuple[str, PeopleRange]]:
-    """The world and the range of persons of each entry that is photographed."""
+def _people(config: Mapping, section: str, counts: tuple[str, ...]) -> dict[str, tuple[int, PeopleRange]]:
+    """The world (its seed; the image side makes no other people) and the persons of each photographed entry."""
     ranges = {}
-    for name, entry in entries.items():
+    for name, entry in config[section].items():
         if capture := entry.get("capture"):
+            generator = config["generators"][capture["generator"]]
+            if generator.get("family") != "procedural":
+                raise BrownidError(
+                    f"{section}.{name}.capture.generator is {capture['generator']!r}, which is no embedded world: only "
+                    "a generator of the family 'procedural' has people to photograph"
+                )
             count = next(capture[key] for key in counts if key in capture)
-            ranges[name] = (capture["generator"], PeopleRange(capture["first_person"], count))
+            ranges[name] = (generator["world_seed"], PeopleRange(capture["first_person"], count))
     return ranges
+
+
+def _check_agreement(config: Mapping) -> None:
+    """Entries that build on each other must mean the same generator, and have enough identities."""
+    for name, entry in config["references"].items():
+        if start := config["references"].get(entry["start"]):
+            _same(f"references.{name}", entry, f"its start {entry['start']}", start)
+            if start["identities"] < entry["identities"]:
+                raise BrownidError(
+                    f"references.{name} has {entry['identities']} identities, but its start {entry['start']} only "
+                    f"{start['identities']}: ask for fewer, or make the start larger"
+                )
+        _check_shards(f"references.{name}", entry["shards"], entry["identities"])
+    for name, entry in config["variations"].items():
+        references = config["references"][entry["references"]]
+        if entry["covariates"]:
+            covariates = config["covariates"][entry["covariates"]]
+            _same(f"variations.{name}", references, f"its covariates {entry['covariates']}", covariates)
+        _check_shards(f"variations.{name}", entry["shards"], references["identities"])
+    for name, entry in config["covariates"].items():
+        if config["databases"][entry["database"]]["kind"] != "multipie":
+            raise BrownidError(
+                f"covariates.{name}.database is {entry['database']!r}, which has no poses, flashes and expressions to "
+                "compare: name a database of the kind multipie"
+            )
+
+
+def _check_training(config: Mapping) -> None:
+    recipes = {f"networks.{name}.training": entry["training"] for name, entry in config["networks"].items()}
+    recipes |= {f"training.{name}.settings": entry["settings"] for name, entry in config["training"].items()}
+    for place, settings in recipes.items():
+        if settings["milestones"] != sorted(set(settings["milestones"])):
+            raise BrownidError(f"{place}.milestones are {settings['milestones']}: epochs must rise")
+
+
+def _same(place: str, entry: Mapping, other_place: str, other: Mapping) -> None:
+    if entry["generator"] != other["generator"]:
+        raise BrownidError(
+            f"{place} is about the generator {entry['generator']!r}, {other_place} about {other['generator']!r}: "
+            "latents mean nothing in another generator"
+        )
+
+
+def _check_shards(place: str, shards: int, identities: int) -> None:
+    if shards > identities:
+        raise BrownidError(f"{place}.shards is {shards}, more than its {identities} identities: use fewer")
+
+
+def _check_crops(config: Mapping) -> None:
+    """A network that is trained on a database, or embeds one as a leak guard, reads the workflow's aligned images."""
+    guards = {entry["network"] for entry in config["references"].values() if entry["leak_guard"]}
+    for name, network in config["networks"].items():
+        for key in ("side", "template"):
+            wanted = config["images"][key]
+            if (network["database"] or name in guards) and network[key] != wanted:
+                raise BrownidError(
+                    f"networks.{name}.{key} is {network[key]!r}, but images.{key} is {wanted!r}: the network reads the "
+                    "aligned images of a database, so both must be the same"
+                )
 
 
 def _names(settings: Mapping, field: str) -> Iterator[str]:

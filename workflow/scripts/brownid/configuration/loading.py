@@ -1,5 +1,6 @@
 """Check a configuration against its schema, fill in the defaults, and say each mistake as one sentence."""
 
+import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
@@ -49,7 +50,16 @@ def _defaulting_validator(schema: dict) -> Draft202012Validator:
                     instance.setdefault(name, deepcopy(subschema["default"]))
         yield from check_properties(validator, subschemas, instance, parent)
 
-    return extend(Draft202012Validator, {"properties": properties})(schema)
+    strict = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_whole, "number": _is_finite})
+    return extend(Draft202012Validator, {"properties": properties}, type_checker=strict)(schema)
+
+
+def _is_whole(_, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)  # JSON Schema would take 2.0, range() does not
+
+
+def _is_finite(_, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -61,6 +71,8 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {' and '.join(map(repr, missing))} is missing"
+    if error.validator == "type" and error.validator_value == "null":
+        return f"{place}: this key means nothing with the algorithm of the entry; leave it out"
     if error.validator == "type" and error.instance is None:
         return f"{place}: a value is missing, of type {_either(error.validator_value)}"
     if error.validator == "type":
@@ -69,8 +81,12 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}: {error.instance!r} is not one of {_either(error.validator_value)}"
     if error.validator == "oneOf":
         return f"{place}: give exactly one of {_either([branch['required'][0] for branch in error.validator_value])}"
-    if error.validator == "not":
+    if error.validator == "not" and "required" in error.validator_value:
         return f"{place}: the key {error.validator_value['required'][0]!r} means nothing here; leave it out"
+    if error.validator == "not":
+        return f"{place}: {error.instance!r} is not possible here"
+    if error.validator == "minProperties":
+        return f"{place}: at least one entry is needed"
     if error.validator == "pattern":
         return f"{place}: the name {error.instance!r} may contain letters, digits, '_' and '-' only"
     return f"{place}: {error.message}"

@@ -18,6 +18,15 @@ def figures(config: Mapping) -> list[str]:
     ]
 
 
+def tables(config: Mapping) -> list[str]:
+    """The tables that stages write beside their figures."""
+    guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
+    return [
+        *[f"results/tables/distances/{name}.csv" for name in sorted(config["variations"])],
+        *[f"results/tables/leaks/{name}.csv" for name in sorted(guarded)],
+    ]
+
+
 def moving_datasets(config: Mapping) -> list[str]:
     """The datasets that are made by iterating, and so have curves to look at."""
     references = [name for name, entry in config["references"].items() if entry["algorithm"] == "langevin"]
@@ -63,7 +72,7 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
         "score_table": "results/tables/accuracies.csv",
-        "tables": ["results/tables/scores.csv"],
+        "tables": ["results/tables/scores.csv", *tables(config)],
         "figures": ["results/figures/scores.png", "results/figures/roc.png", *sorted(figures(config))],
     }
 

@@ -8,7 +8,7 @@ is not.
 from collections.abc import Mapping
 from typing import Any
 
-from brownid.configuration import paths, products
+from brownid.configuration import products
 from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
@@ -23,11 +23,37 @@ def sorted_keys(settings: Any) -> Any:
     return [sorted_keys(item) for item in settings] if isinstance(settings, list) else settings
 
 
-def _network(config: Mapping, model: str) -> dict[str, Any]:
+def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """What it takes to build a network; how it was trained reaches a stage through the weights file."""
     entry = config[section_of(config, model, MODELS)][model]
-    images = {"side": config["images"]["side"], "template": config["images"]["template"], "precision": "float32"}
-    return {key: entry.get(key, images.get(key)) for key in ("family", "architecture", *images)}
+    side = entry.get("side", config["images"]["side"])
+    return {"family": entry["family"], "architecture": entry["architecture"], "side": side}
+
+
+def _face_model(config: Mapping, generator: str, network: str) -> dict[str, Any]:
+    """A generator and the network that steers it, with the crop between them."""
+    entry = config["networks"][network]
+    steering = {"template": entry["template"], "precision": entry["precision"]}
+    return {
+        "generator": config["generators"][generator],
+        "generator_name": generator,
+        "network": _backbone(config, network) | steering,
+        "network_name": network,
+    }
+
+
+def _of_references(config: Mapping, references: str) -> dict[str, Any]:
+    entry = config["references"][references]
+    return _face_model(config, entry["generator"], entry["network"])
+
+
+def _of_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
+    entry = config["covariates"][covariates]
+    return _face_model(config, entry["generator"], entry["network"])
+
+
+def _without(entry: Mapping, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in keys}
 
 
 def capture_database(config: Mapping, database: str) -> dict[str, Any]:
@@ -46,81 +72,67 @@ def index_database(config: Mapping, database: str) -> dict[str, Any]:
 
 
 def pack_database(config: Mapping, database: str) -> dict[str, Any]:
-    return {"namespace": database, "root": database_root(config, database), "images": config["images"]}
+    return {
+        "namespace": database,
+        "root": database_root(config, database),
+        "side": config["images"]["side"],
+        "maximum_failed_share": config["images"]["maximum_failed_share"],
+    }
 
 
 def embed_database(config: Mapping, database: str, network: str) -> dict[str, Any]:
-    return {"database": database, "name": network, "network": _network(config, network)}
+    precision = {"precision": config["networks"][network]["precision"]}
+    return {"database": database, "name": network, "network": _backbone(config, network) | precision}
 
 
 def train_network(config: Mapping, network: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
-        "network": _network(config, network),
+        "network": _backbone(config, network),
         "training": config["networks"][network]["training"],
     }
 
 
-def _projection(config: Mapping, covariates: str) -> dict[str, Any]:
-    entry = config["covariates"][covariates]
+def fit_warm_start(config: Mapping, covariates: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
-        "generator": config["generators"][entry["generator"]],
-        "generator_name": entry["generator"],
-        "network": _network(config, entry["network"]),
-        "network_name": entry["network"],
+        "warm_start": config["covariates"][covariates]["warm_start"],
+        **_of_covariates(config, covariates),
     }
-
-
-def fit_warm_start(config: Mapping, covariates: str) -> dict[str, Any]:
-    return {"warm_start": config["covariates"][covariates]["warm_start"], **_projection(config, covariates)}
 
 
 def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
     entry = config["covariates"][covariates]
     return {
+        "seed": config["seed"],
         "projection": entry["projection"],
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
-        **_projection(config, covariates),
+        **_of_covariates(config, covariates),
     }
 
 
 def fit_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
-    entry = config["covariates"][covariates]
     return {
-        "generator_name": entry["generator"],
+        "generator_name": config["covariates"][covariates]["generator"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
-    }
-
-
-def _face_model(config: Mapping, references: str) -> dict[str, Any]:
-    entry = config["references"][references]
-    return {
-        "generator": config["generators"][entry["generator"]],
-        "generator_name": entry["generator"],
-        "network": _network(config, entry["network"]),
-        "network_name": entry["network"],
     }
 
 
 def sample_references(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
-    unused = ("generator", "network", "shards", "start", "leak_guard")  # names: what they name is here, or an input
-    return {
-        "seed": config["seed"],
-        "references": {key: value for key, value in entry.items() if key not in unused},
-        **_face_model(config, references),
-    }
+    # what these name is copied in or reaches the stage through a file; a start replaces the truncated random one
+    unused = ["generator", "network", "shards", "start", "leak_guard"] + ["truncation"] * bool(entry["start"])
+    return {"seed": config["seed"], "references": _without(entry, *unused), **_of_references(config, references)}
 
 
 def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
     entry = config["variations"][variations]
-    unused = ("references", "covariates", "shards")
+    unused = ["references", "covariates", "shards"] + ["covariate_scales"] * (entry["algorithm"] != "disco")
     return {
         "seed": config["seed"],
-        "variations": {key: value for key, value in entry.items() if key not in unused},
-        **_face_model(config, entry["references"]),
+        "variations": _without(entry, *unused),
+        **_of_references(config, entry["references"]),
     }
 
 
@@ -133,13 +145,17 @@ def render_images(config: Mapping, dataset: str) -> dict[str, Any]:
     return {
         "namespace": source,
         "generator": config["generators"][config["references"][source]["generator"]],
-        "images": config["images"],
+        "template": config["images"]["template"],
+        "side": config["images"]["side"],
     }
 
 
 def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
-    entry = config["training"][training]
-    return {"seed": config["seed"], "network": _network(config, training), "training": entry["settings"]}
+    return {
+        "seed": config["seed"],
+        "network": _backbone(config, training),
+        "training": config["training"][training]["settings"],
+    }
 
 
 def capture_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
@@ -150,8 +166,9 @@ def capture_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
 def score_model(config: Mapping, model: str) -> dict[str, Any]:
     return {
         "model": model,
-        "network": _network(config, model),
+        "network": _backbone(config, model),
         "scoring": config["scoring"],
+        "maximum_failed_share": config["images"]["maximum_failed_share"],
         "benchmarks": sorted(config["benchmarks"]),
     }
 
@@ -165,7 +182,7 @@ def plot_dynamics(config: Mapping, dataset: str) -> dict[str, Any]:
 
 
 def plot_distances(config: Mapping, variations: str) -> dict[str, Any]:
-    return {"variations": variations}
+    return {"seed": config["seed"], "variations": variations}
 
 
 def show_faces(config: Mapping, dataset: str) -> dict[str, Any]:
@@ -178,13 +195,16 @@ def audit_leaks(config: Mapping, references: str) -> dict[str, Any]:
 
 def measure_controls(config: Mapping) -> dict[str, Any]:
     datasets = products.controlled_datasets(config)
-    references = {paths.namespace(config, name) for name in datasets}
+    references = {name: config["references"][name] for name in datasets if name in config["references"]}
     return {
         "seed": config["seed"],
         "datasets": datasets,
         "networks": products.controlled_networks(config),
-        "references": {name: sample_references(config, name) for name in references},
-        "variations": {name: config["variations"][name] for name in datasets if name in config["variations"]},
+        "references": {
+            name: {"start": entry["start"], "truncation": entry["truncation"], **_of_references(config, name)}
+            for name, entry in references.items()
+        },
+        "variations": {name: namespace(config, name) for name in datasets if name not in references},
         "covariates": {
             name: config["generators"][config["covariates"][name]["generator"]]
             for name in products.controlled_covariates(config)

@@ -19,7 +19,7 @@ from brownid.samples.statistics import load_statistics
 
 SHOWN_IDENTITIES = 40  # of references, one image each
 SHOWN_ROWS = 8  # of variations: identities
-SHOWN_COLUMNS = 12  # of variations: images of each
+SHOWN_COLUMNS = 18  # of variations: images of each
 IMPOSTOR_ROWS = 20_000  # more are sampled: their histogram would not change
 
 

@@ -4,8 +4,10 @@
 
 with W₁, W₂ orthogonal, so that the mean and the covariance of w are known in closed form (leaky_relu of independent
 normal numbers), and A = scales · Qᵀ with orthonormal columns Q: its rows are orthogonal, so the direction of each row
-moves one parameter alone, although every coordinate of w carries identity and nuisance. S = c (0.25 I + 0.6 P), where P
-projects on the identity rows and c makes the mean of ‖w − w̄‖ 10: like a GAN's, the space varies mostly in identity.
+moves one parameter alone, although every coordinate of w carries identity and nuisance. S = c (0.25 I + 0.6 P + 0.15 R),
+where P projects on the identity rows, R on the nuisance rows, and c makes the mean of ‖w − w̄‖ 10: like a GAN's, the
+space varies mostly in identity. A smaller share of nuisance would make a head turn with a smaller step in w, and
+Langevin would turn heads apart rather than identities (measured in docs/measurements.md).
 """
 
 import math
@@ -18,6 +20,7 @@ from brownid.randomness import stream
 MEAN_RADIUS = 10.0
 _BASE_GAIN = 0.25
 _IDENTITY_GAIN = 0.6
+_NUISANCE_GAIN = 0.15
 _LEAK = 0.2
 _SAMPLES = 1024  # for the mean radius: its error is then 0.2 %
 
@@ -31,17 +34,18 @@ class LatentSpace(torch.nn.Module):
         basis = _orthogonal(seed, "world/parameters", latent_dim)[:, :parameters]  # Q
         first, second = _orthogonal(seed, "world/first", latent_dim), _orthogonal(seed, "world/second", latent_dim)
         bias = torch.from_numpy(stream(seed, "world/bias").standard_normal(latent_dim))
-        identity = basis[:, :identity_dim]
+        identity, nuisance = basis[:, :identity_dim], basis[:, identity_dim:]
         # moments of leaky_relu(x), x ~ N(0, 1)
         mean = (1.0 - _LEAK) / math.sqrt(2.0 * math.pi)
         std = math.sqrt((1.0 + _LEAK**2) / 2.0 - mean**2)
         shape = _BASE_GAIN * torch.eye(latent_dim, dtype=torch.float64) + _IDENTITY_GAIN * identity @ identity.T
+        shape = shape + _NUISANCE_GAIN * nuisance @ nuisance.T
         z = torch.from_numpy(stream(seed, "world/radius").standard_normal((_SAMPLES, latent_dim)))
         centred = torch.nn.functional.leaky_relu(z, _LEAK) - mean  # W₁ z is distributed as z
         radius = torch.linalg.vector_norm(centred @ (shape @ second).T, dim=1).mean()
         shape = shape * (MEAN_RADIUS / radius)
-        spread = torch.full((parameters,), _BASE_GAIN, dtype=torch.float64)
-        spread[:identity_dim] += _IDENTITY_GAIN
+        spread = torch.full((parameters,), _BASE_GAIN + _NUISANCE_GAIN, dtype=torch.float64)
+        spread[:identity_dim] = _BASE_GAIN + _IDENTITY_GAIN
         spread *= std * MEAN_RADIUS / radius
         raw_stds = torch.cat([torch.ones(identity_dim, dtype=torch.float64), nuisance_stds.double()])
         output = shape @ second
