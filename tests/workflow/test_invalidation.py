@@ -100,23 +100,27 @@ def test_file_times_do_not_matter(copied_run):
     assert pending(copied_run) == {}
 
 
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{path} no longer has {old!r}"
+    path.write_text(text.replace(old, new))
+
+
 def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
     rules = clone / "workflow/rules/references.smk"
-    rules.write_text(
-        rules.read_text()
-        .replace('"logs/sample_references/', '"logs/elsewhere/')
-        .replace("    resources:", "    threads: 2\n    resources:")
+    edit(rules, '"logs/sample_references/', '"logs/elsewhere/')
+    edit(rules, "threads: 1", "threads: 2")
+    edit(
+        clone / "workflow/scripts/brownid/dynamics/langevin.py",
+        '"""Langevin dynamics',
+        '# a remark\n"""LANGEVIN dynamics',
     )
-    module = clone / "workflow/scripts/brownid/dynamics/langevin.py"
-    module.write_text(module.read_text().replace('"""Langevin dynamics', '"""LANGEVIN dynamics') + "\n# a remark\n")
-    environment = clone / "envs/torch.yaml"
-    environment.write_text("# a remark\n" + environment.read_text())
+    edit(clone / "envs/torch.yaml", "dependencies:", "# a remark\ndependencies:")
     assert pending(tiny_run, project=clone) == {}
 
 
 def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone):
-    module = clone / "workflow/scripts/brownid/dynamics/langevin.py"
-    module.write_text(module.read_text() + "\nEDITED = True\n")
+    edit(clone / "workflow/scripts/brownid/dynamics/langevin.py", "def langevin(", "EDITED = True\n\n\ndef langevin(")
     # rejected references are sampled by the same script, and so by the edited module too
     assert pending(tiny_run, project=clone) == {
         **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
@@ -124,7 +128,16 @@ def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, cl
 
 
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
-    environment = clone / "envs/training.yaml"
-    environment.write_text(environment.read_text().replace("lightning =2.6", "lightning =2.7"))
-    assert set(pending(tiny_run, project=clone)) >= {"train_network", "train_recognition"}
-    assert "capture_database" not in pending(tiny_run, project=clone)
+    edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
+    assert pending(tiny_run, project=clone) == {
+        **{"tabulate_scores": 1, "plot_dynamics": 2, "plot_distances": 1, "show_faces": 3, "audit_leaks": 1},
+        **RELEASED,
+    }
+
+
+def test_two_configurations_in_one_folder_do_not_mix(tiny_run, tmp_path):
+    other = yaml.safe_load(TINY.read_text())
+    other["references"]["moved"]["settings"]["repulsion_coefficient"] = 2.0
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
+    assert pending(tiny_run, configfiles=(tmp_path / "other.yaml",)) == MOVED
+    assert pending(tiny_run) == {}

@@ -10,10 +10,16 @@ sys.path.insert(0, str(LIBRARY))
 from brownid.configuration import paths, products, stages
 from brownid.configuration.fingerprint import fingerprint
 from brownid.configuration.loading import load_configuration
+from brownid.errors import BrownidError
 from brownid.runtime import set_process_environment
 
 set_process_environment()
-config = load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml")
+try:
+    config = load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml")
+except BrownidError as error:
+    sys.exit(
+        f"error: {error}"
+    )  # the sentence, without the lines of Python that lead to it
 
 
 wildcard_constraints:

@@ -48,7 +48,7 @@ rule pack_database:
         index="results/databases/{database}/index.sqlite",
         manifest=lambda w: paths.capture_manifest(config, w.database),
     output:
-        images="results/images/{database}/{shard}-of-{shards}.parquet",
+        images="results/images/{database}/{shard}-of-{shards}.arrow",
         failures="results/images/{database}/{shard}-of-{shards}.failures.csv",
     log:
         "logs/pack_database/{database}.{shard}-of-{shards}.log",

@@ -5,7 +5,7 @@ rule render_images:
     input:
         samples=lambda w: paths.samples(config, w.dataset),
     output:
-        images="results/images/{dataset}/{shard}-of-{shards}.parquet",
+        images="results/images/{dataset}/{shard}-of-{shards}.arrow",
     log:
         "logs/render_images/{dataset}.{shard}-of-{shards}.log",
     benchmark:

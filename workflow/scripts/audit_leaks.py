@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.figures import audit_leaks
+from brownid.jobs.audit_leaks import audit_leaks
 
 audit_leaks(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.benchmarks import capture_benchmark
+from brownid.jobs.capture_benchmark import capture_benchmark
 
 capture_benchmark(
     snakemake.params.settings,

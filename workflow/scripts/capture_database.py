@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.databases import capture_database
+from brownid.jobs.capture_database import capture_database
 
 capture_database(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.databases import embed_database
+from brownid.jobs.embed_database import embed_database
 
 embed_database(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.covariates import fit_covariates
+from brownid.jobs.fit_covariates import fit_covariates
 
 fit_covariates(
     snakemake.params.settings,

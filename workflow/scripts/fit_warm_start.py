@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.covariates import fit_warm_start
+from brownid.jobs.fit_warm_start import fit_warm_start
 
 fit_warm_start(
     snakemake.params.settings,

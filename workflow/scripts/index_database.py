@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.databases import index_database
+from brownid.jobs.index_database import index_database
 
 index_database(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.controls import measure_controls
+from brownid.jobs.measure_controls import measure_controls
 
 measure_controls(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.variations import merge_variations
+from brownid.jobs.merge_variations import merge_variations
 
 merge_variations(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.databases import pack_database
+from brownid.jobs.pack_database import pack_database
 
 pack_database(
     snakemake.params.settings,

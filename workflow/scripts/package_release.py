@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.release import package_release
+from brownid.jobs.package_release import package_release
 
 package_release(
     snakemake.params.settings,

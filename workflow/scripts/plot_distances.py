@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.figures import plot_distances
+from brownid.jobs.plot_distances import plot_distances
 
 plot_distances(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.figures import plot_dynamics
+from brownid.jobs.plot_dynamics import plot_dynamics
 
 plot_dynamics(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.covariates import project_database
+from brownid.jobs.project_database import project_database
 
 project_database(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.images import render_images
+from brownid.jobs.render_images import render_images
 
 render_images(
     snakemake.params.settings,

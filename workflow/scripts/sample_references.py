@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.references import sample_references
+from brownid.jobs.sample_references import sample_references
 
 sample_references(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.benchmarks import score_model
+from brownid.jobs.score_model import score_model
 
 score_model(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.figures import show_faces
+from brownid.jobs.show_faces import show_faces
 
 show_faces(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.scores import tabulate_scores
+from brownid.jobs.tabulate_scores import tabulate_scores
 
 tabulate_scores(
     snakemake.params.settings,

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.training import train_recognition
+from brownid.jobs.train_recognition import train_recognition
 
 train_recognition(
     snakemake.params.settings,
@@ -14,6 +14,7 @@ train_recognition(
     history=snakemake.output.history,
     command=snakemake.output.command,
     batch=snakemake.output.batch,
-    state=f"{snakemake.params.state}/{snakemake.params.code}",
+    state=snakemake.params.state,
+    code=snakemake.params.code,
     threads=snakemake.threads,
 )

@@ -2,9 +2,9 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
-from brownid.jobs.variations import vary_references
+from brownid.jobs.vary_references import vary_references
 
 vary_references(
     snakemake.params.settings,

@@ -4,6 +4,6 @@ from brownid.runtime import start_job
 
 start_job(snakemake.log[0], snakemake.threads)
 
-from brownid.jobs.release import verify_release
+from brownid.jobs.verify_release import verify_release
 
 verify_release(manifest=snakemake.input.manifest, verified=snakemake.output.verified)

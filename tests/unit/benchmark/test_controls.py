@@ -28,9 +28,9 @@ def test_a_gain_that_is_only_nuisance_vanishes_with_neutral_nuisance():
     people = normal(0, "test", range(12), (4,)) * 0.2
     start = torch.cat([people, torch.ones(12, 4)], dim=1)
     final = torch.cat([people, 3 * normal(0, "turned", range(12), (4,))], dim=1)
-    control = separation_control(MODEL, MODEL, start, final)
-    assert control["after"]["mean"] > control["before"]["mean"] + 0.3
-    assert control["after_neutral"] == control["before_neutral"]
+    before, after = (separation_control(MODEL, MODEL, latents) for latents in (start, final))
+    assert after["as rendered"]["mean"] > before["as rendered"]["mean"] + 0.3
+    assert after["neutral"] == before["neutral"]
 
 
 def test_noise_has_the_radius_of_the_variations_and_does_not_depend_on_how_many_there_are():

@@ -101,7 +101,7 @@ def test_the_fast_count_equals_the_definition():
         (unit(10), unit(9), [True] * 10, "shape"),
         (unit(10), unit(10), [True] * 9, "9 same/different labels"),
         (unit(9), unit(9), [True] * 9, "9 pairs cannot be cut into 10 folds"),
-        (np.zeros((10, 4)), unit(10, 4), [True] * 10, "pair 0 is zero or not finite"),
+        (np.zeros((10, 4)), unit(10, 4), [True] * 10, "Embedding 0 is zero or not finite"),
         (np.full((10, 4), np.nan), unit(10, 4), [True] * 10, "not finite"),
         (unit(10)[0], unit(10)[0], [True], "expected"),
     ],

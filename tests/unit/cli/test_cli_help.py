@@ -81,7 +81,7 @@ def test_a_full_disk_is_a_sentence_and_an_unforeseen_error_is_not(monkeypatch, r
 
     words = ("samples", "merge", tmp_path / "a.h5", "-o", tmp_path / "b.h5")
     fail(OSError(errno.ENOSPC, "No space left on device", "b.h5"))
-    assert refusal(*words) == "brownid: b.h5: No space left on device."
+    assert refusal(*words) == "brownid: b.h5: No space left on device; make room there, then run again."
     fail(ZeroDivisionError("a defect"))
     with pytest.raises(ZeroDivisionError):
         refusal(*words)

@@ -15,7 +15,7 @@ WORLD = ["--side", "32", "--set", "latent_dim=128"]
 @pytest.fixture(scope="module")
 def warm_start(weights, tmp_path_factory):
     """A warm start fitted on a few faces of the world."""
-    from brownid.jobs.models import crop_for
+    from brownid.jobs.crops import crop_for
     from brownid.recognition.facemodel import FaceModel
     from brownid.recognition.weights import load_backbone
 
@@ -84,5 +84,5 @@ def test_bad_requests_to_edit_are_refused(refusal, faces, covariates, embedded, 
     assert "no such edit" in refusal(*words, "--only", "age", *out)
     assert "steps is 1" in refusal(*words, "--steps", 1, *out)
     assert "belongs to the generator 'procedural'" in refusal("edit", embedded, covariates, *out)
-    assert "cannot be read as covariates" in refusal("edit", faces / "samples.h5", tmp_path / "none.h5", *out)
+    assert "there is no such file" in refusal("edit", faces / "samples.h5", tmp_path / "none.h5", *out)
     assert not (tmp_path / "edited.h5").exists()

@@ -95,7 +95,7 @@ STEERED = "embed_database fit_warm_start project_database sample_references vary
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
-    ("networks.off_the_shelf.precision", "float32", STEERED),
+    ("networks.off_the_shelf.precision", "bfloat16", STEERED),
     ("networks.off_the_shelf.template", "arcface", STEERED.replace("embed_database ", "")),
     ("networks.off_the_shelf.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),

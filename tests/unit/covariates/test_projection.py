@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from brownid.covariates.features import pixel_pyramid, unit_embedding, weighted_features
+from brownid.covariates.features import pixel_pyramid, weighted_features
 from brownid.covariates.projection import ProjectionSettings, latent_spread, project
 from brownid.errors import BrownidError
 
@@ -78,6 +78,8 @@ def test_failed_images_are_listed_and_do_not_touch_the_others():
     result = run(targets, ProjectionSettings(iterations=150, maximum_loss=1.0))
     assert result.failed.tolist() == [False, True, True, False, False]
     torch.testing.assert_close(result.latents[3:], TRUE[3:], atol=0.02, rtol=0)
+    without_limit = run(targets, ProjectionSettings(iterations=2, maximum_loss=None))
+    assert without_limit.failed.tolist() == [False, True, False, False, False]
 
 
 def test_the_learning_rate_follows_the_published_schedule():
@@ -123,6 +125,7 @@ def test_every_latent_of_w_plus_is_fitted():
         ({"rampdown": 1.5}, "rampdown is 1.5"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
         ({"maximum_loss": float("nan")}, "maximum_loss is nan"),
+        ({"maximum_loss": 0.0}, "maximum_loss is 0.0"),
         ({"latent_noise": -1.0}, "latent_noise is -1.0"),
         ({"feature_weight": 0.0}, "nothing to fit"),
     ],
@@ -150,7 +153,10 @@ def test_the_pyramid_distance_is_the_mean_over_its_levels():
 
 def test_weighted_features_add_their_weighted_distances():
     first, second = torch.rand(2, 1, 3, SIDE, SIDE)
-    flat = unit_embedding(lambda images: images.flatten(1))
+
+    def flat(images):
+        return images.flatten(1)
+
     features = weighted_features([(0.0, pixel_pyramid(9)), (2.0, flat), (0.5, pixel_pyramid(1))])
     expected = 2 * (flat(first) - flat(second)).square().sum() + 0.5 * (first - second).square().mean()
     torch.testing.assert_close((features(first) - features(second)).square().sum(), expected)

@@ -1,6 +1,7 @@
 """A covariate is the direction between two sides, wherever the latents lie; its file gives it back."""
 
 import dataclasses
+import json
 
 import h5py
 import numpy as np
@@ -76,6 +77,14 @@ def test_a_file_gives_the_covariates_back(tmp_path):
         np.testing.assert_array_equal(getattr(loaded["pose"], field.name), getattr(COVARIATE, field.name))
 
 
+def test_a_file_carries_the_settings_that_made_it_and_equal_ones_are_equal_files(tmp_path):
+    for name in ("one.h5", "two.h5"):
+        save_covariates(tmp_path / name, {"pose": COVARIATE}, generator="procedural", settings={"iterations": 40})
+    with h5py.File(tmp_path / "one.h5") as file:
+        assert json.loads(file.attrs["settings"]) == {"iterations": 40}
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
 def test_damaged_and_foreign_files_are_refused_by_name(tmp_path):
     good = tmp_path / "covariates.h5"
     save_covariates(good, {"pose": COVARIATE}, generator="procedural")
@@ -90,6 +99,16 @@ def test_damaged_and_foreign_files_are_refused_by_name(tmp_path):
         del file["pose"].attrs["accuracy"]
     broken = dataclasses.replace(COVARIATE, normal=np.full(DIM, np.nan))
     save_covariates(tmp_path / "broken.h5", {"pose": broken}, generator="g")
-    for name in ("truncated", "foreign", "incomplete", "broken", "missing"):
+    for name, change in {
+        "flat": lambda file: file.__setitem__("pose", 1.0),
+        "grouped": lambda file: file.create_group("pose/normal"),
+        "texts": lambda file: file["pose"].attrs.__setitem__("offset", "far"),
+    }.items():
+        with h5py.File(good, "r") as source, h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.attrs.update(source.attrs)
+            if name == "texts":
+                source.copy("pose", file)
+            change(file)
+    for name in ("truncated", "foreign", "incomplete", "broken", "missing", "flat", "grouped", "texts"):
         with pytest.raises(BrownidError, match=f"{name}.h5"):
             load_covariates(tmp_path / f"{name}.h5")

@@ -10,7 +10,7 @@ from brownid.dynamics import (
     RejectSettings,
     RepulseSettings,
     angle_statistics,
-    nearest_angles,
+    nearest_neighbours,
     random_references,
     reject_references,
     repulse_references,
@@ -70,7 +70,7 @@ def test_reject_accepts_what_one_by_one_would_and_keeps_the_distance(batch_size,
     assert angle_statistics(result.embeddings, 0.9).minimum > 0.9
     assert result.statistics["dist_min"][0] > 0.9 and result.statistics["candidates"] == [candidates[-1] + 1]
     if guarded:
-        assert nearest_angles(result.embeddings, FIXED)[0].min() > 0.6
+        assert nearest_neighbours(result.embeddings, FIXED)[0].min() > 0.6
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

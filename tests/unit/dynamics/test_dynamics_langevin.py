@@ -143,14 +143,11 @@ def test_latents_and_embeddings_of_the_result_belong_together():
 
 def test_statistics_describe_the_state_before_each_update():
     model, start = ToyFaceModel(), random_latents(5, 6)
-    seen = []
-    result = langevin(model, start, SETTINGS, seed=1, on_iteration=lambda *call: seen.append(call))
+    result = langevin(model, start, SETTINGS, seed=1)
     assert tuple(result.statistics) == STATISTICS
     assert all(values.shape == (3,) and values.dtype == "float64" for values in result.statistics.values())
-    assert [iteration for iteration, _, _ in seen] == [0, 1, 2]
-    assert torch.equal(seen[-1][1], result.latents)
-    states = [start] + [latents for _, latents, _ in seen[:-1]]
-    for iteration, state in enumerate(states):
+    for iteration in range(3):
+        state = langevin(model, start, with_settings(iterations=iteration), seed=1).latents
         for name, value in crowd_statistics(state, model.embed(state), model.latent_mean, 1.2).items():
             assert result.statistics[name][iteration] == pytest.approx(value), name
     assert result.statistics["latf_max"][0] == pytest.approx(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from brownid.errors import BrownidError
@@ -71,8 +72,13 @@ def test_a_figure_that_fails_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_statistics_of_constant_zero_are_drawn(tmp_path):
-    plot_statistics({"energy": np.zeros(3), "rndf_avg": np.zeros(3)}, tmp_path / "zero.png")
+@pytest.mark.parametrize(("name", "line"), [("energy", 0), ("rndf_avg", 2)])
+def test_a_line_of_constant_zero_is_drawn_where_others_are_logarithmic(tmp_path, name, line):
+    plot_statistics({name: np.zeros(3)}, tmp_path / "zero.png")
+    with Image.open(tmp_path / "zero.png") as image:
+        pixels = np.asarray(image.convert("RGB")) / 255
+    coloured = np.abs(pixels - to_rgb(line_style(line)["color"])).max(axis=2) < 0.02
+    assert coloured.any(axis=0).sum() > 0.25 * pixels.shape[1], "from the first iteration to the last"
 
 
 def test_images_are_shown_pixel_for_pixel(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from brownid.errors import BrownidError
-from brownid.recognition.backbones import FAMILIES, backbone, network_from_factory
+from brownid.recognition.backbones import FAMILIES, backbone
 
 
 def shapes(family: str, architecture: str, side: int = 112) -> dict[str, list[int]]:
@@ -133,15 +133,3 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_an_impossible_side_is_refused(side):
     with pytest.raises(BrownidError, match="side"):
         backbone("slim", "slim_iresnet", side)
-
-
-def test_a_network_of_the_users_own_is_made_by_its_factory():
-    network = network_from_factory("torch.nn:Linear", {"in_features": 3, "out_features": 2})
-    assert network.weight.shape == (2, 3)
-
-
-@pytest.mark.parametrize("factory", ["torch.nn", "no.such.module:thing", "torch.nn:NoSuchLayer", "math:gcd"])
-def test_a_wrong_factory_is_a_sentence(factory):
-    arguments = {"a": 1} if factory != "math:gcd" else {}
-    with pytest.raises(BrownidError, match="factory"):
-        network_from_factory(factory, arguments)

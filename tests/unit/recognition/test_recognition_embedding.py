@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from brownid.errors import BrownidError
 from brownid.recognition.backbones import backbone
-from brownid.recognition.embedding import embed_images
+from brownid.recognition.embedding import as_bytes, as_network_input, embed_images
 from brownid.recognition.precision import PRECISIONS, resolve_precision
 
 
@@ -113,3 +113,10 @@ def test_precision_is_resolved_for_the_device():
     assert resolve_precision("auto", "cpu") in ("float32", "bfloat16")
     with pytest.raises(BrownidError, match=", ".join(PRECISIONS)):
         resolve_precision("float16", "cpu")
+
+
+def test_bytes_become_network_input_and_bytes_again():
+    images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    np.testing.assert_array_equal(as_bytes(as_network_input(torch.from_numpy(images))), images)
+    beyond = torch.tensor([-1.5, 1.5, 0.0]).view(1, 3, 1, 1)
+    assert as_bytes(beyond).ravel().tolist() == [0, 255, 128]

@@ -11,7 +11,7 @@ import torch
 
 from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description, backbone
-from brownid.recognition.weights import load_backbone, load_network, save_backbone
+from brownid.recognition.weights import load_backbone, save_backbone
 
 
 @pytest.fixture
@@ -140,13 +140,3 @@ def test_a_truncated_file_is_a_sentence_naming_it(tmp_path, network, cut):
 def test_an_absent_file_is_a_sentence(tmp_path):
     with pytest.raises(BrownidError, match=r"none\.pth: cannot read"):
         load_backbone(tmp_path / "none.pth", "slim", "slim_iresnet")
-
-
-def test_a_config_entry_names_weights_or_a_factory(tmp_path, network):
-    save_backbone(tmp_path / "a.safetensors", network)
-    assert same(load_network({"weights": tmp_path / "a.safetensors", "side": 32}), network)
-    assert load_network({"factory": "torch.nn:Linear", "in_features": 2, "out_features": 3}).weight.shape == (3, 2)
-    with pytest.raises(BrownidError, match="'sides'"):
-        load_network({"weights": tmp_path / "a.safetensors", "sides": 32})
-    with pytest.raises(BrownidError, match="`weights`"):
-        load_network({"family": "slim"})

@@ -35,7 +35,7 @@ def material(tmp_path):
         )
         pixels = numbers.integers(0, 256, (len(names), side, side, 3), dtype=np.uint8)
         for number, part in enumerate((slice(0, 4), slice(4, None))):
-            write_image_shard(folder / f"{number}.parquet", "people", identities[part], names[part], pixels[part])
+            write_image_shard(folder / f"{number}.arrow", "people", identities[part], names[part], pixels[part])
         save_statistics(folder / "stats.h5", {"timestep": [0.1, 0.2]})
         write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
         save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
@@ -53,7 +53,7 @@ def material(tmp_path):
                     samples=folder / "samples.h5",
                     statistics=folder / "stats.h5",
                     command=folder / "command.yml",
-                    image_shards=(folder / "0.parquet", folder / "1.parquet"),
+                    image_shards=(folder / "0.arrow", folder / "1.arrow"),
                 )
             ],
             "models": [

@@ -50,7 +50,7 @@ def test_the_layout_is_the_published_one(release):
 
 
 def test_images_are_the_bytes_of_the_shards(release, tmp_path):
-    shards = ImageShards([tmp_path / "material" / f"{number}.parquet" for number in (0, 1)])
+    shards = ImageShards([tmp_path / "material" / f"{number}.arrow" for number in (0, 1)])
     for index in range(len(shards)):
         name = shards.labels[index].replace("/", "_").replace(" ", "_")
         path = release / f"world_lang_v1/images_arcface_12x12/{shards.identities[index]:05d}/{name}.png"
@@ -152,10 +152,10 @@ def test_samples_without_an_image_are_named(material, tmp_path):
 )
 def test_images_without_a_sample_are_named(material, tmp_path, identity, label, what):
     parts = material()
-    write_image_shard(tmp_path / "more.parquet", "people", [identity], [label], np.zeros((1, 12, 12, 3), np.uint8))
+    write_image_shard(tmp_path / "more.arrow", "people", [identity], [label], np.zeros((1, 12, 12, 3), np.uint8))
     part = parts["datasets"][0]
-    parts["datasets"] = [dataclasses.replace(part, image_shards=(*part.image_shards, tmp_path / "more.parquet"))]
-    with pytest.raises(BrownidError, match=rf"more\.parquet: the image of identity {identity}, label '{label}' {what}"):
+    parts["datasets"] = [dataclasses.replace(part, image_shards=(*part.image_shards, tmp_path / "more.arrow"))]
+    with pytest.raises(BrownidError, match=rf"more\.arrow: the image of identity {identity}, label '{label}' {what}"):
         build_release(tmp_path / "release", **parts)
 
 

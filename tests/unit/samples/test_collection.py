@@ -95,6 +95,7 @@ def test_a_row_of_an_extra_column_is_absent_as_a_whole_or_finite(make_collection
         ({"labels": ["reference", "reference"] * 3}, "identity 0, label 'reference' occurs more than once"),
         ({"labels": ["", "b"] * 3}, "labels of samples must not be empty"),
         ({"labels": [1, 2] * 3}, "labels of samples must be text"),
+        ({"extra": {"c_label": np.float32(1)}}, "extra column c_label is a single value"),
         ({"extra": {"latents": np.zeros((6, 1))}}, "extra column cannot be called 'latents'"),
     ],
 )

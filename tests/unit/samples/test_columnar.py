@@ -110,6 +110,21 @@ def _set(name, value):
     return _spoil(change)
 
 
+def _replace(name, value):
+    def change(file):
+        del file[name]
+        if value is None:
+            file.create_group(name)
+        else:
+            file[name] = value
+
+    return _spoil(change)
+
+
+def _attribute(name, value):
+    return _spoil(lambda file: file.attrs.__setitem__(name, value))
+
+
 def _shorten(name):
     return _spoil(lambda file: file[name].resize(5, axis=0))
 
@@ -126,6 +141,19 @@ def _shorten(name):
         (_set("embeddings", np.inf), "embeddings of identity 1, label 'augmentation_0'"),
         (_set("label_code", 0), "identity 1, label 'reference' occurs more than once"),
         (_set("label_code", 9), "a label code lies outside the table of 2 labels"),
+        (_replace("identity", None), "identity is a group, not an array of numbers"),
+        (_replace("identity", 5), r"identity is int64 \[\], not"),
+        (_replace("identity", h5py.Empty("i8")), "identity is empty, not"),
+        (_replace("label_table", [1, 2]), "label_table is no list of texts"),
+        (_replace("label_code", np.zeros(6)), "label_code is float64"),
+        (_replace("latents", ["a"] * 6), "latents is object"),
+        (_spoil(lambda file: file.create_group("extra/c_label")), "extra/c_label is a group"),
+        (_spoil(lambda file: file.__setitem__("extra", [1])), "extra is no group of columns"),
+        (_attribute("settings", "[1]"), "settings is no mapping"),
+        (_attribute("settings", "{1"), "not a readable HDF5 file"),
+        (_attribute("generator", 5), "the attribute generator of / is 5, which is no str"),
+        (_attribute("magic", [1, 2]), "the attribute magic of / is .*, which is no str"),
+        (_attribute("version", [1, 2]), "the attribute version of / is .*, which is no int"),
         (_shorten("latents"), "latents has 5 rows, but there are 6 identities"),
         (_shorten("label_code"), "labels has 5 rows"),
     ],

@@ -7,11 +7,10 @@ import zlib
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from brownid.errors import BrownidError
-from brownid.samples import ImageShards, images, png, write_image_shard
+from brownid.samples import ImageShards, png, shardfile, write_image_shard
 
 IDENTITIES = [3, 3, 4, 4, 4]
 LABELS = ["reference", "augmentation_0", "reference", "augmentation_0", "augmentation_1"]
@@ -24,7 +23,7 @@ def pixels():
 
 @pytest.fixture
 def shard(tmp_path, pixels):
-    path = tmp_path / "images.parquet"
+    path = tmp_path / "images.arrow"
     write_image_shard(path, "people", IDENTITIES, LABELS, pixels)
     return path
 
@@ -51,38 +50,33 @@ def test_stored_images_are_png_files_in_rgb(shard, pixels):
 
 
 def test_several_shards_are_one_sequence(shard, pixels, tmp_path):
-    write_image_shard(tmp_path / "b.parquet", "others", [0, 1], ["reference"] * 2, pixels[:2][:, ::-1])
-    shards = ImageShards([shard, tmp_path / "b.parquet"])
+    write_image_shard(tmp_path / "b.arrow", "others", [0, 1], ["reference"] * 2, pixels[:2][:, ::-1])
+    shards = ImageShards([shard, tmp_path / "b.arrow"])
     np.testing.assert_array_equal(shards.decode([6, 0]), [pixels[1][::-1], pixels[0]])
     assert shards.namespaces == ["people"] * 5 + ["others"] * 2
-    assert shards.path_of(4) == shard and shards.path_of(5) == tmp_path / "b.parquet"
+    assert shards.path_of(4) == shard and shards.path_of(5) == tmp_path / "b.arrow"
 
 
-def test_images_are_found_in_place_across_row_groups(tmp_path, pixels, monkeypatch):
-    monkeypatch.setattr(images, "ROWS_PER_GROUP", 2)
-    write_image_shard(tmp_path / "x.parquet", "people", IDENTITIES, LABELS, pixels)
-    shards = ImageShards([tmp_path / "x.parquet"])
-    assert pq.ParquetFile(tmp_path / "x.parquet").metadata.num_row_groups == 3
-    assert shards._shards[0]._places is not None
-    np.testing.assert_array_equal(shards.decode(range(5)), pixels)
-
-
-def test_a_shard_rewritten_with_compression_reads_the_same(shard, pixels):
-    pq.write_table(pq.read_table(shard), shard, compression="zstd")
-    shards = ImageShards([shard])
-    assert shards._shards[0]._places is None
+def test_images_lie_in_the_mapped_file_in_batches_of_bounded_size(tmp_path, pixels, monkeypatch):
+    monkeypatch.setattr(shardfile, "ROWS_PER_BATCH", 2)
+    write_image_shard(tmp_path / "x.arrow", "people", IDENTITIES, LABELS, pixels)
+    assert pa.ipc.open_file(tmp_path / "x.arrow").num_record_batches == 3
+    before = pa.total_allocated_bytes()
+    shards = ImageShards([tmp_path / "x.arrow"])
+    encoded = [shards.encoded(row) for row in range(5)]
+    assert pa.total_allocated_bytes() - before < min(map(len, encoded)), "no image is copied"
     np.testing.assert_array_equal(shards.decode(range(5)), pixels)
 
 
 def test_an_empty_shard_is_a_shard(tmp_path):
-    write_image_shard(tmp_path / "none.parquet", "people", [], [], np.empty((0, 12, 12, 3), np.uint8))
-    shards = ImageShards([tmp_path / "none.parquet"])
+    write_image_shard(tmp_path / "none.arrow", "people", [], [], np.empty((0, 12, 12, 3), np.uint8))
+    shards = ImageShards([tmp_path / "none.arrow"])
     assert len(shards) == 0 and shards.decode_all()[0].shape == (0, 12, 12, 3)
 
 
 def test_equal_images_give_equal_files(shard, pixels, tmp_path):
-    write_image_shard(tmp_path / "again.parquet", "people", IDENTITIES, LABELS, pixels)
-    assert (tmp_path / "again.parquet").read_bytes() == shard.read_bytes()
+    write_image_shard(tmp_path / "again.arrow", "people", IDENTITIES, LABELS, pixels)
+    assert (tmp_path / "again.arrow").read_bytes() == shard.read_bytes()
 
 
 def test_shards_travel_to_other_processes(shard, pixels):
@@ -94,7 +88,7 @@ def test_a_damaged_image_is_named_by_file_identity_and_label(shard):
     shards = ImageShards([shard])
     assert len(shards.decode([0, 1, 2, 4])) == 4
     with pytest.raises(
-        BrownidError, match=r"images\.parquet: the image of identity 4, label 'augmentation_0' .*checksum"
+        BrownidError, match=r"images\.arrow: the image of identity 4, label 'augmentation_0' .*checksum"
     ):
         shards.decode([3])
 
@@ -113,23 +107,46 @@ def test_damaged_images_are_listed_up_to_the_share_allowed(shard, pixels):
 def test_a_truncated_shard_is_named(shard, share):
     data = shard.read_bytes()
     shard.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(BrownidError, match=r"images\.parquet: this is not a readable Parquet file"):
+    with pytest.raises(BrownidError, match=r"images\.arrow: this is not a readable Arrow file"):
         ImageShards([shard])
 
 
+@pytest.mark.parametrize("what", [b"augmentation_1", np.array(IDENTITIES).tobytes(), b"people"])
+def test_a_flipped_byte_among_identities_labels_or_namespace_is_noticed(shard, what):
+    data = bytearray(shard.read_bytes())
+    data[data.rindex(what)] ^= 1
+    shard.write_bytes(bytes(data))
+    with pytest.raises(BrownidError, match=r"images\.arrow: identities, labels or metadata are damaged"):
+        ImageShards([shard])
+
+
+def test_bytes_changed_at_random_give_an_image_or_a_sentence(shard, pixels):
+    whole, random = shard.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        data = np.frombuffer(whole, np.uint8).copy()
+        data[random.integers(0, len(data), 3)] = random.integers(0, 256, 3)
+        shard.write_bytes(data.tobytes())
+        try:
+            np.testing.assert_array_equal(ImageShards([shard]).decode(range(5)), pixels)
+        except BrownidError as error:
+            assert str(shard) in str(error)
+
+
 def test_files_that_are_no_shards_or_do_not_fit_are_named(shard, tmp_path, pixels):
-    with pytest.raises(BrownidError, match=r"absent\.parquet: there is no such file"):
-        ImageShards([tmp_path / "absent.parquet"])
-    pq.write_table(pa.table({"identity": [1], "label": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(BrownidError, match=r"other\.parquet: this is no image shard, it lacks image, namespace"):
-        ImageShards([tmp_path / "other.parquet"])
-    write_image_shard(tmp_path / "small.parquet", "people", [9], ["a"], pixels[:1, :6, :6])
-    with pytest.raises(BrownidError, match=r"small\.parquet: the images have side 6, those before it 12"):
-        ImageShards([shard, tmp_path / "small.parquet"])
+    with pytest.raises(BrownidError, match=r"absent\.arrow: there is no such file"):
+        ImageShards([tmp_path / "absent.arrow"])
+    table = pa.table({"identity": [1], "label": ["a"]})
+    with pa.ipc.new_file(tmp_path / "other.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(BrownidError, match=r"other\.arrow: this is an Arrow file, but no image shard of version 1"):
+        ImageShards([tmp_path / "other.arrow"])
+    write_image_shard(tmp_path / "small.arrow", "people", [9], ["a"], pixels[:1, :6, :6])
+    with pytest.raises(BrownidError, match=r"small\.arrow: the images have side 6, those before it 12"):
+        ImageShards([shard, tmp_path / "small.arrow"])
 
 
 def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):
-    path = tmp_path / "x.parquet"
+    path = tmp_path / "x.arrow"
     with pytest.raises(BrownidError, match="5 identities, 4 labels and 5 images"):
         write_image_shard(path, "people", IDENTITIES, LABELS[:4], pixels)
     with pytest.raises(BrownidError, match="identity 3, label 'reference' occurs more than once"):

@@ -40,7 +40,7 @@ def test_a_damaged_or_strange_statistics_file_is_named(tmp_path):
         load_statistics(path)
     with h5py.File(path, "w") as file:
         file.create_group("00000")
-    with pytest.raises(BrownidError, match=r"stats\.h5: .*holds '00000'"):
+    with pytest.raises(BrownidError, match=r"stats\.h5: .*00000 is a group"):
         load_statistics(path)
 
 

@@ -135,7 +135,9 @@ def test_a_truncated_file_is_named(published):
 def _replace(name, value):
     def change(file):
         del file[name]
-        if value is not None:
+        if isinstance(value, dict):
+            file.create_group(name)
+        elif value is not None:
             file[name] = value
 
     return change
@@ -156,6 +158,12 @@ def _replace(name, value):
             _replace("00001/reference/embedding", np.zeros((2, 4), "f4")),
             r"embedding has the type float32 and shape \[2, 4\]",
         ),
+        (
+            _replace("00001/reference/embedding", h5py.Empty("f4")),
+            r"embedding has the type float32 and shape \[\]",
+        ),
+        (_replace("00001/reference/embedding", {}), "not a readable HDF5 file"),
+        (lambda file: file.attrs.__setitem__("major", "two"), "the attribute major of / is 'two', which is no int"),
         (
             _replace("00001/reference/w_latent", np.full((1, 8), np.nan, "f4")),
             "latents of identity 1, label 'reference'",

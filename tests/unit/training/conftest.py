@@ -23,7 +23,7 @@ def shards(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("shards")
     paths = []
     for name, chosen in (("references", labels == "image_0"), ("variations", labels != "image_0")):
-        paths.append(folder / f"{name}.parquet")
+        paths.append(folder / f"{name}.arrow")
         write_image_shard(
             paths[-1], "people", identities[chosen], list(labels[chosen]), images[chosen].astype(np.uint8)
         )

@@ -24,8 +24,8 @@ def test_shards_of_the_same_namespace_share_their_classes(data):
 
 def test_shards_of_another_namespace_have_classes_of_their_own(tmp_path, shards):
     images = np.zeros((3, SIDE, SIDE, 3), np.uint8)
-    write_image_shard(tmp_path / "other.parquet", "strangers", [0, 1, 0], ["a", "b", "c"], images)
-    data = TrainingImages([*shards, tmp_path / "other.parquet"], SIDE)
+    write_image_shard(tmp_path / "other.arrow", "strangers", [0, 1, 0], ["a", "b", "c"], images)
+    data = TrainingImages([*shards, tmp_path / "other.arrow"], SIDE)
     assert data.classes == CLASSES + 2
     assert data.labels[-3:].tolist() == [CLASSES, CLASSES + 1, CLASSES]
 
@@ -64,13 +64,13 @@ def test_batches_do_not_depend_on_the_cache_or_on_workers(shards, data, workers)
 
 
 def test_images_of_another_side_are_refused(shards):
-    with pytest.raises(BrownidError, match=r"references\.parquet: .* side 32, the network reads 56"):
+    with pytest.raises(BrownidError, match=r"references\.arrow: .* side 32, the network reads 56"):
         TrainingImages(shards, 56)
 
 
 def test_one_identity_is_not_enough(tmp_path):
-    write_image_shard(tmp_path / "one.parquet", "x", [5, 5], ["a", "b"], np.zeros((2, SIDE, SIDE, 3), np.uint8))
+    write_image_shard(tmp_path / "one.arrow", "x", [5, 5], ["a", "b"], np.zeros((2, SIDE, SIDE, 3), np.uint8))
     with pytest.raises(BrownidError, match="two identities"):
-        TrainingImages([tmp_path / "one.parquet"], SIDE)
+        TrainingImages([tmp_path / "one.arrow"], SIDE)
     with pytest.raises(BrownidError, match="at least one file"):
         TrainingImages([], SIDE)

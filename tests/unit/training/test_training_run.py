@@ -75,17 +75,17 @@ def test_a_few_seconds_of_training_tell_ten_noisy_templates_apart(tmp_path, shar
 def test_training_writes_everything_it_names_and_nothing_else(tmp_path, shards, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(shards, tmp_path / "out", state=tmp_path / "state")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "state"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         *("history.csv", "model.ckpt", "model.safetensors", "train_data.png"),
     ]
-    assert not list((tmp_path / "state").iterdir())
     rows = history(tmp_path / "out")
     assert list(rows[0]) == ["epoch", "images_seen", "loss", "accuracy", "learning_rate"]
     assert [row["images_seen"] for row in rows] == ["160", "320", "480"]
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.1, 0.1, 0.01])
     grid = np.asarray(Image.open(tmp_path / "out" / "train_data.png"))
-    assert grid.shape == (3 * SIDE, 12 * SIDE, 3) and grid[:SIDE].std() > 20
+    assert grid.shape == (8 * SIDE, 8 * SIDE, 3) and grid[:SIDE].std() > 20
+    assert not grid[4 * SIDE :].any(), "the batch has 32 images"
 
 
 def test_weights_and_checkpoint_hold_the_same_network(tmp_path, shards):
@@ -137,22 +137,23 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, mon
     assert history(tmp_path / "part") == history(tmp_path / "whole")
 
 
-def test_a_state_is_left_alone_under_other_settings_and_used_under_its_own(tmp_path, shards, monkeypatch):
+def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(tmp_path, shards, monkeypatch):
     def killed(*_):
         raise RuntimeError("killed")
 
+    for folder, margin in (("a", 0.2), ("b", 0.3)):
+        with monkeypatch.context() as patch:
+            patch.setattr(run, "_write_history", killed)
+            with pytest.raises(RuntimeError, match="killed"):
+                train(shards, tmp_path / folder, state=tmp_path / "state", epochs=1, margin=margin)
+    assert len(list((tmp_path / "state").iterdir())) == 2
+    begun = []
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_write_history", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            train(shards, tmp_path / "a", state=tmp_path / "state", epochs=1)
-    kept = list((tmp_path / "state").iterdir())
-    assert len(kept) == 1
-    other = train(shards, tmp_path / "b", state=tmp_path / "state", epochs=1, margin=0.3)
-    assert list((tmp_path / "state").iterdir()) == kept
-    assert equal(other, train(shards, tmp_path / "c", epochs=1, margin=0.3))
-    finished = train(shards, tmp_path / "a", state=tmp_path / "state", epochs=1)
-    assert equal(finished, train(shards, tmp_path / "d", epochs=1)) and not equal(finished, other)
-    assert not list((tmp_path / "state").iterdir())
+        patch.setattr(RecognitionModule, "on_train_epoch_start", begun.append)
+        finished = train(shards, tmp_path / "b", state=tmp_path / "state", epochs=1, margin=0.3)
+    assert not begun, "the interrupted training had done its epoch"
+    assert equal(finished, train(shards, tmp_path / "c", epochs=1, margin=0.3))
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards):

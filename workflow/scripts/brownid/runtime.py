@@ -1,16 +1,20 @@
 """The process around the work: environment variables, log file, threads, device, progress."""
 
+import json
 import logging
 import os
 import platform
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from brownid import __version__
-from brownid.errors import BrownidError
+from brownid.errors import sentence_of
 
 GIBIBYTE = 1024**3
+LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")
 
@@ -26,11 +30,11 @@ def set_process_environment() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def start_job(log: str | Path, threads: int) -> None:
-    """Send everything this process prints to `log`, and let it use `threads` CPU threads.
+def start_job(log: str | Path, threads: int, settings: Mapping | None = None) -> None:
+    """Send everything this process prints to `log`, beginning with `settings`, and let it use `threads` CPU threads.
 
     Call it first in a job script, before torch is imported: then import errors are in the log too. An uncaught
-    `BrownidError` ends the process with its sentence, any other exception with its traceback.
+    `BrownidError`, or a full disk, ends the process with a sentence, any other exception with its traceback.
     """
     set_process_environment()
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -43,24 +47,53 @@ def start_job(log: str | Path, threads: int) -> None:
     logger.info(
         "brownid %s, python %s, %s, %d threads", __version__, platform.python_version(), platform.node(), threads
     )
+    if settings is not None:
+        logger.info("settings %s", json.dumps(settings, sort_keys=True, ensure_ascii=False))
 
 
+@cache
 def default_device() -> str:
-    """ "cuda" where torch sees a GPU, else "cpu"."""
+    """ "cuda" where torch sees a GPU, else "cpu"; the first call logs it."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    logger.info("device %s (%s), torch %s", device, name, torch.__version__)
+    return device
 
 
 def progress(items: Iterable, description: str, unit: str = "it", total: int | None = None) -> Iterable:
-    """`items` with a progress bar on a terminal; nothing is drawn into a log file."""
+    """`items` with a progress bar on a terminal, and elsewhere (a log file) a line about every half minute."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if not sys.stderr.isatty():
+        return _logged(items, description, unit, total)
     from tqdm import tqdm
 
-    return tqdm(items, desc=description, unit=unit, total=total, disable=None, leave=False)
+    return tqdm(items, desc=description, unit=unit, total=total, leave=False)
+
+
+def _logged(items: Iterable, description: str, unit: str, total: int | None) -> Iterator:
+    started = reported = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - reported >= LOG_SECONDS and done:
+            reported = now
+            seconds_each = (now - started) / done
+            left = "" if total is None else f" of {total}, {_duration((total - done) * seconds_each)} left"
+            logger.info("%s: %d %s%s, %.3g s each", description, done, unit, left, seconds_each)
+        yield item
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _report(kind: type[BaseException], error: BaseException, trace) -> None:
-    if issubclass(kind, BrownidError):
-        logger.error("error: %s", error)
+    sentence = sentence_of(error)
+    if sentence is not None:
+        logger.error("error: %s", sentence)
     else:
         logger.error("unexpected error", exc_info=(kind, error, trace))

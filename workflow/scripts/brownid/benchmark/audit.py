@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from brownid.benchmark.distances import TILE, nearest_angles, row_angles, unit_rows
+from brownid.benchmark.distances import TILE, row_angles, unit_rows
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 
@@ -22,40 +22,14 @@ class ClosePair:
     angle: float
 
 
-@dataclass(frozen=True)
-class LeakAudit:
-    """The nearest training embedding of each reference (`[n]` rows and angles), and the closest pairs overall."""
+def leak_audit(references: ArrayLike, training: ArrayLike, pairs: int = 20, tile: int = TILE) -> list[ClosePair]:
+    """The `pairs` closest of references `[n, E]` and training embeddings `[m, E]`, compared tile by tile.
 
-    nearest: np.ndarray
-    angles: np.ndarray
-    closest: list[ClosePair]
-
-
-def leak_audit(references: ArrayLike, training: ArrayLike, pairs: int = 20, tile: int = TILE) -> LeakAudit:
-    """Compare all references `[n, E]` with all training embeddings `[m, E]`, tile by tile.
-
-    `closest` has the `pairs` smallest angles of all n * m, smallest first; equal angles in the order of their rows.
+    The smallest angle of all n * m comes first; equal angles stand in the order of their rows.
     """
     if pairs < 1:
         raise BrownidError(f"The leak audit was asked for {pairs} pairs; ask for at least 1.")
     references, training = unit_rows(references), unit_rows(training)
-    nearest, angles = nearest_angles(references, training, tile)
-    return LeakAudit(nearest, angles, _closest(references, training, pairs, tile))
-
-
-def write_audit(
-    path: str | Path, closest: Sequence[ClosePair], reference_names: Sequence[str], training_names: Sequence[str]
-) -> None:
-    """Write the closest pairs as CSV: rank, reference, training image, angle in radians."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("rank", "reference", "training_image", "angle"))
-        for rank, pair in enumerate(closest, 1):
-            writer.writerow((rank, reference_names[pair.reference], training_names[pair.training], f"{pair.angle:.6f}"))
-
-
-def _closest(references: np.ndarray, training: np.ndarray, pairs: int, tile: int) -> list[ClosePair]:
-    """Keep the best candidates while the tiles pass, then order them by exact angles."""
     best = np.empty(0, np.float32)
     index = np.empty((0, 2), np.int64)
     for row in range(0, len(references), tile):
@@ -69,6 +43,17 @@ def _closest(references: np.ndarray, training: np.ndarray, pairs: int, tile: int
     angles = row_angles(references[index[:, 0]], training[index[:, 1]])
     order = np.lexsort((index[:, 1], index[:, 0], angles))
     return [ClosePair(int(index[i, 0]), int(index[i, 1]), float(angles[i])) for i in order]
+
+
+def write_audit(
+    path: str | Path, closest: Sequence[ClosePair], reference_names: Sequence[str], training_names: Sequence[str]
+) -> None:
+    """Write the closest pairs as CSV: rank, reference, training image, angle in radians."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("rank", "reference", "training_image", "angle"))
+        for rank, pair in enumerate(closest, 1):
+            writer.writerow((rank, reference_names[pair.reference], training_names[pair.training], f"{pair.angle:.6f}"))
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -39,18 +39,13 @@ class TruthfulGenerator(Protocol):
 
 
 def separation_control(
-    model: FaceModel, generator: TruthfulGenerator, start: Tensor, final: Tensor
+    model: FaceModel, generator: TruthfulGenerator, references: Tensor
 ) -> dict[str, dict[str, float]]:
-    """Nearest-neighbour angles (radians: minimum, mean, maximum) of references `[n, D]` before and after the dynamics.
+    """Nearest-neighbour angles (radians: minimum, mean, maximum) of references `[n, D]`.
 
-    Keys `before`, `after`, and the same with neutral nuisance, `before_neutral`, `after_neutral`.
+    Keys `as rendered`, and with neutral nuisance `neutral`.
     """
-    latents = {
-        "before": start,
-        "after": final,
-        "before_neutral": generator.reset_nuisance(start),
-        "after_neutral": generator.reset_nuisance(final),
-    }
+    latents = {"as rendered": references, "neutral": generator.reset_nuisance(references)}
     return {name: _figures(nearest_angles(embed_latents(model, values))[1]) for name, values in latents.items()}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from brownid.benchmark.distances import unit_rows
 from brownid.errors import BrownidError
 
 THRESHOLDS = np.arange(0, 4, 0.01)  # of the squared distance, which lies in 0..4
@@ -48,7 +49,7 @@ def verification_accuracy(first: ArrayLike, second: ArrayLike, same: ArrayLike, 
 
 def squared_distances(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """The squared distances `[n]` of the normalised rows of two arrays `[n, E]`, in float64; between 0 and 4."""
-    first, second = _unit_rows(first), _unit_rows(second)
+    first, second = (unit_rows(side).astype(np.float64) for side in (first, second))
     if first.shape != second.shape:
         raise BrownidError(
             f"The pairs have embeddings of shape {first.shape} and {second.shape}; both sides need the same."
@@ -75,14 +76,3 @@ def _correct(distances: np.ndarray, same: np.ndarray) -> np.ndarray:
     accepted_genuine = np.searchsorted(np.sort(distances[same]), THRESHOLDS, side="left")
     accepted_impostors = np.searchsorted(np.sort(distances[~same]), THRESHOLDS, side="left")
     return accepted_genuine + (~same).sum() - accepted_impostors
-
-
-def _unit_rows(embeddings: ArrayLike) -> np.ndarray:
-    rows = np.asarray(embeddings, np.float64)
-    if rows.ndim != 2:
-        raise BrownidError(f"Embeddings to verify have the shape {rows.shape}; expected [pairs, dimension].")
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    wrong = ~(np.isfinite(norms) & (norms > 0))[:, 0]
-    if wrong.any():
-        raise BrownidError(f"The embedding of pair {int(wrong.argmax())} is zero or not finite and cannot be compared.")
-    return rows / norms

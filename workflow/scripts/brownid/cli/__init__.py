@@ -1,6 +1,5 @@
 """The `brownid` command: what the workflow does to whole datasets, on single items."""
 
-import errno
 import logging
 from typing import Annotated
 
@@ -9,12 +8,8 @@ from typer.core import TyperGroup
 
 from brownid import __version__
 from brownid.cli import crops, editing, embeddings, images, plots, projection, release, samples
-from brownid.errors import BrownidError
+from brownid.errors import sentence_of
 from brownid.runtime import set_process_environment
-
-# What the machine, not the program, says no to: a full disk, a place one may not write to.
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
-
 
 ORDER = ("generate", "crop", "embed", "project", "edit", "samples", "plot", "verify")  # of use
 
@@ -30,12 +25,10 @@ class Commands(TyperGroup):
         """Run the command; an exception that nobody foresaw keeps its traceback."""
         try:
             return super().invoke(ctx)
-        except BrownidError as error:
-            sentence = str(error)
-        except OSError as error:
-            if error.errno not in REFUSALS:
+        except Exception as error:
+            sentence = sentence_of(error)
+            if sentence is None:
                 raise
-            sentence = f"{error.filename or 'output'}: {error.strerror or error}."
         typer.echo(f"brownid: {sentence}", err=True)
         raise typer.Exit(1)
 

@@ -141,7 +141,7 @@ def _show_edits(
 
     from brownid.figures.faces import image_grid
     from brownid.generators.loading import load_generator
-    from brownid.jobs.images import render
+    from brownid.jobs.rendering import render
 
     generator = load_generator(spec, default_device())
     options.check_latents(generator, originals.latents.shape[1], samples)

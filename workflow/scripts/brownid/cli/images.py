@@ -81,7 +81,7 @@ def generate(
     import torch
 
     from brownid.generators.loading import load_generator
-    from brownid.jobs.models import crop_for
+    from brownid.jobs.crops import crop_for
 
     if output is None and sheet is None and save_samples is None:
         raise BrownidError("Say where the faces go: --output FOLDER, --sheet FILE.png, or both.")
@@ -146,7 +146,7 @@ def _draw(
     """Random latents as the workflow starts its references from."""
     import numpy as np
 
-    from brownid.jobs.models import random_latents
+    from brownid.jobs.drawing import random_latents
     from brownid.samples.collection import SampleCollection
 
     return SampleCollection(
@@ -164,7 +164,7 @@ def _rendered(model: Generator, crop: nn.Module, latents: np.ndarray) -> Iterato
     """The images uint8 `[S, S, 3]` of latents, one by one."""
     import torch
 
-    from brownid.jobs.images import render
+    from brownid.jobs.rendering import render
 
     batches: tuple[torch.Tensor, ...] = torch.from_numpy(latents).to(model.latent_mean).split(BATCH_SIZE)
     for batch in progress(batches, "render", "batch"):

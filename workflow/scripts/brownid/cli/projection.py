@@ -124,7 +124,7 @@ def _face_model(
 ) -> FaceModel:
     """Generator, crop to the network's own side, and network."""
     from brownid.generators.loading import load_generator
-    from brownid.jobs.models import crop_for
+    from brownid.jobs.crops import crop_for
     from brownid.recognition.facemodel import FaceModel
     from brownid.recognition.weights import load_backbone
 
@@ -144,8 +144,8 @@ def _project(
     from brownid.covariates.projection import ProjectionSettings, latent_spread
     from brownid.covariates.projection import project as descend
     from brownid.covariates.warm_start import WarmStart
-    from brownid.jobs.covariates import SPREAD_SAMPLES
-    from brownid.jobs.models import random_latents
+    from brownid.jobs.drawing import random_latents
+    from brownid.jobs.project_database import SPREAD_SAMPLES
 
     settings = ProjectionSettings(iterations=iterations, learning_rate=learning_rate)
     if warm_start is None:
@@ -189,7 +189,7 @@ def _compare(
     import numpy as np
 
     from brownid.figures.faces import image_grid
-    from brownid.jobs.images import render
+    from brownid.jobs.rendering import render
 
     shown = [
         np.concatenate([render(model.generator, model.crop, part) for part in rows.split(BATCH_SIZE)])

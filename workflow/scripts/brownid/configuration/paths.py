@@ -58,7 +58,7 @@ def shard_names(config: Mapping, dataset: str) -> list[str]:
 
 def image_shards(config: Mapping, dataset: str) -> list[str]:
     """The image shards of a dataset: references, variations or a database."""
-    return [f"results/images/{dataset}/{shard}.parquet" for shard in shard_names(config, dataset)]
+    return [f"results/images/{dataset}/{shard}.arrow" for shard in shard_names(config, dataset)]
 
 
 def namespace(config: Mapping, dataset: str) -> str:

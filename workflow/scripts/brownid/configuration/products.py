@@ -60,7 +60,7 @@ def _is_embedded(config: Mapping, generator: str) -> bool:
 
 
 def release_parts(config: Mapping) -> dict[str, Any]:
-    """The files of the release by part, as nested dictionaries of paths; see `brownid.jobs.release`."""
+    """The files of the release by part, as nested dictionaries of paths; see `brownid.jobs.package_release`."""
     release = config["release"]
     references = sorted({paths.namespace(config, name) for name in release["datasets"]})
     used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}

@@ -32,11 +32,6 @@ def pixel_pyramid(levels: int = 4) -> Features:
     return features
 
 
-def unit_embedding(network: Callable[[Tensor], Tensor]) -> Features:
-    """The direction of a face-recognition embedding: squared distances are 2 - 2 cos."""
-    return lambda images: F.normalize(network(images).float(), dim=1)
-
-
 def weighted_features(parts: Sequence[tuple[float, Features]]) -> Features:
     """Several features side by side; each part's squared distance counts `weight` times."""
     for weight, _ in parts:

@@ -38,7 +38,7 @@ class ProjectionSettings:
     feature_weight: float = 1.0  # of the squared distance between features
     pixel_weight: float = 0.0  # of the mean squared difference between pixels
     latent_weight: float = 0.0  # of ‖w − w̄‖² / spread², which keeps what the image does not show near the mean
-    maximum_loss: float = math.inf  # an image whose loss ends above it is listed as failed
+    maximum_loss: float | None = None  # an image whose loss ends above it is listed as failed; None for no limit
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -46,14 +46,19 @@ class ProjectionSettings:
         for name in ("rampdown", "rampup", "noise_ramp"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BrownidError(f"projection: {name} is {getattr(self, name)}; it is a share between 0 and 1.")
-        for name in ("learning_rate", "maximum_loss"):
-            if not getattr(self, name) > 0:
-                raise BrownidError(f"projection: {name} is {getattr(self, name)}; it must be positive.")
+        for name, value in (("learning_rate", self.learning_rate), ("maximum_loss", self.limit)):
+            if not value > 0:
+                raise BrownidError(f"projection: {name} is {value}; it must be positive.")
         for name in ("latent_noise", "feature_weight", "pixel_weight", "latent_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise BrownidError(f"projection: {name} is {getattr(self, name)}; it must be zero or positive.")
         if self.feature_weight == self.pixel_weight == 0:
             raise BrownidError("projection: feature_weight and pixel_weight are both 0, so there is nothing to fit.")
+
+    @property
+    def limit(self) -> float:
+        """The maximum loss, infinite where there is none."""
+        return math.inf if self.maximum_loss is None else self.maximum_loss
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: cosine down over the last share, linear up over the first."""
@@ -124,7 +129,7 @@ def project(
         rows = slice(begin, begin + batch_size)
         fit = _Fit(model, targets[rows].to(start.device), settings, features)
         latents[rows], losses[rows] = fit.run(starts[rows], latent_spread, seed, items[rows])
-    sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.maximum_loss)  # NaN <= x is false
+    sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.limit)  # NaN <= x is false
     return Projection(latents, losses, ~sound)
 
 

@@ -9,17 +9,27 @@ import numpy as np
 
 from brownid.covariates.svm import Covariate
 from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.samples import hdf5
 
 MAGIC = "brownid_covariates"
 MAJOR = 1
 NUMBERS = {field.name: field.type for field in fields(Covariate) if field.name != "normal"}
 
 
-def save_covariates(path: str | Path, covariates: Mapping[str, Covariate], *, generator: str) -> None:
-    """Write named covariates of one generator: per group the dataset `normal` `[D]`, the numbers as attributes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+def save_covariates(
+    path: str | Path,
+    covariates: Mapping[str, Covariate],
+    *,
+    generator: str,
+    settings: Mapping[str, object] | None = None,
+) -> None:
+    """Write named covariates of one generator: per group the dataset `normal` `[D]`, the numbers as attributes.
+
+    `settings`, what made them, becomes an attribute in JSON.
+    """
+    with hdf5.writing(path) as file:
         file.attrs.update({"magic": MAGIC, "major": MAJOR, "minor": 0, "generator": generator})
+        file.attrs["settings"] = hdf5.settings_text(settings or {})
         for name, covariate in covariates.items():
             group = file.create_group(name)
             group["normal"] = covariate.normal
@@ -32,24 +42,27 @@ def load_covariates(path: str | Path, *, generator: str | None = None) -> dict[s
 
     Raises BrownidError, naming the file, where it is not such a file or is damaged.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("magic") != MAGIC or file.attrs.get("major") != MAJOR:
-                raise BrownidError(f"{path} is not a covariates file of version {MAJOR}: name the right file.")
-            if generator is not None and file.attrs["generator"] != generator:
-                raise BrownidError(
-                    f"{path} belongs to the generator {file.attrs['generator']!r}, not to {generator!r}: "
-                    "covariates are directions in the latent space of one generator."
-                )
-            covariates = {name: _read(group) for name, group in file.items()}
-    except (OSError, KeyError) as error:
-        raise BrownidError(f"{path} cannot be read as covariates ({error}): make it again.") from error
-    for name, covariate in covariates.items():
-        if covariate.normal.ndim != 1 or not np.isclose(np.linalg.norm(covariate.normal), 1):
-            raise BrownidError(f"The covariate {name!r} in {path} has no unit normal: make the file again.")
-    return covariates
+    with hdf5.reading(path) as file:
+        if hdf5.attribute(file, "magic") != MAGIC or hdf5.attribute(file, "major", int) != MAJOR:
+            raise BrownidError(f"{path} is not a covariates file of version {MAJOR}: name the right file.")
+        theirs = hdf5.attribute(file, "generator")
+        if generator is not None and theirs != generator:
+            raise BrownidError(
+                f"{path} belongs to the generator {theirs!r}, not to {generator!r}: "
+                "covariates are directions in the latent space of one generator."
+            )
+        return {name: _read(file, name) for name in file}
 
 
-def _read(group: h5py.Group) -> Covariate:
-    numbers = {number: kind(group.attrs[number]) for number, kind in NUMBERS.items()}
-    return Covariate(normal=group["normal"][()].astype(np.float64), **numbers)
+def _read(file: h5py.File, name: str) -> Covariate:
+    group, where = file[name], f"The covariate {name!r} in {file.filename}"
+    if not isinstance(group, h5py.Group) or "normal" not in group:
+        raise BrownidError(f"{where} has no normal: make the file again.")
+    normal = hdf5.array(group, "normal", np.floating, 1).astype(np.float64)
+    if not np.isclose(np.linalg.norm(normal), 1):
+        raise BrownidError(f"{where} has no unit normal: make the file again.")
+    numbers = {number: hdf5.attribute(group, number, kind) for number, kind in NUMBERS.items()}
+    missing = [number for number, value in numbers.items() if value is None]
+    if missing:
+        raise BrownidError(f"{where} lacks the attribute {missing[0]}: make the file again.")
+    return Covariate(normal=normal, **numbers)

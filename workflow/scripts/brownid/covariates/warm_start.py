@@ -30,7 +30,7 @@ class WarmStartSettings:
     """How the regression is made."""
 
     samples: int = 2000  # generated images it learns from
-    pixel_side: int = 28  # images are averaged down to this many pixels a side
+    pixel_side: int = 14  # images are averaged down to this many pixels a side
     spread: float = 1.5  # samples lie this many times farther from the mean latent than the generator's own
     penalty: float = 1e-3  # on squared coefficients, in units of the variance of the inputs
 

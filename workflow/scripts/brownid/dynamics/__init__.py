@@ -10,7 +10,7 @@ from brownid.dynamics.baselines import (
 )
 from brownid.dynamics.dispersion import DispersionResult, DispersionSettings, dispersion, dispersion_start
 from brownid.dynamics.langevin import LangevinResult, LangevinSettings, langevin
-from brownid.dynamics.pairs import angle_statistics, latent_statistics, nearest_angles
+from brownid.dynamics.pairs import angle_statistics, latent_statistics, nearest_neighbours
 from brownid.dynamics.statistics import crowd_statistics, merge_statistics
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "langevin",
     "latent_statistics",
     "merge_statistics",
-    "nearest_angles",
+    "nearest_neighbours",
     "random_references",
     "reject_references",
     "repulse_references",

@@ -15,7 +15,7 @@ import torch
 
 from brownid.dynamics.checks import check_batch_size, check_matrix, check_number
 from brownid.dynamics.integrator import finite_norms
-from brownid.dynamics.pairs import nearest_angles
+from brownid.dynamics.pairs import nearest_neighbours
 from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
 from brownid.dynamics.potentials import angles_to, fixed_repulsion
 from brownid.dynamics.statistics import as_arrays, crowd_statistics
@@ -245,7 +245,7 @@ def _far(
     far = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
     for targets, distance in ((others, settings.ict), (fixed, settings.fixed_distance)):
         if targets is not None:
-            far &= nearest_angles(embeddings, targets)[0] > distance
+            far &= nearest_neighbours(embeddings, targets)[0] > distance
     return far
 
 

@@ -9,7 +9,7 @@ Identities do not act on each other, and each has its own random numbers and its
 them gives the same result as all of them together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +112,6 @@ def dispersion(
     initial: torch.Tensor | None = None,
     covariates: torch.Tensor | None = None,
     batch_size: int = 64,
-    on_iteration: Callable[[int, torch.Tensor, dict[str, float]], None] | None = None,
 ) -> DispersionResult:
     """Run Dispersion, or DisCo where `covariates` are given; the element type and device of the references are kept.
 
@@ -124,7 +123,6 @@ def dispersion(
         items: global identity numbers of the N rows, default 0 … N−1; a shard passes those of its identities.
         initial: start `[N,n,D]` instead of the random one.
         covariates: DisCo's directions v_m `[M,D]` for the random start.
-        on_iteration: called after each update with iteration, latents (not to be changed), the iteration's statistics.
 
     Returns:
         Latents, embeddings and statistics: `dist_*` angle to the reference (radians), `w2wd_*` distance of two
@@ -152,8 +150,6 @@ def dispersion(
     for iteration in progress(range(settings.iterations), "dispersion"):
         latents, record = _iterate(model, latents, mean, targets, settings, seed, items, batch_size, iteration)
         records.append(record)
-        if on_iteration is not None:
-            on_iteration(iteration, latents, record)
     embeddings = embed(model, latents.flatten(0, 1), batch_size).unflatten(0, latents.shape[:2])
     finite_norms(embeddings, settings.iterations, items, what="embedding")
     return DispersionResult(latents, embeddings, as_arrays(records, STATISTICS))

@@ -8,7 +8,7 @@ embeddings, others held still within an iteration,
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,6 @@ STATISTICS = (
     *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
     *("energy", "timestep"),
 )
-
-OnIteration = Callable[[int, torch.Tensor, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,6 @@ def langevin(
     fixed_embeddings: torch.Tensor | None = None,
     batch_size: int = 64,
     items: Sequence[int] | None = None,
-    on_iteration: OnIteration | None = None,
 ) -> LangevinResult:
     """Run Langevin dynamics from `latents`; the element type and device of the latents are kept.
 
@@ -90,7 +87,6 @@ def langevin(
         seed: of the noise, which is addressed by (seed, identity, iteration) and by nothing else.
         fixed_embeddings: C `[M,E]`, embeddings to stay `settings.fixed_distance` away from (leak guard).
         items: global identity numbers of the N rows, default 0 … N−1.
-        on_iteration: called after each update with iteration, latents (not to be changed), the iteration's statistics.
 
     Returns:
         Latents, embeddings and statistics. Names of the statistics as in `crowd_statistics`, and: norms over the latent
@@ -114,8 +110,6 @@ def langevin(
     for iteration in progress(range(settings.iterations), "langevin"):
         latents, record = _iterate(model, latents, mean, fixed, settings, seed, items, batch_size, iteration)
         records.append(record)
-        if on_iteration is not None:
-            on_iteration(iteration, latents, record)
     embeddings = embed(model, latents, batch_size)
     finite_norms(embeddings, settings.iterations, items, what="embedding")
     return LangevinResult(latents, embeddings, as_arrays(records, STATISTICS))

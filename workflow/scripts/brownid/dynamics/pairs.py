@@ -57,7 +57,7 @@ def angle_statistics(embeddings: torch.Tensor, threshold: float, *, tile: int = 
     return AngleStatistics(float(nearest.min()), float(total) / pairs, float(maximum), int(below) / pairs, nearest)
 
 
-def nearest_angles(
+def nearest_neighbours(
     embeddings: torch.Tensor, others: torch.Tensor | None = None, *, tile: int = TILE
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Angle to the nearest of `others` `[M,E]` for embeddings `[N,E]`, and that one's row; without `others`, among

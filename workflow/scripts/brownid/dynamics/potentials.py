@@ -40,21 +40,20 @@ def scaled_cosines(dots: torch.Tensor) -> torch.Tensor:
 
 
 def pair_repulsion(
-    embeddings: torch.Tensor, coefficient: float, radius: float, *, rows: slice = slice(None), tile: int = TILE
+    embeddings: torch.Tensor, coefficient: float, radius: float, *, tile: int = TILE
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i with all other e_j held fixed, for i in `rows`.
+    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i with all other e_j held fixed.
 
     Args:
-        embeddings: all identities' `[N,E]`; `rows` is a contiguous part of them, R identities.
+        embeddings: all identities' `[N,E]`.
         coefficient, radius: k and d0 (radians).
         tile: side of the tiles; memory is about six of them beside the result.
 
     Returns:
-        Energies `[R]` in float64 and gradients `[R,E]`. Adding up the energies counts every pair twice.
+        Energies `[N]` in float64 and gradients `[N,E]`. Adding up the energies counts every pair twice.
     """
     unit, norms = unit_rows(embeddings)
-    start, stop, _ = rows.indices(len(embeddings))
-    return _repulsion(unit[start:stop], norms[start:stop], unit, start, coefficient, radius, tile)
+    return _repulsion(unit, norms, None, coefficient, radius, tile)
 
 
 def fixed_repulsion(
@@ -68,7 +67,7 @@ def fixed_repulsion(
     check_widths(embeddings, fixed)
     unit, norms = unit_rows(embeddings)
     others, _ = unit_rows(fixed)
-    return _repulsion(unit, norms, others, None, coefficient, radius, tile)
+    return _repulsion(unit, norms, others, coefficient, radius, tile)
 
 
 def angles_to(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
@@ -118,13 +117,14 @@ def latent_repulsion(
 def _repulsion(
     unit: torch.Tensor,
     norms: torch.Tensor,
-    others: torch.Tensor,
-    start: int | None,
+    others: torch.Tensor | None,
     coefficient: float,
     radius: float,
     tile: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Repulsion of unit rows from unit `others`; row r is others[start + r] itself, or no other where start is None."""
+    """Repulsion of unit rows from unit `others`, or without these from each other."""
+    own_crowd = others is None
+    others = unit if own_crowd else others
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
     pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
@@ -133,15 +133,14 @@ def _repulsion(
         for column in range(0, len(others), tile):
             theirs = others[column : column + tile]
             cosines = scaled_cosines(own @ theirs.T)
-            diagonal = None if start is None else start + row - column
-            meets_itself = diagonal is not None and -len(own) < diagonal < len(theirs)
+            meets_itself = own_crowd and row == column
             if meets_itself:
-                cosines.diagonal(diagonal).fill_(-COSINE_SCALE)
+                cosines.fill_diagonal_(-COSINE_SCALE)
             if cosines.max() <= touching:
                 continue  # nobody within the radius: usual for a leak guard, whose radius is small
             overlaps = torch.acos(cosines).neg_().add_(radius).clamp_(min=0.0)
             if meets_itself:
-                overlaps.diagonal(diagonal).zero_()
+                overlaps.fill_diagonal_(0.0)
             energies[row : row + tile] += 0.5 * coefficient * overlaps.square().sum(dim=1, dtype=torch.float64)
             slopes = cosines.square_().neg_().add_(1.0).rsqrt_()  # −∂d/∂c
             pulls[row : row + tile] += overlaps.mul_(slopes) @ theirs

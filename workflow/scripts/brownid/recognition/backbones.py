@@ -1,7 +1,5 @@
 """Networks by name: which families and architectures there are, and how to make one."""
 
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -59,23 +57,3 @@ def check_names(family: str, architecture: str) -> None:
     if architecture not in FAMILIES[family]:
         known = ", ".join(FAMILIES[family])
         raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; known are {known}")
-
-
-def network_from_factory(factory: str, arguments: Mapping) -> nn.Module:
-    """A network of the user's own: calls `path.to.module:factory` with `arguments` as keywords.
-
-    It must be an `nn.Module` from images to embeddings; without a `colour_order` it is given RGB.
-    """
-    module_name, _, name = factory.partition(":")
-    if not module_name or not name:
-        raise BrownidError(f"a network factory is written path.to.module:factory, not {factory!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise BrownidError(f"the network factory {factory!r} cannot be imported: {error}") from error
-    if not callable(getattr(module, name, None)):
-        raise BrownidError(f"the module {module_name!r} has no callable {name!r}, which the network factory names")
-    network = getattr(module, name)(**arguments)
-    if not isinstance(network, nn.Module):
-        raise BrownidError(f"the network factory {factory!r} returned {type(network).__name__}, not a torch module")
-    return network

@@ -68,6 +68,12 @@ def as_network_input(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def as_bytes(images: Tensor) -> np.ndarray:
+    """uint8 images `[n, S, S, 3]` of float images `[n, 3, S, S]` in [-1, 1], to the nearest level."""
+    levels = ((images.float() + 1) * 127.5).round_().clamp_(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
 def _check_images(network: nn.Module, images: Tensor) -> None:
     last = images.dtype == torch.uint8
     if images.ndim != 4 or images.shape[3 if last else 1] != 3 or not (last or images.is_floating_point()):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
-from brownid.recognition.backbones import Description, backbone, network_from_factory
+from brownid.recognition.backbones import Description, backbone
 
 FORMAT_VERSION = 1
 METADATA_KEY = "brownid_backbone"  # one key with JSON: safetensors does not keep the order of several
@@ -61,23 +61,6 @@ def load_backbone(
     network = backbone(**asdict(description))
     load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture})")
     return network.eval().to(device)
-
-
-def load_network(spec: Mapping, device: str | torch.device = "cpu") -> nn.Module:
-    """A network from a config entry, in evaluation mode.
-
-    Either `{weights: path, ...}` with the arguments of `load_backbone`, or `{factory: path.to.module:factory, ...}`
-    with those of the user's own factory.
-    """
-    arguments = dict(spec)
-    if "factory" in arguments:
-        return network_from_factory(arguments.pop("factory"), arguments).eval().to(device)
-    if "weights" not in arguments:
-        raise BrownidError("a recognition network needs `weights` (a file) or `factory` (path.to.module:factory)")
-    known = {"weights", "family", "architecture", "side", "embedding_dim"}
-    if unknown := sorted(set(arguments) - known):
-        raise BrownidError(f"unknown setting {unknown[0]!r} of a recognition network; known are {sorted(known)}")
-    return load_backbone(arguments.pop("weights"), **arguments, device=device)
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

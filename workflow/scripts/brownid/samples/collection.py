@@ -47,6 +47,9 @@ class SampleCollection:
         taken = [name for name in self.extra if name in COLUMNS or not name.isidentifier()]
         if taken:
             raise BrownidError(f"an extra column cannot be called {taken[0]!r}.")
+        single = [name for name, values in self.extra.items() if not values.ndim]
+        if single:
+            raise BrownidError(f"the extra column {single[0]} is a single value; each sample needs one.")
         count = len(self.identities)
         for name, values in {"labels": self.labels, **self.columns()}.items():
             if len(values) != count:

@@ -5,7 +5,6 @@ Root attributes `magic`, `version`, `generator`, `recognition`, `settings` (JSON
 Every chunk carries a checksum, so that a damaged file is noticed when it is read.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,30 +47,34 @@ def merge(paths: Sequence[str | Path], destination: str | Path) -> None:
 def read(path: str | Path, columns: Collection[str]) -> dict[str, object]:
     """The fields of a SampleCollection, with those of `latents`, `embeddings`, `extra` that `columns` names."""
     with hdf5.reading(path) as file:
-        version = hdf5.attribute(file, "version")
+        version = hdf5.attribute(file, "version", int)
         if version != VERSION:
             raise BrownidError(f"{path}: the format version is {version}; this brownid reads version {VERSION}.")
         missing = [name for name in ("identity", "label_code", "label_table") if name not in file]
         missing += [f"attribute {name}" for name in ("generator", "recognition") if name not in file.attrs]
         if missing:
             raise BrownidError(f"{path}: the collection lacks {', '.join(missing)}; make it again.")
-        table = np.array(file["label_table"].asstr()[:], dtype=object)
-        codes = file["label_code"][:]
+        table = np.array(hdf5.texts(file, "label_table"), dtype=object)
+        codes = hdf5.array(file, "label_code", np.integer, 1)
         if len(codes) and not 0 <= codes.min() <= codes.max() < len(table):
             raise BrownidError(
                 f"{path}: a label code lies outside the table of {len(table)} labels; make the file again."
             )
-        wanted = {name: file[name][:] for name in ("latents", "embeddings") if name in columns and name in file}
+        wanted = {
+            name: hdf5.array(file, name) for name in ("latents", "embeddings") if name in columns and name in file
+        }
         extra = file.get("extra", {}) if "extra" in columns else {}
+        if isinstance(extra, h5py.Dataset):
+            raise BrownidError(f"{path}: extra is no group of columns; make the file again.")
         return {
             "latents": wanted.get("latents"),
             "embeddings": wanted.get("embeddings"),
-            "identities": file["identity"][:],
+            "identities": hdf5.array(file, "identity", np.integer, 1),
             "labels": table[codes].tolist(),
             "generator": hdf5.attribute(file, "generator"),
             "recognition": hdf5.attribute(file, "recognition"),
-            "extra": {name: values[:] for name, values in extra.items()},
-            "settings": json.loads(hdf5.attribute(file, "settings", "{}")),
+            "extra": {name: hdf5.array(extra, name) for name in extra},
+            "settings": hdf5.settings(file),
         }
 
 
@@ -122,7 +125,7 @@ class ColumnWriter:
                 f"identity {identities[row]}, label {labels[codes[row]]!r} occurs in more than one part."
             )
         self._file.create_dataset("label_table", data=labels, shape=(len(labels),), dtype=h5py.string_dtype())
-        attributes = {"magic": MAGIC, "version": VERSION, "settings": _json(self._settings)}
+        attributes = {"magic": MAGIC, "version": VERSION, "settings": hdf5.settings_text(self._settings)}
         attributes |= {"generator": self._first.generator, "recognition": self._first.recognition}
         self._file.attrs.update(attributes)
 
@@ -151,13 +154,6 @@ def appending(path: str | Path) -> Iterator[ColumnWriter]:
         writer = ColumnWriter(file)
         yield writer
         writer.finish()
-
-
-def _json(settings: Mapping[str, object]) -> str:
-    try:
-        return json.dumps(settings, sort_keys=True)
-    except TypeError as error:
-        raise BrownidError(f"the settings of a collection must be plain numbers, texts and lists ({error}).") from None
 
 
 def _words(columns: Mapping[str, tuple[int, ...]]) -> str:

@@ -89,7 +89,7 @@ def read(path: str | Path, columns: Collection[str]) -> dict[str, object]:
     """The fields of a SampleCollection in canonical order, with those of its columns that `columns` names."""
     wanted = [name for name, column in DATASETS.items() if column in columns or ("extra" in columns and name in EXTRA)]
     with hdf5.reading(path) as file:
-        version = (hdf5.attribute(file, "major"), hdf5.attribute(file, "minor"))
+        version = tuple(hdf5.attribute(file, name, int) for name in ("major", "minor"))
         if version != (MAJOR, MINOR):
             raise BrownidError(f"{path}: the format is {version[0]}.{version[1]}; this brownid reads {MAJOR}.{MINOR}.")
         keys = [(identity, label) for identity, label in _sample_groups(path, file)]
@@ -164,8 +164,8 @@ def _read_row(sample: h5g.GroupID, name: str, found: dict, row: int, count: int,
     """Read one dataset `[1, ...]` into its row of the column `found[name]`, which the first one seen allocates."""
     dataset = h5d.open(sample, name.encode())
     shape, kind = dataset.shape, dataset.dtype
-    if len(shape) < 2 or shape[0] != 1 or not np.issubdtype(kind, np.number):
-        raise BrownidError(f"{where}: {name} has the type {kind} and shape {list(shape)}, not numbers [1, ...].")
+    if shape is None or len(shape) < 2 or shape[0] != 1 or not np.issubdtype(kind, np.number):
+        raise BrownidError(f"{where}: {name} has the type {kind} and shape {list(shape or ())}, not numbers [1, ...].")
     if name not in found:
         column = np.empty((count, *shape[1:]), dtype=kind)
         column.fill(np.nan if np.issubdtype(kind, np.floating) else 0)

@@ -26,8 +26,6 @@ def save_statistics(path: str | Path, statistics: Mapping[str, object]) -> None:
 def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
     """The quantities of a stats.h5; a file that is damaged or holds anything else is a BrownidError naming it."""
     with hdf5.reading(path) as file:
-        strange = [name for name, item in file.items() if not hasattr(item, "dtype") or item.dtype.kind not in "fiub"]
-        if strange or not len(file):
-            what = f"holds {strange[0]!r}, which is no array of numbers" if strange else "is empty"
-            raise BrownidError(f"{path}: this is no file of run statistics, it {what}.")
-        return {name: file[name][()] for name in file}
+        if not len(file):
+            raise BrownidError(f"{path}: this is no file of run statistics, it is empty.")
+        return {name: hdf5.array(file, name) for name in file}

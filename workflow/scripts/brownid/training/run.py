@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 import sys
 import tempfile
 import warnings
@@ -18,19 +19,19 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from PIL import Image
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
+from brownid.recognition.embedding import as_bytes
 from brownid.recognition.precision import resolve_precision
 from brownid.recognition.weights import save_backbone
 from brownid.runtime import default_device, logger
+from brownid.samples import png
 from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
 
-PICTURE_COLUMNS = 12
-PICTURE_ROWS = 6
+PICTURE_TILES = 8  # a side
 
 
 def train_recognition(
@@ -44,6 +45,7 @@ def train_recognition(
     checkpoint: str | Path | None = None,
     picture: str | Path | None = None,
     state: str | Path | None = None,
+    code: str = "",
     device: str | None = None,
     threads: int = 1,
 ) -> None:
@@ -53,9 +55,11 @@ def train_recognition(
     training batches without margin, learning_rate at the start of the epoch) and, where named, `checkpoint`
     (Lightning's `.ckpt` with network, head and hyper-parameters) and `picture` (PNG of a training batch, augmented).
 
-    With a `state` folder an interrupted training goes on behind its last whole epoch and ends with the same weights;
-    the state belongs to these settings, seed and images, and is removed at the end. The same call on the same device
-    with the same `threads` gives the same weights. Raises `BrownidError` for unfit images and divergence.
+    With a `state` folder, which is this training's own, an interrupted training goes on behind its last whole epoch and
+    ends with the same weights. A state belongs to its settings, seed, images and `code` (a fingerprint of the program,
+    where the caller has one), and is passed over under others; at the
+    end the folder is removed, with the states of settings that were given up. The same call on the same device with the
+    same `threads` gives the same weights. Raises `BrownidError` for unfit images and divergence.
     """
     device = torch.device(device or default_device())
     with _threads(threads), _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
@@ -71,7 +75,9 @@ def train_recognition(
         )
         if picture is not None:
             _write_picture(Path(picture), module, EpochBatches(data, settings.batch_size, seed=seed, epoch=0))
-        saved = None if state is None else _State(Path(state), _fingerprint(shards, settings, seed, side, precision))
+        saved = (
+            None if state is None else _State(Path(state), _fingerprint(shards, settings, seed, side, precision, code))
+        )
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -157,11 +163,14 @@ class _State(Checkpoint):
         return self.path if self.path.exists() else None
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Remove the folder, with what was left there under other settings."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def _fingerprint(shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str) -> str:
-    parts = [asdict(settings), seed, side, precision, [sha256(shard) for shard in shards]]
+def _fingerprint(
+    shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str, code: str
+) -> str:
+    parts = [asdict(settings), seed, side, precision, code, [sha256(shard) for shard in shards]]
     return sha256_of(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -173,17 +182,12 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def _write_picture(path: Path, module: RecognitionModule, batches: EpochBatches) -> None:
-    """The first images of the first batch, as the network sees them, in a grid."""
-    images = module.prepare(batches[0])[: PICTURE_COLUMNS * PICTURE_ROWS]
-    tiles = ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
-    count, side = tiles.shape[:2]
-    columns = min(count, PICTURE_COLUMNS)
-    rows = math.ceil(count / columns)
-    grid = np.zeros((rows * columns, side, side, 3), np.uint8)
-    grid[:count] = tiles
-    grid = grid.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    """The first images of the first batch, as the network sees them, in a square."""
+    tiles = as_bytes(module.prepare(batches[0])[: PICTURE_TILES**2])
+    tiles = np.concatenate([tiles, np.zeros((PICTURE_TILES**2 - len(tiles), *tiles.shape[1:]), np.uint8)])
+    rows = tiles.reshape(PICTURE_TILES, PICTURE_TILES, *tiles.shape[1:])
     with atomic_path(path) as temporary:
-        Image.fromarray(grid).save(temporary, format="PNG")
+        temporary.write_bytes(png.encode(np.concatenate([np.concatenate(row, axis=1) for row in rows])))
 
 
 @contextmanager

@@ -4,10 +4,10 @@
 
 with W₁, W₂ orthogonal, so that the mean and the covariance of w are known in closed form (leaky_relu of independent
 normal numbers), and A = scales · Qᵀ with orthonormal columns Q: its rows are orthogonal, so the direction of each row
-moves one parameter alone, although every coordinate of w carries identity and nuisance. S = c (0.25 I + 0.6 P + 0.15 R),
+moves one parameter alone, although every coordinate of w carries identity and nuisance. S = c (¼ I + 0.6 P + 0.15 R),
 where P projects on the identity rows, R on the nuisance rows, and c makes the mean of ‖w − w̄‖ 10: like a GAN's, the
-space varies mostly in identity. A smaller share of nuisance would make a head turn with a smaller step in w, and
-Langevin would turn heads apart rather than identities (measured in docs/measurements.md).
+space varies mostly in identity. With less of R a head turns with a smaller step in w, and Langevin turns heads apart
+rather than identities (docs/measurements.md).
 """
 
 import math

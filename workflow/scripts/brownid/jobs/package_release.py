@@ -1,15 +1,11 @@
-"""Package what a run made as a release, and verify it as its reader would."""
+"""Package what a run made as a release."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
 from brownid.release.package import build_release
 from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription
-from brownid.release.verify import verify
-from brownid.runtime import logger
 
 CITATION = (
     "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
@@ -34,17 +30,6 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
         ],
         score_table=Path(parts["score_table"]),
     )
-
-
-def verify_release(*, manifest: Path, verified: Path) -> None:
-    """Verify the release that `manifest` belongs to; write a line that says so, or fail with every problem."""
-    root = Path(manifest).parent
-    problems = verify(root)
-    if problems:
-        raise BrownidError(f"the release {root} is not sound:\n  " + "\n  ".join(problems))
-    with atomic_path(verified) as temporary:
-        temporary.write_text(f"{root.name}: every file and sample verified\n", encoding="utf-8")
-    logger.info("%s is sound", root)
 
 
 def _dataset(name: str, files: Mapping[str, Any]) -> DatasetPart:

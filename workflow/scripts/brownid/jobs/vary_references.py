@@ -1,6 +1,6 @@
-"""Vary identities: Dispersion, DisCo, or editing along the covariates; in shards of identities that are then merged."""
+"""Vary identities: Dispersion, DisCo, or editing along the covariates; one shard of identities at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ from brownid.covariates.store import load_covariates
 from brownid.dynamics.dispersion import DispersionSettings, dispersion
 from brownid.dynamics.passes import embed
 from brownid.dynamics.potentials import angles_to
-from brownid.dynamics.statistics import merge_statistics, spread
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.dynamics.statistics import spread
 from brownid.jobs.models import load_face_model
+from brownid.jobs.sharding import shard_of
 from brownid.recognition.facemodel import FaceModel
 from brownid.samples.collection import SampleCollection
-from brownid.samples.provenance import write_command
-from brownid.samples.statistics import load_statistics, save_statistics
+from brownid.samples.statistics import save_statistics
 
 
 def vary_references(
@@ -35,7 +33,8 @@ def vary_references(
 ) -> None:
     """Write the variations of the identities of one shard (1 to `shards`), and their statistics."""
     model = load_face_model(settings, weights)
-    chosen = shard_of(SampleCollection.load(references), shard, shards)
+    everybody = SampleCollection.load(references)
+    chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
     latents, embeddings, labels, measured = _run(settings, model, chosen, covariates)
     count = len(labels)
     SampleCollection(
@@ -48,35 +47,6 @@ def vary_references(
         settings=settings,
     ).save(samples)
     save_statistics(statistics, measured)
-
-
-def merge_variations(
-    settings: Mapping[str, Any],
-    *,
-    shard_samples: Sequence[Path],
-    shard_statistics: Sequence[Path],
-    inputs: Sequence[Path],
-    references: Path,
-    samples: Path,
-    statistics: Path,
-    command: Path,
-) -> None:
-    """Join the shards of a variations entry; every identity of the references must have all its variations."""
-    merged = SampleCollection.concatenate(SampleCollection.load(path) for path in shard_samples)
-    expected = SampleCollection.load(references, columns=()).identities
-    missing = np.setdiff1d(expected, merged.identities)
-    if len(missing):
-        raise BrownidError(f"the shards {shard_samples} lack the identity {missing[0]}: delete them and run again")
-    merged.save(samples)
-    save_statistics(statistics, merge_statistics([load_statistics(path) for path in shard_statistics]))
-    checksums = {str(path): sha256(path) for path in inputs}
-    write_command(command, settings=settings, seed=settings["seed"], inputs=checksums, command="vary_references")
-
-
-def shard_of(collection: SampleCollection, shard: int, shards: int) -> SampleCollection:
-    """The samples of the identities of one shard, 1 to `shards`: contiguous parts, equal to within one identity."""
-    parts = np.array_split(np.unique(collection.identities), shards)
-    return collection.select(parts[shard - 1])
 
 
 def _run(

@@ -11,9 +11,13 @@ from brownid.benchmark.controls import covariate_control, separation_control, va
 from brownid.covariates.store import load_covariates
 from brownid.files import atomic_path
 from brownid.generators.loading import load_generator
-from brownid.jobs.models import load_face_model, random_latents
+from brownid.jobs.drawing import random_latents
+from brownid.jobs.models import load_face_model
+from brownid.recognition.facemodel import FaceModel
 from brownid.runtime import logger
 from brownid.samples.collection import SampleCollection
+
+UNMOVED = 1e-4  # latents this close are the same draw, computed by another machine
 
 
 def measure_controls(
@@ -26,28 +30,22 @@ def measure_controls(
 ) -> None:
     """Write one row a quantity: dataset or covariates entry, control, what was measured, value.
 
-    References: nearest-neighbour angles of the random start and of the result, as rendered and with neutral nuisance.
-    Variations: angles to the reference, and those of random noise of the same distance. Covariates: cosine with the
-    world's true direction.
+    References: nearest-neighbour angles of where the dynamics began and of the result, as rendered and with neutral
+    nuisance; where nothing moved, of the result alone. Variations: angles to the reference, and those of random noise
+    of the same distance. Covariates: cosine with the world's true direction.
     """
     rows = []
     for name, entry in settings["references"].items():
         model = load_face_model(entry, weights[entry["network_name"]])
-        references = torch.from_numpy(SampleCollection.load(samples[name]).latents).to(model.latent_mean)
-        start = random_latents(
-            model.generator, range(len(references)), entry["references"]["truncation"], entry["seed"]
-        )
-        found = separation_control(model, model.generator, start, references)
-        rows += _rows(name, "nearest-neighbour angle", found)
+        references = _latents(samples[name]).to(model.latent_mean)
+        for stage, latents in _stages(entry, model, references, samples, settings["seed"]).items():
+            found = separation_control(model, model.generator, latents)
+            rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
         for varied, source in settings["variations"].items():
-            if source["references"] == name:
-                collection = SampleCollection.load(samples[varied])
-                latents = torch.from_numpy(collection.latents).to(references).unflatten(0, (len(references), -1))
-                rows += _rows(
-                    varied,
-                    "angle to the reference",
-                    variation_control(model, references, latents, seed=settings["seed"]),
-                )
+            if source == name:
+                latents = _latents(samples[varied]).to(references).unflatten(0, (len(references), -1))
+                found = variation_control(model, references, latents, seed=settings["seed"])
+                rows += _rows(varied, "angle to the reference", found)
     for name, generator in settings["covariates"].items():
         fitted = {key: covariate.normal for key, covariate in load_covariates(covariates[name]).items()}
         cosines = covariate_control(load_generator(generator), fitted)
@@ -56,6 +54,23 @@ def measure_controls(
     logger.info("controls:\n%s", controls.to_string(index=False, float_format="%.4f"))
     with atomic_path(table) as temporary:
         controls.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def _latents(path: Path) -> torch.Tensor:
+    return torch.from_numpy(SampleCollection.load(path, columns=("latents",)).latents)
+
+
+def _stages(
+    entry: Mapping[str, Any], model: FaceModel, references: torch.Tensor, samples: Mapping[str, Path], seed: int
+) -> dict[str, torch.Tensor]:
+    """What to call the references `[n, D]` before and after the dynamics; without a name where nothing moved."""
+    if entry["start"] is not None:
+        start = _latents(samples[entry["start"]])[: len(references)].to(references)
+    else:
+        start = random_latents(model.generator, range(len(references)), entry["truncation"], seed)
+    if torch.allclose(start, references, atol=UNMOVED):
+        return {"": references}
+    return {"before, ": start, "after, ": references}
 
 
 def _rows(entry: str, control: str, found: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

@@ -20,9 +20,10 @@ def train_recognition(
     command: Path,
     batch: Path,
     state: Path,
+    code: str,
     threads: int,
 ) -> None:
-    """Train on all image shards together, and go on from `state` where an interrupted job left one.
+    """Train on all image shards together, and go on from `state` where an interrupted job of the same `code` left one.
 
     Datasets of the same persons (references and their variations) share their classes.
     """
@@ -37,6 +38,7 @@ def train_recognition(
         checkpoint=checkpoint,
         picture=batch,
         state=state,
+        code=code,
         threads=threads,
     )
     inputs = {str(path): sha256(path) for path in images}

@@ -18,7 +18,8 @@ from brownid.dynamics.baselines import (
 from brownid.dynamics.langevin import LangevinResult, LangevinSettings, langevin
 from brownid.errors import BrownidError
 from brownid.files import sha256
-from brownid.jobs.models import load_face_model, random_latents
+from brownid.jobs.drawing import random_latents
+from brownid.jobs.models import load_face_model
 from brownid.recognition.facemodel import FaceModel
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import write_command
@@ -43,7 +44,11 @@ def sample_references(
     """
     model = load_face_model(settings, weights)
     entry = settings["references"]
-    fixed = None if guarded is None else torch.from_numpy(SampleCollection.load(guarded).embeddings)
+    fixed = (
+        None
+        if guarded is None
+        else torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",)).embeddings)
+    )
 
     def draw(items: Sequence[int]) -> torch.Tensor:
         return random_latents(model.generator, items, entry["truncation"], settings["seed"])

@@ -1,14 +1,12 @@
-"""Reading: damaged images are listed with their paths, too many of them stop the stage. Packing writes shards."""
+"""Reading: damaged images are listed with their paths, too many of them stop the stage."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.databases import DatabaseIndex, Sample
-from brownid.databases.packing import pack_database
+from brownid.databases import Sample
 from brownid.databases.reading import load_rgb, read_images, resize, write_failures
 from brownid.errors import BrownidError
-from brownid.samples import ImageShards
 
 
 @pytest.fixture
@@ -21,7 +19,6 @@ def database(tmp_path):
     (tmp_path / "3.png").unlink()
     (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:80])
     (tmp_path / "5.png").write_text("nothing to see")
-    DatabaseIndex.create(tmp_path / "index", samples, {"default": {"train": [s.key for s in samples]}})
     return tmp_path, samples
 
 
@@ -74,30 +71,3 @@ def test_failures_are_written_as_a_table(tmp_path):
     write_failures(tmp_path / "some.csv", [("a,b.png", "it is damaged")])
     assert (tmp_path / "none.csv").read_text() == "path,reason\n"
     assert (tmp_path / "some.csv").read_text() == 'path,reason\n"a,b.png",it is damaged\n'
-
-
-def test_parts_of_a_database_make_the_same_images_as_the_whole(database):
-    root, _ = database
-    options = {"namespace": "people", "side": 4, "maximum_failed_share": 0.5}
-    whole = pack_database(root / "index", root, root / "all.parquet", failures=root / "all.csv", **options)
-    for part in range(3):
-        pack_database(
-            root / "index", root, root / f"{part}.parquet",
-            failures=root / f"{part}.csv", part=part, parts=3, **(options | {"maximum_failed_share": 1}),
-        )  # fmt: skip
-    together = ImageShards([root / "all.parquet"])
-    pieces = ImageShards([root / f"{part}.parquet" for part in range(3)])
-    assert whole == len(together) == len(pieces) == 7
-    assert list(together.labels) == list(pieces.labels)
-    np.testing.assert_array_equal(together.identities, pieces.identities)
-    np.testing.assert_array_equal(together.decode(np.arange(7)), pieces.decode(np.arange(7)))
-    assert (root / "all.csv").read_text().count("\n") == 4
-
-
-def test_a_part_that_does_not_exist_is_refused(database):
-    root, _ = database
-    with pytest.raises(BrownidError, match="Part 2 of 2"):
-        pack_database(
-            root / "index", root, root / "x.parquet",
-            namespace="p", side=4, failures=root / "f.csv", part=2, parts=2,
-        )  # fmt: skip

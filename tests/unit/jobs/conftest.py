@@ -1,0 +1,79 @@
+"""Tiny data for the job functions: a world at side 32, a slim network with random weights, references, covariates."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
+
+from brownid.benchmark.bins import write_bin
+from brownid.covariates.attributes import CONTRASTS
+from brownid.covariates.store import save_covariates
+from brownid.covariates.svm import Covariate
+from brownid.jobs.sample_references import sample_references
+from brownid.recognition.backbones import backbone
+from brownid.recognition.weights import save_backbone
+from brownid.samples import SampleCollection, png
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """A slim network for crops of 32 pixels, with random weights."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("network") / "slim.safetensors"
+    save_backbone(path, backbone("slim", "slim_iresnet", SIDE, 16))
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample(weights):
+    """A function that runs `sample_references` in a folder and loads what it wrote."""
+
+    def run(folder: Path, algorithm: str, settings: dict, start: Path | None = None, guarded: Path | None = None):
+        entry = {"algorithm": algorithm, "identities": IDENTITIES, "batch_size": 4, "settings": settings}
+        sample_references(
+            {**FACE_MODEL, "references": entry | ({} if start else {"truncation": 0.7})},
+            weights=weights,
+            start=start,
+            guarded=guarded,
+            samples=folder / "samples.h5",
+            statistics=folder / "stats.h5",
+            command=folder / "command.yml",
+        )
+        return SampleCollection.load(folder / "samples.h5")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory, sample) -> Path:
+    """The collection of five random references."""
+    folder = tmp_path_factory.mktemp("references")
+    sample(folder, "random", {"ict": 1.4})
+    return folder / "samples.h5"
+
+
+@pytest.fixture(scope="session")
+def covariates(tmp_path_factory) -> Path:
+    """Seven covariates in random directions."""
+    path = tmp_path_factory.mktemp("covariates") / "covariates.h5"
+    normals = np.linalg.qr(np.random.default_rng(1).normal(size=(LATENT_DIM, len(CONTRASTS))))[0].T
+    fitted = {
+        name: Covariate(
+            normal, offset=0.5, negative_mean=-1.0, positive_mean=1.0, accuracy=1.0, negative_count=9, positive_count=9
+        )
+        for name, normal in zip(CONTRASTS, normals, strict=True)
+    }
+    save_covariates(path, fitted, generator="world")
+    return path
+
+
+@pytest.fixture(scope="session")
+def benchmark_file(tmp_path_factory) -> Path:
+    """Twenty pairs of noise, half of them the same image twice."""
+    images = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, 3), np.uint8)
+    images[0::4] = images[1::4]
+    path = tmp_path_factory.mktemp("benchmark") / "lfw.bin"
+    write_bin(path, [png.encode(image) for image in images], [pair % 2 == 0 for pair in range(20)])
+    return path

@@ -1,0 +1,41 @@
+"""Ground-truth controls: what is compared with what."""
+
+import pandas as pd
+from tiny_world import FACE_MODEL
+
+from brownid.jobs.measure_controls import measure_controls
+
+ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
+FIGURES = ("minimum", "mean", "maximum")
+
+
+def test_references_are_compared_with_their_start_and_unmoved_ones_with_nothing(
+    tmp_path, sample, references, weights, covariates
+):
+    sample(tmp_path, "langevin", {"iterations": 1, "random_force": 0.0}, start=references)
+    # another truncation: had the random draw been taken for the start, `before` would differ from `drawn`
+    settings = {
+        "seed": FACE_MODEL["seed"],
+        "references": {
+            "drawn": ENTRY | {"start": None, "truncation": 0.7},
+            "moved": ENTRY | {"start": "drawn", "truncation": 0.1},
+        },
+        "variations": {},
+        "covariates": {"directions": FACE_MODEL["generator"]},
+    }
+    measure_controls(
+        settings,
+        samples={"drawn": references, "moved": tmp_path / "samples.h5"},
+        covariates={"directions": covariates},
+        weights={"slim": weights},
+        table=tmp_path / "controls.csv",
+    )
+    table = pd.read_csv(tmp_path / "controls.csv").set_index(["entry", "measured"])["value"]
+    assert table.index.is_unique
+    assert set(table["drawn"].index) == {
+        f"{kind}, {figure}" for kind in ("as rendered", "neutral") for figure in FIGURES
+    }
+    assert len(table["moved"]) == 12
+    for figure in FIGURES:
+        assert table["moved", f"before, as rendered, {figure}"] == table["drawn", f"as rendered, {figure}"]
+    assert len(table["directions"]) == 7

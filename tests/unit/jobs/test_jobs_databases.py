@@ -1,0 +1,136 @@
+"""Packing, projecting and scoring with inputs that are damaged, and on a disk that is full."""
+
+import csv
+import errno
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
+
+from brownid.databases import DatabaseIndex, Sample
+from brownid.errors import BrownidError, sentence_of
+from brownid.files import sha256
+from brownid.jobs.fit_covariates import fit_covariates
+from brownid.jobs.fit_warm_start import fit_warm_start
+from brownid.jobs.pack_database import pack_database
+from brownid.jobs.project_database import project_database
+from brownid.jobs.score_model import score_model
+from brownid.samples import ImageShards, SampleCollection
+
+PROJECTION = {"iterations": 1, "maximum_loss": None, "pyramid_weight": 1.0, "embedding_weight": 0.1}
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Ten images of five persons, of which number 4 is truncated; and how to pack it."""
+    samples = [Sample(f"k{i}", f"{i}.png", i // 2, {"subject": i // 2}) for i in range(10)]
+    noise = np.random.default_rng(0).integers(0, 10, (SIDE, SIDE, 3), np.uint8)
+    for i, sample in enumerate(samples):
+        Image.fromarray(10 * i + noise).save(tmp_path / sample.path)
+    (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:80])
+    groups = {"train": [sample.key for sample in samples]}
+    DatabaseIndex.create(tmp_path / "index", samples, {name: groups for name in ("P_center_lit", "U", "E_lit")})
+    settings = {"namespace": "people", "root": str(tmp_path), "side": SIDE, "maximum_failed_share": 0.3}
+
+    def pack(shard=1, shards=1, **changes):
+        paths = {"images": tmp_path / f"{shard}-of-{shards}", "failures": tmp_path / f"{shard}-of-{shards}.csv"}
+        pack_database(settings | changes, index=tmp_path / "index", shard=shard, shards=shards, **paths)
+        return paths["images"], list(csv.reader(paths["failures"].open()))[1:]
+
+    return tmp_path, pack
+
+
+def test_a_damaged_image_is_listed_with_its_path_and_the_others_are_packed(database, caplog):
+    folder, pack = database
+    images, failures = pack()
+    assert len(ImageShards([images])) == 9
+    assert [path for path, _ in failures] == ["4.png"] and "not a readable image" in failures[0][1]
+    assert str(folder / "4.png") in caplog.text
+
+
+def test_more_damage_than_the_share_stops_and_leaves_no_output(database):
+    folder, pack = database
+    with pytest.raises(BrownidError, match=r"1 of 10 images .* 0\.05 .*4\.png: not a readable image"):
+        pack(maximum_failed_share=0.05)
+    assert not list(folder.glob("1-of-1*"))
+
+
+def test_shards_of_a_database_hold_the_images_of_the_whole(database):
+    _, pack = database
+    whole = ImageShards([pack()[0]])
+    pieces = ImageShards([pack(shard, 3, maximum_failed_share=0.5)[0] for shard in (1, 2, 3)])
+    assert whole.labels == pieces.labels
+    np.testing.assert_array_equal(whole.identities, pieces.identities)
+    np.testing.assert_array_equal(whole.decode(np.arange(9)), pieces.decode(np.arange(9)))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_partial_file(database, monkeypatch):
+    folder, pack = database
+    before = set(folder.iterdir())
+
+    def refuse(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises((OSError, BrownidError)) as raised:
+        pack()
+    assert "No space left on device" in sentence_of(raised.value)
+    assert set(folder.iterdir()) == before
+
+
+def test_projection_lists_what_failed_and_the_fit_says_when_it_is_too_much(database, weights, caplog):
+    folder, _ = database
+    warm = FACE_MODEL | {"warm_start": {"samples": 30, "pixel_side": 4}}
+    fit_warm_start(warm, weights=weights, warm_start=folder / "warm")
+    settings = FACE_MODEL | {"projection": PROJECTION, "root": str(folder), "maximum_failed_share": 0.3}
+    shards = [(folder / f"{shard}.h5", folder / f"{shard}.csv") for shard in (1, 2)]
+    for shard, (samples, failures) in enumerate(shards, start=1):
+        options = {"shard": shard, "shards": 2, "samples": samples, "failures": failures}
+        project_database(settings, index=folder / "index", weights=weights, warm_start=folder / "warm", **options)
+    loaded = [SampleCollection.load(samples) for samples, _ in shards]
+    assert [label for part in loaded for label in part.labels] == [f"k{i}" for i in (0, 1, 2, 3, 5, 6, 7, 8, 9)]
+    assert loaded[0].latents.shape == (4, LATENT_DIM)
+    outputs = {name: folder / name for name in ("covariates", "summary", "failures")}
+    caplog.clear()
+    with pytest.raises(BrownidError, match=r"1 of 10 images .* the log of this job lists each"):
+        fit_covariates(
+            {"generator_name": "world", "maximum_failed_share": 0.05},
+            shard_samples=[samples for samples, _ in shards],
+            shard_failures=[failures for _, failures in shards],
+            index=folder / "index",
+            **outputs,
+        )
+    assert "4.png: not a readable image" in caplog.text
+    assert not any(path.exists() for path in outputs.values())
+
+
+SCORING = {
+    "model": "slim",
+    "network": NETWORK,
+    "scoring": {"false_accept_rates": [0.1]},
+    "maximum_failed_share": 0.1,
+    "benchmarks": ["lfw"],
+}
+
+
+def test_scores_carry_their_settings_and_the_checksums_of_their_inputs(tmp_path, weights, benchmark_file):
+    score_model(SCORING, weights=weights, benchmarks=[benchmark_file], scores=tmp_path / "scores.json")
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["settings"] == SCORING and scores["model"] == "slim"
+    assert scores["inputs"] == {str(path): sha256(path) for path in (weights, benchmark_file)}
+    assert scores["benchmarks"]["lfw"]["pairs"] == 20
+
+
+def test_code_in_a_benchmark_is_refused_by_name_and_not_executed(tmp_path, weights):
+    class Code:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    (tmp_path / "lfw.bin").write_bytes(pickle.dumps(([b"", Code()], [True])))
+    with pytest.raises(BrownidError, match=r"lfw\.bin was refused, nothing in it was executed"):
+        score_model(SCORING, weights=weights, benchmarks=[tmp_path / "lfw.bin"], scores=tmp_path / "scores.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["lfw.bin"]

@@ -1,0 +1,89 @@
+"""Variations and images: every algorithm, shards that do not show in the result, shards that do not fit together."""
+
+import numpy as np
+import pytest
+from tiny_world import FACE_MODEL, IDENTITIES, SIDE
+
+from brownid.errors import BrownidError
+from brownid.jobs.merge_variations import merge_variations
+from brownid.jobs.render_images import render_images
+from brownid.jobs.sharding import shard_of
+from brownid.jobs.vary_references import vary_references
+from brownid.samples import ImageShards, SampleCollection, load_statistics
+
+COUNT = 2
+DISPERSION = {"algorithm": "dispersion", "batch_size": 3, "settings": {"variations": COUNT, "iterations": 2}}
+DISCO = DISPERSION | {"algorithm": "disco", "covariate_scales": {"pose": 1.0, "smile": 0.5}}
+EDITING = {"algorithm": "covariates", "batch_size": 16, "settings": {"steps": 2}}
+
+
+@pytest.fixture
+def vary(tmp_path, references, weights, covariates):
+    """A function that varies the references in some shards and returns the shards' paths and the merged collection."""
+
+    def run(entry, shards, dropped=()):
+        settings = FACE_MODEL | {"variations": entry}
+        paths = [tmp_path / f"{shard}-of-{shards}.h5" for shard in range(1, shards + 1)]
+        used = None if entry["algorithm"] == "dispersion" else covariates
+        for number, path in enumerate(paths, start=1):
+            options = {"shard": number, "shards": shards, "samples": path, "statistics": path.with_suffix(".stats")}
+            vary_references(settings, references=references, weights=weights, covariates=used, **options)
+        kept = [path for number, path in enumerate(paths, start=1) if number not in dropped]
+        merged = tmp_path / f"merged-{shards}.h5"
+        merge_variations(
+            settings,
+            shard_samples=kept,
+            shard_statistics=[path.with_suffix(".stats") for path in kept],
+            inputs=[references, weights],
+            references=references,
+            samples=merged,
+            statistics=merged.with_suffix(".stats"),
+            command=tmp_path / "command.yml",
+        )
+        return merged
+
+    return run
+
+
+def test_shards_count_from_one_and_are_equal_to_within_one_item():
+    parts = [shard_of(list(range(8)), shard, 3) for shard in (1, 2, 3)]
+    assert parts == [[0, 1], [2, 3, 4], [5, 6, 7]]
+    for shard in (0, 4):
+        with pytest.raises(BrownidError, match=f"no shard {shard} of 3"):
+            shard_of(list(range(8)), shard, 3)
+
+
+@pytest.mark.parametrize("entry", [DISPERSION, DISCO, EDITING], ids=lambda entry: entry["algorithm"])
+def test_three_shards_give_the_variations_that_one_gives(vary, entry):
+    paths = [vary(entry, shards) for shards in (1, 3)]
+    whole, parts = (SampleCollection.load(path) for path in paths)
+    assert len(whole) % IDENTITIES == 0 and whole.labels == parts.labels
+    np.testing.assert_array_equal(whole.identities, parts.identities)
+    np.testing.assert_allclose(whole.latents, parts.latents, atol=1e-3)
+    np.testing.assert_allclose(whole.embeddings, parts.embeddings, atol=1e-3)
+    first, second = (load_statistics(path.with_suffix(".stats")) for path in paths)
+    np.testing.assert_allclose(first["dist_avg"], second["dist_avg"], atol=1e-3)
+
+
+def test_disco_and_dispersion_differ_by_the_covariates(vary):
+    plain, moved = (SampleCollection.load(vary(entry, 1)) for entry in (DISPERSION, DISCO))
+    assert np.abs(plain.latents - moved.latents).max() > 0.05
+
+
+def test_a_missing_identity_is_named_and_nothing_is_merged(vary, tmp_path):
+    with pytest.raises(BrownidError, match="lack the identity 1: delete them"):
+        vary(DISPERSION, 3, dropped=[2])
+    assert not (tmp_path / "merged-3.h5").exists()
+
+
+def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
+    settings = {"namespace": "people", "generator": FACE_MODEL["generator"], "template": "two_eye", "side": SIDE}
+    paths = {shards: [tmp_path / f"{shards}-{number}" for number in range(1, shards + 1)] for shards in (1, 3)}
+    for shards, files in paths.items():
+        for number, path in enumerate(files, start=1):
+            render_images(settings, samples=references, shard=number, shards=shards, images=path)
+    whole, parts = ImageShards(paths[1]), ImageShards(paths[3])
+    np.testing.assert_array_equal(whole.identities, parts.identities)
+    pixels, others = (shown.decode(np.arange(IDENTITIES)).astype(int) for shown in (whole, parts))
+    assert np.abs(pixels - others).max() <= 1  # rounding at a grey level's edge
+    assert whole.namespaces == ["people"] * IDENTITIES and len({image.tobytes() for image in pixels}) == IDENTITIES

@@ -1,0 +1,15 @@
+"""Photograph the embedded world as a verification benchmark."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.benchmark.capture import BenchmarkCapture
+from brownid.benchmark.capture import capture_benchmark as capture
+from brownid.jobs.world import capture_arguments, embedded_world
+
+
+def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path) -> None:
+    """Photograph the pairs of a benchmark of the embedded world."""
+    wanted = BenchmarkCapture(**capture_arguments(settings["capture"]))
+    capture(embedded_world(settings), benchmark, wanted, seed=settings["seed"])

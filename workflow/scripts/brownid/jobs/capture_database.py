@@ -1,0 +1,40 @@
+"""Photograph the embedded world as a genuine database."""
+
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.databases.capture import (
+    MultipieCapture,
+    PeopleCapture,
+    PortraitCapture,
+    capture_multipie,
+    capture_people,
+    capture_portraits,
+)
+from brownid.files import atomic_path, sha256
+from brownid.jobs.world import capture_arguments, embedded_world
+
+CAPTURES = {
+    "multipie": (MultipieCapture, capture_multipie),
+    "people": (PeopleCapture, capture_people),
+    "portraits": (PortraitCapture, capture_portraits),
+}
+
+
+def capture_database(settings: Mapping[str, Any], *, manifest: Path) -> None:
+    """Photograph a database into `images/` beside `manifest`, which lists every image with its checksum.
+
+    The folder is no declared output of the rule, so what an earlier run left there goes first.
+    """
+    root = Path(manifest).parent / "images"
+    shutil.rmtree(root, ignore_errors=True)
+    settings_class, capture = CAPTURES[settings["kind"]]
+    capture(embedded_world(settings), root, settings_class(**capture_arguments(settings["capture"])))
+    paths = sorted(path for path in root.rglob("*.png"))
+    with atomic_path(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "sha256"))
+        writer.writerows((path.relative_to(root).as_posix(), sha256(path)) for path in paths)

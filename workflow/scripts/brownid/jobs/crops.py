@@ -1,0 +1,11 @@
+"""The crop between a generator and whoever reads its faces."""
+
+from brownid.alignment.crop import FixedCrop
+from brownid.alignment.templates import template
+from brownid.generators.protocol import Generator
+
+
+def crop_for(generator: Generator, template_name: str, side: int) -> FixedCrop:
+    """The crop that brings the generator's eyes to those of an alignment template, in images of `side` pixels."""
+    eyes = template(template_name, side)[:2]
+    return FixedCrop(generator.eyes, eyes, generator.resolution, side).to(generator.latent_mean.device)

@@ -1,0 +1,22 @@
+"""Learn where the projection of an image starts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.covariates.warm_start import WarmStartSettings
+from brownid.covariates.warm_start import fit_warm_start as fit
+from brownid.jobs.models import load_face_model
+
+
+def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path) -> None:
+    """Write the linear map from an image to the latent where its projection starts."""
+    model = load_face_model(settings, weights)
+    fitted = fit(
+        model.generator,
+        model.render,
+        WarmStartSettings(**settings["warm_start"]),
+        seed=settings["seed"],
+        embed=model.embed_images,
+    )
+    fitted.save(warm_start)

@@ -1,0 +1,30 @@
+"""Render the latents of a dataset, crop them to the FR template, and pack them into an image shard."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brownid.generators.loading import load_generator
+from brownid.jobs.crops import crop_for
+from brownid.jobs.rendering import render
+from brownid.jobs.sharding import shard_of
+from brownid.runtime import default_device, progress
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import write_image_shard
+
+BATCH_SIZE = 64
+
+
+def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, shards: int, images: Path) -> None:
+    """Write the images of the identities of one shard (1 to `shards`)."""
+    generator = load_generator(settings["generator"], default_device())
+    crop = crop_for(generator, settings["template"], settings["side"])
+    everybody = SampleCollection.load(samples, columns=("latents",))
+    chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
+    latents = torch.from_numpy(chosen.latents).to(generator.latent_mean)
+    batches = progress(latents.split(BATCH_SIZE), "render", "batch")
+    pixels = np.concatenate([render(generator, crop, batch) for batch in batches])
+    write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, pixels)

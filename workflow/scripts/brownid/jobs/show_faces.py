@@ -1,0 +1,28 @@
+"""Show some faces of a dataset."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brownid.figures.faces import contact_sheet, image_grid
+from brownid.samples.images import ImageShards
+
+SHOWN_IDENTITIES = 40  # of references, one image each
+SHOWN_ROWS = 8  # of variations: identities
+SHOWN_COLUMNS = 18  # of variations: images of each
+
+
+def show_faces(settings: Mapping[str, Any], *, images: Sequence[Path], figure: Path) -> None:
+    """One face of many identities (references), or many faces of some (variations, with their references first)."""
+    shards = ImageShards(images)
+    identities = np.unique(shards.identities)
+    rows = [np.flatnonzero(shards.identities == identity) for identity in identities[:SHOWN_IDENTITIES]]
+    if all(len(row) == 1 for row in rows):
+        contact_sheet(shards.decode(np.concatenate(rows)), figure, title=settings["dataset"])
+        return
+    cells = [list(shards.decode(row[:SHOWN_COLUMNS])) for row in rows[:SHOWN_ROWS]]
+    names = [f"{identity:05}" for identity in identities[:SHOWN_ROWS]]
+    columns = [shards.labels[index].replace("augmentation_", "") for index in rows[0][:SHOWN_COLUMNS]]
+    image_grid(cells, figure, row_labels=names, column_labels=columns, title=settings["dataset"])

@@ -1,0 +1,19 @@
+"""Verify the release as its reader would."""
+
+from pathlib import Path
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.release.verify import verify
+from brownid.runtime import logger
+
+
+def verify_release(*, manifest: Path, verified: Path) -> None:
+    """Verify the release that `manifest` belongs to; write a line that says so, or fail with every problem."""
+    root = Path(manifest).parent
+    problems = verify(root)
+    if problems:
+        raise BrownidError(f"the release {root} is not sound:\n  " + "\n  ".join(problems))
+    with atomic_path(verified) as temporary:
+        temporary.write_text(f"{root.name}: every file and sample verified\n", encoding="utf-8")
+    logger.info("%s is sound", root)
