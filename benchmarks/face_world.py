@@ -35,7 +35,7 @@ def speeds(models: dict, rounds: int) -> dict[str, float]:
     """Median images a second of each model, taken in turns."""
     import torch
 
-    from brownid.jobs.models import random_latents
+    from brownid.jobs.drawing import random_latents
 
     latents = random_latents(next(iter(models.values())).generator, range(BATCH), 0.7, SEED)
     taken = {name: [] for name in models}
@@ -54,7 +54,7 @@ def compare_results(models: dict) -> None:
     from brownid.dynamics import LangevinSettings, langevin
     from brownid.dynamics.passes import embed
     from brownid.dynamics.statistics import crowd_statistics
-    from brownid.jobs.models import random_latents
+    from brownid.jobs.drawing import random_latents
 
     judge = models["float32"]
     start = random_latents(judge.generator, range(IDENTITIES), 0.7, SEED)

@@ -23,7 +23,7 @@ rule train_network:
         "logs/benchmarks/train_network/{network}.tsv"
     conda:
         "../../envs/training.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=1,
         mem_mb=6000,
