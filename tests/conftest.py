@@ -1,5 +1,14 @@
-"""Order of the suite: the workflow's tests first, because they begin with the longest wait."""
+"""Order of the suite for two workers: the long tiny run first, beside the unit tests; what dry-runs on it last."""
+
+import pytest
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: "tests/workflow" not in str(item.path))
+    dry_runs = 0
+    for item in items:
+        if item.path.name == "test_run.py":
+            item.add_marker(pytest.mark.xdist_group("run"))
+        elif item.path.parent.name == "workflow":
+            item.add_marker(pytest.mark.xdist_group(f"dry-run-{dry_runs % 2}"))
+            dry_runs += 1
+    items.sort(key=lambda item: (item.path.name != "test_run.py", item.path.parent.name == "workflow"))

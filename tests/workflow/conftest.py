@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).parents[2]
 TINY = PROJECT / "tests" / "tiny.yaml"
@@ -36,12 +37,14 @@ def pending(directory, **options):
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """The working directory of a finished run; tests must leave it as it is."""
-    directory = tmp_path_factory.mktemp("tiny") / "run"
-    directory.mkdir()
-    status, said = snakemake(directory)
-    assert status == 0, said
+def tiny_run(tmp_path_factory, worker_id):
+    """The working directory of a finished run, one for all workers; tests must leave it as it is."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "tiny-run"
+    with FileLock(f"{directory}.lock"):
+        if not (directory / "results/release/tiny.verified.txt").exists():
+            status, said = snakemake(directory)
+            assert status == 0, said
     return directory
 
 
@@ -63,8 +66,3 @@ def clone(tmp_path):
         else:
             shutil.copyfile(source, target)
     return tmp_path / "clone"
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("workflow"))
