@@ -8,6 +8,7 @@ LIBRARY = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
 from brownid.configuration import paths, products, stages
+from brownid.configuration.files import check_repetition
 from brownid.configuration.fingerprint import fingerprint
 from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
@@ -15,6 +16,8 @@ from brownid.runtime import set_process_environment
 
 set_process_environment()
 try:
+    for file in workflow.config_settings.configfiles or ["config/config.yaml"]:
+        check_repetition(file)
     config = load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml")
 except BrownidError as error:
     sys.exit(

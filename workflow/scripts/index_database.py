@@ -8,5 +8,6 @@ from brownid.jobs.index_database import index_database
 
 index_database(
     snakemake.params.settings,
+    manifest=next(iter(snakemake.input.manifest), None),
     index=snakemake.output.index,
 )

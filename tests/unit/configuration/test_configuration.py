@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from brownid.benchmark.capture import BenchmarkCapture
+from brownid.configuration.files import check_repetition
 from brownid.configuration.loading import load_configuration
 from brownid.covariates.editing import EditingSettings
 from brownid.covariates.projection import ProjectionSettings
@@ -238,3 +239,37 @@ def test_the_schema_knows_the_architectures_of_every_family():
         b["if"]["properties"]["family"]["const"]: b["then"]["properties"]["architecture"]["enum"] for b in branches
     }
     assert stated == {family: list(names) for family, names in FAMILIES.items()}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "sentence"),
+    [
+        ("benchmarks", {"file": "nowhere.bin"}, "benchmarks.mine.file: there is no file nowhere.bin"),
+        ("databases", {"kind": "people", "root": "nowhere"}, "databases.mine.root: there is no folder nowhere"),
+        (
+            "networks",
+            {"family": "adaface", "architecture": "ir_50", "weights": "nowhere.ckpt"},
+            "networks.mine.weights: there is no file nowhere.ckpt",
+        ),
+    ],
+)
+def test_a_file_of_the_users_own_that_is_not_there_is_named(config, section, entry, sentence):
+    config[section]["mine"] = entry
+    assert sentence in refusal(config)
+
+
+def test_a_number_as_a_name_is_explained(config):
+    config["references"][1] = config["references"]["world_n100_random"]
+    assert "references: the name 1 is no text; put it in quotes" in refusal(config)
+
+
+def test_a_key_that_stands_twice_is_named_with_both_lines(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 1\nreferences:\n  a: {identities: 2}\n  b: {identities: 2}\n  a: {identities: 3}\n")
+    with pytest.raises(BrownidError, match="line 5: the key 'a' stands in line 3 already"):
+        check_repetition(path)
+
+
+def test_the_configurations_of_the_project_repeat_nothing():
+    for path in (PROJECT / "config/config.yaml", PROJECT / "tests/tiny.yaml"):
+        check_repetition(path)

@@ -27,6 +27,7 @@ def sentence_of(error: BaseException) -> str | None:
     number = int(found[1]) if found else getattr(error, "errno", None)
     if number not in FULL | FORBIDDEN:
         return None
-    place = getattr(error, "filename", None) or "a file could not be written"
+    # of a copy, the file that is written is the second one
+    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file could not be written"
     remedy = "make room there" if number in FULL else "see to its permissions, or choose another place"
     return f"{place}: {os.strerror(number)}; {remedy}, then run again."

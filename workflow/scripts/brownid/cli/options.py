@@ -159,6 +159,9 @@ def selected(
     return collection
 
 
+MOST_IDENTITIES = 10_000_000  # of one range: a typing error should not fill the memory
+
+
 def identity_numbers(ranges: str) -> list[int]:
     """The numbers that a text such as "0-9,12" names."""
     numbers: list[int] = []
@@ -166,6 +169,8 @@ def identity_numbers(ranges: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise BrownidError(f"--identities: {part.strip()!r} is no number or range; write them as 0-9,12.")
+        if int(last if dash else first) - int(first) > MOST_IDENTITIES:
+            raise BrownidError(f"--identities: {part.strip()!r} names more than {MOST_IDENTITIES} identities.")
         numbers.extend(range(int(first), int(last if dash else first) + 1))
     return numbers
 

@@ -23,4 +23,6 @@ def verify(path: Annotated[Path, typer.Argument(help="The folder of a release.")
         for problem in problems:
             typer.echo(f"brownid: {problem}", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{path}: all {len(read_manifest(path))} files are as the manifest lists them, and readable.")
+    typer.echo(
+        f"{path}: all {len(read_manifest(path))} files are as the manifest lists them; samples and images are sound."
+    )

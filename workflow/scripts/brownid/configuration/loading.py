@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from brownid.configuration.files import check_files
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
 
@@ -27,6 +28,7 @@ def load_configuration(config: Mapping, schema: str | Path) -> dict[str, Any]:
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
     check_links(complete)
+    check_files(complete)
     return complete
 
 
@@ -71,6 +73,8 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {' and '.join(map(repr, missing))} is missing"
+    if error.validator == "type" and "pattern" in error.schema and not isinstance(error.instance, str):
+        return f"{place}: the name {error.instance!r} is no text; put it in quotes"
     if error.validator == "type" and error.validator_value == "null":
         return f"{place}: this key means nothing with the algorithm of the entry; leave it out"
     if error.validator == "type" and error.instance is None:

@@ -160,7 +160,10 @@ class _State(Checkpoint):
             trainer.save_checkpoint(temporary)
 
     def found(self) -> Path | None:
-        return self.path if self.path.exists() else None
+        if not self.path.exists():
+            return None
+        logger.info("going on with the interrupted training of %s", self.path)
+        return self.path
 
     def remove(self) -> None:
         """Remove the folder, with what was left there under other settings."""
