@@ -42,9 +42,14 @@ rule plot_distances:
             "results/figures/distances/{variations}.png",
             caption="../report/distances.rst",
             category="Distances",
-            labels={"dataset": "{variations}"},
+            labels={"dataset": "{variations}", "figure": "histogram"},
         ),
-        table="results/tables/distances/{variations}.csv",
+        table=report(
+            "results/tables/distances/{variations}.csv",
+            caption="../report/distances.rst",
+            category="Distances",
+            labels={"dataset": "{variations}", "figure": "table"},
+        ),
     log:
         "logs/plot_distances/{variations}.log",
     conda:
