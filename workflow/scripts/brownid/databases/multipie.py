@@ -37,7 +37,6 @@ EXPRESSION_OF_RECORDING: Mapping[tuple[int, int], str] = {
 }  # fmt: skip
 
 PROTOCOLS = ("P_center_lit", "U", "E_lit")
-GROUPS = ("train", "dev", "eval")
 
 _FILE_NAME = re.compile(
     r"session(?P<folder_session>\d{2})/multiview/(?P<folder_subject>\d{3})/(?P<folder_recording>\d{2})/"

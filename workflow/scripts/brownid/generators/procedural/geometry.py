@@ -21,10 +21,6 @@ POLE = 1.1  # c₀: a little over 1, so that the coordinates stay finite all rou
 ITERATIONS = 2  # before the last evaluation; the mean error against 12 is measured in the tests
 _GRAZING = 4e-4  # softens the square root where the ray passes the outline
 
-# ∂/∂a and ∂/∂b of the monomials 1, a, a², a³, a⁴, b, ab, a²b, b², in terms of the monomials named
-_IN_A = (0, 1, 2, 3, 5, 6)  # 1, a, a², a³, b, ab
-_IN_B = (0, 1, 2, 5)  # 1, a, a², b
-
 
 def slope_coefficients(polynomials: Tensor) -> Tensor:
     """The polynomials ∂q/∂a (on 1, a, a², a³, b, ab) and ∂q/∂b (on 1, a, a², b) of `[B, K, 9]`: `[B, K, 10]`."""
