@@ -60,17 +60,22 @@ def slow_langevin(model, latents, s, seed, fixed=(), items=None):
     """Latents after `s.iterations`, and for each iteration (energy, timestep, norms of F)."""
     items = list(range(len(latents))) if items is None else items
     history = []
+    embeddings = torch.stack([model.embed(w[None])[0] for w in latents]).detach()
     for iteration in range(s.iterations):
+        before = embeddings
         embeddings = torch.stack([model.embed(w[None])[0] for w in latents]).detach()
+        neighbours = before if s.neighbours == "previous" else embeddings
         forces, energy = [], 0.0
         for i in range(len(latents)):
             w = latents[i].clone().requires_grad_(True)
             e = model.embed(w[None])[0]
-            others = [embeddings[j] for j in range(len(latents)) if j != i]
+            others = [neighbours[j] for j in range(len(latents)) if j != i]
             pairs = crowd_energy(e, others, s.repulsion_coefficient, s.repulsion_radius)
             guard = crowd_energy(e, fixed, s.repulsion_coefficient, s.fixed_distance)
             (gradient,) = torch.autograd.grad(pairs + guard, w)
-            energy += float(pairs.detach()) / 2 + float(guard.detach())
+            others = [embeddings[j] for j in range(len(latents)) if j != i]
+            energy += float(crowd_energy(e.detach(), others, s.repulsion_coefficient, s.repulsion_radius)) / 2
+            energy += float(guard.detach())
             forces.append(clipped(-gradient + s.latent_force * (model.latent_mean - latents[i]), s.force_clip))
         forces = torch.stack(forces)
         step = s.timestep

@@ -32,8 +32,9 @@ def with_settings(**changes) -> LangevinSettings:
 @pytest.mark.parametrize("guarded", [False, True])
 @pytest.mark.parametrize("clip", [None, 1.5])
 @pytest.mark.parametrize("batch_size", [5, 64])
-def test_it_follows_the_plain_equations(timestep, guarded, clip, batch_size):
-    model, settings = ToyFaceModel(), with_settings(timestep=timestep, force_clip=clip)
+@pytest.mark.parametrize("neighbours", ["current", "previous"])
+def test_it_follows_the_plain_equations(timestep, guarded, clip, batch_size, neighbours):
+    model, settings = ToyFaceModel(), with_settings(timestep=timestep, force_clip=clip, neighbours=neighbours)
     fixed = random_latents(5, 4, seed=2) if guarded else None
     start = random_latents(7, 6)
     result = langevin(model, start, settings, seed=5, fixed_embeddings=fixed, batch_size=batch_size)
@@ -81,7 +82,8 @@ def test_one_batch_is_embedded_once_an_iteration_and_no_batch_is_too_large():
     assert model.batches == [9] * 4
     model = ToyFaceModel()
     langevin(model, random_latents(9, 6), SETTINGS, seed=1, batch_size=4)
-    assert model.batches == [4, 4, 1] * 7
+    # The last full batch keeps its graph: it is embedded once, the others twice; then the end is embedded.
+    assert model.batches == [4, 1, 4, 4, 1] * 3 + [4, 4, 1]
 
 
 def test_the_order_of_identities_does_not_change_their_paths():
@@ -109,6 +111,7 @@ CHANGES = {
     "fixed_distance": 0.4,
     "ict": 0.8,
     "force_clip": 0.1,
+    "neighbours": "previous",
 }
 
 

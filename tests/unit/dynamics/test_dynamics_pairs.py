@@ -6,6 +6,7 @@ import pytest
 import torch
 from slow_dynamics import angle, random_latents
 
+from brownid.dynamics import pairs
 from brownid.dynamics.pairs import angle_statistics, latent_statistics, nearest_neighbours
 
 
@@ -23,12 +24,12 @@ def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
 def test_every_pair_is_counted_once_at_every_tile_size(tile):
     embeddings = random_latents(11, 4)
     angles = torch.tensor([[float(angle(a, b)) for a in embeddings] for b in embeddings], dtype=torch.float64)
-    pairs = angles[*torch.triu_indices(11, 11, 1)]
+    upper = angles[*torch.triu_indices(11, 11, 1)]
     statistics = angle_statistics(embeddings, 1.4, tile=tile)
-    assert statistics.minimum == pytest.approx(float(pairs.min()))
-    assert statistics.mean == pytest.approx(float(pairs.mean()))
-    assert statistics.maximum == pytest.approx(float(pairs.max()))
-    assert statistics.share_below == float((pairs < 1.4).double().mean())
+    assert statistics.minimum == pytest.approx(float(upper.min()))
+    assert statistics.mean == pytest.approx(float(upper.mean()))
+    assert statistics.maximum == pytest.approx(float(upper.max()))
+    assert statistics.share_below == float((upper < 1.4).double().mean())
     nearest = angles.fill_diagonal_(math.inf).min(dim=1)
     torch.testing.assert_close(statistics.nearest, nearest.values)
     found, rows = nearest_neighbours(embeddings, tile=tile)
@@ -62,6 +63,23 @@ def test_the_smallest_distance_is_exact_where_latents_almost_agree():
     assert latent_statistics(latents, tile=16).minimum == difference
     latents[31] = latents[5]
     assert latent_statistics(latents, tile=16).minimum == 0
+
+
+@pytest.mark.parametrize("suspects", [1, 3, 4096])
+def test_the_closest_of_many_latents_that_almost_agree_is_found(monkeypatch, suspects):
+    monkeypatch.setattr(pairs, "_SUSPECTS", suspects)
+    latents = 20 * random_latents(60, 128, dtype=torch.float32)
+    latents[20:40] = latents[0] + 0.003 * random_latents(20, 128, seed=1, dtype=torch.float32)
+    latents[37] = latents[24]
+    latents[37, 0] += 0.002  # matrix products cannot tell this pair from the others of the twenty
+    difference = float((latents[37] - latents[24]).norm())
+    for tile in (7, 64):
+        assert latent_statistics(latents, tile=tile).minimum == difference
+
+
+def test_latents_that_are_all_equal_have_no_distances():
+    statistics = latent_statistics((random_latents(1, 16) + 100).repeat(30, 1), tile=8)
+    assert (statistics.minimum, statistics.mean, statistics.maximum) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
 def test_a_lone_identity_has_no_pairs():

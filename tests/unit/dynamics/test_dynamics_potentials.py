@@ -7,13 +7,14 @@ import torch
 from slow_dynamics import angle, crowd_energy, random_latents, relative_difference
 
 from brownid.dynamics import potentials
+from brownid.dynamics.crowd import crowd_forces
 from brownid.dynamics.potentials import (
     COSINE_SCALE,
     angles_to,
     attraction_gradient,
     fixed_repulsion,
     latent_repulsion,
-    pair_repulsion,
+    neighbour_repulsion,
 )
 from brownid.errors import BrownidError
 
@@ -33,33 +34,6 @@ def autograd_repulsion(embeddings, others_of, coefficient, radius):
     return torch.stack(energies), torch.stack(gradients)
 
 
-def test_two_embeddings_at_a_right_angle_push_each_other_along_the_circle():
-    energies, gradients = pair_repulsion(on_circle(0, 90), 3.0, math.pi / 2 + 0.5)
-    assert energies.tolist() == pytest.approx([3 / 2 * 0.5**2] * 2)
-    pull = 3 * 0.5 * COSINE_SCALE  # k (d0 − d) s
-    torch.testing.assert_close(gradients, torch.tensor([[0, pull], [pull, 0]], dtype=torch.float64))
-
-
-def test_the_middle_one_of_three_feels_no_force():
-    _, gradients = pair_repulsion(on_circle(-40, 0, 40), 1.0, 1.0)
-    torch.testing.assert_close(gradients[1], torch.zeros(2, dtype=torch.float64))
-    assert gradients[0, 1] > 0 > gradients[2, 1]
-
-
-def test_embeddings_beyond_the_radius_do_not_interact():
-    energies, gradients = pair_repulsion(on_circle(0, 90, 180, 270), 1.0, 1.5)
-    assert energies.abs().max() == 0 and gradients.abs().max() == 0
-
-
-@pytest.mark.parametrize("tile", [1, 4, 5, 11, 64])
-def test_the_gradient_agrees_with_autograd_at_every_tile_size(tile):
-    embeddings = random_latents(11, 4) * torch.linspace(0.5, 2, 11, dtype=torch.float64)[:, None]  # not of unit norm
-    energies, gradients = pair_repulsion(embeddings, 1.7, 1.6, tile=tile)
-    true = autograd_repulsion(embeddings, lambda i: [embeddings[j] for j in range(11) if j != i], 1.7, 1.6)
-    assert relative_difference(energies, true[0]) < 1e-10
-    assert relative_difference(gradients, true[1]) < 1e-10
-
-
 def test_repulsion_from_fixed_embeddings_agrees_with_autograd():
     embeddings, fixed = random_latents(7, 4), random_latents(9, 4, seed=1)
     energies, gradients = fixed_repulsion(embeddings, fixed, 0.8, 1.3, tile=4)
@@ -68,21 +42,43 @@ def test_repulsion_from_fixed_embeddings_agrees_with_autograd():
     assert relative_difference(gradients, true[1]) < 1e-10
 
 
-def test_the_gradient_agrees_with_finite_differences_of_the_total_energy():
-    embeddings, step = random_latents(5, 3), 1e-6
-    _, gradients = pair_repulsion(embeddings, 1.0, 2.0)
-    for row, column in [(0, 0), (2, 1), (4, 2)]:
-        shift = torch.zeros_like(embeddings)
-        shift[row, column] = step
-        up, down = (pair_repulsion(embeddings + sign * shift, 1.0, 2.0)[0].sum() / 2 for sign in (1, -1))
-        assert float(up - down) / (2 * step) == pytest.approx(float(gradients[row, column]), rel=1e-6)
+@pytest.mark.parametrize("tile", [1, 3, 4, 64])
+def test_the_repulsion_of_some_from_their_neighbours_agrees_with_autograd_at_every_tile_size(tile):
+    embeddings, older = random_latents(5, 4), random_latents(11, 4, seed=1)
+    energies, gradients = neighbour_repulsion(embeddings, older, 4, 1.7, 1.6, tile=tile)
+    true = autograd_repulsion(embeddings, lambda i: [older[j] for j in range(11) if j != 4 + i], 1.7, 1.6)
+    assert relative_difference(energies, true[0]) < 1e-10
+    assert relative_difference(gradients, true[1]) < 1e-10
+
+
+def test_an_identity_feels_nothing_from_its_own_older_embedding():
+    older = on_circle(0, 90, 180, 270)
+    energies, gradients = neighbour_repulsion(older[2:] + 0.01, older, 2, 1.0, 1.5)
+    assert energies.abs().max() == 0 and gradients.abs().max() == 0
+
+
+@pytest.mark.parametrize("tile", [2, 5, 64])
+def test_batches_of_a_crowd_have_the_forces_of_the_whole_crowd(tile):
+    embeddings = random_latents(11, 4)
+    whole = crowd_forces(embeddings, 1.7, 1.6, 1.0)
+    for first in range(0, 11, 3):
+        batch = slice(first, first + 3)
+        energies, gradients = neighbour_repulsion(embeddings[batch], embeddings, first, 1.7, 1.6, tile=tile)
+        torch.testing.assert_close(energies, whole.energies[batch])
+        torch.testing.assert_close(gradients, whole.gradients[batch])
+
+
+@pytest.mark.parametrize("first", [-1, 3])
+def test_identities_outside_the_crowd_are_refused(first):
+    with pytest.raises(BrownidError, match="are not all among the crowd's 4"):
+        neighbour_repulsion(random_latents(2, 4), random_latents(4, 4), first, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equal_and_opposite_embeddings_give_finite_forces(dtype):
     embeddings = random_latents(1, 512, dtype=dtype).repeat(6, 1)
     embeddings[4:] *= -1
-    energies, gradients = pair_repulsion(embeddings, 1.0, math.pi)
+    energies, gradients = neighbour_repulsion(embeddings, embeddings, 0, 1.0, math.pi)
     assert energies.isfinite().all() and gradients.isfinite().all()
     assert gradients.abs().max() < 1e-2  # no direction is preferred
     assert attraction_gradient(embeddings, embeddings, 20.0).isfinite().all()
@@ -94,7 +90,7 @@ def test_no_array_is_larger_than_a_tile(monkeypatch):
     sizes = []
     acos = torch.acos
     monkeypatch.setattr(potentials.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
-    pair_repulsion(random_latents(50, 4), 1.0, 2.0, tile=8)
+    fixed_repulsion(random_latents(30, 4), random_latents(50, 4, seed=1), 1.0, 2.0, tile=8)
     assert max(sizes) == 64
 
 

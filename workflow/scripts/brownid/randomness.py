@@ -7,9 +7,10 @@ upper half of its counter holds item and iteration, so that two addresses never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -37,6 +38,32 @@ def normal(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...]
 def uniform(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...], iteration: int = 0) -> torch.Tensor:
     """Uniform numbers on [0, 1) `[len(items), *shape]`, float32: row i belongs to item i alone."""
     return _rows(items, shape, lambda item: stream(seed, purpose, item, iteration).random(shape, np.float32))
+
+
+class Address(NamedTuple):
+    """Whose random numbers a batch takes: those of a generator's noise maps, one item a row."""
+
+    seed: int
+    items: Sequence[int]
+    iteration: int | None  # None: the picture that is kept, of the final embeddings and the rendered images
+
+    def normal(self, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """Standard normal numbers `[len(items), *shape]`, float32, of (seed, purpose, item, iteration)."""
+        if self.iteration is None:
+            return normal(self.seed, f"{purpose}/kept", self.items, shape)
+        return normal(self.seed, purpose, self.items, shape, self.iteration)
+
+    def rows(self, rows: slice) -> Address:
+        """The address of some rows of the batch."""
+        return self._replace(items=self.items[rows])
+
+
+def image_items(identities: Iterable[int], labels: Iterable[str]) -> list[int]:
+    """The item number of each image: that of its identity for the reference, another one for each other label."""
+    return [
+        int(identity) if label == "reference" else int(identity) + ((crc32(label.encode()) + 1) << 32)
+        for identity, label in zip(identities, labels, strict=True)
+    ]
 
 
 def _rows(items, shape, draw) -> torch.Tensor:

@@ -42,13 +42,19 @@ def start_job(log: str | Path, threads: int, settings: Mapping | None = None) ->
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    sys.excepthook = _report
+    start_process()
     logger.info(
         "brownid %s, python %s, %s, %d threads", __version__, platform.python_version(), platform.node(), threads
     )
     if settings is not None:
         logger.info("settings %s", json.dumps(settings, sort_keys=True, ensure_ascii=False))
+
+
+def start_process(rank: int = 0) -> None:
+    """Set logging and error reports; of several processes that share a job, only the first tells how far it is."""
+    level = logging.INFO if rank == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    sys.excepthook = _report
 
 
 @cache
@@ -63,9 +69,14 @@ def default_device() -> str:
 
 
 def progress(items: Iterable, description: str, unit: str = "it", total: int | None = None) -> Iterable:
-    """`items` with a progress bar on a terminal, and elsewhere (a log file) a line about every half minute."""
+    """`items` with a progress bar on a terminal, and elsewhere (a log file) a line about every half minute.
+
+    Nothing where the log level is above INFO.
+    """
     if total is None and hasattr(items, "__len__"):
         total = len(items)
+    if not logger.isEnabledFor(logging.INFO):
+        return items
     if not sys.stderr.isatty():
         return _logged(items, description, unit, total)
     from tqdm import tqdm

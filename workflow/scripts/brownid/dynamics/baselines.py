@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_batch_size, check_matrix, check_number
+from brownid.dynamics.checks import check_matrix, check_number
 from brownid.dynamics.integrator import finite_norms
 from brownid.dynamics.pairs import nearest_neighbours
-from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
+from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, fixed_repulsion
 from brownid.dynamics.statistics import as_arrays, crowd_statistics
 from brownid.errors import BrownidError
@@ -65,13 +65,14 @@ class BaselineResult:
 
 
 def random_references(
-    model: FaceModel, draw: Draw, count: int, *, ict: float = 1.4, batch_size: int = 64
+    model: FaceModel, draw: Draw, count: int, *, ict: float = 1.4, batch_size: int = 64, seed: int | None = None
 ) -> BaselineResult:
-    """The first `count` candidates; `ict` only enters the statistics."""
-    _check_run(count, batch_size)
+    """The first `count` candidates; `ict` only enters the statistics, `seed` only a generator's random noise maps."""
+    passes = _passes(model, count, batch_size, seed)
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
-    latents = [_checked_draw(model, draw, batch) for batch in progress(batches, "random")]
-    embeddings = [embed(model, batch, batch_size) for batch in latents]
+    latents = [_checked_draw(model, draw, batch) for batch in batches]
+    pairs = zip(latents, batches, strict=True)
+    embeddings = [passes.embed(batch, list(items)) for batch, items in progress(pairs, "random", total=len(batches))]
     return _result(model, list(range(count)), torch.cat(latents), torch.cat(embeddings), ict, count)
 
 
@@ -88,9 +89,8 @@ def reject_references(
 
     Raises BrownidError where too few qualify within `settings.candidates_per_reference` × `count` candidates.
     """
-    _check_run(count, batch_size)
     still = RepulseSettings(**vars(settings), steps=0)
-    return _collect(model, draw, count, still, fixed_embeddings, batch_size, "reject")
+    return _collect(_passes(model, count, batch_size), draw, count, still, fixed_embeddings, "reject")
 
 
 def repulse_references(
@@ -107,8 +107,7 @@ def repulse_references(
     U is Langevin's repulsion from the accepted references and the fixed embeddings; a candidate stops as soon as it is
     far enough from all of them.
     """
-    _check_run(count, batch_size)
-    return _collect(model, draw, count, settings, fixed_embeddings, batch_size, "repulse")
+    return _collect(_passes(model, count, batch_size), draw, count, settings, fixed_embeddings, "repulse")
 
 
 class _Reference(NamedTuple):
@@ -128,15 +127,14 @@ class _Trial(NamedTuple):
 
 
 def _collect(
-    model: FaceModel,
+    passes: Passes,
     draw: Draw,
     count: int,
     settings: RepulseSettings,
     fixed_embeddings: torch.Tensor | None,
-    batch_size: int,
     name: str,
 ) -> BaselineResult:
-    accepted = _accepted(model, draw, count * settings.candidates_per_reference, settings, fixed_embeddings, batch_size)
+    accepted = _accepted(passes, draw, count * settings.candidates_per_reference, settings, fixed_embeddings)
     found = list(progress(islice(accepted, count), name, total=count))
     if len(found) < count:
         raise BrownidError(
@@ -146,17 +144,16 @@ def _collect(
         )
     candidates, latents, embeddings = zip(*found, strict=True)
     return _result(
-        model, list(candidates), torch.stack(latents), torch.stack(embeddings), settings.ict, candidates[-1] + 1
+        passes.model, list(candidates), torch.stack(latents), torch.stack(embeddings), settings.ict, candidates[-1] + 1
     )
 
 
 def _accepted(
-    model: FaceModel,
+    passes: Passes,
     draw: Draw,
     limit: int,
     settings: RepulseSettings,
     fixed_embeddings: torch.Tensor | None,
-    batch_size: int,
 ) -> Iterator[_Reference]:
     """The references in the order in which trying one candidate after the other accepts them.
 
@@ -165,10 +162,10 @@ def _accepted(
     batch is tried again. The batch shrinks while this happens often.
     """
     crowd: list[torch.Tensor] = []
-    first, width = 0, batch_size
+    first, width = 0, passes.batching.size
     while first < limit:
         numbers = range(first, min(first + width, limit))
-        trial = _try(model, _checked_draw(model, draw, numbers), crowd, fixed_embeddings, settings, first, batch_size)
+        trial = _try(passes, _checked_draw(passes.model, draw, numbers), crowd, fixed_embeddings, settings, first)
         pushed = torch.zeros_like(trial.free)
         near = torch.zeros_like(trial.free)
         decided = len(numbers)
@@ -185,17 +182,16 @@ def _accepted(
             for movers, embeddings in trial.path:
                 pushed[movers] |= _angles(embeddings, embedding) < settings.repulsion_radius
         first += decided
-        width = min(batch_size, 2 * decided)
+        width = min(passes.batching.size, 2 * decided)
 
 
 def _try(
-    model: FaceModel,
+    passes: Passes,
     latents: torch.Tensor,
     crowd: list[torch.Tensor],
     fixed_embeddings: torch.Tensor | None,
     settings: RepulseSettings,
     first: int,
-    batch_size: int,
 ) -> _Trial:
     """Move candidates `[B,D]`, each by itself, until far enough from the crowd and the fixed embeddings."""
     latents = latents.clone()
@@ -204,7 +200,7 @@ def _try(
     numbers = range(first, first + len(latents))
     moves = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
     path = []
-    embeddings = embed(model, latents, batch_size)
+    embeddings = passes.embed(latents)
     finite_norms(embeddings, 0, numbers, what="embedding")
     free = _far(embeddings, others, fixed, settings)
     for step in range(settings.steps):
@@ -212,25 +208,24 @@ def _try(
         if not len(movers):
             break
         path.append((movers, embeddings[movers]))
-        forces = -_gradient(model, latents[movers], others, fixed, settings, batch_size)
+        forces = -_gradient(passes, latents[movers], others, fixed, settings)
         finite_norms(forces, step, [numbers[mover] for mover in movers.tolist()])
         latents[movers] += forces
         moves[movers] += 1
-        embeddings[movers] = embed(model, latents[movers], batch_size)
+        embeddings[movers] = passes.embed(latents[movers])
         free[movers] = _far(embeddings[movers], others, fixed, settings)
     return _Trial(latents, embeddings, free, moves, path)
 
 
 def _gradient(
-    model: FaceModel,
+    passes: Passes,
     latents: torch.Tensor,
     others: torch.Tensor | None,
     fixed: torch.Tensor | None,
     settings: RepulseSettings,
-    batch_size: int,
 ) -> torch.Tensor:
     """∂U/∂w `[B,D]` of candidates `[B,D]`."""
-    embeddings, pull_back = embed_for_pull_back(model, latents, batch_size)
+    embeddings, pull_back = passes.embed_for_pull_back(latents)
     gradients = torch.zeros_like(embeddings)
     for targets, radius in ((others, settings.repulsion_radius), (fixed, settings.fixed_distance)):
         if targets is not None:
@@ -254,10 +249,10 @@ def _angles(embeddings: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
     return angles_to(embeddings, embedding.expand_as(embeddings))
 
 
-def _check_run(count: int, batch_size: int) -> None:
-    check_batch_size(batch_size)
+def _passes(model: FaceModel, count: int, batch_size: int, seed: int | None = None) -> Passes:
     if count < 1:
         raise BrownidError(f"{count} references are wanted, but it must be at least 1.")
+    return Passes(model, batch_size, seed)
 
 
 def _checked_draw(model: FaceModel, draw: Draw, numbers: range) -> torch.Tensor:

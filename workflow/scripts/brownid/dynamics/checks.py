@@ -43,6 +43,13 @@ def check_timestep(settings: object) -> None:
         )
 
 
+def check_choice(settings: object, name: str, choices: Sequence[str]) -> None:
+    """Refuse a settings field that is none of the choices."""
+    value = getattr(settings, name)
+    if value not in choices:
+        raise BrownidError(f"{type(settings).__name__}.{name} is {value!r}, but must be one of {', '.join(choices)}.")
+
+
 def check_matrix(name: str, matrix: torch.Tensor, shape: Sequence[int | None]) -> None:
     """Refuse a tensor that is empty, not floating-point, not finite, or not of `shape` (None = any length)."""
     fits = matrix.ndim == len(shape) and all(
@@ -73,9 +80,3 @@ def check_items(items: Sequence[int] | None, count: int) -> list[int]:
     if len(set(numbers)) != count or min(numbers, default=0) < 0:
         raise BrownidError("Identity numbers must be non-negative and differ from each other: they address the noise.")
     return numbers
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Refuse a batch size below one."""
-    if batch_size < 1:
-        raise BrownidError(f"batch_size is {batch_size}, but must be at least 1.")

@@ -10,19 +10,22 @@ them gives the same result as all of them together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_batch_size, check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.checks import check_items, check_matrix, check_number, check_timestep
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
-from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
+from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
+from brownid.dynamics.run import Tensors, iterate
+from brownid.dynamics.share import ALONE
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
-from brownid.randomness import normal, uniform
-from brownid.runtime import progress
+from brownid.randomness import image_items, normal, uniform
+from brownid.resuming import StateFile
 
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
@@ -112,17 +115,20 @@ def dispersion(
     initial: torch.Tensor | None = None,
     covariates: torch.Tensor | None = None,
     batch_size: int = 64,
+    state: StateFile | None = None,
 ) -> DispersionResult:
     """Run Dispersion, or DisCo where `covariates` are given; the element type and device of the references are kept.
 
     Args:
-        model: the face model; `embed` is called on at most `batch_size` latents at a time.
+        model: the face model; `embed` is called on at most `batch_size` latents at a time, on fewer where the memory
+            runs out.
         references: w_ref `[N,D]`.
         reference_embeddings: e_ref `[N,E]`.
         seed: of start and noise, which are addressed by (seed, identity, iteration) and by nothing else.
         items: global identity numbers of the N rows, default 0 … N−1; a shard passes those of its identities.
         initial: start `[N,n,D]` instead of the random one.
         covariates: DisCo's directions v_m `[M,D]` for the random start.
+        state: where to keep what an interrupted run goes on from.
 
     Returns:
         Latents, embeddings and statistics: `dist_*` angle to the reference (radians), `w2wd_*` distance of two
@@ -131,9 +137,9 @@ def dispersion(
         `energy` summed over identities; `timestep`, mean over identities; `identities`, their number.
 
     Raises:
-        BrownidError: wrong shapes or values; an embedding or force that is not finite.
+        BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
     """
-    check_batch_size(batch_size)
+    passes = Passes(model, batch_size, seed)
     mean = model.latent_mean.to(references)
     check_matrix("references", references, (None, len(mean)))
     check_matrix("reference_embeddings", reference_embeddings, (len(references), None))
@@ -146,42 +152,78 @@ def dispersion(
         latents = initial.detach().to(references, copy=True)
     else:
         raise BrownidError("`covariates` only shape the random start, which `initial` replaces; give one of the two.")
-    records = []
-    for iteration in progress(range(settings.iterations), "dispersion"):
-        latents, record = _iterate(model, latents, mean, targets, settings, seed, items, batch_size, iteration)
-        records.append(record)
-    embeddings = embed(model, latents.flatten(0, 1), batch_size).unflatten(0, latents.shape[:2])
+    if state is not None:
+        state = state.with_settings(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
+    count = settings.variations
+    images = image_items(np.repeat(items, count), [variation_label(number) for number in range(count)] * len(items))
+    families = _Families(passes, mean, targets, settings, seed, items, images)
+    end, records = iterate(
+        partial(_iterate, families),
+        {"latents": latents},
+        settings.iterations,
+        STATISTICS,
+        description="dispersion",
+        state=state,
+        share=ALONE,
+    )
+    latents = end["latents"]
+    embeddings = passes.embed(latents.flatten(0, 1), images).unflatten(0, latents.shape[:2])
     finite_norms(embeddings, settings.iterations, items, what="embedding")
     return DispersionResult(latents, embeddings, as_arrays(records, STATISTICS))
 
 
-def _iterate(
-    model: FaceModel,
-    latents: torch.Tensor,
-    mean: torch.Tensor,
-    targets: torch.Tensor,
-    settings: DispersionSettings,
-    seed: int,
-    items: Sequence[int],
-    batch_size: int,
-    iteration: int,
-) -> tuple[torch.Tensor, dict[str, float]]:
+def variation_label(number: int) -> str:
+    """The label of a variation, counted from 0 within its identity."""
+    return f"augmentation_{number}"
+
+
+@dataclass(frozen=True)
+class _Families:
+    """What stays the same through a run."""
+
+    passes: Passes
+    mean: torch.Tensor  # [D]
+    targets: torch.Tensor  # e_ref [N,E]
+    settings: DispersionSettings
+    seed: int
+    items: list[int]  # the identities' numbers
+    images: list[int]  # the item numbers of their N·n images
+
+    def attraction(self, latents: torch.Tensor, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Angles to the reference `[N,n]` and the gradient of Σ_a k_e/4 · d² by the latents `[N,n,D]`.
+
+        The energy of a variation depends on its own embedding alone, so one pass through the model serves both.
+        """
+        owners = torch.arange(len(latents), device=latents.device).repeat_interleave(latents.shape[1])
+
+        def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
+            return attraction_gradient(embeddings, self.targets[owners[rows]], self.settings.embedding_coefficient)
+
+        embeddings, pulled = self.passes.pull_back_each(latents.flatten(0, 1), gradients_of, self.images, iteration)
+        angles = angles_to(embeddings, self.targets[owners])
+        return angles.view(latents.shape[:2]), pulled.view_as(latents)
+
+
+def _iterate(families: _Families, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The latents after one iteration, and the statistics before it."""
-    angles, pulled = _attraction(model, latents, targets, settings.embedding_coefficient, batch_size)
+    settings, items, latents = families.settings, families.items, tensors["latents"]
+    angles, pulled = families.attraction(latents, iteration)
     energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
     energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
     interaction = -pulled - gradients
-    latent_force = settings.latent_global_coefficient * (mean - latents)
+    latent_force = settings.latent_global_coefficient * (families.mean - latents)
     forces = interaction + latent_force
     norms = finite_norms(forces, iteration, items)
     forces, norms = clip_forces(forces, norms, settings.force_clip)
-    noise = settings.random_force * normal(seed, "dispersion/noise", items, latents.shape[1:], iteration).to(latents)
+    noise = settings.random_force * normal(families.seed, "dispersion/noise", items, latents.shape[1:], iteration).to(
+        latents
+    )
     closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
     timestep = timesteps(settings.timestep, settings.viscous_coefficient, closest, norms.amax(dim=1))
     record = {
         **spread("dist", angles),
         **spread("w2wd", distances),
-        **spread("wavg", torch.linalg.vector_norm(latents - mean, dim=2)),
+        **spread("wavg", torch.linalg.vector_norm(latents - families.mean, dim=2)),
         **spread("intf", torch.linalg.vector_norm(interaction, dim=2)),
         **spread("rndf", torch.linalg.vector_norm(noise, dim=2)),
         **spread("latf", torch.linalg.vector_norm(latent_force, dim=2)),
@@ -191,21 +233,4 @@ def _iterate(
         "identities": float(len(latents)),
     }
     step = timestep[:, None, None]
-    return advance(latents, forces, step * noise, step, settings.viscous_coefficient), record
-
-
-def _attraction(
-    model: FaceModel, latents: torch.Tensor, targets: torch.Tensor, coefficient: float, batch_size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Angles to the reference `[N,n]` and the gradient of Σ_a k_e/4 · d² by the latents `[N,n,D]`.
-
-    The energy of a variation depends on its own embedding alone, so one pass through the model serves both.
-    """
-    flat = latents.flatten(0, 1)
-    owners = torch.arange(len(latents), device=latents.device).repeat_interleave(latents.shape[1])
-    angles, pulled = [], []
-    for batch, owner in zip(flat.split(batch_size), owners.split(batch_size), strict=True):
-        embeddings, pull_back = embed_for_pull_back(model, batch, batch_size)
-        angles.append(angles_to(embeddings, targets[owner]))
-        pulled.append(pull_back(attraction_gradient(embeddings, targets[owner], coefficient)))
-    return torch.cat(angles).view(latents.shape[:2]), torch.cat(pulled).view_as(latents)
+    return {"latents": advance(latents, forces, step * noise, step, settings.viscous_coefficient)}, record

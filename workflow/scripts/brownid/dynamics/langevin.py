@@ -9,20 +9,28 @@ embeddings, others held still within an iteration,
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_batch_size, check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.checks import check_choice, check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.crowd import crowd_forces
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
-from brownid.dynamics.passes import FaceModel, embed, embed_for_pull_back
-from brownid.dynamics.potentials import fixed_repulsion, pair_repulsion
-from brownid.dynamics.statistics import as_arrays, crowd_statistics, spread
+from brownid.dynamics.pairs import latent_statistics
+from brownid.dynamics.passes import FaceModel, Passes
+from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
+from brownid.dynamics.processes import gather, own_rows
+from brownid.dynamics.run import Tensors, iterate
+from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.statistics import as_arrays, crowd_record, spread
 from brownid.errors import BrownidError
 from brownid.randomness import normal
-from brownid.runtime import logger, progress
+from brownid.resuming import StateFile
+from brownid.runtime import logger
 
+NEIGHBOURS = ("current", "previous")
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "prop_ict", "nn_mean", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
     *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
@@ -44,6 +52,7 @@ class LangevinSettings:
     fixed_distance: float = 0.6  # dC, used where there are fixed embeddings
     ict: float = 1.4  # inter-class threshold: enters the statistics only
     force_clip: float | None = None  # largest norm of F_i, None for no limit
+    neighbours: str = "current"  # the pass that the others' embeddings are of; "previous" saves one pass in two
 
     def __post_init__(self) -> None:
         check_number(self, "iterations", 0, whole=True)
@@ -57,6 +66,7 @@ class LangevinSettings:
         check_number(self, "ict", 0.0, math.pi)
         if self.force_clip is not None:
             check_number(self, "force_clip", 0.0, exclusive=True)
+        check_choice(self, "neighbours", NEIGHBOURS)
 
 
 @dataclass(frozen=True)
@@ -78,15 +88,20 @@ def langevin(
     fixed_embeddings: torch.Tensor | None = None,
     batch_size: int = 64,
     items: Sequence[int] | None = None,
+    state: StateFile | None = None,
+    share: Share = ALONE,
 ) -> LangevinResult:
     """Run Langevin dynamics from `latents`; the element type and device of the latents are kept.
 
     Args:
-        model: the face model; `embed` is called on at most `batch_size` latents at a time.
+        model: the face model; `embed` is called on at most `batch_size` latents at a time, on fewer where the memory
+            runs out.
         latents: start, `[N,D]`; not changed.
         seed: of the noise, which is addressed by (seed, identity, iteration) and by nothing else.
         fixed_embeddings: C `[M,E]`, embeddings to stay `settings.fixed_distance` away from (leak guard).
         items: global identity numbers of the N rows, default 0 … N−1.
+        state: where to keep what an interrupted run goes on from.
+        share: the processes that share the work; all call this with the same arguments and get the same result.
 
     Returns:
         Latents, embeddings and statistics. Names of the statistics as in `crowd_statistics`, and: norms over the latent
@@ -94,9 +109,9 @@ def langevin(
         `energy`, every pair counted once; `timestep`.
 
     Raises:
-        BrownidError: wrong shapes or values; an embedding or force that is not finite.
+        BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
     """
-    check_batch_size(batch_size)
+    passes = Passes(model, batch_size, seed)
     mean = model.latent_mean.to(latents)
     check_matrix("latents", latents, (None, len(mean)))
     items = check_items(items, len(latents))
@@ -105,51 +120,135 @@ def langevin(
         check_matrix("fixed_embeddings", fixed, (None, None))
     if settings.timestep < 0 and len(latents) < 2:
         raise BrownidError("The automatic timestep needs at least two identities; set a positive timestep for one.")
-    latents = latents.detach().clone()
-    records = []
-    for iteration in progress(range(settings.iterations), "langevin"):
-        latents, record = _iterate(model, latents, mean, fixed, settings, seed, items, batch_size, iteration)
-        records.append(record)
-    embeddings = embed(model, latents, batch_size)
-    finite_norms(embeddings, settings.iterations, items, what="embedding")
-    return LangevinResult(latents, embeddings, as_arrays(records, STATISTICS))
+    if share.size > len(latents):
+        raise BrownidError(f"{share.size} processes cannot share {len(latents)} identities; take fewer processes.")
+    if state is not None:
+        state = state.with_settings(
+            algorithm="langevin",
+            settings=asdict(settings),
+            seed=seed,
+            identities=items,
+            fixed_embeddings=0 if fixed is None else len(fixed),
+        )
+    crowd = _Crowd(passes, mean, fixed, settings, seed, items, share)
+    start = {"latents": latents.detach().clone()}
+    if settings.neighbours == "previous":
+        start["embeddings"] = crowd.embed(start["latents"], 0)
+    step = partial(_iterate, crowd)
+    end, records = iterate(
+        step, start, settings.iterations, STATISTICS, description="langevin", state=state, share=share
+    )
+    embeddings = crowd.embed(end["latents"], None)
+    return LangevinResult(end["latents"], embeddings, as_arrays(records, STATISTICS))
 
 
-def _iterate(
-    model: FaceModel,
-    latents: torch.Tensor,
-    mean: torch.Tensor,
-    fixed: torch.Tensor | None,
-    settings: LangevinSettings,
-    seed: int,
-    items: Sequence[int],
-    batch_size: int,
-    iteration: int,
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The latents after one iteration, and the statistics before it."""
-    embeddings, pull_back = embed_for_pull_back(model, latents, batch_size)
-    finite_norms(embeddings, iteration, items, what="embedding")
-    energies, gradients = pair_repulsion(embeddings, settings.repulsion_coefficient, settings.repulsion_radius)
-    energy = 0.5 * float(energies.sum())  # U_i and U_j both hold the pair (i,j)
-    if fixed is not None:
-        guard = fixed_repulsion(embeddings, fixed, settings.repulsion_coefficient, settings.fixed_distance)
-        energy += float(guard[0].sum())
-        gradients = gradients + guard[1]
-    interaction = -pull_back(gradients)
-    latent_force = settings.latent_force * (mean - latents)
+@dataclass(frozen=True)
+class _Crowd:
+    """What stays the same through a run."""
+
+    passes: Passes
+    mean: torch.Tensor  # [D]
+    fixed: torch.Tensor | None  # [M,E]
+    settings: LangevinSettings
+    seed: int
+    items: list[int]
+    share: Share
+
+    @property
+    def own(self) -> slice:
+        """The rows that this process pulls back and moves."""
+        return own_rows(self.share, len(self.items))
+
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows of all processes."""
+        return gather(self.share, rows, len(self.items))
+
+    def embed(self, latents: torch.Tensor, iteration: int | None) -> torch.Tensor:
+        """Embeddings `[N,E]` of latents `[N,D]`, finite, each process embedding its own rows."""
+        own = self.own
+        return self.checked(self.passes.embed(latents[own], self.items[own], iteration), iteration)
+
+    def checked(self, own_embeddings: torch.Tensor, iteration: int | None) -> torch.Tensor:
+        """The embeddings of all from those of the own rows; only here are they checked, so that all processes stop."""
+        embeddings = self.gather(own_embeddings)
+        finite_norms(
+            embeddings, self.settings.iterations if iteration is None else iteration, self.items, what="embedding"
+        )
+        return embeddings
+
+    def guard(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | float]:
+        """Energies and gradients of the repulsion from the fixed embeddings; nothing where there are none."""
+        if self.fixed is None:
+            return embeddings.new_zeros(len(embeddings), dtype=torch.float64), 0.0
+        return fixed_repulsion(
+            embeddings, self.fixed, self.settings.repulsion_coefficient, self.settings.fixed_distance
+        )
+
+
+def _iterate(crowd: _Crowd, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
+    """The tensors after one iteration, and the statistics before it."""
+    settings, share, own = crowd.settings, crowd.share, crowd.own
+    latents = tensors["latents"]
+    moving, items = latents[own], crowd.items[own]
+    if settings.neighbours == "current":
+        embeddings, energy, angles, pulled = _pull_from_current(crowd, moving, items, iteration)
+    else:
+        embeddings, energy, angles, pulled = _pull_from_previous(crowd, moving, items, iteration, tensors["embeddings"])
+    interaction = -pulled
+    latent_force = settings.latent_force * (crowd.mean - moving)
     forces = interaction + latent_force
-    norms = finite_norms(forces, iteration, items)
-    forces, norms = clip_forces(forces, norms, settings.force_clip)
-    noise = settings.random_force * normal(seed, "langevin/noise", items, (latents.shape[1],), iteration).to(latents)
-    record = crowd_statistics(latents, embeddings, mean, settings.ict)
+    norms = finite_norms(crowd.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, crowd.items)
+    forces, _ = clip_forces(forces, norms[own], settings.force_clip)
+    norms = norms if settings.force_clip is None else norms.clamp_max(settings.force_clip)
+    noise = settings.random_force * normal(crowd.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
+    distances = latent_statistics(latents, share=share)
+    record = crowd_record(angles, distances, latents, crowd.mean)
     timestep = timesteps(
-        settings.timestep, settings.viscous_coefficient, norms.new_tensor(record["w2wd_min"]), norms.max()
+        settings.timestep, settings.viscous_coefficient, norms.new_tensor(distances.minimum), norms.max()
     )
     if timestep == 0:
         logger.warning("Iteration %d moves nothing: two latents are equal, or no force acts.", iteration)
     record |= {"energy": energy, "timestep": float(timestep)}
-    for name, force in (("intf", interaction), ("rndf", noise), ("latf", latent_force)):
-        record |= spread(name, torch.linalg.vector_norm(force, dim=1))
+    parts = {"intf": interaction, "rndf": noise, "latf": latent_force}
+    lengths = crowd.gather(torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts.values()], dim=1))
+    for name, column in zip(parts, lengths.unbind(1), strict=True):
+        record |= spread(name, column)
     record |= spread("totf", norms)
-    latents = advance(latents, forces, timestep.sqrt() * noise, timestep, settings.viscous_coefficient)
-    return latents, record
+    moved = advance(moving, forces, timestep.sqrt() * noise, timestep, settings.viscous_coefficient)
+    after = {"latents": crowd.gather(moved)}
+    if settings.neighbours == "previous":
+        after["embeddings"] = embeddings
+    return after, record
+
+
+def _pull_from_current(crowd, moving, items, iteration):
+    """Embeddings of all, their energy and angles, and ∂U/∂w of the own rows; the others are those of this iteration."""
+    settings, own = crowd.settings, crowd.own
+    embeddings, pull_back = crowd.passes.embed_for_pull_back(moving, items, iteration)
+    embeddings = crowd.checked(embeddings, iteration)
+    pairs = crowd_forces(
+        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=crowd.share
+    )
+    guard, guard_gradients = crowd.guard(embeddings[own])
+    # U_i and U_j both hold the pair (i,j)
+    energy = 0.5 * float(pairs.energies.sum()) + float(crowd.share.sum(guard.sum()))
+    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[own] + guard_gradients)
+
+
+def _pull_from_previous(crowd, moving, items, iteration, previous):
+    """The same with the others' embeddings of the pass before, which are known: one pass serves everything."""
+    settings, own = crowd.settings, crowd.own
+
+    def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
+        _, gradients = neighbour_repulsion(
+            *(embeddings, previous, own.start + rows.start), settings.repulsion_coefficient, settings.repulsion_radius
+        )
+        return gradients + crowd.guard(embeddings)[1]
+
+    embeddings, pulled = crowd.passes.pull_back_each(moving, gradients_of, items, iteration)
+    embeddings = crowd.checked(embeddings, iteration)
+    pairs = crowd_forces(
+        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=crowd.share
+    )
+    guard, _ = crowd.guard(embeddings[own])
+    return embeddings, 0.5 * float(pairs.energies.sum()) + float(crowd.share.sum(guard.sum())), pairs.angles, pulled

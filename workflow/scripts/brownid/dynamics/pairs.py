@@ -1,14 +1,19 @@
 """Statistics over all pairs, tile by tile: angles between embeddings, distances between latents.
 
-Every pair i<j counts once and none is left out; sums are taken in float64; memory grows as N, not as N².
+Every pair i<j counts once and none is left out; sums are taken in float64; memory grows as N, not as N². Several
+processes may share the tiles: each holds all embeddings or latents, and each gets the same result.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from brownid.dynamics.potentials import TILE, check_widths, scaled_cosines, unit_rows
+from brownid.dynamics.share import ALONE, Share, own_parts
+
+_SUSPECTS = 4096  # pairs of latents measured at once
 
 
 @dataclass(frozen=True)
@@ -31,30 +36,75 @@ class DistanceStatistics:
     maximum: float
 
 
-def angle_statistics(embeddings: torch.Tensor, threshold: float, *, tile: int = TILE) -> AngleStatistics:
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the matrix of pairs (i,j): above the diagonal, or square upon it."""
+
+    rows: slice
+    columns: slice
+    unwanted: torch.Tensor | None  # mask of what is no pair i<j; None where every entry is one
+
+    def discard(self, values: torch.Tensor, replacement: float) -> None:
+        """Replace what is no pair i<j in `values` `[rows, columns]`, in place."""
+        if self.unwanted is not None:
+            values.masked_fill_(self.unwanted, replacement)
+
+
+def upper_tiles(count: int, tile: int, device: torch.device, share: Share = ALONE) -> Iterator[Tile]:
+    """This process's share of the tiles that hold each pair i<j of `count` identities once."""
+    corners = ((row, column) for row in range(0, count, tile) for column in range(row, count, tile))
+    for row, column in own_parts(corners, share):
+        rows, columns = slice(row, min(row + tile, count)), slice(column, min(column + tile, count))
+        unwanted = None
+        if row == column:
+            side = rows.stop - rows.start
+            unwanted = torch.ones(side, side, dtype=torch.bool, device=device).tril_()
+        yield Tile(rows, columns, unwanted)
+
+
+class AngleTally:
+    """Angle statistics in the making: tiles of angles go in, in any order."""
+
+    def __init__(self, unit: torch.Tensor, threshold: float) -> None:
+        self._threshold = threshold
+        self._nearest = unit.new_full((len(unit),), math.inf)
+        self._maximum = unit.new_full((1,), -math.inf)
+        self._sums = torch.zeros(2, dtype=torch.float64, device=unit.device)  # angles; pairs below the threshold
+
+    def add(self, tile: Tile, angles: torch.Tensor) -> torch.Tensor:
+        """Count the `angles` `[rows, columns]` of a tile; those that are no pair i<j become infinite.
+
+        Returns the smallest angle of each row.
+        """
+        torch.maximum(self._maximum, angles.amax(), out=self._maximum)  # the unwanted angles are no larger
+        tile.discard(angles, 0.0)
+        self._sums[0] += angles.sum(dtype=torch.float64)
+        tile.discard(angles, math.inf)
+        self._sums[1] += torch.count_nonzero(angles < self._threshold)
+        of_rows = angles.amin(dim=1)
+        for identities, smallest in ((tile.rows, of_rows), (tile.columns, angles.amin(dim=0))):
+            torch.minimum(self._nearest[identities], smallest, out=self._nearest[identities])
+        return of_rows
+
+    def finish(self, share: Share) -> AngleStatistics:
+        """The statistics of the tiles of all processes."""
+        nearest, maximum = share.minimum(self._nearest), share.maximum(self._maximum)
+        total, below = share.sum(self._sums).tolist()
+        pairs = len(nearest) * (len(nearest) - 1) // 2
+        if pairs == 0:
+            return AngleStatistics(math.nan, math.nan, math.nan, math.nan, nearest)
+        return AngleStatistics(float(nearest.min()), total / pairs, float(maximum), below / pairs, nearest)
+
+
+def angle_statistics(
+    embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, share: Share = ALONE
+) -> AngleStatistics:
     """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share below `threshold`."""
     unit, _ = unit_rows(embeddings)
-    count = len(unit)
-    nearest = unit.new_full((count,), math.inf)
-    total = torch.zeros((), dtype=torch.float64, device=unit.device)
-    below = torch.zeros((), dtype=torch.int64, device=unit.device)
-    maximum = unit.new_tensor(-math.inf)
-    for row, column, upper in _upper_tiles(count, tile, unit.device):
-        angles = torch.acos(scaled_cosines(unit[row : row + tile] @ unit[column : column + tile].T))
-        values = angles if upper is None else angles[upper]
-        total += values.sum(dtype=torch.float64)
-        below += (values < threshold).sum()
-        if values.numel():
-            maximum = torch.maximum(maximum, values.max())
-        if upper is not None:
-            angles.fill_diagonal_(math.inf)
-        rows, columns = nearest[row : row + tile], nearest[column : column + tile]
-        torch.minimum(rows, angles.amin(dim=1), out=rows)
-        torch.minimum(columns, angles.amin(dim=0), out=columns)
-    pairs = count * (count - 1) // 2
-    if pairs == 0:
-        return AngleStatistics(math.nan, math.nan, math.nan, math.nan, nearest)
-    return AngleStatistics(float(nearest.min()), float(total) / pairs, float(maximum), int(below) / pairs, nearest)
+    tally = AngleTally(unit, threshold)
+    for part in upper_tiles(len(unit), tile, unit.device, share):
+        tally.add(part, torch.acos(scaled_cosines(unit[part.rows] @ unit[part.columns].T)))
+    return tally.finish(share)
 
 
 def nearest_neighbours(
@@ -85,43 +135,47 @@ def nearest_neighbours(
     return torch.where(index >= 0, angles, math.inf), index
 
 
-def latent_statistics(latents: torch.Tensor, *, tile: int = TILE) -> DistanceStatistics:
+def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, share: Share = ALONE) -> DistanceStatistics:
     """Smallest, mean and largest distance over all pairs of latents `[N,D]`.
 
     Distances come from matrix products, as ‖a‖² + ‖b‖² − 2a·b of the centred latents. That loses digits where two
-    latents almost agree, so the closest partner of each latent in each tile is measured again from the difference:
-    equal latents have the distance 0.
+    latents almost agree, so every pair that may be the closest is measured again from the difference: equal latents
+    have the distance 0.
     """
-    centred = latents - latents.mean(dim=0)
-    squares = centred.square().sum(dim=1)
-    total = torch.zeros((), dtype=torch.float64, device=latents.device)
-    minimum = latents.new_tensor(math.inf)
-    maximum = latents.new_tensor(-math.inf)
-    for row, column, upper in _upper_tiles(len(latents), tile, latents.device):
-        own, theirs = latents[row : row + tile], latents[column : column + tile]
-        products = centred[row : row + tile] @ centred[column : column + tile].T
-        distances = products.mul_(-2.0).add_(squares[row : row + tile, None]).add_(squares[column : column + tile])
-        distances.clamp_(min=0.0).sqrt_()
-        values = distances if upper is None else distances[upper]
-        if not values.numel():
-            continue
-        total += values.sum(dtype=torch.float64)
-        maximum = torch.maximum(maximum, values.max())
-        if upper is not None:
-            distances.masked_fill_(~upper, math.inf)
-            own = own[:-1]  # the last row of a diagonal tile has no later partner in it
-        partners = distances[: len(own)].argmin(dim=1)
-        minimum = torch.minimum(minimum, torch.linalg.vector_norm(own - theirs[partners], dim=1).min())
     pairs = len(latents) * (len(latents) - 1) // 2
     if pairs == 0:
         return DistanceStatistics(math.nan, math.nan, math.nan)
-    return DistanceStatistics(float(minimum), float(total) / pairs, float(maximum))
+    centred = latents - latents.mean(dim=0)
+    squares = centred.square().sum(dim=1)
+    # Four inner products make a squared distance; each is wrong by at most D roundings of the largest.
+    error = 4 * (latents.shape[1] + 4) * torch.finfo(latents.dtype).eps * float(squares.max())
+    total = torch.zeros(1, dtype=torch.float64, device=latents.device)
+    minimum = latents.new_full((1,), math.inf)
+    maximum = latents.new_full((1,), 0.0)
+    for part in upper_tiles(len(latents), tile, latents.device, share):
+        products = centred[part.rows] @ centred[part.columns].T
+        found = products.mul_(-2.0).add_(squares[part.rows, None]).add_(squares[part.columns])
+        torch.maximum(maximum, found.amax(), out=maximum)
+        part.discard(found, math.inf)
+        minimum = _closer(minimum, latents[part.rows], latents[part.columns], found, error)
+        part.discard(found, 0.0)
+        total += found.clamp_(min=0.0).sqrt_().sum(dtype=torch.float64)
+    minimum, maximum, total = share.minimum(minimum), share.maximum(maximum), share.sum(total)
+    return DistanceStatistics(float(minimum), float(total) / pairs, math.sqrt(float(maximum)))
 
 
-def _upper_tiles(count, tile, device):
-    """(first row, first column, mask) of the tiles that hold all pairs i<j; the mask marks them in a diagonal tile."""
-    for row in range(0, count, tile):
-        side = min(tile, count - row)
-        yield row, row, torch.ones(side, side, dtype=torch.bool, device=device).triu_(1)
-        for column in range(row + tile, count, tile):
-            yield row, column, None
+def _closer(
+    minimum: torch.Tensor, own: torch.Tensor, theirs: torch.Tensor, squares: torch.Tensor, error: float
+) -> torch.Tensor:
+    """The smallest of `minimum` and of the distances between rows of `own` and `theirs`, from their differences.
+
+    `squares` are these distances squared, each wrong by at most `error`: they say which pairs need to be looked at.
+    """
+    if minimum == 0 or squares.amin() >= minimum.square() + error:
+        return minimum
+    row, column = divmod(int(squares.argmin()), squares.shape[1])  # leaves few others to look at
+    minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[row] - theirs[column]))
+    rows, columns = (squares < minimum.square() + error).nonzero(as_tuple=True)
+    for some, partners in zip(rows.split(_SUSPECTS), columns.split(_SUSPECTS), strict=True):
+        minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[some] - theirs[partners], dim=1).min())
+    return minimum

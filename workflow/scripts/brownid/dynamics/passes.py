@@ -1,13 +1,21 @@
 """Passes through the face model in batches: embeddings of latents, and gradients pulled back to the latents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 
+from brownid.batching import Batching
+from brownid.errors import BrownidError
+from brownid.randomness import Address
+
 
 class FaceModel(Protocol):
-    """What the dynamics need of a face model; any object with these works."""
+    """What the dynamics need of a face model; any object with these works.
+
+    Where the generator has random noise maps, the model says so with `takes_address = True`, and `embed` takes a second
+    argument, the `Address` of their random numbers.
+    """
 
     latent_mean: torch.Tensor  # [D], the generator's mean latent
 
@@ -15,36 +23,102 @@ class FaceModel(Protocol):
         """Embeddings `[B,E]` of latents `[B,D]`, differentiable in the latents, each row by itself."""
 
 
-def embed(model: FaceModel, latents: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Embeddings `[N,E]` of latents `[N,D]`, without gradient, in the latents' element type."""
-    with torch.no_grad():
-        return torch.cat([model.embed(batch).to(latents.dtype) for batch in latents.split(batch_size)])
+class Passes:
+    """The passes of one run: at most `batch_size` latents at a time, fewer where the memory runs out.
 
-
-def embed_for_pull_back(
-    model: FaceModel, latents: torch.Tensor, batch_size: int
-) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-    """Embeddings `[N,E]` of latents `[N,D]`, and a function to call once that takes ∂U/∂e `[N,E]` to ∂U/∂w `[N,D]`.
-
-    The function is the vector-Jacobian product of the face model. Where all latents fit one batch it uses the graph of
-    the embedding pass; else it embeds a second time, one batch at a time, because the graphs of all batches would not
-    fit in memory. Both ways give the same result.
+    `items` of a call are the item numbers of its rows, which address the noise maps together with `seed` and the
+    iteration (None: of the picture that is kept). Embeddings come in the element type of the latents.
     """
-    if len(latents) > batch_size:
-        return embed(model, latents, batch_size), lambda gradients: torch.cat(
-            [
-                _pull_back(*_embed_with_graph(model, batch), gradient)
-                for batch, gradient in zip(latents.split(batch_size), gradients.split(batch_size), strict=True)
-            ]
-        )
-    leaf, output = _embed_with_graph(model, latents)
-    return output.detach(), lambda gradients: _pull_back(leaf, output, gradients)
 
+    def __init__(self, model: FaceModel, batch_size: int, seed: int | None = None):
+        self.model = model
+        self.seed = seed
+        self.batching = Batching(batch_size)
 
-def _embed_with_graph(model: FaceModel, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    with torch.enable_grad():
-        leaf = latents.detach().requires_grad_(True)
-        return leaf, model.embed(leaf).to(latents.dtype)
+    def embed(
+        self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
+    ) -> torch.Tensor:
+        """Embeddings `[N,E]` of latents `[N,D]`, without gradient."""
+        address = self._address(items, iteration)
+
+        def work(rows: slice) -> torch.Tensor:
+            with torch.no_grad():
+                return self._embed(latents[rows], address and address.rows(rows))
+
+        return torch.cat(self.batching.map(len(latents), work))
+
+    def embed_for_pull_back(
+        self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+        """Embeddings `[N,E]` of latents `[N,D]`, and a function to call once that takes ∂U/∂e `[N,E]` to ∂U/∂w `[N,D]`.
+
+        The function is the vector-Jacobian product of the face model. The last full batch keeps the graph of its
+        embedding pass; all others are embedded a second time, because the graphs of all would not fit in memory.
+        """
+        address = self._address(items, iteration)
+
+        def with_graph(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._embed_with_graph(latents[rows], address and address.rows(rows))
+
+        embeddings, first, kept = [], 0, None
+        while kept is None:  # once more for each time that the memory did not suffice
+            rest = max(first, len(latents) - self.batching.size)
+            if rest > first:
+                embeddings.append(self.embed(latents[first:rest], items and items[first:rest], iteration))
+            first = rest
+            kept = self.batching.attempt(slice(first, len(latents)), with_graph)
+        ((leaf, output),) = kept
+        graph = [(leaf, output)]
+
+        def pull_back(gradients: torch.Tensor) -> torch.Tensor:
+            last = _pull_back(*graph.pop(), gradients[first:])  # and lets go of the graph
+
+            def work(rows: slice) -> torch.Tensor:
+                return _pull_back(*with_graph(rows), gradients[rows])
+
+            return torch.cat([*self.batching.map(first, work), last])
+
+        return torch.cat([*embeddings, output.detach()]), pull_back
+
+    def pull_back_each(
+        self,
+        latents: torch.Tensor,
+        gradients_of: Callable[[slice, torch.Tensor], torch.Tensor],
+        items: Sequence[int] | None = None,
+        iteration: int | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings `[N,E]` of latents `[N,D]` and ∂U/∂w `[N,D]`, in one pass, where a row's ∂U/∂e needs no other's.
+
+        `gradients_of(rows, embeddings)` returns ∂U/∂e of these rows.
+        """
+        address = self._address(items, iteration)
+
+        def work(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            leaf, output = self._embed_with_graph(latents[rows], address and address.rows(rows))
+            embeddings = output.detach()
+            return embeddings, _pull_back(leaf, output, gradients_of(rows, embeddings))
+
+        embeddings, pulled = zip(*self.batching.map(len(latents), work), strict=True)
+        return torch.cat(embeddings), torch.cat(pulled)
+
+    def _address(self, items: Sequence[int] | None, iteration: int | None) -> Address | None:
+        if not getattr(self.model, "takes_address", False):
+            return None
+        if items is None or self.seed is None:
+            raise BrownidError(
+                "This generator's noise maps are random for each item, which this algorithm does not number; "
+                "set noise to off or fixed."
+            )
+        return Address(self.seed, items, iteration)
+
+    def _embed(self, latents: torch.Tensor, address: Address | None) -> torch.Tensor:
+        embeddings = self.model.embed(latents) if address is None else self.model.embed(latents, address)
+        return embeddings.to(latents.dtype)
+
+    def _embed_with_graph(self, latents: torch.Tensor, address: Address | None) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.enable_grad():
+            leaf = latents.detach().requires_grad_(True)
+            return leaf, self._embed(leaf, address)
 
 
 def _pull_back(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:

@@ -39,23 +39,6 @@ def scaled_cosines(dots: torch.Tensor) -> torch.Tensor:
     return dots.clamp_(-1.0, 1.0).mul_(COSINE_SCALE)
 
 
-def pair_repulsion(
-    embeddings: torch.Tensor, coefficient: float, radius: float, *, tile: int = TILE
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i with all other e_j held fixed.
-
-    Args:
-        embeddings: all identities' `[N,E]`.
-        coefficient, radius: k and d0 (radians).
-        tile: side of the tiles; memory is about six of them beside the result.
-
-    Returns:
-        Energies `[N]` in float64 and gradients `[N,E]`. Adding up the energies counts every pair twice.
-    """
-    unit, norms = unit_rows(embeddings)
-    return _repulsion(unit, norms, None, coefficient, radius, tile)
-
-
 def fixed_repulsion(
     embeddings: torch.Tensor, fixed: torch.Tensor, coefficient: float, radius: float, *, tile: int = TILE
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,10 +47,38 @@ def fixed_repulsion(
     Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians); returns energies `[N]` in float64 and
     gradients `[N,E]`.
     """
-    check_widths(embeddings, fixed)
-    unit, norms = unit_rows(embeddings)
-    others, _ = unit_rows(fixed)
-    return _repulsion(unit, norms, others, coefficient, radius, tile)
+    return _repulsion(embeddings, fixed, None, coefficient, radius, tile)
+
+
+def neighbour_repulsion(
+    embeddings: torch.Tensor, others: torch.Tensor, first: int, coefficient: float, radius: float, *, tile: int = TILE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i for some identities i of a crowd, others held fixed.
+
+    Args:
+        embeddings: e_i of the identities first … first+B−1, `[B,E]`.
+        others: e_j of the whole crowd, `[N,E]`, perhaps older ones; the row of the identity i itself is not looked at.
+        coefficient, radius: k and d0 (radians).
+        tile: side of the tiles; memory is a few of them beside the result.
+
+    Returns:
+        Energies `[B]` in float64 and gradients `[B,E]`.
+
+    Raises:
+        BrownidError: embeddings of different lengths, or identities outside the crowd.
+    """
+    if not 0 <= first <= len(others) - len(embeddings):
+        raise BrownidError(
+            f"The identities {first} to {first + len(embeddings) - 1} are not all among the crowd's {len(others)}; "
+            "give the embeddings of the whole crowd, in the same order."
+        )
+    return _repulsion(embeddings, others, first, coefficient, radius, tile)
+
+
+def overlap_weights(overlaps: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
+    """The weight of û_j in the gradient, without k·s: max(0, d0 − d)/√(1−c²) from the overlaps max(0, d0 − d) and the
+    scaled cosines c, all of the same shape; both are overwritten."""
+    return overlaps.mul_(cosines.square_().neg_().add_(1.0).rsqrt_())
 
 
 def angles_to(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
@@ -82,7 +93,7 @@ def attraction_gradient(embeddings: torch.Tensor, references: torch.Tensor, coef
     targets, _ = unit_rows(references)
     cosines = scaled_cosines((unit * targets).sum(dim=1))
     weights = -0.5 * coefficient * COSINE_SCALE * torch.acos(cosines) / (1.0 - cosines.square()).sqrt()
-    return _tangential(weights[:, None] * targets, unit, norms)
+    return tangential(weights[:, None] * targets, unit, norms)
 
 
 def latent_repulsion(
@@ -114,39 +125,43 @@ def latent_repulsion(
     return torch.cat(energies), torch.cat(gradients), torch.cat(distances)
 
 
+def tangential(gradients: torch.Tensor, unit: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+    """Gradients by e of a function of û = e/‖e‖, from its gradients by û: the part across û, divided by ‖e‖."""
+    return (gradients - (gradients * unit).sum(dim=1, keepdim=True) * unit) / norms
+
+
 def _repulsion(
-    unit: torch.Tensor,
-    norms: torch.Tensor,
-    others: torch.Tensor | None,
+    embeddings: torch.Tensor,
+    others: torch.Tensor,
+    first: int | None,
     coefficient: float,
     radius: float,
     tile: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Repulsion of unit rows from unit `others`, or without these from each other."""
-    own_crowd = others is None
-    others = unit if own_crowd else others
+    """Repulsion of embeddings from others; where `first` is given, row i is the same identity as row first+i there."""
+    check_widths(embeddings, others)
+    unit, norms = unit_rows(embeddings)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
     pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
     for row in range(0, len(unit), tile):
         own = unit[row : row + tile]
         for column in range(0, len(others), tile):
-            theirs = others[column : column + tile]
+            theirs, _ = unit_rows(others[column : column + tile])  # in the cache, and without a copy of all
             cosines = scaled_cosines(own @ theirs.T)
-            meets_itself = own_crowd and row == column
-            if meets_itself:
-                cosines.fill_diagonal_(-COSINE_SCALE)
+            if first is not None:
+                _fill_diagonal(cosines, first + row - column, -COSINE_SCALE)
             if cosines.max() <= touching:
                 continue  # nobody within the radius: usual for a leak guard, whose radius is small
             overlaps = torch.acos(cosines).neg_().add_(radius).clamp_(min=0.0)
-            if meets_itself:
-                overlaps.fill_diagonal_(0.0)
+            if first is not None:
+                _fill_diagonal(overlaps, first + row - column, 0.0)
             energies[row : row + tile] += 0.5 * coefficient * overlaps.square().sum(dim=1, dtype=torch.float64)
-            slopes = cosines.square_().neg_().add_(1.0).rsqrt_()  # −∂d/∂c
-            pulls[row : row + tile] += overlaps.mul_(slopes) @ theirs
-    return energies, _tangential(pulls.mul_(coefficient * COSINE_SCALE), unit, norms)
+            pulls[row : row + tile].addmm_(overlap_weights(overlaps, cosines), theirs)
+    return energies, tangential(pulls.mul_(coefficient * COSINE_SCALE), unit, norms)
 
 
-def _tangential(gradients: torch.Tensor, unit: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
-    """Gradients by e of a function of û = e/‖e‖, from its gradients by û: the part across û, divided by ‖e‖."""
-    return (gradients - (gradients * unit).sum(dim=1, keepdim=True) * unit) / norms
+def _fill_diagonal(tile: torch.Tensor, offset: int, value: float) -> None:
+    """Fill the entries (i, offset+i) of a tile, in place, as far as it has them."""
+    if -len(tile) < offset < tile.shape[1]:
+        tile.diagonal(offset).fill_(value)

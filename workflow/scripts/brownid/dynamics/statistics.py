@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from brownid.dynamics.pairs import angle_statistics, latent_statistics
+from brownid.dynamics.pairs import AngleStatistics, DistanceStatistics, angle_statistics, latent_statistics
 from brownid.errors import BrownidError
 
 _SUMS = ("energy", "identities")
@@ -35,8 +35,13 @@ def crowd_statistics(
     `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs closer than `ict`; `nn_mean`: mean angle to the
     nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.
     """
-    angles = angle_statistics(embeddings, ict)
-    distances = latent_statistics(latents)
+    return crowd_record(angle_statistics(embeddings, ict), latent_statistics(latents), latents, latent_mean)
+
+
+def crowd_record(
+    angles: AngleStatistics, distances: DistanceStatistics, latents: torch.Tensor, latent_mean: torch.Tensor
+) -> dict[str, float]:
+    """`crowd_statistics` where angles and distances are known already."""
     return {
         "dist_min": angles.minimum,
         "dist_avg": angles.mean,

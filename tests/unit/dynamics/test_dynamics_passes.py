@@ -1,0 +1,124 @@
+"""Passes through the face model: in smaller batches where the memory runs out, with noise maps of each item's own."""
+
+import pytest
+import torch
+from slow_dynamics import ToyFaceModel, random_latents
+
+from brownid.batching import Batching
+from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin, random_references
+from brownid.dynamics.passes import Passes
+from brownid.errors import BrownidError
+from brownid.randomness import image_items
+
+
+class SmallMemory(ToyFaceModel):
+    """Holds no more than so many latents at a time, fewer where gradients are wanted."""
+
+    def __init__(self, without: int, with_gradient: int):
+        super().__init__()
+        self.room = {False: without, True: with_gradient}
+
+    def embed(self, latents):
+        if len(latents) > self.room[latents.requires_grad]:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you …"
+            )
+        return super().embed(latents)
+
+
+class NoisyModel(ToyFaceModel):
+    """Adds random numbers of each item to what it embeds, as a generator with noise maps does."""
+
+    takes_address = True
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def embed(self, latents, address):
+        assert len(address.items) == len(latents)
+        self.addresses += [(item, address.iteration) for item in address.items]
+        return super().embed(latents + 0.3 * address.normal("noise", (latents.shape[1],)).to(latents))
+
+
+@pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (5, 2), (1, 1)])
+def test_a_batch_that_does_not_fit_is_halved_and_the_result_stays(without, with_gradient):
+    latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
+    plain, pull = Passes(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    pulled = pull(gradients)
+    model = SmallMemory(without, with_gradient)
+    passes = Passes(model, 13)
+    embeddings, pull_back = passes.embed_for_pull_back(latents)
+    torch.testing.assert_close(embeddings, plain)
+    torch.testing.assert_close(pull_back(gradients), pulled)
+    torch.testing.assert_close(
+        passes.pull_back_each(latents, lambda rows, _: gradients[rows])[1], pulled
+    )
+    assert passes.batching.size == max(size for size in (13, 7, 4, 2, 1) if size <= min(without, with_gradient))
+
+
+def test_the_smaller_batch_size_is_kept():
+    model = SmallMemory(64, 4)
+    langevin(model, random_latents(9, 6), LangevinSettings(iterations=2), seed=1, batch_size=9)
+    assert max(model.batches[1:]) <= 5
+
+
+def test_where_not_one_image_fits_a_sentence_says_so():
+    with pytest.raises(BrownidError, match=r"Not even one image.*DefaultCPUAllocator"):
+        Passes(SmallMemory(0, 0), 8).embed(random_latents(3, 6))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    def fail(rows):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Batching(4).map(8, fail)
+
+
+def test_a_batch_size_below_one_is_refused():
+    with pytest.raises(BrownidError, match="batch_size is 0"):
+        Batching(0)
+
+
+def test_noise_maps_are_addressed_by_identity_and_iteration_whatever_the_batches():
+    settings = LangevinSettings(iterations=2, repulsion_coefficient=2.0)
+    start, order = random_latents(9, 6), [4, 0, 8, 2, 1, 7, 3, 6, 5]
+    model = NoisyModel()
+    straight = langevin(model, start, settings, seed=1, batch_size=9)
+    assert set(model.addresses) == {(item, iteration) for item in range(9) for iteration in (0, 1, None)}
+    for batch_size in (1, 4):
+        torch.testing.assert_close(
+            langevin(NoisyModel(), start, settings, seed=1, batch_size=batch_size).latents, straight.latents
+        )
+    shuffled = langevin(NoisyModel(), start[order], settings, seed=1, items=order)
+    torch.testing.assert_close(shuffled.latents, straight.latents[order])
+    assert not torch.allclose(langevin(NoisyModel(), start, settings, seed=2).latents, straight.latents)
+
+
+def test_each_variation_has_noise_maps_of_its_own_and_of_its_picture_in_the_end():
+    settings = DispersionSettings(iterations=1, variations=2)
+    references, model = random_latents(3, 6), NoisyModel()
+    targets = ToyFaceModel().embed(references)
+    whole = dispersion(model, references, targets, settings, seed=1, batch_size=4)
+    labels = ["augmentation_0", "augmentation_1"]
+    items = image_items([0, 0, 1, 1, 2, 2], labels * 3)
+    assert len(set(items)) == 6 and set(model.addresses) == {(item, when) for item in items for when in (0, None)}
+    part = dispersion(NoisyModel(), references[1:], targets[1:], settings, seed=1, items=[1, 2])
+    torch.testing.assert_close(part.latents, whole.latents[1:])
+
+
+def test_the_item_of_a_reference_is_its_identity_and_other_labels_have_others():
+    assert image_items([5, 5, 6], ["reference", "augmentation_0", "augmentation_0"])[0] == 5
+    assert len(set(image_items([5, 5, 6], ["reference", "augmentation_0", "augmentation_0"]))) == 3
+
+
+def test_an_algorithm_that_numbers_no_items_refuses_random_noise_maps():
+    with pytest.raises(BrownidError, match="noise to off or fixed"):
+        Passes(NoisyModel(), 4).embed(random_latents(3, 6))
+
+
+def test_random_references_are_embedded_with_the_noise_of_their_picture():
+    model = NoisyModel()
+    random_references(model, lambda numbers: random_latents(5, 6)[list(numbers)], 5, batch_size=2, seed=4)
+    assert set(model.addresses) == {(item, None) for item in range(5)}

@@ -1,0 +1,134 @@
+"""One, two and three processes that share a run end with the same latents, and fail together."""
+
+import dataclasses
+import multiprocessing
+import socket
+
+import pytest
+import torch
+from slow_dynamics import ToyFaceModel, random_latents
+
+from brownid.dynamics import LangevinSettings, langevin
+from brownid.dynamics.processes import joined
+from brownid.errors import BrownidError
+from brownid.resuming import StateFile
+
+SETTINGS = LangevinSettings(
+    iterations=4, repulsion_coefficient=2.0, random_force=0.1, force_clip=2.0, fixed_distance=0.9
+)
+
+
+class BrokenModel(ToyFaceModel):
+    """NaN for one latent from the second iteration on: one process alone sees it."""
+
+    def embed(self, latents):
+        embeddings = super().embed(latents)
+        return torch.where((latents[:, :1] == self.broken) & (len(self.batches) > 0), torch.nan, embeddings)
+
+
+def in_processes(size, work):
+    """What `work(share)` returned or raised in each of `size` processes, forked from this one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+
+    def one(rank, sender):
+        environment = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
+        torch.set_num_threads(1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MASTER_ADDR", "127.0.0.1")
+            patch.setenv("MASTER_PORT", str(port))
+            try:
+                with joined(environment) as share:
+                    sender.send(work(share))
+            except Exception as error:
+                sender.send(error)
+
+    pipes = [context.Pipe(duplex=False) for _ in range(size)]
+    workers = [context.Process(target=one, args=(rank, pipe[1])) for rank, pipe in enumerate(pipes)]
+    for worker in workers:
+        worker.start()
+    found = [receiver.recv() if receiver.poll(30) else "nothing in half a minute" for receiver, _ in pipes]
+    for worker in workers:
+        worker.join(5)
+        worker.kill()
+    return found
+
+
+def outcome(share, settings=SETTINGS, state=None, model=None):
+    fixed = random_latents(5, 4, seed=2)
+    model = ToyFaceModel() if model is None else model
+    result = langevin(
+        model, random_latents(11, 6), settings, seed=5, fixed_embeddings=fixed, batch_size=3, share=share, state=state
+    )
+    statistics = {name: torch.from_numpy(values) for name, values in result.statistics.items()}
+    numbers = {"latents": result.latents, "embeddings": result.embeddings, **statistics}
+    return {name: values.tolist() for name, values in numbers.items()}, len(model.batches)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    from brownid.dynamics.share import ALONE
+
+    return {name: outcome(ALONE, dataclasses.replace(SETTINGS, neighbours=name)) for name in ("current", "previous")}
+
+
+def assert_close(found, expected):
+    for name, values in expected.items():
+        torch.testing.assert_close(
+            torch.tensor(found[name]), torch.tensor(values), msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("neighbours", ["current", "previous"])
+def test_several_processes_give_the_result_of_one(size, neighbours, alone):
+    settings = dataclasses.replace(SETTINGS, neighbours=neighbours)
+    found = in_processes(size, lambda share: outcome(share, settings))
+    for numbers, _ in found:
+        assert_close(numbers, alone[neighbours][0])
+        assert numbers == found[0][0]  # to the last bit: the processes never drift apart
+
+
+def test_the_processes_share_the_passes(alone):
+    found = in_processes(3, outcome)
+    assert sum(passes for _, passes in found) <= alone["current"][1] + 3 * 2 * (SETTINGS.iterations + 1)
+    assert max(passes for _, passes in found) < alone["current"][1] / 2
+
+
+def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone):
+    class Stopping(ToyFaceModel):
+        def embed(self, latents):
+            if len(self.batches) == 10:
+                raise KeyboardInterrupt
+            return super().embed(latents)
+
+    def interrupted(share):
+        try:
+            outcome(share, model=Stopping(), state=StateFile(tmp_path / "state", {}, iterations=1))
+        except BaseException as error:  # one is interrupted, the other loses its partner
+            return type(error).__name__
+
+    assert "KeyboardInterrupt" in in_processes(2, interrupted)
+    kept = (tmp_path / "state").read_bytes()
+    for size in (1, 3):
+        (tmp_path / "state").write_bytes(kept)
+        for numbers, passes in in_processes(
+            size, lambda share: outcome(share, state=StateFile(tmp_path / "state", {}))
+        ):
+            assert_close(numbers, alone["current"][0])
+            assert passes < alone["current"][1]
+
+
+def test_nan_on_one_process_stops_all_with_the_same_sentence():
+    model = BrokenModel()
+    model.broken = random_latents(11, 6)[9, 0]
+    found = in_processes(2, lambda share: outcome(share, model=model))
+    assert all(isinstance(error, BrownidError) for error in found), found
+    assert {str(error).partition(" is not finite")[0] for error in found} == {"The embedding on identity 9"}
+
+
+def test_more_processes_than_identities_are_refused():
+    found = in_processes(2, lambda share: langevin(ToyFaceModel(), random_latents(1, 6), SETTINGS, seed=1, share=share))
+    assert all(isinstance(error, BrownidError) for error in found)

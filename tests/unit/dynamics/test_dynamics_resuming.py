@@ -1,0 +1,155 @@
+"""A run that is interrupted anywhere goes on to the same bits, and only under its own settings."""
+
+import dataclasses
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from slow_dynamics import ToyFaceModel, random_latents
+
+from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin
+from brownid.errors import BrownidError
+from brownid.resuming import TERMINATED, StateFile
+
+SEED = 3
+LANGEVIN = LangevinSettings(iterations=6, repulsion_coefficient=2.0, random_force=0.1)
+DISPERSION = DispersionSettings(iterations=6, variations=3, latent_radius=3.0, timestep=-0.2)
+
+
+class InterruptionError(Exception):
+    pass
+
+
+class FailingModel(ToyFaceModel):
+    """Stands for whatever ends a process: fails in the embedding pass of this number."""
+
+    def __init__(self, fails_at: int, failure):
+        super().__init__()
+        self.fails_at = fails_at
+        self.failure = failure
+
+    def embed(self, latents):
+        if len(self.batches) == self.fails_at:
+            self.failure()
+        return super().embed(latents)
+
+
+def interrupt():
+    raise InterruptionError
+
+
+def run_langevin(model, state=None, settings=LANGEVIN, start=None, batch_size=4):
+    start = random_latents(7, 6) if start is None else start
+    return langevin(model, start, settings, seed=SEED, state=state, batch_size=batch_size)
+
+
+def run_dispersion(model, state=None, settings=DISPERSION):
+    references = random_latents(4, 6)
+    return dispersion(
+        model, references, ToyFaceModel().embed(references), settings, seed=SEED, state=state, batch_size=5
+    )
+
+
+def same(first, second):
+    assert torch.equal(first.latents, second.latents) and torch.equal(first.embeddings, second.embeddings)
+    assert list(first.statistics) == list(second.statistics)
+    assert all((first.statistics[name] == second.statistics[name]).all() for name in first.statistics)
+
+
+@pytest.mark.parametrize("run", [run_langevin, run_dispersion])
+@pytest.mark.parametrize("every", [1, 4, 100])
+@pytest.mark.parametrize("fails_at", [0, 1, 7, 11, 15])
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, run, every, fails_at):
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(InterruptionError):
+        run(FailingModel(fails_at, interrupt), StateFile(state, {}, iterations=every))
+    model = ToyFaceModel()
+    same(run(model, StateFile(state, {}, iterations=every)), run(ToyFaceModel()))
+
+
+def test_a_run_with_neighbours_of_the_previous_pass_goes_on_with_them(tmp_path):
+    settings = dataclasses.replace(LANGEVIN, neighbours="previous")
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(8, interrupt), StateFile(tmp_path / "state", {}), settings)
+    same(
+        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {}), settings),
+        run_langevin(ToyFaceModel(), None, settings),
+    )
+
+
+def test_sigterm_saves_the_last_iteration_and_ends_with_its_own_exit_code(tmp_path):
+    state = StateFile(tmp_path / "state", {}, iterations=100)
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(SystemExit) as ended:
+        run_langevin(FailingModel(9, lambda: os.kill(os.getpid(), signal.SIGTERM)), state)
+    assert ended.value.code == TERMINATED == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    model = ToyFaceModel()
+    same(run_langevin(model, state), run_langevin(ToyFaceModel()))
+    assert len(model.batches) < 5 * 3  # it did not begin anew
+
+
+def test_killed_in_the_middle_of_saving_the_last_whole_state_stays(tmp_path, monkeypatch):
+    state = StateFile(tmp_path / "state", {}, iterations=1)
+    run_langevin(ToyFaceModel(), state, dataclasses.replace(LANGEVIN, iterations=2))
+    before = state.path.read_bytes()
+    monkeypatch.setattr("brownid.resuming.save_file", lambda *_: interrupt())
+    with pytest.raises(InterruptionError):
+        StateFile(state.path, {}).save(5, {"latents": torch.zeros(2)})
+    assert state.path.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"settings": dataclasses.replace(LANGEVIN, timestep=-0.2)}, "settings.timestep is -0.3 there and -0.2 here"),
+        ({"settings": dataclasses.replace(LANGEVIN, force_clip=1.0)}, "settings.force_clip is None there and 1.0 here"),
+        ({"start": random_latents(7, 6, seed=9)}, "started from other latents"),
+    ],
+)
+def test_a_state_of_other_settings_is_refused_and_what_differs_is_named(tmp_path, change, named):
+    state = StateFile(tmp_path / "state", {})
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), state)
+    with pytest.raises(BrownidError) as refusal:
+        run_langevin(ToyFaceModel(), state, **change)
+    assert str(state.path) in str(refusal.value) and named in str(refusal.value)
+
+
+def test_a_state_of_another_context_is_refused_too(tmp_path):
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), StateFile(tmp_path / "state", {"network": {"side": 56}}))
+    with pytest.raises(BrownidError, match=r"network\.side is 56 there and 112 here"):
+        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {"network": {"side": 112}}))
+
+
+def test_another_batch_size_may_go_on_from_a_state(tmp_path):
+    state = StateFile(tmp_path / "state", {})
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), state)
+    torch.testing.assert_close(
+        run_langevin(ToyFaceModel(), state, batch_size=7).latents, run_langevin(ToyFaceModel()).latents
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_a_damaged_state_is_refused_by_name(tmp_path, content):
+    (tmp_path / "state").write_bytes(content)
+    with pytest.raises(BrownidError, match=r"no state of a run.*delete it"):
+        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {}))
+
+
+def test_a_state_is_due_after_so_many_iterations_or_minutes(tmp_path):
+    by_count = StateFile(tmp_path / "state", {}, iterations=3, minutes=1e6)
+    assert [by_count.due(iteration) for iteration in (1, 2, 3)] == [False, False, True]
+    by_time = StateFile(tmp_path / "state", {}, iterations=10**6, minutes=0.0)
+    assert by_time.due(1)
+
+
+def test_a_state_that_cannot_be_due_is_refused(tmp_path):
+    with pytest.raises(BrownidError, match="iterations"):
+        StateFile(tmp_path / "state", {}, iterations=0)
+    with pytest.raises(BrownidError, match="minutes"):
+        StateFile(tmp_path / "state", {}, minutes=-1)

@@ -1,0 +1,64 @@
+"""Work in batches that become smaller where the memory runs out."""
+
+import gc
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from brownid.errors import BrownidError
+from brownid.runtime import logger
+
+Part = TypeVar("Part")
+ALLOCATOR_SAYS = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU, and of other devices
+
+
+class Batching:
+    """Runs work on rows in batches of at most `size`; a size that did not fit is halved, and stays so.
+
+    What a row yields must not depend on its batch beyond rounding. Raises `BrownidError` where not even one row fits.
+    """
+
+    def __init__(self, size: int):
+        if size < 1:
+            raise BrownidError(f"batch_size is {size}, but must be at least 1.")
+        self.size = size
+
+    def map(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
+        """What `work` returns for each batch of the rows 0 … count−1, in order."""
+        parts, first = [], 0
+        while first < count:
+            rows = slice(first, min(first + self.size, count))
+            fitting = self.attempt(rows, work)
+            if fitting is not None:
+                parts.append(fitting[0])
+                first = rows.stop
+        return parts
+
+    def attempt(self, rows: slice, work: Callable[[slice], Part]) -> tuple[Part] | None:
+        """What `work` returns for these rows; None where it ran out of memory, and the size is smaller now."""
+        try:
+            return (work(rows),)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            said = str(error).partition("\n")[0]
+        # Only here, behind the handler, has the failed pass let go of its tensors.
+        length = rows.stop - rows.start
+        if length == 1:
+            raise BrownidError(
+                f"Not even one image at a time fits into the memory ({said}); take a smaller network or image, "
+                "precision bfloat16, or a device with more memory."
+            )
+        self.size = (length + 1) // 2
+        logger.warning("out of memory with %d images at a time, going on with %d", length, self.size)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ALLOCATOR_SAYS)

@@ -1,0 +1,72 @@
+"""Several processes that share one run: `torch.distributed` as the dynamics need it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+from brownid.dynamics.share import Share
+
+# The names that torchrun and srun give to a process's number, the number of all, and its number on its machine.
+NAMES = (("RANK", "WORLD_SIZE", "LOCAL_RANK"), ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"))
+
+
+class DistributedShare:
+    """One process of a `torch.distributed` group; every reduction is the same on all of them."""
+
+    def __init__(self) -> None:
+        self.rank = distributed.get_rank()
+        self.size = distributed.get_world_size()
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over the processes."""
+        return self._reduced(values, distributed.ReduceOp.SUM)
+
+    def minimum(self, values: torch.Tensor) -> torch.Tensor:
+        """The smallest over the processes, number by number."""
+        return self._reduced(values, distributed.ReduceOp.MIN)
+
+    def maximum(self, values: torch.Tensor) -> torch.Tensor:
+        """The largest over the processes, number by number."""
+        return self._reduced(values, distributed.ReduceOp.MAX)
+
+    @staticmethod
+    def _reduced(values: torch.Tensor, operation: distributed.ReduceOp.RedOpType) -> torch.Tensor:
+        values = values.detach().clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(values, operation)
+        return values
+
+
+@contextmanager
+def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
+    """Join the group that torchrun or srun started this process in: NCCL between GPUs, gloo between CPUs.
+
+    MASTER_ADDR and MASTER_PORT say where the processes meet.
+    """
+    rank, size, local = next(names for names in NAMES if names[0] in environment)
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:  # a launcher may give each process its own GPU, or show all of them to all
+        torch.cuda.set_device(int(environment[local]) % torch.cuda.device_count())
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=int(environment[rank]), world_size=int(environment[size])
+    )
+    try:
+        yield DistributedShare()
+    finally:
+        distributed.destroy_process_group()
+
+
+def own_rows(share: Share, count: int) -> slice:
+    """The contiguous rows of `count` that this process works on; they differ by at most one between processes."""
+    return slice(count * share.rank // share.size, count * (share.rank + 1) // share.size)
+
+
+def gather(share: Share, rows: torch.Tensor, count: int) -> torch.Tensor:
+    """All `count` rows, the same on all processes, from the own rows of each `[own,…]`."""
+    if share.size == 1:
+        return rows
+    everybody = rows.new_zeros(count, *rows.shape[1:])
+    everybody[own_rows(share, count)] = rows
+    return share.sum(everybody)

@@ -1,0 +1,57 @@
+"""How several processes share one computation: who does which part, and how the parts become one."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+
+
+class Share(Protocol):
+    """One of `size` processes that take the same calls in the same order, each for its share of the parts.
+
+    The reductions take an equally shaped tensor (float32, float64 or int64) on every process and return, to all of
+    them, the sum, minimum or maximum over the processes, element by element.
+    """
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, 0 … size−1."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+        ...
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor: ...
+
+    def minimum(self, values: torch.Tensor) -> torch.Tensor: ...
+
+    def maximum(self, values: torch.Tensor) -> torch.Tensor: ...
+
+
+class Alone:
+    """The share of a process that does everything itself."""
+
+    rank = 0
+    size = 1
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+    def minimum(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+    def maximum(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+
+ALONE = Alone()
+
+
+def own_parts(parts: Iterable[Part], share: Share) -> Iterator[Part]:
+    """Every `size`-th part, from the `rank`-th on: each part falls to one process, and no two counts differ by more
+    than one."""
+    return (part for number, part in enumerate(parts) if number % share.size == share.rank)

@@ -1,0 +1,163 @@
+"""The state of a long run: what the same command goes on from after any interruption.
+
+A state is a safetensors file that appears whole or not at all. It is kept outside the declared outputs of a stage, and
+belongs to the settings that it was written under: under others it is refused.
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.runtime import logger
+
+TERMINATED = 128 + signal.SIGTERM  # exit code: nothing is wrong, run it again (Snakemake does where it has retries)
+SHOWN_DIFFERENCES = 6
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What a state file holds."""
+
+    iteration: int  # the iteration to go on with
+    tensors: dict[str, torch.Tensor]
+
+
+@dataclass
+class StateFile:
+    """The state of one run, saved every so many iterations or minutes, whichever comes first."""
+
+    path: Path
+    belongs_to: Mapping[str, object]  # what decides the result, as JSON knows it
+    iterations: int = 10
+    minutes: float = 5.0
+    _saved: tuple[int, float] = field(default=(0, 0.0), repr=False)  # iteration and time of the last save
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.minutes < 0:
+            raise BrownidError(
+                f"a state every {self.iterations} iterations or {self.minutes} minutes cannot be: "
+                "iterations must be at least 1, and minutes not negative."
+            )
+        self.path = Path(self.path)
+        self.belongs_to = _plain(self.belongs_to)
+        self._saved = (0, time.monotonic())
+
+    def with_settings(self, **more: object) -> "StateFile":
+        """The same file, belonging to these settings too."""
+        return StateFile(self.path, {**self.belongs_to, **more}, self.iterations, self.minutes)
+
+    def load(self) -> SavedState | None:
+        """What an interrupted run left here; None where there is nothing.
+
+        Raises `BrownidError`, naming the keys that differ, where it belongs to other settings, and where the file is
+        damaged.
+        """
+        if not self.path.exists():
+            return None
+        different = differences(read_owner(self.path), self.belongs_to)
+        if different:
+            raise BrownidError(
+                f"{self.path}: this state belongs to other settings: {'; '.join(different[:SHOWN_DIFFERENCES])}. "
+                "Delete it to begin anew, or run with the settings it belongs to."
+            )
+        with _opened(self.path) as file:
+            iteration = int(file.metadata()["iteration"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+        logger.info("going on from iteration %d of %s", iteration, self.path)
+        self._saved = (iteration, time.monotonic())
+        return SavedState(iteration, tensors)
+
+    def due(self, iteration: int) -> bool:
+        """Whether it is time to save, `iteration` iterations being done."""
+        before, moment = self._saved
+        return iteration - before >= self.iterations or time.monotonic() - moment >= 60 * self.minutes
+
+    def save(self, iteration: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep the state that iteration number `iteration` begins with."""
+        metadata = {"belongs_to": json.dumps(self.belongs_to), "iteration": str(iteration)}
+        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        with atomic_path(self.path) as temporary:
+            save_file(on_cpu, temporary, metadata)
+        self._saved = (iteration, time.monotonic())
+
+
+def state_path(folder: str | Path, belongs_to: Mapping[str, object], suffix: str = ".safetensors") -> Path:
+    """The file in `folder` for the state of a run that `belongs_to` describes: other settings have other files."""
+    text = json.dumps(_plain(belongs_to), sort_keys=True)
+    return Path(folder) / f"{sha256(text.encode()).hexdigest()[:16]}{suffix}"
+
+
+def read_owner(path: str | Path) -> dict[str, object]:
+    """What the state at `path` belongs to."""
+    with _opened(Path(path)) as file:
+        return json.loads(file.metadata()["belongs_to"])
+
+
+def differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> list[str]:
+    """A phrase for each key, dotted where nested, that differs: `settings.timestep is -0.3 there and -0.2 here`."""
+    left, right = _flat(_plain(theirs)), _flat(_plain(ours))
+    names = sorted(name for name in {*left, *right} if left.get(name, ...) != right.get(name, ...))
+    return [f"{name} is {_shown(left, name)} there and {_shown(right, name)} here" for name in names]
+
+
+class Terminated(SystemExit):
+    """SIGTERM arrived: a time limit, a preemption, or somebody's wish. Ends the process with `TERMINATED`."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within the block SIGTERM raises `Terminated`, so that the block can save what it has."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the saving
+        logger.info("SIGTERM: saving the state; run the same command again to go on")
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BrownidError(f"{path}: this is no state of a run ({error}); delete it and run again.") from None
+
+
+def _plain(value: object) -> object:
+    """As JSON gives it back: tuples are lists, keys are texts."""
+    return json.loads(json.dumps(value))
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        return {name: value}
+    parts = (_flat(item, f"{name}.{key}" if name else key) for key, item in value.items())
+    return {key: item for part in parts for key, item in part.items()}
+
+
+def _shown(values: Mapping[str, object], name: str) -> str:
+    return repr(values[name]) if name in values else "not given"
