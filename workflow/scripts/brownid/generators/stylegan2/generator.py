@@ -1,0 +1,176 @@
+"""StyleGAN2 behind the generator protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from brownid.errors import BrownidError
+from brownid.generators.protocol import Point
+from brownid.generators.stylegan2 import noise as noises
+from brownid.generators.stylegan2.layers import Linear
+from brownid.generators.stylegan2.layers import Mapping as MappingNetwork
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.generators.stylegan2.synthesis import Synthesis
+from brownid.randomness import normal
+
+if TYPE_CHECKING:
+    from brownid.randomness import Address
+
+EYES_1024: tuple[Point, Point] = ((380.0, 480.0), (650.0, 480.0))  # of the mean face of generators trained on FFHQ
+_MEAN_SAMPLES = 4096  # mapped vectors in the mean latent of a random generator
+
+
+class StyleGAN2(nn.Module):
+    """A StyleGAN2 generator whose state dict has the names and shapes of NVIDIA's `Generator`.
+
+    Parameters are constants: gradients are formed for latents and given noise maps alone. They begin as zeros, so load
+    a state dict (`strict=True`), or see `random_stylegan2`.
+
+    `noise` is "off", "fixed" (the maps of the file), "item" or "random" (maps drawn for each item, or for each item and
+    iteration; `render` then needs an address). `compute_dtype` is the number format of the activations (None: that of
+    the parameters); styles, demodulation and the sum of the RGB layers keep that of the parameters. bfloat16 pays with
+    `channels_last` only.
+    """
+
+    def __init__(
+        self,
+        settings: StyleGAN2Settings,
+        *,
+        noise: str = "off",
+        compute_dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.noise = noises.check_mode(noise)
+        self.compute_dtype = compute_dtype
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        s = settings
+        width, label_width = s.mapping_width or s.w_dim, s.label_width or s.w_dim
+        self.mapping = MappingNetwork(s.z_dim, s.c_dim, s.w_dim, s.mapping_layers, width, label_width, s.mapping_rate)
+        self.synthesis = Synthesis(settings)
+        self.to(memory_format=self.memory_format)
+        self.requires_grad_(False).eval()
+
+    @property
+    def latent_dim(self) -> int:
+        """Components D of a latent in W."""
+        return self.settings.w_dim
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The mean latent `[D]`."""
+        return self.mapping.w_avg
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of an image, pixels."""
+        return self.settings.resolution
+
+    @property
+    def eyes(self) -> tuple[Point, Point]:
+        """Pixel positions of the eyes of the mean face of a generator trained on FFHQ, the image's left one first."""
+        # pixel edges keep their place from side to side, pixel centres do not
+        left, right = (tuple((p + 0.5) * self.resolution / 1024 - 0.5 for p in eye) for eye in EYES_1024)
+        return left, right
+
+    @property
+    def takes_address(self) -> bool:
+        """Whether `render` needs to know whose pictures it renders."""
+        return self.noise in noises.DRAWN
+
+    def map(
+        self, z: Tensor, truncation: float = 1.0, *, cutoff: int | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        """Standard normal `[B, Z]` to latents `[B, D]`, pulled to `latent_mean` by `truncation` (1: not at all).
+
+        With a `cutoff` only the first layers are pulled, and the result is in W+, `[B, L, D]`. A generator that was
+        trained with labels needs `labels` `[B, C]`.
+        """
+        self._check_map_input(z, labels)
+        with self._full_precision():
+            w = self.mapping(z.to(self.latent_mean), None if labels is None else labels.to(self.latent_mean))
+            pulled = torch.lerp(self.latent_mean, w, truncation) if truncation != 1 else w
+        if cutoff is None:
+            return pulled
+        layers = torch.arange(self.settings.layers, device=w.device).view(1, -1, 1)
+        return torch.where(layers < cutoff, pulled.unsqueeze(1), w.unsqueeze(1))
+
+    def render(
+        self, latents: Tensor, address: Address | None = None, *, noise: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """RGB images `[B, 3, R, R]` of latents in W `[B, D]` or W+ `[B, L, D]`; differentiable in latents and noise.
+
+        Values lie in [-1, 1] but for small excesses, which are left as they are: cutting them would stop the gradient.
+        `noise` replaces the maps of the generator's noise mode (see `noise_maps`), each `[r, r]` or `[B, r, r]`.
+        """
+        w_plus = self._in_w_plus(latents).to(self.latent_mean)
+        stored = self._stored_maps()
+        given = noises.check_maps(noise or {}, stored, len(latents))
+        left = {name: map_ for name, map_ in stored.items() if name not in given}
+        maps = noises.choose_maps(self.noise, left, address, len(latents)) | given
+        dtype = self.compute_dtype or self.latent_mean.dtype
+        with self._full_precision():
+            return self.synthesis(w_plus, maps, dtype, self.memory_format)
+
+    def noise_maps(self) -> dict[str, Tensor]:
+        """A copy of the file's noise maps `[r, r]` by layer ("b8.conv0"), to optimise and to hand to `render`."""
+        return {name: map_.clone() for name, map_ in self._stored_maps().items()}
+
+    def _stored_maps(self) -> dict[str, Tensor]:
+        return {name: layer.noise_const for name, layer in self.synthesis.noisy_layers().items()}
+
+    def _full_precision(self) -> torch.autocast:
+        """No autocast: the number format of every step is chosen here."""
+        return torch.autocast(self.latent_mean.device.type, enabled=False)
+
+    def _in_w_plus(self, latents: Tensor) -> Tensor:
+        layers, dim = self.settings.layers, self.latent_dim
+        if latents.ndim == 2 and latents.shape[1] == dim:
+            return latents.unsqueeze(1).expand(-1, layers, -1)
+        if latents.ndim == 3 and tuple(latents.shape[1:]) == (layers, dim):
+            return latents
+        raise BrownidError(
+            f"Latents of the shape {list(latents.shape)} do not fit this StyleGAN2 generator: "
+            f"it takes [batch, {dim}] or [batch, {layers}, {dim}]."
+        )
+
+    def _check_map_input(self, z: Tensor, labels: Tensor | None) -> None:
+        s = self.settings
+        if z.ndim != 2 or z.shape[1] != s.z_dim:
+            raise BrownidError(f"This StyleGAN2 generator maps vectors [batch, {s.z_dim}], not {list(z.shape)}.")
+        if (labels is None) != (s.c_dim == 0):
+            needs = f"needs labels of {s.c_dim} numbers: give `labels`" if s.c_dim else "takes no labels"
+            raise BrownidError(f"This StyleGAN2 generator {needs}.")
+        if labels is not None and tuple(labels.shape) != (len(z), s.c_dim):
+            raise BrownidError(f"The labels have the shape {list(labels.shape)}, not {[len(z), s.c_dim]}.")
+
+
+def random_stylegan2(
+    settings: StyleGAN2Settings,
+    seed: int,
+    *,
+    noise: str = "off",
+    compute_dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> StyleGAN2:
+    """A generator as it is at the start of training, each parameter drawn from (seed, its name).
+
+    Its mean latent is estimated from mapped vectors. Its noise strengths are 0: noise has no effect before training.
+    """
+    generator = StyleGAN2(settings, noise=noise, compute_dtype=compute_dtype, channels_last=channels_last)
+    rates = {f"{name}.weight": m.bias_gain for name, m in generator.named_modules() if isinstance(m, Linear)}
+    for name, tensor in generator.state_dict().items():  # these share their memory with the generator
+        if name.endswith((".weight", ".const", ".noise_const")):
+            drawn = normal(seed, f"stylegan2/{name}", [0], tuple(tensor.shape))[0]
+            tensor.copy_(drawn / rates.get(name, 1.0))
+        elif name.endswith(".affine.bias"):
+            tensor.fill_(1.0)
+    z = normal(seed, "stylegan2/mean latent", [0], (_MEAN_SAMPLES, settings.z_dim))[0]
+    labels = torch.zeros(len(z), settings.c_dim) if settings.c_dim else None
+    generator.mapping.w_avg.copy_(generator.map(z, labels=labels).mean(dim=0))
+    return generator
