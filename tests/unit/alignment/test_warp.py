@@ -1,5 +1,6 @@
 """Similarity transforms are exact and proper; photographs are warped without aliasing; bad landmarks are sentences."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -69,6 +70,36 @@ def test_a_fine_checkerboard_shrinks_to_grey_in_a_photograph():
     board = (np.indices((448, 448)).sum(axis=0) % 2 * 255).astype(np.uint8)
     aligned = warp_image(np.repeat(board[..., None], 3, axis=2), FIVE * 3.3, FIVE, 112)
     assert np.abs(aligned[5:-5, 5:-5].astype(int) - 128).max() <= 8
+
+
+@pytest.mark.parametrize("shrink", [2.3, 9.14, 36])
+def test_a_shrunk_photograph_keeps_its_brightness(shrink):
+    side, five = int(28 * shrink), template("arcface", 28)
+    photograph = np.full((side, side, 3), (200, 13, 90), np.uint8)
+    aligned = warp_image(photograph, five * shrink, five, 28)
+    assert (aligned[1:-1, 1:-1] == (200, 13, 90)).all()
+
+
+@pytest.mark.parametrize("cycles", [0.6, 0.75, 0.9, 1.0, 1.5, 2.5])  # a target pixel; above 0.5 it would alias
+def test_waves_too_fine_for_the_target_vanish(cycles):
+    shrink = 1024 / 112
+    wave = 127.5 + 127 * np.sin(2 * np.pi * cycles / shrink * np.arange(1024))
+    photograph = np.repeat(np.repeat(wave[None, :, None], 1024, axis=0), 3, axis=2).astype(np.uint8)
+    aligned = warp_image(photograph, FIVE * shrink, FIVE, 112)[5:-5, 5:-5].astype(float)
+    assert aligned.std() / (127 / np.sqrt(2)) < (0.35 if cycles < 0.7 else 0.12)
+
+
+def test_only_the_part_that_is_seen_decides_and_it_is_what_the_whole_gives():
+    photograph = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
+    landmarks = similarity(FIVE, 2.7, 0.4, (420, 210))
+    aligned = warp_image(photograph, landmarks, FIVE, 112)
+    matrix = similarity_from_points(landmarks, FIVE)
+    kernel = low_pass_kernel(2.7)
+    whole = cv2.sepFilter2D(photograph, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    whole = cv2.warpAffine(whole, matrix, (112, 112), flags=cv2.INTER_LINEAR)
+    assert np.abs(aligned.astype(int) - whole).max() <= 1
+    far = similarity(FIVE, 2.7, 0.4, (9000, 210))
+    assert (warp_image(photograph, far, FIVE, 112) == 0).all()
 
 
 def test_a_photograph_that_is_not_uint8_colour_is_refused():

@@ -1,6 +1,10 @@
-"""Crop templates, similarity warps of photographs, and the differentiable crop of generated images."""
+"""Crop templates, face detection, warps of photographs, and the differentiable crop of generated images."""
 
 from brownid.alignment.crop import FixedCrop
+from brownid.alignment.detection import Detection, Detector, choose_face, detector
+from brownid.alignment.ffhq import align_ffhq
+from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph, aligner
+from brownid.alignment.realignment import realign
 from brownid.alignment.templates import ARCFACE_112, FFHQ_1024, TEMPLATES, TWO_EYE_112, Template, template
 from brownid.alignment.warp import low_pass_kernel, similarity_from_points, warp_image
 
@@ -9,9 +13,20 @@ __all__ = [
     "FFHQ_1024",
     "TEMPLATES",
     "TWO_EYE_112",
+    "AlignedImage",
+    "Detection",
+    "Detector",
     "FixedCrop",
+    "NotAligned",
     "Template",
+    "align_ffhq",
+    "align_landmarks",
+    "align_photograph",
+    "aligner",
+    "choose_face",
+    "detector",
     "low_pass_kernel",
+    "realign",
     "similarity_from_points",
     "template",
     "warp_image",

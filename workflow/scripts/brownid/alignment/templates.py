@@ -33,7 +33,8 @@ class Template:
 ARCFACE_112 = Template(
     112, ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 )
-# The eyes of the mean face of generators trained on FFHQ.
+# The eyes of the mean face of generators trained on FFHQ; FFHQ-256 and FFHQ-128 are this template at those sides.
+# A photograph is brought to it by the oriented crop of `brownid.alignment.ffhq`, which looks at the mouth too.
 FFHQ_1024 = Template(1024, ((380.0, 480.0), (650.0, 480.0)))
 # The eyes of ARCFACE_112, made horizontal: for crops that know only the two eyes.
 TWO_EYE_112 = Template(112, ((38.2946, 51.6), (73.5318, 51.6)))
@@ -41,8 +42,17 @@ TWO_EYE_112 = Template(112, ((38.2946, 51.6), (73.5318, 51.6)))
 TEMPLATES = {"arcface": ARCFACE_112, "ffhq": FFHQ_1024, "two_eye": TWO_EYE_112}
 
 
+def common_points(source: str, target: str) -> slice:
+    """Which landmarks both named templates know: all five, or the two eyes, which are the first of every template."""
+    return slice(0, min(len(_named(source).points), len(_named(target).points)))
+
+
 def template(name: str, side: int) -> np.ndarray:
     """The landmark positions `[landmarks, 2]` of the named template in an image of `side` pixels."""
+    return _named(name).scaled(side)
+
+
+def _named(name: str) -> Template:
     if name not in TEMPLATES:
         raise BrownidError(f"There is no alignment template {name!r}: choose one of {', '.join(TEMPLATES)}.")
-    return TEMPLATES[name].scaled(side)
+    return TEMPLATES[name]

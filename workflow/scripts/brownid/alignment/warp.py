@@ -15,7 +15,7 @@ def similarity_from_points(source: np.ndarray, target: np.ndarray) -> np.ndarray
     patterns", 1991). Never a reflection: mirrored landmarks get the best proper similarity. Raises BrownidError for
     landmarks that are not finite, that differ in number, or that all lie on one point.
     """
-    source, target = _landmarks(source, "source"), _landmarks(target, "target")
+    source, target = landmark_array(source, "source"), landmark_array(target, "target")
     if source.shape != target.shape:
         raise BrownidError(
             f"{len(source)} landmarks cannot be aligned with a template of {len(target)}: both need the same points."
@@ -52,18 +52,50 @@ def warp_image(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, s
     `image` is uint8 `[H, W, 3]`; the result is uint8 `[side, side, 3]`, black where the photograph does not reach.
     Antialiased and interpolated as `FixedCrop` does it, so that genuine and generated images are treated alike.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    check_colour_image(image)
+    return warp_by_matrix(image, similarity_from_points(landmarks, template), side)
+
+
+def check_colour_image(image: np.ndarray) -> None:
+    """Raise BrownidError unless `image` is a uint8 colour image `[H, W, 3]` with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise BrownidError(
             f"Only uint8 colour images [height, width, 3] can be aligned; this one is {image.dtype} {image.shape}."
         )
-    matrix = similarity_from_points(landmarks, template)
+
+
+def warp_by_matrix(image: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
+    """`image` uint8 `[H, W, 3]` moved by a similarity `[2, 3]` (source to target) into `[side, side, 3]`.
+
+    Antialiased where it shrinks, black where the image does not reach. Only the part that the target sees is filtered,
+    so the work does not grow with the rest of a large photograph.
+    """
     kernel = low_pass_kernel(1 / np.hypot(matrix[0, 0], matrix[1, 0]))
+    left, top, right, bottom = _seen_part(image, matrix, side, len(kernel) // 2 + 2)
+    if right <= left or bottom <= top:
+        return np.zeros((side, side, 3), np.uint8)
+    image = image[top:bottom, left:right]
     if len(kernel) > 1:
         image = cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (left, top)
+    return cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
 
 
-def _landmarks(points: np.ndarray, role: str) -> np.ndarray:
+def _seen_part(image: np.ndarray, matrix: np.ndarray, side: int, reach: int) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) of the image that a target of `side` pixels reads, `reach` pixels wider."""
+    inverse = cv2.invertAffineTransform(matrix)
+    corners = np.array([(x, y) for x in (-1, side) for y in (-1, side)]) @ inverse[:, :2].T + inverse[:, 2]
+    first = np.floor(corners.min(axis=0)) - reach
+    last = np.ceil(corners.max(axis=0)) + reach + 1
+    height, width = image.shape[:2]
+    left, top = np.clip(first, 0, (width, height)).astype(int)
+    right, bottom = np.clip(last, 0, (width, height)).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def landmark_array(points: np.ndarray, role: str) -> np.ndarray:
+    """Landmarks as float64 `[n, 2]`, n >= 2; BrownidError where they are not finite or all lie on one point."""
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
         raise BrownidError(f"The {role} landmarks have shape {points.shape}; at least two points [n, 2] are needed.")

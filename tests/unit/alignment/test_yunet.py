@@ -1,0 +1,145 @@
+"""YuNet through OpenCV, on a tiny ONNX file with the published inputs and outputs; detectors by name and checksum.
+
+In the file a cell of 8 x 8 pixels is as much a face as it is red; box and landmarks lie at fixed offsets from it.
+"""
+
+import numpy as np
+import pytest
+
+from brownid.alignment import detector
+from brownid.errors import BrownidError
+from brownid.files import sha256
+
+onnx = pytest.importorskip("onnx", reason="the package onnx writes the test's network")
+
+SIDE = 64
+BOX = (0.5, 0.5, np.log(3), np.log(4))  # centre of the cell, 24 x 32 pixels
+POINTS = np.array([(0.1, 0.2), (0.9, 0.2), (0.5, 0.5), (0.2, 0.8), (0.8, 0.8)])  # in cells of 8 pixels
+
+
+def write_red_detector(path):
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, constants, outputs = [], [], []
+
+    def constant(name, value):
+        constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    for stride in (8, 16, 32):
+        cells = (SIDE // stride) ** 2
+        red = np.zeros((1, 3, stride, stride), np.float32)
+        red[:, 2] = 1 / (255 * stride**2)  # the input is BGR, 0 to 255
+        weights, shape = constant(f"red_{stride}", red), constant(f"shape_{stride}", np.array([1, cells, 1]))
+        none = constant(f"none_{stride}", np.zeros(1, np.float32))
+        nodes += [
+            helper.make_node(
+                "Conv", ["input", weights], [f"map_{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2
+            ),
+            helper.make_node("Reshape", [f"map_{stride}", shape], [f"obj_{stride}"]),
+            helper.make_node("Mul", [f"obj_{stride}", none], [f"zeros_{stride}"]),
+        ]
+        for name, row in (("cls", [float(stride == 8)]), ("bbox", BOX), ("kps", POINTS.ravel())):
+            rows = constant(f"{name}_rows_{stride}", np.tile(np.array(row, np.float32), (1, cells, 1)))
+            nodes.append(helper.make_node("Add", [f"zeros_{stride}", rows], [f"{name}_{stride}"]))
+        outputs += [(f"{n}_{stride}", [1, cells, k]) for n, k in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs]
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, SIDE, SIDE])
+    graph = helper.make_graph(nodes, "red", [image], infos, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("yunet") / "red.onnx"
+    write_red_detector(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def yunet(file):
+    return detector({"family": "yunet", "file": str(file), "sha256": sha256(file), "max_side": SIDE})
+
+
+def with_red(height, width, *cells, size=8):
+    image = np.zeros((height, width, 3), np.uint8)
+    for row, column in cells:
+        image[size * row : size * (row + 1), size * column : size * (column + 1), 0] = 255
+    return image
+
+
+def test_a_face_has_the_box_and_landmarks_that_the_network_says(yunet):
+    (face,) = yunet.detect(with_red(64, 48, (5, 3)))
+    assert face.score == 1
+    np.testing.assert_allclose(face.box, (28 - 12, 44 - 16, 28 + 12, 44 + 16), atol=1e-4)
+    np.testing.assert_allclose(face.points, 8 * POINTS + (24, 40), atol=1e-4)
+
+
+def test_the_network_is_given_blue_green_red(yunet):
+    assert yunet.detect(with_red(64, 48, (5, 3))[..., ::-1]) == []
+
+
+def test_a_large_photograph_is_shrunk_and_its_landmarks_are_in_its_own_pixels(yunet):
+    (face,) = yunet.detect(with_red(192, 144, (5, 3), size=24))
+    np.testing.assert_allclose(face.points, 3 * (8 * POINTS + (24, 40)) + 1, atol=1e-3)  # centre of a 3 x 3 block
+
+
+def test_faces_come_by_score_and_the_threshold_counts(yunet):
+    image = with_red(64, 64, (1, 1), (6, 6))
+    image[48:56, 48:52] = 0  # half red: score √½
+    assert [round(face.score, 2) for face in yunet.detect(image)] == [1.0, 0.71]
+    image[48:52] = 0  # a quarter: below the threshold
+    assert len(yunet.detect(image)) == 1
+
+
+class KnowsSmallFaces:
+    """Finds a face of 10 pixels in the corner once the photograph covers no more than half of the input."""
+
+    def detect(self, canvas):
+        if canvas[SIDE // 2 :].any():
+            return 1, None
+        return 1, np.array([[0, 0, 10, 10, *POINTS.ravel(), 0.9]], np.float32)
+
+
+def test_a_face_too_large_for_the_network_is_found_at_half_the_size(yunet, monkeypatch):
+    monkeypatch.setattr(yunet, "network", KnowsSmallFaces())
+    (face,) = yunet.detect(np.full((128, 96, 3), 200, np.uint8))
+    np.testing.assert_allclose(face.box, (1.5, 1.5, 41.5, 41.5))  # four photograph pixels are one of the input
+
+
+def test_nothing_to_see_is_an_empty_list(yunet):
+    assert yunet.detect(np.zeros((1, 1, 3), np.uint8)) == yunet.detect(np.zeros((3, 5000, 3), np.uint8)) == []
+
+
+def test_a_missing_or_changed_file_names_the_checksums(file, tmp_path):
+    with pytest.raises(BrownidError, match=r"gone.onnx: the model file .* is missing; its SHA-256 should be ab12"):
+        detector({"family": "yunet", "file": tmp_path / "gone.onnx", "sha256": "ab12"})
+    with pytest.raises(BrownidError, match=f"has the SHA-256 {sha256(file)}, not ab12"):
+        detector({"family": "yunet", "file": file, "sha256": "ab12"})
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(BrownidError, match=r"damaged.onnx: not a readable ONNX file of YuNet"):
+        detector({"family": "yunet", "file": path})
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"family": "haar"}, "'haar' is unknown: use one of yunet, mtcnn"),
+        ({"family": "yunet", "treshold": 0.5}, "no setting treshold; it has file, max_side, sha256, threshold"),
+        ({"family": "yunet"}, "needs the path of its model file"),
+        ({"family": "mtcnn", "files": {"pnet": "p.pt"}}, "with the keys pnet, rnet, onet"),
+    ],
+)
+def test_a_wrong_description_is_refused(spec, words):
+    with pytest.raises(BrownidError, match=words):
+        detector(spec)
+
+
+@pytest.mark.parametrize("settings", [{"threshold": 1.5}, {"threshold": "much"}, {"max_side": 8}])
+def test_settings_out_of_range_are_refused(file, settings):
+    with pytest.raises(BrownidError, match=f"{next(iter(settings))} of a face detector"):
+        detector({"family": "yunet", "file": file, **settings})

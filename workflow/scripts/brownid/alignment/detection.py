@@ -1,0 +1,124 @@
+"""Faces and their five landmarks in photographs: one protocol, the choice of a face, detectors by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from brownid.errors import BrownidError
+from brownid.files import sha256
+
+CENTRE_WEIGHT = 2.0  # how much the square of the distance from the centre counts against the area
+MTCNN_NETWORKS = ("pnet", "rnet", "onet")
+SETTINGS = {
+    "yunet": {"file", "sha256", "threshold", "max_side"},
+    "mtcnn": {"files", "sha256", "threshold", "max_side", "smallest_face"},
+}
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class Detection:
+    """A face in a photograph; positions are (x, y) in its pixels, (0, 0) the centre of the upper left one.
+
+    `points` `[5, 2]` are the eye, the eye, the tip of the nose, the corner and the corner of the mouth, first the one
+    that is on the left in the image of an upright face: the order of `ARCFACE_112`.
+    """
+
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    score: float  # 0 to 1
+    points: np.ndarray
+
+
+class Detector(Protocol):
+    """Finds faces; finding none is an empty list."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces of a uint8 RGB photograph `[H, W, 3]`, best score first."""
+        ...
+
+
+def choose_face(detections: Sequence[Detection], width: int, height: int) -> Detection | None:
+    """The face that a photograph of one person shows: large and near the centre. None where there is none.
+
+    The largest value of area − 2 · (distance of the box's centre from the photograph's)² wins, the first one of equals:
+    bystanders are smaller or farther out, whatever their scores.
+    """
+
+    def prominence(face: Detection) -> float:
+        left, top, right, bottom = face.box
+        distance = np.hypot((left + right - width) / 2, (top + bottom - height) / 2)
+        return (right - left) * (bottom - top) - CENTRE_WEIGHT * distance**2
+
+    return max(detections, key=prominence, default=None)
+
+
+def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
+    """The detector that `spec` describes; only MTCNN uses `device`.
+
+    `{family: yunet, file: face_detection_yunet_2023mar.onnx, sha256: …, threshold: 0.7, max_side: 640}` or
+    `{family: mtcnn, files: {pnet: pnet.pt, rnet: …, onet: …}, sha256: {pnet: …, …}, threshold: 0.7, max_side: 1024,
+    smallest_face: 40}`. Checksums and numbers may be left out. BrownidError for a wrong spec, and for a file that is
+    missing, has another checksum or is none of that network.
+    """
+    options = dict(spec)
+    family = options.pop("family", None)
+    if family not in SETTINGS:
+        raise BrownidError(f"The face detector {family!r} is unknown: use one of {', '.join(SETTINGS)}.")
+    unknown = sorted(set(options) - SETTINGS[family])
+    if unknown:
+        known = ", ".join(sorted(SETTINGS[family]))
+        raise BrownidError(f"The face detector {family} has no setting {', '.join(unknown)}; it has {known}.")
+    if family == "yunet":
+        from brownid.alignment.yunet import YuNet
+
+        return YuNet(model_file(options.pop("file", None), options.pop("sha256", None)), **options)
+    from brownid.alignment.mtcnn import MTCNN
+
+    files, checksums = options.pop("files", None) or {}, options.pop("sha256", None) or {}
+    if set(files) != set(MTCNN_NETWORKS) or not set(checksums) <= set(MTCNN_NETWORKS):
+        raise BrownidError("The face detector mtcnn needs `files` (and takes `sha256`) with the keys pnet, rnet, onet.")
+    paths = [model_file(files[name], checksums.get(name)) for name in MTCNN_NETWORKS]
+    return MTCNN.load(*paths, device=device, **options)
+
+
+def model_file(path: str | Path | None, checksum: str | None = None) -> Path:
+    """The path, once the file is there and has the SHA-256 `checksum` (None: any); else BrownidError."""
+    expected = f"; its SHA-256 should be {checksum}" if checksum else ""
+    if path is None:
+        raise BrownidError(f"The face detector needs the path of its model file{expected}.")
+    path = Path(path)
+    if not path.is_file():
+        raise BrownidError(f"{path}: the model file of the face detector is missing{expected}. Put it there.")
+    found = sha256(path) if checksum else None
+    if checksum and found != checksum.lower():
+        raise BrownidError(
+            f"{path}: the model file has the SHA-256 {found}, not {checksum}: it is damaged or another version. "
+            "Fetch it again, or correct the checksum."
+        )
+    return path
+
+
+def check_numbers(threshold: float, max_side: int) -> None:
+    """Raise BrownidError unless the settings that all detectors share make sense."""
+    if not isinstance(threshold, int | float) or not 0 < threshold < 1:
+        raise BrownidError(f"The threshold of a face detector lies between 0 and 1, not {threshold!r}.")
+    if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 32:
+        raise BrownidError(f"max_side of a face detector is a whole number of at least 32 pixels, not {max_side!r}.")
+
+
+def shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The image with its longer side at most `max_side`, antialiased, and by how much (x, y) it is smaller (>= 1)."""
+    height, width = image.shape[:2]
+    ratio = max(height, width) / max_side
+    if ratio <= 1:
+        return image, np.ones(2)
+    size = max(round(width / ratio), 1), max(round(height / ratio), 1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.array((width, height)) / size
+
+
+def enlarged(points: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Positions `[..., 2]` in a `shrunk` image as positions in the photograph: edges, not centres, keep their place."""
+    return (points + 0.5) * ratio - 0.5

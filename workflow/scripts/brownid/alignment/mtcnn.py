@@ -1,0 +1,150 @@
+"""The cascade of MTCNN: proposals in an image pyramid, then two networks that refine them.
+
+"Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (Zhang et al. 2016), section II-A.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from brownid.alignment.boxes import corrected, squared, suppress_overlaps
+from brownid.alignment.detection import Detection, check_numbers, enlarged, shrunk
+from brownid.alignment.mtcnn_networks import PROPOSAL_SIDE, PROPOSAL_STRIDE, ONet, PNet, RNet
+from brownid.alignment.warp import check_colour_image
+from brownid.errors import BrownidError
+
+PROPOSAL_THRESHOLD, REFINEMENT_THRESHOLD = 0.6, 0.7
+OVERLAP_IN_LEVEL, OVERLAP = 0.5, 0.7
+PYRAMID_FACTOR = 0.709  # √½: every level has half the pixels
+CROPS_AT_ONCE = 512
+BLACK = (0 - 127.5) / 128
+
+
+class MTCNN:
+    """A `Detector`. `threshold` is the least score of the last network.
+
+    Photographs are shrunk to `max_side`; there, faces from `smallest_face` pixels on are looked for. Crops that reach
+    beyond the photograph are filled with black, as in the authors' program.
+    """
+
+    def __init__(
+        self,
+        pnet: PNet,
+        rnet: RNet,
+        onet: ONet,
+        threshold: float = 0.7,
+        max_side: int = 1024,
+        smallest_face: int = 40,
+    ) -> None:
+        check_numbers(threshold, max_side)
+        if smallest_face < PROPOSAL_SIDE:
+            raise BrownidError(f"smallest_face of mtcnn is at least {PROPOSAL_SIDE} pixels, not {smallest_face!r}.")
+        self.pnet, self.rnet, self.onet = (network.requires_grad_(False).eval() for network in (pnet, rnet, onet))
+        self.device = self.pnet.conv1.weight.device
+        self.threshold, self.max_side, self.smallest_face = threshold, max_side, smallest_face
+
+    @classmethod
+    def load(cls, pnet: Path, rnet: Path, onet: Path, device: str = "cpu", **settings: float) -> MTCNN:
+        """The cascade with the weights of three files; BrownidError where one does not fit its network."""
+        from brownid.recognition.weights import load_strictly, read_weights
+
+        networks = []
+        for path, network in ((pnet, PNet()), (rnet, RNet()), (onet, ONet())):
+            load_strictly(network, read_weights(path)[0], f"{path} (as {type(network).__name__} of MTCNN)")
+            networks.append(network.to(device))
+        return cls(*networks, **settings)
+
+    @torch.inference_mode()
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """The faces of a uint8 RGB photograph `[H, W, 3]`, best score first."""
+        check_colour_image(image)
+        small, ratio = shrunk(image, self.max_side)
+        pixels = torch.from_numpy(np.ascontiguousarray(small)).to(self.device).permute(2, 0, 1)[None]
+        pixels = (pixels.float() - 127.5) / 128
+        boxes = self._refined(pixels, self._proposals(pixels))
+        boxes, scores, points = self._final(pixels, boxes)
+        return [
+            # the edge of a pixel is half a pixel before its centre, where positions are counted from
+            Detection(
+                tuple(enlarged(box.reshape(2, 2) - 0.5, ratio).ravel().tolist()), float(score), enlarged(five, ratio)
+            )
+            for box, score, five in zip(boxes, scores, points, strict=True)
+        ]
+
+    def _proposals(self, pixels: Tensor) -> np.ndarray:
+        """P-Net at every level of the pyramid: squares `[n, 4]` that may be faces."""
+        found = [self._proposals_at(pixels, size) for size in pyramid_sizes(*pixels.shape[2:], self.smallest_face)]
+        boxes, scores, corrections = (np.concatenate(parts) for parts in zip(*found, _nothing(), strict=True))
+        kept = suppress_overlaps(boxes, scores, OVERLAP)
+        return squared(corrected(boxes[kept], corrections[kept]))
+
+    def _proposals_at(self, pixels: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes `[n, 4]`, scores and corrections in the image resized to `size` (height, width); boxes in full size."""
+        probabilities, corrections = self.pnet(F.adaptive_avg_pool2d(pixels, size))
+        rows, columns = torch.nonzero(probabilities[0] >= PROPOSAL_THRESHOLD, as_tuple=True)
+        scores = probabilities[0, rows, columns].double().cpu().numpy()
+        corrections = corrections[0, :, rows, columns].T.double().cpu().numpy()
+        first = PROPOSAL_STRIDE * torch.stack([columns, rows], 1).double().cpu().numpy()
+        ratio = np.array((pixels.shape[3] / size[1], pixels.shape[2] / size[0]))
+        boxes = np.concatenate([first * ratio, (first + PROPOSAL_SIDE) * ratio], axis=1)
+        kept = suppress_overlaps(boxes, scores, OVERLAP_IN_LEVEL)
+        return boxes[kept], scores[kept], corrections[kept]
+
+    def _refined(self, pixels: Tensor, boxes: np.ndarray) -> np.ndarray:
+        """R-Net on the proposals: the squares that stay, their edges corrected."""
+        scores, corrections = _outputs(self.rnet, pixels, boxes)
+        passed = scores > REFINEMENT_THRESHOLD
+        boxes, scores, corrections = boxes[passed], scores[passed], corrections[passed]
+        kept = suppress_overlaps(boxes, scores, OVERLAP)
+        return squared(corrected(boxes[kept], corrections[kept]))
+
+    def _final(self, pixels: Tensor, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """O-Net: boxes `[n, 4]`, scores `[n]` and landmarks `[n, 5, 2]` of the faces, best score first."""
+        scores, corrections, landmarks = _outputs(self.onet, pixels, boxes)
+        passed = scores > self.threshold
+        boxes, scores, corrections, landmarks = boxes[passed], scores[passed], corrections[passed], landmarks[passed]
+        # the network learned landmarks from the first pixel's centre on, so these are positions of centres already
+        points = boxes[:, None, :2] + landmarks.transpose(0, 2, 1) * (boxes[:, 2:] - boxes[:, :2])[:, None]
+        boxes = corrected(boxes, corrections)
+        kept = suppress_overlaps(boxes, scores, OVERLAP, of_smaller=True)
+        return boxes[kept], scores[kept], points[kept]
+
+
+def pyramid_sizes(height: int, width: int, smallest_face: int) -> list[tuple[int, int]]:
+    """(height, width) of each level, the finest first: there a face of `smallest_face` pixels fills P-Net's window."""
+    sizes, scale = [], PROPOSAL_SIDE / smallest_face
+    while min(height, width) * scale >= PROPOSAL_SIDE:
+        sizes.append((round(height * scale), round(width * scale)))
+        scale *= PYRAMID_FACTOR
+    return sizes
+
+
+def _outputs(network: RNet | ONet, pixels: Tensor, boxes: np.ndarray) -> list[np.ndarray]:
+    """What the network says of each square, each output `[n, ...]` float64."""
+    batches = [boxes[start : start + CROPS_AT_ONCE] for start in range(0, len(boxes), CROPS_AT_ONCE)] or [boxes]
+    outputs = [network(_crops(pixels, batch, network.side)) for batch in batches]
+    return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]
+
+
+def _crops(pixels: Tensor, boxes: np.ndarray, side: int) -> Tensor:
+    """The squares `[n, 4]` of the image at `side` pixels, `[n, 3, side, side]`; black beyond the image."""
+    height, width = pixels.shape[2:]
+    crops = pixels.new_empty(len(boxes), 3, side, side)
+    for crop, (left, top, right, bottom) in zip(crops, boxes.astype(int).tolist(), strict=True):
+        part = pixels[0, :, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        beyond = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
+        if 0 in part.shape:
+            crop.fill_(BLACK)
+        else:
+            crop.copy_(F.adaptive_avg_pool2d(F.pad(part, beyond, value=BLACK), side))
+    return crops
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """No boxes, scores and corrections."""
+    return np.empty((0, 4)), np.empty(0), np.empty((0, 4))
