@@ -18,12 +18,13 @@ rule sample_references:
         "logs/benchmarks/sample_references/{references}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: lambda w: config["references"][w.references]["processes"]
     resources:
-        gpu=1,
-        mem_mb=6000,
+        gpu=lambda w: config["references"][w.references]["processes"],
+        mem_mb=lambda w: 6000 * config["references"][w.references]["processes"],
         runtime=1440,
     params:
+        state="results/state/references/{references}",
         settings=settings("sample_references", "references"),
         code=code("sample_references", "torch"),
     message:

@@ -23,6 +23,7 @@ rule vary_references:
         mem_mb=6000,
         runtime=720,
     params:
+        state="results/state/variations/{variations}/{shard}-of-{shards}",
         settings=settings("vary_references", "variations"),
         code=code("vary_references", "torch"),
     message:

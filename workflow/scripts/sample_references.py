@@ -14,4 +14,10 @@ sample_references(
     samples=snakemake.output.samples,
     statistics=snakemake.output.statistics,
     command=snakemake.output.command,
+    batch_size=snakemake.config["references"][snakemake.wildcards.references]["batch_size"],
+    state=snakemake.params.state,
+    code=snakemake.params.code,
+    saving=snakemake.config["saving"],
+    processes=snakemake.config["references"][snakemake.wildcards.references]["processes"],
+    launcher=snakemake.config["launcher"],
 )

@@ -15,4 +15,8 @@ vary_references(
     shards=int(snakemake.wildcards.shards),
     samples=snakemake.output.samples,
     statistics=snakemake.output.statistics,
+    batch_size=snakemake.config["variations"][snakemake.wildcards.variations]["batch_size"],
+    state=snakemake.params.state,
+    code=snakemake.params.code,
+    saving=snakemake.config["saving"],
 )

@@ -30,8 +30,10 @@ def weights(tmp_path_factory) -> Path:
 def sample(weights):
     """A function that runs `sample_references` in a folder and loads what it wrote."""
 
-    def run(folder: Path, algorithm: str, settings: dict, start: Path | None = None, guarded: Path | None = None):
-        entry = {"algorithm": algorithm, "identities": IDENTITIES, "batch_size": 4, "settings": settings}
+    def run(
+        folder: Path, algorithm: str, settings: dict, start: Path | None = None, guarded: Path | None = None, **more
+    ):
+        entry = {"algorithm": algorithm, "identities": IDENTITIES, "settings": settings}
         sample_references(
             {**FACE_MODEL, "references": entry | ({} if start else {"truncation": 0.7})},
             weights=weights,
@@ -40,6 +42,8 @@ def sample(weights):
             samples=folder / "samples.h5",
             statistics=folder / "stats.h5",
             command=folder / "command.yml",
+            batch_size=4,
+            **more,
         )
         return SampleCollection.load(folder / "samples.h5")
 

@@ -122,13 +122,17 @@ def fit_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
 def sample_references(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
     # what these name is copied in or reaches the stage through a file; a start replaces the truncated random one
-    unused = ["generator", "network", "shards", "start", "leak_guard"] + ["truncation"] * bool(entry["start"])
+    unused = ["generator", "network", "shards", "processes", "batch_size", "start", "leak_guard"] + [
+        "truncation"
+    ] * bool(entry["start"])
     return {"seed": config["seed"], "references": _without(entry, *unused), **_of_references(config, references)}
 
 
 def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
     entry = config["variations"][variations]
-    unused = ["references", "covariates", "shards"] + ["covariate_scales"] * (entry["algorithm"] != "disco")
+    unused = ["references", "covariates", "shards", "batch_size"] + ["covariate_scales"] * (
+        entry["algorithm"] != "disco"
+    )
     return {
         "seed": config["seed"],
         "variations": _without(entry, *unused),
@@ -143,6 +147,7 @@ def merge_variations(config: Mapping, variations: str) -> dict[str, Any]:
 def render_images(config: Mapping, dataset: str) -> dict[str, Any]:
     source = namespace(config, dataset)
     return {
+        "seed": config["seed"],
         "namespace": source,
         "generator": config["generators"][config["references"][source]["generator"]],
         "template": config["images"]["template"],

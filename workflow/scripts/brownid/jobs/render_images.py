@@ -11,6 +11,7 @@ from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for
 from brownid.jobs.rendering import render
 from brownid.jobs.sharding import shard_of
+from brownid.randomness import Address, image_items
 from brownid.runtime import default_device, progress
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_image_shard
@@ -25,6 +26,8 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     everybody = SampleCollection.load(samples, columns=("latents",))
     chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
     latents = torch.from_numpy(chosen.latents).to(generator.latent_mean)
-    batches = progress(latents.split(BATCH_SIZE), "render", "batch")
-    pixels = np.concatenate([render(generator, crop, batch) for batch in batches])
+    address = Address(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
+    batches = progress(range(0, len(latents), BATCH_SIZE), "render", "batch")
+    rows = (slice(first, first + BATCH_SIZE) for first in batches)
+    pixels = np.concatenate([render(generator, crop, latents[part], address.rows(part)) for part in rows])
     write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, pixels)

@@ -1,5 +1,6 @@
 """Vary identities: Dispersion, DisCo, or editing along the covariates; one shard of identities at a time."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ import torch
 
 from brownid.covariates.editing import EditingSettings, directions, edit_references
 from brownid.covariates.store import load_covariates
-from brownid.dynamics.dispersion import DispersionSettings, dispersion
-from brownid.dynamics.passes import embed
+from brownid.dynamics.dispersion import DispersionSettings, dispersion, variation_label
+from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
+from brownid.files import sha256
 from brownid.jobs.models import load_face_model
 from brownid.jobs.sharding import shard_of
+from brownid.jobs.states import open_state
+from brownid.randomness import image_items
 from brownid.recognition.facemodel import FaceModel
+from brownid.resuming import StateFile
 from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import save_statistics
 
@@ -30,12 +35,26 @@ def vary_references(
     shards: int,
     samples: Path,
     statistics: Path,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the variations of the identities of one shard (1 to `shards`), and their statistics."""
+    """Write the variations of the identities of one shard (1 to `shards`), and their statistics.
+
+    Dispersion and DisCo go on from the folder `state`, this shard's own, where an interrupted job of the same `code`,
+    settings and inputs left something, and save there as often as `saving` (`iterations`, `minutes`) says.
+    """
+    resuming = None
+    if state is not None:
+        roles = {"references": references, "weights": weights, "covariates": covariates}
+        inputs = {name: path and sha256(path) for name, path in roles.items()}
+        belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
+        resuming = open_state(state, belongs_to, saving)
     model = load_face_model(settings, weights)
     everybody = SampleCollection.load(references)
     chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
-    latents, embeddings, labels, measured = _run(settings, model, chosen, covariates)
+    latents, embeddings, labels, measured = _run(settings, model, chosen, covariates, batch_size, resuming)
     count = len(labels)
     SampleCollection(
         latents=latents.flatten(0, 1),
@@ -47,10 +66,17 @@ def vary_references(
         settings=settings,
     ).save(samples)
     save_statistics(statistics, measured)
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _run(
-    settings: Mapping[str, Any], model: FaceModel, references: SampleCollection, covariates: Path | None
+    settings: Mapping[str, Any],
+    model: FaceModel,
+    references: SampleCollection,
+    covariates: Path | None,
+    batch_size: int,
+    state: StateFile | None,
 ) -> tuple[torch.Tensor, torch.Tensor, list[str], Mapping[str, np.ndarray]]:
     """Latents `[N,n,D]`, embeddings `[N,n,E]`, the n labels, statistics."""
     entry = settings["variations"]
@@ -60,7 +86,9 @@ def _run(
     if entry["algorithm"] == "covariates":
         edited, labels = edit_references(references.latents, fitted, EditingSettings(**entry["settings"]))
         edited = torch.from_numpy(edited).to(latents)
-        embeddings = embed(model, edited.flatten(0, 1), entry["batch_size"]).unflatten(0, edited.shape[:2])
+        images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
+        passes = Passes(model, batch_size, settings["seed"])
+        embeddings = passes.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
         return edited, embeddings, labels, _editing_statistics(embeddings, targets)
     moves = None
     if entry["algorithm"] == "disco":
@@ -73,9 +101,10 @@ def _run(
         seed=settings["seed"],
         items=references.identities.tolist(),
         covariates=moves,
-        batch_size=entry["batch_size"],
+        batch_size=batch_size,
+        state=state,
     )
-    labels = [f"augmentation_{number}" for number in range(result.latents.shape[1])]
+    labels = [variation_label(number) for number in range(result.latents.shape[1])]
     return result.latents, result.embeddings, labels, result.statistics
 
 

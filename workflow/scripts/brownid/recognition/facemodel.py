@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.randomness import Address
 from brownid.recognition.embedding import as_network_input, raw_embeddings
 from brownid.recognition.precision import autocast, resolve_precision
 
@@ -39,13 +40,19 @@ class FaceModel:
         """The generator's mean latent `[D]`."""
         return self.generator.latent_mean
 
-    def render(self, latents: Tensor) -> Tensor:
-        """Aligned RGB images `[B, 3, S, S]` in [-1, 1], as the network reads them; differentiable."""
-        return self.crop(self.generator.render(latents))
+    @property
+    def takes_address(self) -> bool:
+        """Whether the generator has noise maps of each item's own, so that `render` and `embed` need an address."""
+        return getattr(self.generator, "takes_address", False)
 
-    def embed(self, latents: Tensor) -> Tensor:
+    def render(self, latents: Tensor, address: Address | None = None) -> Tensor:
+        """Aligned RGB images `[B, 3, S, S]` in [-1, 1], as the network reads them; differentiable."""
+        images = self.generator.render(latents, address) if self.takes_address else self.generator.render(latents)
+        return self.crop(images)
+
+    def embed(self, latents: Tensor, address: Address | None = None) -> Tensor:
         """Unit embeddings `[B, E]`, in the number format of the images; differentiable in the latents."""
-        return self.embed_images(self.render(latents))
+        return self.embed_images(self.render(latents, address))
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Unit embeddings `[B, E]` of images that `render` made, in their number format; differentiable."""

@@ -1,17 +1,15 @@
 """One training from image shards to weights: the shell around the Lightning module."""
 
 import csv
-import json
 import logging
 import math
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from hashlib import sha256 as sha256_of
 from pathlib import Path
 
 import lightning
@@ -25,6 +23,7 @@ from brownid.files import atomic_path, sha256
 from brownid.recognition.embedding import as_bytes
 from brownid.recognition.precision import resolve_precision
 from brownid.recognition.weights import save_backbone
+from brownid.resuming import state_path
 from brownid.runtime import default_device, logger
 from brownid.samples import png
 from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
@@ -75,9 +74,7 @@ def train_recognition(
         )
         if picture is not None:
             _write_picture(Path(picture), module, EpochBatches(data, settings.batch_size, seed=seed, epoch=0))
-        saved = (
-            None if state is None else _State(Path(state), _fingerprint(shards, settings, seed, side, precision, code))
-        )
+        saved = None if state is None else _State(Path(state), _owner(shards, settings, seed, side, precision, code))
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -152,8 +149,8 @@ class _Report(Callback):
 class _State(Checkpoint):
     """Keeps the whole state of the training after each epoch, in a file named after what it belongs to."""
 
-    def __init__(self, folder: Path, fingerprint: str):
-        self.path = folder / f"{fingerprint}.ckpt"
+    def __init__(self, folder: Path, belongs_to: Mapping[str, object]):
+        self.path = state_path(folder, belongs_to, ".ckpt")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
         with atomic_path(self.path) as temporary:
@@ -170,11 +167,13 @@ class _State(Checkpoint):
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def _fingerprint(
+def _owner(
     shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str, code: str
-) -> str:
-    parts = [asdict(settings), seed, side, precision, code, [sha256(shard) for shard in shards]]
-    return sha256_of(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+) -> dict[str, object]:
+    """What decides the weights, for the state to belong to."""
+    images = [sha256(shard) for shard in shards]
+    arguments = {"seed": seed, "side": side, "precision": precision, "code": code, "images": images}
+    return {"settings": asdict(settings), **arguments}
 
 
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -1,0 +1,99 @@
+"""Jobs that are killed go on to the same bits; several processes give the result of one and fail with one sentence."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny_world import FACE_MODEL, IDENTITIES
+
+from brownid.errors import BrownidError
+from brownid.jobs.processes import run_in_processes
+from brownid.jobs.states import open_state
+from brownid.resuming import TERMINATED, state_path
+from brownid.samples import SampleCollection, load_statistics
+
+LANGEVIN = {"iterations": 60, "repulsion_coefficient": 5.0}
+SHORT = {"iterations": 2, "timestep": 0.05}
+
+# The job as its own process: what `sample_references` in this folder's conftest.py calls, saving at every iteration.
+JOB = """
+import json, sys
+from brownid.runtime import start_process
+start_process()
+from brownid.jobs.sample_references import sample_references
+sample_references(**json.loads(sys.argv[1]), saving={"iterations": 1})
+"""
+
+
+def langevin_settings(settings):
+    entry = {"algorithm": "langevin", "identities": IDENTITIES, "settings": settings, "truncation": 0.7}
+    return FACE_MODEL | {"references": entry}
+
+
+def job(folder, weights, settings=LANGEVIN):
+    call = {"settings": langevin_settings(settings), "weights": str(weights), "start": None, "guarded": None}
+    call |= {name: str(folder / name) for name in ("samples", "statistics", "command", "state")}
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, "-c", JOB, json.dumps(call)]
+    return subprocess.Popen(command, env=alone, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_state(folder, process):
+    while not list((folder / "state").glob("*.safetensors")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+def test_a_job_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, weights):
+    """Killed hard once and asked to stop once, and then left alone; compared with a job that nobody disturbed."""
+    killed, calm = tmp_path / "killed", tmp_path / "calm"
+    undisturbed = job(calm, weights)
+    first = job(killed, weights)
+    wait_for_state(killed, first)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    second = job(killed, weights)
+    while second.poll() is None and not second.stderr.readline().rstrip().endswith(".safetensors"):
+        pass  # until it says that it goes on from the state
+    second.send_signal(signal.SIGTERM)
+    rest = second.communicate()[1]
+    assert second.returncode == TERMINATED and "run the same command again" in rest, rest
+    assert not (killed / "samples").exists()
+    third = job(killed, weights)
+    assert third.wait() == 0 and undisturbed.wait() == 0
+    assert "going on from iteration" in third.communicate()[1]
+    for name in ("latents", "embeddings"):
+        ours, theirs = (getattr(SampleCollection.load(folder / "samples"), name) for folder in (killed, calm))
+        assert np.array_equal(ours, theirs)
+    ours, theirs = (load_statistics(folder / "statistics") for folder in (killed, calm))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    assert not (killed / "state").exists()
+
+
+def test_two_processes_by_torchrun_give_the_result_of_one_and_one_sentence_when_they_fail(tmp_path, weights, sample):
+    whole = sample(tmp_path / "one", "langevin", SHORT)
+    shared = sample(tmp_path / "two", "langevin", SHORT, processes=2, launcher="torchrun")
+    np.testing.assert_allclose(shared.latents, whole.latents, atol=1e-3)
+    np.testing.assert_allclose(shared.embeddings, whole.embeddings, atol=1e-3)
+    whole.select([0, 1]).save(tmp_path / "two.h5")
+    with pytest.raises(BrownidError, match=r"two\.h5 has 2 identities, but 5 are to start from it"):
+        sample(tmp_path / "failed", "langevin", SHORT, start=tmp_path / "two.h5", processes=2, launcher="torchrun")
+
+
+def test_an_unknown_launcher_is_refused():
+    with pytest.raises(BrownidError, match="launcher is 'mpirun'"):
+        run_in_processes("brownid:nothing", {}, 2, "mpirun")
+
+
+def test_a_state_of_other_settings_is_named_in_the_log_and_not_used(tmp_path, caplog):
+    caplog.set_level("INFO", logger="brownid")
+    open_state(tmp_path, {"settings": {"timestep": -0.3}}).save(3, {})
+    chosen = open_state(tmp_path, {"settings": {"timestep": -0.2}})
+    assert not chosen.path.exists() and chosen.path == state_path(tmp_path, {"settings": {"timestep": -0.2}})
+    assert "settings.timestep is -0.3 there and -0.2 here" in caplog.text
+    assert open_state(tmp_path, {"settings": {"timestep": -0.3}}).path.exists()
