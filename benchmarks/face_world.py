@@ -3,8 +3,7 @@
     python benchmarks/face_world.py [--threads 1] [--rounds 5] [--weights FILE]
 
 Speed is images a second, forward and backward through generator and network, median over alternating rounds;
-believe the ratios. The result is that of the same Langevin run in either precision: energy and nearest-neighbour angle,
-measured in float32 both times.
+believe the ratios. What precision does to the result: see options.py.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-BATCH, IDENTITIES, SEED = 64, 100, 1
+BATCH, SEED = 64, 1
 SPEC = {"generator": {"family": "procedural", "side": 56}}
 NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 56, "template": "two_eye"}
 
@@ -49,28 +48,6 @@ def speeds(models: dict, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def compare_results(models: dict) -> None:
-    """The same Langevin run with either precision, judged by the float32 model."""
-    from brownid.dynamics import LangevinSettings, langevin
-    from brownid.dynamics.passes import embed
-    from brownid.dynamics.statistics import crowd_statistics
-    from brownid.jobs.drawing import random_latents
-
-    judge = models["float32"]
-    start = random_latents(judge.generator, range(IDENTITIES), 0.7, SEED)
-    settings = LangevinSettings(iterations=20, repulsion_coefficient=30.0)
-    for name, model in models.items():
-        begin = time.perf_counter()
-        result = langevin(model, start, settings, seed=SEED)
-        taken = time.perf_counter() - begin
-        seen = crowd_statistics(result.latents, embed(judge, result.latents, BATCH), judge.latent_mean, settings.ict)
-        energy = result.statistics["energy"]
-        print(
-            f"langevin {name}: energy {energy[0]:.0f} -> mean of the last five {energy[-5:].mean():.0f}, "
-            f"nearest neighbour {seen['nn_mean']:.3f} rad, smallest {seen['dist_min']:.3f} rad, {taken:.1f} s"
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
@@ -95,7 +72,6 @@ def main() -> None:
         environment = {**{k: v for k, v in os.environ.items() if k not in thresholds}, **extra}
         print(f"{name}: ", end="", flush=True)
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--speed-only"], env=environment, check=True)
-    compare_results(models)
 
 
 if __name__ == "__main__":

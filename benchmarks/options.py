@@ -1,0 +1,96 @@
+"""What the options of the dynamics do to where a run ends, and to the time it takes.
+
+    python benchmarks/options.py neighbours [--identities 100] [--batches 64] [--threads 1] [--device cpu]
+    python benchmarks/options.py arithmetic
+
+The run is the default one (embedded world, 20 iterations, the default run's weights where there are some). `neighbours`
+compares the others' embeddings of this pass and of the pass before, at several timesteps; `arithmetic` compares number
+format, memory layout and compilation of the FR network. Each end is judged by the same model in float32.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+
+from dynamics import SEED, taken, world
+
+
+def judge(model, result, settings) -> str:
+    """Energy and nearest neighbours of where a run ended, measured by `model`."""
+    from brownid.dynamics.crowd import crowd_forces
+    from brownid.dynamics.passes import Passes
+
+    embeddings = Passes(model, 64).embed(result.latents)
+    pairs = crowd_forces(embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict)
+    nearest = float(pairs.angles.nearest.mean())
+    return f"energy {0.5 * float(pairs.energies.sum()):8.1f}, nearest neighbour {nearest:.4f} rad"
+
+
+def effects(changes: dict[str, tuple], options: argparse.Namespace) -> None:
+    """Print where the default run's Langevin ends under each change of model or settings, and how long it takes."""
+    from brownid.dynamics import LangevinSettings, langevin
+    from brownid.jobs.drawing import random_latents
+
+    judge_model = world("float32", options.device)
+    default = LangevinSettings(iterations=20, repulsion_coefficient=30.0)
+    for count in options.identities:
+        start = random_latents(judge_model.generator, range(count), 0.7, SEED)
+        for batch in options.batches:
+            for name, (model, change) in changes.items():
+                settings = dataclasses.replace(default, **change)
+                ends = []
+
+                def run(model, settings, batch, start=start, ends=ends) -> None:
+                    ends.append(langevin(model, start, settings, seed=SEED, batch_size=batch))
+
+                seconds, _ = taken(options.device, run, model, settings, batch)
+                found = judge(judge_model, ends[0], settings)
+                print(f"{count} identities, batch {batch}, {name:28} {found}, {seconds:6.1f} s", flush=True)
+
+
+def neighbours(options: argparse.Namespace) -> None:
+    """The neighbours' embeddings of this pass and of the one before."""
+    model = world("float32", options.device)
+    changes = {}
+    for step in (-0.1, -0.3, -1.0):
+        for name in ("current", "previous"):
+            changes[f"timestep {step}, {name}"] = (model, {"timestep": step, "neighbours": name})
+    effects(changes, options)
+
+
+def arithmetic(options: argparse.Namespace) -> None:
+    """Number format, memory layout and compilation of the FR network."""
+    import torch
+
+    models = {
+        "float32, channels-last": world("float32", options.device),
+        "bfloat16, channels-last": world("bfloat16", options.device),
+        "float32, contiguous": world("float32", options.device),
+        "float32, compiled": world("float32", options.device),
+    }
+    models["float32, contiguous"].network.to(memory_format=torch.contiguous_format)
+    models["float32, compiled"].network.compile(dynamic=True)
+    effects({name: (model, {}) for name, model in models.items()}, options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("neighbours", "arithmetic"))
+    parser.add_argument("--identities", type=int, nargs="+", default=[100])
+    parser.add_argument("--batches", type=int, nargs="+", default=[64])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    torch.set_num_threads(options.threads)
+    (neighbours if options.part == "neighbours" else arithmetic)(options)
+
+
+if __name__ == "__main__":
+    main()
