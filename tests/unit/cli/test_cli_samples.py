@@ -1,5 +1,7 @@
 """`brownid samples`, `plot` and `verify`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,14 +33,65 @@ def test_a_part_of_a_collection_can_be_converted_and_parts_be_merged(run, embedd
     assert sorted(SampleCollection.load(tmp_path / "all.h5").labels) == ["reference"] * 2 + ["smile"] * 2
 
 
+def test_info_tells_how_a_collection_is_stored_and_what_is_absent(run, embedded, tmp_path):
+    words = ("--precision", "float16", "--compression", "gzip", "-o", tmp_path / "small.h5")
+    run("samples", "convert", embedded, "--to", "columns", *words)
+    text = run("samples", "info", tmp_path / "small.h5").stdout
+    assert "4 x 8, float32, stored as float16, gzip (" in text and "kB)" in text.splitlines()[0]
+    assert "4 x 8, float64, not compressed (260 bytes)" in run("samples", "info", embedded).stdout
+    whole = SampleCollection.load(embedded)
+    latents = whole.latents.copy()
+    latents[2] = np.nan
+    replace(whole, latents=latents, partial=True).save(tmp_path / "partial.h5")
+    assert "absent from 1 samples" in run("samples", "info", tmp_path / "partial.h5").stdout
+    replace(whole, latents=None).save(tmp_path / "embeddings.h5")
+    assert "latents:     none" in run("samples", "info", tmp_path / "embeddings.h5").stdout
+
+
+def test_partial_samples_survive_conversion(run, embedded, tmp_path):
+    whole = SampleCollection.load(embedded)
+    rows = whole.embeddings.copy()
+    rows[1] = np.nan
+    replace(whole, embeddings=rows, partial=True).save(tmp_path / "a.h5")
+    run("samples", "convert", tmp_path / "a.h5", "--to", "published", "-o", tmp_path / "b.h5")
+    run("samples", "convert", tmp_path / "b.h5", "--to", "columns", "-o", tmp_path / "c.h5")
+    run("samples", "merge", tmp_path / "c.h5", "-o", tmp_path / "d.h5")
+    found = SampleCollection.load(tmp_path / "d.h5", partial=True)
+    np.testing.assert_array_equal(found.embeddings, rows)
+    assert "genuine" in run("samples", "info", tmp_path / "d.h5").stdout
+
+
+def test_some_identities_can_be_converted(run, refusal, embedded, tmp_path):
+    for format_ in ("columns", "published"):
+        run("samples", "convert", embedded, "--to", format_, "--identities", "1", "-o", tmp_path / f"{format_}.h5")
+        assert SampleCollection.load(tmp_path / f"{format_}.h5").identities.tolist() == [1, 1]
+    sentence = refusal(
+        "samples", "convert", embedded, "--to", "columns", "--identities", "1-5", "-o", tmp_path / "x.h5"
+    )
+    assert "embedded.h5: the collection has no identity 2 (and 3 more" in sentence
+
+
+def test_merging_checks_settings_and_completeness_unless_told(run, refusal, embedded, tmp_path):
+    whole = SampleCollection.load(embedded)
+    first, second, out = tmp_path / "first.h5", tmp_path / "second.h5", tmp_path / "out.h5"
+    replace(whole.select([0]), settings={"seed": 1}).save(first)
+    replace(whole.rows([2]), settings={"seed": 2}).save(second)
+    assert "second.h5 was made with other settings than" in refusal("samples", "merge", first, second, "-o", out)
+    lacking = refusal("samples", "merge", first, second, "--any-settings", "-o", out)
+    assert "second.h5: identity 1 lacks the label 'smile'" in lacking
+    run("samples", "merge", first, second, "--any-settings", "--incomplete", "--precision", "float16", "-o", out)
+    assert len(SampleCollection.load(out)) == 3
+
+
 def test_bad_requests_about_collections_are_refused(refusal, embedded, faces, tmp_path):
     damaged, out = tmp_path / "damaged.h5", tmp_path / "out.h5"
     damaged.write_bytes(embedded.read_bytes()[:1000])
     assert "damaged.h5" in refusal("samples", "info", damaged)
-    assert "no such format" in refusal("samples", "convert", embedded, "--to", "csv", "-o", out)
-    assert "no sample has the label 'x'" in refusal(
-        "samples", "convert", embedded, "--to", "columns", "--label", "x", "-o", out
-    )
+    convert = ("samples", "convert", embedded, "-o", out)
+    assert "no such format" in refusal(*convert, "--to", "csv")
+    assert "no sample has the label 'x'" in refusal(*convert, "--to", "columns", "--label", "x")
+    assert "the precision 'half' is unknown" in refusal(*convert, "--to", "columns", "--precision", "half")
+    assert "published format has neither" in refusal(*convert, "--to", "published", "--compression", "gzip")
     assert "cannot be joined" in refusal("samples", "merge", embedded, faces / "samples.h5", "-o", out)
     assert "more than one part" in refusal("samples", "merge", embedded, embedded, "-o", out)
     assert "--overwrite" in refusal("samples", "merge", embedded, "-o", damaged)

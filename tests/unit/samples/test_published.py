@@ -125,11 +125,12 @@ def test_a_crash_in_the_middle_of_writing_leaves_the_old_file(collection, publis
     assert [path.name for path in published.parent.iterdir()] == ["published.h5"]
 
 
-def test_a_truncated_file_is_named(published):
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_named(published, share):
     data = published.read_bytes()
-    published.write_bytes(data[: len(data) // 2])
+    published.write_bytes(data[: int(share * len(data))])
     with pytest.raises(BrownidError, match=r"published\.h5: this is not a readable HDF5 file"):
-        SampleCollection.load(published)
+        SampleCollection.load(published, columns=())
 
 
 def _replace(name, value):
@@ -149,7 +150,7 @@ def _replace(name, value):
         (lambda file: file.attrs.modify("magic", "synthetics"), "its magic is 'synthetics' instead of"),
         (lambda file: file.attrs.modify("major", 3), r"the format is 3\.0; this brownid reads 2\.0"),
         (lambda file: file.move("00007", "seven"), "the group 'seven' is no identity number"),
-        (_replace("00001/reference/w_latent", None), "identity 1, label 'reference' lacks w_latent"),
+        (_replace("00001/reference/w_latent", None), r"identity 1, label 'reference' \(row 2\) lacks latents"),
         (
             _replace("00001/reference/embedding", np.zeros((1, 5), "f4")),
             r"identity 1, label 'reference': embedding is .*\[5\]",
@@ -166,7 +167,7 @@ def _replace(name, value):
         (lambda file: file.attrs.__setitem__("major", "two"), "the attribute major of / is 'two', which is no int"),
         (
             _replace("00001/reference/w_latent", np.full((1, 8), np.nan, "f4")),
-            "latents of identity 1, label 'reference'",
+            "identity 1, label 'reference' holds NaN in w_latent",
         ),
         (
             lambda file: file["00001/reference"].attrs.modify("network_type", "eg3d"),

@@ -61,13 +61,12 @@ def edit(
     brownid edit samples.h5 covariates.h5 --only pose --steps 9 -o poses.h5
     """
     from brownid.covariates.store import load_covariates
-    from brownid.samples.collection import SampleCollection
 
     if output is None and sheet is None:
         raise BrownidError("Say where the edits go: --output FILE.h5, --sheet FILE.png, or both.")
     files.check_new_file(output, overwrite)
     files.check_new_file(sheet, overwrite)
-    loaded = options.selected(SampleCollection.load(samples, columns=("latents",)), samples, identities, label)
+    loaded = options.loaded(samples, identities, label, columns=("latents",))
     originals = _one_each(loaded, samples)
     fitted = load_covariates(covariates, generator=originals.generator or None)
     widths = {len(covariate.normal) for covariate in fitted.values()}

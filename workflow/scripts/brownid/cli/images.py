@@ -132,9 +132,7 @@ def show(collection: SampleCollection, images: Sequence[np.ndarray], path: Path)
 
 
 def _latents_of(path: Path, identities: str | None, labels: list[str] | None) -> SampleCollection:
-    from brownid.samples.collection import SampleCollection
-
-    collection = options.selected(SampleCollection.load(path, columns=("latents",)), path, identities, labels)
+    collection = options.loaded(path, identities, labels, columns=("latents",))
     if collection.latents is None or not len(collection):
         raise BrownidError(f"{path}: there are no latents in this collection, so there is nothing to render.")
     return collection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,6 +157,21 @@ def selected(
             raise BrownidError(f"{path}: no sample has the label {sorted(missing)[0]!r}; there are {known} …")
         collection = collection.rows(np.flatnonzero(np.isin(collection.labels, labels)))
     return collection
+
+
+def loaded(
+    path: Path,
+    identities: str | None,
+    labels: Sequence[str] | None,
+    columns: Collection[str] = ("latents", "embeddings", "extra"),
+    partial: bool = False,
+) -> SampleCollection:
+    """The samples of a file with these identities and labels; of other identities nothing is read."""
+    from brownid.samples.collection import SampleCollection
+
+    numbers = None if identities is None else identity_numbers(identities)
+    collection = SampleCollection.load(path, columns, numbers, partial=partial)
+    return selected(collection, path, None, labels)
 
 
 MOST_IDENTITIES = 10_000_000  # of one range: a typing error should not fill the memory

@@ -23,7 +23,9 @@ def audit_leaks(
     figure: Path,
 ) -> None:
     """List and show the references that come closest to a face of the generator's training set."""
-    ours, theirs = (SampleCollection.load(path, columns=("embeddings",)) for path in (references, guarded))
+    ours, theirs = (
+        SampleCollection.load(path, columns=("embeddings",), required=True) for path in (references, guarded)
+    )
     closest = leak_audit(ours.embeddings, theirs.embeddings, settings["audit"]["pairs"])
     write_audit(table, closest, [f"{identity:05}" for identity in ours.identities], theirs.labels)
     image_pairs(

@@ -30,7 +30,9 @@ def fit_covariates(
     failures: Path,
 ) -> None:
     """Fit the seven covariates on the train group, test them on the eval group, and join the lists of failures."""
-    merged = SampleCollection.concatenate(SampleCollection.load(path) for path in shard_samples)
+    merged = SampleCollection.concatenate(
+        SampleCollection.load(path, columns=("latents",), required=True) for path in shard_samples
+    )
     rows = dict(zip(merged.labels, range(len(merged)), strict=True))
     _check_failures(shard_failures, failures, len(merged), settings["maximum_failed_share"])
     fitted, table = {}, []

@@ -57,7 +57,7 @@ def measure_controls(
 
 
 def _latents(path: Path) -> torch.Tensor:
-    return torch.from_numpy(SampleCollection.load(path, columns=("latents",)).latents)
+    return torch.from_numpy(SampleCollection.load(path, columns=("latents",), required=True).latents)
 
 
 def _stages(

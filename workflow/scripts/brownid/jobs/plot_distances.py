@@ -25,9 +25,11 @@ def plot_distances(
 ) -> None:
     """Plot and tabulate the angles within identities, between them, and from references to the training set."""
     both = SampleCollection.concatenate(
-        SampleCollection.load(path, columns=("embeddings",)) for path in (references, variations)
+        SampleCollection.load(path, columns=("embeddings",), required=True) for path in (references, variations)
     )
-    training = None if guarded is None else SampleCollection.load(guarded, columns=("embeddings",)).embeddings
+    training = (
+        None if guarded is None else SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings
+    )
     found = distance_distributions(
         both.embeddings, both.identities, training, maximum_rows=IMPOSTOR_ROWS, seed=settings["seed"]
     )

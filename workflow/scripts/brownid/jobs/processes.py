@@ -3,6 +3,7 @@
 `python -m brownid.jobs.processes CALL.json` is what the launcher starts, once a process.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ from brownid.runtime import logger, start_process
 
 LAUNCHERS = ("auto", "torchrun", "srun")
 LOCAL = "127.0.0.1"
+PR_SET_PDEATHSIG = 1
 
 
 def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int, launcher: str = "auto") -> None:
@@ -70,13 +72,19 @@ def _environment(processes: int) -> dict[str, str]:
 
 def _wait(command: list[str], environment: Mapping[str, str]) -> int:
     """The exit code of a command, to which SIGTERM is passed on."""
-    with subprocess.Popen(command, env=environment) as launched, terminable():
+    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent) as launched, terminable():
         try:
             return launched.wait()
         except Terminated:
             launched.send_signal(signal.SIGTERM)
             launched.wait()
             raise
+
+
+def _end_with_parent() -> None:
+    """Let the launcher get SIGTERM where this process is killed hard: nobody else would end it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main() -> None:

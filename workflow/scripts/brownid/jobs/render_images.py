@@ -23,8 +23,9 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     """Write the images of the identities of one shard (1 to `shards`)."""
     generator = load_generator(settings["generator"], default_device())
     crop = crop_for(generator, settings["template"], settings["side"])
-    everybody = SampleCollection.load(samples, columns=("latents",))
-    chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
+    everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
+    wanted = shard_of(everybody, shard, shards)
+    chosen = SampleCollection.load(samples, columns=("latents",), identities=wanted, required=True)
     latents = torch.from_numpy(chosen.latents).to(generator.latent_mean)
     address = Address(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
     batches = progress(range(0, len(latents), BATCH_SIZE), "render", "batch")

@@ -92,7 +92,7 @@ def sample_share(
     entry = settings["references"]
     fixed = None
     if guarded is not None:
-        fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",)).embeddings)
+        fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
 
     def draw(items: Sequence[int]) -> torch.Tensor:
         return random_latents(model.generator, items, entry["truncation"], settings["seed"])
@@ -144,7 +144,7 @@ def _baseline(
 
 
 def _starting_latents(path: Path, identities: int) -> torch.Tensor:
-    collection = SampleCollection.load(path, columns=("latents",))
+    collection = SampleCollection.load(path, columns=("latents",), required=True)
     if len(collection) < identities:
         raise BrownidError(
             f"{path} has {len(collection)} identities, but {identities} are to start from it: "

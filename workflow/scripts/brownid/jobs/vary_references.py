@@ -52,8 +52,8 @@ def vary_references(
         belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
         resuming = open_state(state, belongs_to, saving)
     model = load_face_model(settings, weights)
-    everybody = SampleCollection.load(references)
-    chosen = everybody.select(shard_of(np.unique(everybody.identities), shard, shards))
+    everybody = np.unique(SampleCollection.load(references, columns=()).identities)
+    chosen = SampleCollection.load(references, identities=shard_of(everybody, shard, shards), required=True)
     latents, embeddings, labels, measured = _run(settings, model, chosen, covariates, batch_size, resuming)
     count = len(labels)
     SampleCollection(

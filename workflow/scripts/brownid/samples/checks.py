@@ -1,13 +1,14 @@
-"""What every collection of samples must satisfy, each breach a sentence."""
+"""What every collection of samples must satisfy, each breach a sentence; and which rows lack what."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from brownid.errors import BrownidError
 
-BLOCK_ROWS = 8192  # bounds the memory of the checks; 8192 rows of 512 float32 are 16 MiB
+BLOCK_ROWS = 8192  # bounds the memory of checks and copies; 8192 rows of 512 float32 are 16 MiB
 
 
 def coded(labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -22,24 +23,59 @@ def coded(labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     return dictionary.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), table
 
 
-def repeated_row(identities: np.ndarray, codes: np.ndarray) -> int | None:
-    """The first row whose (identity, label code) has occurred before, or None."""
-    _, ranks = np.unique(identities, return_inverse=True)
-    keys = ranks.astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
+def repeated_rows(identities: np.ndarray, codes: np.ndarray) -> tuple[int, int] | None:
+    """The first row whose (identity, label code) has occurred before, after the row where it has; or None."""
+    width = int(codes.max(initial=0)) + 1
+    if int(identities.max(initial=0)) < np.iinfo(np.int64).max // width:
+        keys = identities * width + codes
+    else:
+        keys = np.unique(identities, return_inverse=True)[1].astype(np.int64) * width + codes
+    if (keys[1:] > keys[:-1]).all():
+        return None  # in the order most collections have; saves the sorting
     order = np.argsort(keys, kind="stable")
-    again = order[1:][keys[order[1:]] == keys[order[:-1]]]
-    return int(again.min()) if len(again) else None
+    places = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    if not len(places):
+        return None
+    place = places[np.argmin(order[places + 1])]
+    return int(order[place]), int(order[place + 1])
+
+
+def rows_of(identities: np.ndarray, wanted: Iterable[int], where: str) -> np.ndarray:
+    """The rows of `identities` `[n]` that hold a wanted one, increasing; BrownidError for one that `where` lacks."""
+    wanted = np.unique(np.asarray(list(wanted), dtype=np.int64))
+    missing = np.setdiff1d(wanted, identities)
+    if len(missing):
+        more = f" (and {len(missing) - 1} more of those asked)" if len(missing) > 1 else ""
+        raise BrownidError(f"{where} has no identity {missing[0]}{more}.")
+    return np.flatnonzero(np.isin(identities, wanted))
 
 
 def not_finite_row(values: np.ndarray, absent_allowed: bool = False) -> int | None:
     """The first row of `[n, ...]` with a NaN or an infinity, or None; `absent_allowed` lets rows be NaN throughout."""
     if not np.issubdtype(values.dtype, np.inexact):
         return None
+    wide = np.result_type(values.dtype, np.float32)
     for start in range(0, len(values), BLOCK_ROWS):
-        block = values[start : start + BLOCK_ROWS].reshape(len(values[start : start + BLOCK_ROWS]), -1)
+        block = _flat(values[start : start + BLOCK_ROWS])
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(
+                block.sum(dtype=wide)
+            ):  # one number that is not finite makes the sum so; a third of the time
+                continue
         good = np.isfinite(block).all(axis=1)
         if not good.all() and absent_allowed:
             good |= np.isnan(block).all(axis=1)
         if not good.all():
             return start + int(np.argmin(good))
     return None
+
+
+def absent_rows(values: np.ndarray) -> np.ndarray:
+    """Which rows of a column `[n, ...]` are absent, bool `[n]`; in a valid column a row that begins with NaN is."""
+    if not np.issubdtype(values.dtype, np.inexact):
+        return np.zeros(len(values), dtype=bool)
+    return np.isnan(_flat(values)[:, :1]).any(axis=1)
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), math.prod(values.shape[1:]))

@@ -1,14 +1,16 @@
 """A collection of samples in memory: columns of latents and embeddings, one row a sample."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from brownid.errors import BrownidError
-from brownid.samples import checks, columnar, hdf5, published
+from brownid.samples import agreement, checks, columnar, hdf5, published
+from brownid.samples.writer import MAGIC, Storage
 
 COLUMNS = ("latents", "embeddings", "extra")
 
@@ -18,7 +20,8 @@ class SampleCollection:
     """n samples, each addressed by (identity, label); a BrownidError at construction says which rule is broken.
 
     Columns may be given as arrays or tensors; floating-point numbers keep their precision. `latents` and `embeddings`
-    may be None, and every number in them is finite.
+    may be None, and every number in them is finite. Only where `partial` is set may single samples lack theirs: then a
+    row of NaN is absent.
     """
 
     latents: np.ndarray | None  # [n, D], W latents of `generator`
@@ -29,6 +32,7 @@ class SampleCollection:
     recognition: str  # the name of the network that the embeddings belong to
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)  # further columns [n, ...]; a row of NaN is absent
     settings: Mapping[str, object] = field(default_factory=dict)  # what made the samples, as JSON knows it
+    partial: bool = False  # whether samples may lack latents or embeddings that others have
 
     def __post_init__(self) -> None:
         identities = _array(self.identities)
@@ -56,11 +60,13 @@ class SampleCollection:
                 raise BrownidError(f"{name} has {len(values)} rows, but there are {count} identities.")
         if count and self.identities.min() < 0:
             raise BrownidError(f"identity {self.identities.min()} is negative; identities count from 0.")
-        row = checks.repeated_row(self.identities, self.label_codes[0])
-        if row is not None:
-            raise BrownidError(f"{self.describe(row)} occurs more than once; a sample may occur once.")
+        repeated = checks.repeated_rows(self.identities, self.label_codes[0])
+        if repeated is not None:
+            raise BrownidError(f"{self.describe(repeated[1])} occurs more than once; a sample may occur once.")
         for name, values in self.columns().items():
-            row = checks.not_finite_row(values, absent_allowed=name in self.extra)
+            row = checks.not_finite_row(values, absent_allowed=self.partial or name in self.extra)
+            if row is not None and values[row].size and np.isnan(values[row]).all():
+                raise BrownidError(self._lacks(row, name))
             if row is not None:
                 raise BrownidError(f"{name} of {self.describe(row)} (row {row}) holds NaN or infinite numbers.")
 
@@ -81,6 +87,20 @@ class SampleCollection:
         """A row in words, for messages."""
         return f"identity {self.identities[row]}, label {self.labels[row]!r}"
 
+    def require(self, *columns: str) -> "SampleCollection":
+        """This collection, if every sample has these of `latents`, `embeddings`; else a BrownidError naming one."""
+        for name in columns:
+            values = self.columns().get(name)
+            if values is None:
+                raise BrownidError(f"the collection has no {name}.")
+            absent = checks.absent_rows(values)
+            if absent.any():
+                raise BrownidError(self._lacks(int(np.argmax(absent)), name))
+        return self
+
+    def _lacks(self, row: int, name: str) -> str:
+        return f"{self.describe(row)} (row {row}) lacks {name}, its row is NaN throughout; every sample must have them."
+
     def rows(self, index: Sequence[int] | np.ndarray) -> "SampleCollection":
         """The samples at these rows, in this order."""
         index = np.asarray(index, dtype=np.int64)
@@ -93,17 +113,12 @@ class SampleCollection:
             recognition=self.recognition,
             extra={name: values[index] for name, values in self.extra.items()},
             settings=self.settings,
+            partial=self.partial,
         )
 
     def select(self, identities: Iterable[int]) -> "SampleCollection":
         """All samples of these identities, in the collection's own order; an unknown identity is a BrownidError."""
-        wanted = np.asarray(list(identities), dtype=np.int64)
-        missing = np.setdiff1d(wanted, self.identities)
-        if len(missing):
-            raise BrownidError(
-                f"the collection has no identity {missing[0]} (and {len(missing) - 1} more of those asked)."
-            )
-        return self.rows(np.flatnonzero(np.isin(self.identities, wanted)))
+        return self.rows(checks.rows_of(self.identities, identities, "the collection"))
 
     def of_label(self, label: str) -> "SampleCollection":
         """The samples with this label, at most one an identity; an unknown label is a BrownidError."""
@@ -123,7 +138,7 @@ class SampleCollection:
             raise BrownidError("there are no collections to join.")
         first = parts[0]
         for number, part in enumerate(parts[1:], start=2):
-            columnar.check_joinable(first, part, f"collection {number}")
+            agreement.check_joinable(first, part, f"collection {number}")
         joined = {name: np.concatenate([part.columns()[name] for part in parts]) for name in first.columns()}
         return cls(
             latents=joined.pop("latents", None),
@@ -134,37 +149,79 @@ class SampleCollection:
             recognition=first.recognition,
             extra=joined,
             settings=first.settings if all(part.settings == first.settings for part in parts) else {},
+            partial=any(part.partial for part in parts),
         )
 
     @classmethod
-    def load(cls, path: str | Path, columns: Collection[str] = COLUMNS) -> "SampleCollection":
+    def load(
+        cls,
+        path: str | Path,
+        columns: Collection[str] = COLUMNS,
+        identities: Iterable[int] | None = None,
+        *,
+        partial: bool = False,
+        required: bool = False,
+    ) -> "SampleCollection":
         """Read our format or the published one, told apart by content.
 
-        `columns` names what to read of `latents`, `embeddings`, `extra`; the others are left out. Every fault of the
-        file is a BrownidError naming it.
+        `columns` names what to read of `latents`, `embeddings`, `extra`; the others are left out. `identities` reads
+        the samples of these alone, in the file's order; an unknown one is an error. Samples that lack what others have
+        are an error unless `partial`; with `required`, columns that no sample has are one too. Every fault is a
+        BrownidError naming the file.
         """
-        unknown = set(columns) - set(COLUMNS)
-        if unknown:
-            raise BrownidError(f"a collection has no column {sorted(unknown)[0]!r}; it has {', '.join(COLUMNS)}.")
-        with hdf5.reading(path) as file:
-            magic = hdf5.attribute(file, "magic")
-        readers = {columnar.MAGIC: columnar.read, published.MAGIC: published.read}
-        if magic not in readers:
-            known = " or ".join(repr(name) for name in readers)
-            raise BrownidError(f"{path}: this is no collection of samples; its magic is {magic!r} instead of {known}.")
-        fields = readers[magic](path, columns)
+        fields = _format(path, columns).read(path, columns, identities)
+        loaded = cls._of_file(path, fields, partial)
+        if required:
+            try:
+                loaded.require(*(name for name in columns if name != "extra"))
+            except BrownidError as error:
+                raise BrownidError(f"{path}: {error}") from None
+        return loaded
+
+    @classmethod
+    def blocks(
+        cls, path: str | Path, columns: Collection[str] = COLUMNS, *, partial: bool = False
+    ) -> Iterator["SampleCollection"]:
+        """The file as collections of some thousand rows, one after the other, in the memory of one.
+
+        Arguments and errors are those of `load`. A file in the published format comes as one block.
+        """
+        for fields in _format(path, columns).blocks(path, columns):
+            yield cls._of_file(path, fields, partial)
+
+    @classmethod
+    def _of_file(cls, path: str | Path, fields: dict[str, object], partial: bool) -> "SampleCollection":
         try:
-            return cls(**fields)
+            return cls(**fields, partial=partial)
         except BrownidError as error:
             raise BrownidError(f"{path}: {error}") from None
 
-    def save(self, path: str | Path) -> None:
-        """Write our format (`samples/columnar.py`); the file appears whole or not at all."""
-        columnar.write(path, self)
+    def save(self, path: str | Path, *, precision: str | None = None, compression: str | None = None) -> None:
+        """Write our format (`samples/columnar.py`); the file appears whole or not at all.
+
+        `precision` "float16" stores floating-point columns in half the space, to 11 bits; a number beyond 65504 is a
+        BrownidError. They are handed out as float32 again, so that nothing is computed in half precision unasked.
+        `compression` is "gzip" or "lzf", without loss.
+        """
+        columnar.write(path, self, Storage(precision, compression))
 
     def save_published(self, path: str | Path) -> None:
-        """Write the published format (`samples/published.py`); the file appears whole or not at all."""
+        """Write the published format (`samples/published.py`), `settings` excepted; the file appears whole or not."""
         published.write(path, self)
+
+
+def _format(path: str | Path, columns: Collection[str]) -> ModuleType:
+    """The module that reads this file."""
+    unknown = set(columns) - set(COLUMNS)
+    if unknown:
+        raise BrownidError(f"a collection has no column {sorted(unknown)[0]!r}; it has {', '.join(COLUMNS)}.")
+    with hdf5.reading(path) as file:
+        magic = hdf5.attribute(file, "magic")
+    formats = {MAGIC: columnar, published.MAGIC: published}
+    if magic not in formats:
+        known = " or ".join(repr(name) for name in formats)
+        raise BrownidError(f"{path}: this is no collection of samples; its magic is {magic!r} instead of {known}.")
+    return formats[magic]
 
 
 def _array(values: object) -> np.ndarray:

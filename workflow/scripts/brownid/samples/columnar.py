@@ -1,12 +1,15 @@
 """Our collection format: one HDF5 file of column datasets, chunked, labels as dictionary codes.
 
 Root attributes `magic`, `version`, `generator`, `recognition`, `settings` (JSON); datasets `identity` int64 [n],
-`label_code` int32 [n], `label_table` text [k], `latents` [n, D], `embeddings` [n, E], `extra/<name>` [n, ...].
-Every chunk carries a checksum, so that a damaged file is noticed when it is read.
+`label_code` int32 [n], `label_table` text [k], `latents` [n, D], `embeddings` [n, E], `extra/<name>` [n, ...]. A row of
+NaN is absent. Columns may be compressed, and stored as float16: then the attribute `read_as` of the dataset names the
+type in which its numbers are handed out. Every chunk carries a checksum, so that a damaged file is noticed when it is
+read.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,38 +17,107 @@ import h5py
 import numpy as np
 
 from brownid.errors import BrownidError
-from brownid.samples import checks, hdf5
+from brownid.samples import agreement, checks, hdf5
+from brownid.samples.writer import READ_AS, VERSION, Storage, appending
 
 if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection
 
-MAGIC = "brownid_samples"
-VERSION = 1
-CHUNK_BYTES = 64 * 1024
 
-
-def write(path: str | Path, collection: "SampleCollection") -> None:
+def write(path: str | Path, collection: "SampleCollection", storage: Storage | None = None) -> None:
     """Write a collection; the file appears whole or not at all."""
-    with appending(path) as writer:
+    with appending(path, storage, len(collection)) as writer:
         writer.append(collection)
 
 
-def merge(paths: Sequence[str | Path], destination: str | Path) -> None:
-    """Join collections file by file, in this order, holding one in memory at a time.
+def merge(
+    paths: Sequence[str | Path],
+    destination: str | Path,
+    *,
+    identities: Iterable[int] | None = None,
+    labels: Iterable[str] | None = None,
+    any_settings: bool = False,
+    complete: bool = True,
+    storage: Storage | None = None,
+) -> None:
+    """Join collections file by file, in this order, after checking that they belong together.
 
-    They must agree in generator, recognition network and columns, and repeat no (identity, label); else BrownidError.
+    What must agree, and what `identities`, `labels`, `any_settings` and `complete` ask for, is said at
+    `agreement.check_parts`; each breach is a BrownidError that names the file. Settings are kept where all agree. Only
+    identities and labels are held in memory for all rows; the rest passes through in blocks (of files in our format).
+    `destination` may be one of `paths`, which appends to it.
     """
     from brownid.samples.collection import SampleCollection
 
     if not paths:
         raise BrownidError(f"{destination}: there are no collections to merge.")
-    with appending(destination) as writer:
+    names = [str(path) for path in paths]
+    heads = [SampleCollection.load(path, columns=()) for path in paths]
+    agreement.check_parts(
+        heads, names, identities=identities, labels=labels, any_settings=any_settings, complete=complete
+    )
+    with appending(destination, storage, sum(map(len, heads))) as writer:
         for path in paths:
-            writer.append(SampleCollection.load(path), name=str(path))
+            for block in SampleCollection.blocks(path, partial=True):
+                writer.append(block, name=str(path))
 
 
-def read(path: str | Path, columns: Collection[str]) -> dict[str, object]:
-    """The fields of a SampleCollection, with those of `latents`, `embeddings`, `extra` that `columns` names."""
+def read(path: str | Path, columns: Collection[str], identities: Iterable[int] | None = None) -> dict[str, object]:
+    """The fields of a SampleCollection, with those of `latents`, `embeddings`, `extra` that `columns` names.
+
+    Of the samples of these identities only, where `identities` is given; the rows of others are not read.
+    """
+    with _opened(path, columns) as table:
+        rows = None
+        if identities is not None:
+            rows = checks.rows_of(table.identities, identities, f"{path}: the collection")
+        return table.fields(rows)
+
+
+def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, object]]:
+    """The fields of one SampleCollection after the other, in the file's order; an empty file gives an empty one."""
+    with _opened(path, columns) as table:
+        for start in range(0, max(1, len(table.identities)), checks.BLOCK_ROWS):
+            yield table.fields(np.arange(start, min(start + checks.BLOCK_ROWS, len(table.identities))))
+
+
+def stored(path: str | Path) -> dict[str, tuple[str, str | None, int]]:
+    """How a file holds its columns of numbers: by name the type on disk, the compression and the bytes."""
+    with _opened(path, ("latents", "embeddings", "extra")) as table:
+        return {
+            name: (str(item.dtype), item.compression, item.id.get_storage_size())
+            for name, item in {**table.columns, **table.extra}.items()
+        }
+
+
+@dataclass(frozen=True)
+class _Table:
+    """An open file: what concerns all rows, and the datasets that rows are read from."""
+
+    identities: np.ndarray
+    codes: np.ndarray
+    labels: np.ndarray  # the distinct ones, as objects
+    about: dict[str, object]  # generator, recognition, settings
+    columns: dict[str, h5py.Dataset]
+    extra: dict[str, h5py.Dataset]
+
+    def fields(self, rows: np.ndarray | None) -> dict[str, object]:
+        """The fields of a SampleCollection of these rows, increasing; None is all."""
+        chosen = slice(None) if rows is None else rows
+        read = {name: _rows(item, rows) for name, item in self.columns.items()}
+        return {
+            "latents": read.get("latents"),
+            "embeddings": read.get("embeddings"),
+            "identities": self.identities[chosen],
+            "labels": self.labels[self.codes[chosen]].tolist(),
+            "extra": {name: _rows(item, rows) for name, item in self.extra.items()},
+            **self.about,
+        }
+
+
+@contextmanager
+def _opened(path: str | Path, columns: Collection[str]) -> Iterator[_Table]:
+    """The file with the datasets that `columns` names; every fault is a BrownidError naming it."""
     with hdf5.reading(path) as file:
         version = hdf5.attribute(file, "version", int)
         if version != VERSION:
@@ -54,107 +126,43 @@ def read(path: str | Path, columns: Collection[str]) -> dict[str, object]:
         missing += [f"attribute {name}" for name in ("generator", "recognition") if name not in file.attrs]
         if missing:
             raise BrownidError(f"{path}: the collection lacks {', '.join(missing)}; make it again.")
-        table = np.array(hdf5.texts(file, "label_table"), dtype=object)
-        codes = hdf5.array(file, "label_code", np.integer, 1)
-        if len(codes) and not 0 <= codes.min() <= codes.max() < len(table):
-            raise BrownidError(
-                f"{path}: a label code lies outside the table of {len(table)} labels; make the file again."
-            )
-        wanted = {
-            name: hdf5.array(file, name) for name in ("latents", "embeddings") if name in columns and name in file
-        }
         extra = file.get("extra", {}) if "extra" in columns else {}
         if isinstance(extra, h5py.Dataset):
             raise BrownidError(f"{path}: extra is no group of columns; make the file again.")
-        return {
-            "latents": wanted.get("latents"),
-            "embeddings": wanted.get("embeddings"),
-            "identities": hdf5.array(file, "identity", np.integer, 1),
-            "labels": table[codes].tolist(),
-            "generator": hdf5.attribute(file, "generator"),
-            "recognition": hdf5.attribute(file, "recognition"),
-            "extra": {name: hdf5.array(extra, name) for name in extra},
-            "settings": hdf5.settings(file),
-        }
+        table = _Table(
+            identities=hdf5.array(file, "identity", np.integer, 1),
+            codes=hdf5.array(file, "label_code", np.integer, 1),
+            labels=np.array(hdf5.texts(file, "label_table"), dtype=object),
+            about={
+                "generator": hdf5.attribute(file, "generator"),
+                "recognition": hdf5.attribute(file, "recognition"),
+                "settings": hdf5.settings(file),
+            },
+            columns={
+                name: hdf5.dataset(file, name) for name in ("latents", "embeddings") if name in columns and name in file
+            },
+            extra={name: hdf5.dataset(extra, name) for name in extra},
+        )
+        _check_rows(path, table)
+        yield table
 
 
-def check_joinable(first: "SampleCollection", other: "SampleCollection", name: str) -> None:
-    """Raise BrownidError where `other` cannot stand below `first` in one collection; `name` tells the user which."""
-    for what in ("generator", "recognition"):
-        mine, theirs = getattr(first, what), getattr(other, what)
-        if mine != theirs:
-            raise BrownidError(f"{name} has the {what} {theirs!r}, the ones before it {mine!r}; they cannot be joined.")
-    mine, theirs = ({key: values.shape[1:] for key, values in part.columns().items()} for part in (first, other))
-    if mine != theirs:
-        raise BrownidError(f"{name} has the columns {_words(theirs)}, the ones before it {_words(mine)}.")
+def _check_rows(path: str | Path, table: _Table) -> None:
+    """Every column has one row for each identity, and every label code stands for a label."""
+    count = len(table.identities)
+    for name, item in {"labels": table.codes, **table.columns, **table.extra}.items():
+        rows = len(item) if item.shape else 0
+        if rows != count:
+            raise BrownidError(f"{path}: {name} has {rows} rows, but there are {count} identities.")
+    if count and not 0 <= table.codes.min() <= table.codes.max() < len(table.labels):
+        raise BrownidError(
+            f"{path}: a label code lies outside the table of {len(table.labels)} labels; make the file again."
+        )
 
 
-class ColumnWriter:
-    """Appends collections to an open file; `appending` makes one."""
-
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
-        self._first: SampleCollection | None = None
-        self._codes: dict[str, int] = {}
-        self._settings: Mapping[str, object] = {}
-
-    def append(self, collection: "SampleCollection", name: str = "the appended collection") -> None:
-        """Add the rows of `collection`; `name` is what an error calls it."""
-        if self._first is None:
-            self._first = collection.rows([])
-            self._settings = collection.settings
-        check_joinable(self._first, collection, name)
-        if collection.settings != self._settings:
-            self._settings = {}  # as in SampleCollection.concatenate: kept only where all agree
-        codes, table = collection.label_codes
-        ours = np.array([self._codes.setdefault(label, len(self._codes)) for label in table], dtype=np.int32)
-        self._extend("identity", collection.identities)
-        self._extend("label_code", ours[codes] if len(codes) else codes)
-        for column, values in collection.columns().items():
-            self._extend(f"extra/{column}" if column in collection.extra else column, values)
-
-    def finish(self) -> None:
-        """Write what is known only at the end, and check that no sample is there twice."""
-        if self._first is None:
-            raise BrownidError("a collection file needs at least one collection, be it empty.")
-        identities, codes = self._file["identity"][:], self._file["label_code"][:]
-        labels = list(self._codes)
-        row = checks.repeated_row(identities, codes)
-        if row is not None:
-            raise BrownidError(
-                f"identity {identities[row]}, label {labels[codes[row]]!r} occurs in more than one part."
-            )
-        self._file.create_dataset("label_table", data=labels, shape=(len(labels),), dtype=h5py.string_dtype())
-        attributes = {"magic": MAGIC, "version": VERSION, "settings": hdf5.settings_text(self._settings)}
-        attributes |= {"generator": self._first.generator, "recognition": self._first.recognition}
-        self._file.attrs.update(attributes)
-
-    def _extend(self, name: str, values: np.ndarray) -> None:
-        if name not in self._file:
-            row_shape = values.shape[1:]
-            row_bytes = max(1, values.dtype.itemsize * int(np.prod(row_shape)))
-            self._file.create_dataset(
-                name,
-                shape=(0, *row_shape),
-                maxshape=(None, *row_shape),
-                dtype=values.dtype,
-                chunks=(max(1, CHUNK_BYTES // row_bytes), *row_shape),
-                fletcher32=True,
-            )
-        dataset = self._file[name]
-        before = len(dataset)
-        dataset.resize(before + len(values), axis=0)
-        dataset[before:] = values
-
-
-@contextmanager
-def appending(path: str | Path) -> Iterator[ColumnWriter]:
-    """A writer of collections that share one file, which appears at `path` when the block ends well."""
-    with hdf5.writing(path) as file:
-        writer = ColumnWriter(file)
-        yield writer
-        writer.finish()
-
-
-def _words(columns: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in columns.items()) or "none"
+def _rows(item: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
+    """Rows of a column in the type that it is handed out in."""
+    read_as = hdf5.attribute(item, READ_AS) or item.dtype.str
+    if read_as not in ("float32", "float64", item.dtype.str):
+        raise BrownidError(f"{item.file.filename}: {item.name} is to be read as {read_as!r}; make the file again.")
+    return hdf5.read_rows(item, rows, np.dtype(read_as))

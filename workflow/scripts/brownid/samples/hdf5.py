@@ -10,6 +10,11 @@ import numpy as np
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.samples.checks import BLOCK_ROWS
+from brownid.samples.sink import Sink
+
+TEXT = h5py.string_dtype()
+FAULTS = (OSError, RuntimeError, KeyError, ValueError)  # what h5py raises over a file that is not as it should be
 
 
 @contextmanager
@@ -20,7 +25,8 @@ def reading(path: str | Path) -> Iterator[h5py.File]:
     systems know none.
     """
     try:
-        file = h5py.File(path, "r", locking=False)
+        # without a cache of chunks: each is read once here, and is handed through instead of copied
+        file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
     except FileNotFoundError:
         raise BrownidError(f"{path}: there is no such file.") from None
     except OSError as error:
@@ -28,18 +34,41 @@ def reading(path: str | Path) -> Iterator[h5py.File]:
     with file:
         try:
             yield file
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except FAULTS as error:
             raise damaged(path, error) from error
 
 
-@contextmanager
-def writing(path: str | Path, libver: str = "v110") -> Iterator[h5py.File]:
-    """A new file that appears at `path` when the block ends well; until then what stood there stays.
+class OutputFile(h5py.File):
+    """A file that is being written; `writing` makes one."""
 
-    The HDF5 1.10 file layout carries checksums of its own structure; "earliest" can be read by every HDF5.
+    sink: Sink
+
+    def check_disk(self) -> None:
+        """Raise the OSError of a disk that is full; long loops call it, since HDF5 itself is not told."""
+        if self.sink.failure is not None:
+            raise self.sink.failure
+
+
+@contextmanager
+def writing(path: str | Path, libver: str = "v110") -> Iterator[OutputFile]:
+    """A new file that appears at `path` when the block ends well and all is on the disk; until then the old one stays.
+
+    The HDF5 1.10 file layout carries checksums of its own structure; "earliest" can be read by every HDF5. A full disk
+    is the system's OSError with `path`.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False, libver=(libver, "v110")) as file:
-        yield file
+    with atomic_path(path) as temporary:
+        sink = Sink(temporary)
+        try:
+            with OutputFile(sink, "w", libver=(libver, "v110")) as file:
+                file.sink = sink
+                yield file
+        except FAULTS:
+            if sink.failure is None:
+                raise
+        finally:
+            sink.close()
+        if sink.failure is not None:
+            raise OSError(sink.failure.errno, sink.failure.strerror, str(path)) from None
 
 
 def damaged(path: str | Path, error: Exception) -> BrownidError:
@@ -66,12 +95,12 @@ def attribute(holder: h5py.Group, name: str, kind: type = str) -> object:
     )
 
 
-def array(
+def dataset(
     holder: h5py.Group,
     name: str,
     kind: type[np.generic] | tuple[type[np.generic], ...] = (np.number, np.bool_),
     dimensions: int | None = None,
-) -> np.ndarray:
+) -> h5py.Dataset:
     """A dataset of numbers, of this kind and with so many dimensions; anything else is a BrownidError."""
     item = holder[name]
     if not isinstance(item, h5py.Dataset) or item.shape is None:
@@ -79,8 +108,49 @@ def array(
     elif not issubclass(item.dtype.type, kind) or dimensions not in (None, item.ndim):
         found = f"{item.dtype} {list(item.shape)}"
     else:
-        return item[()]
+        return item
     raise _wrong(holder, name, f"{found}, not an array of numbers as it should be")
+
+
+def array(
+    holder: h5py.Group,
+    name: str,
+    kind: type[np.generic] | tuple[type[np.generic], ...] = (np.number, np.bool_),
+    dimensions: int | None = None,
+) -> np.ndarray:
+    """The content of such a dataset."""
+    return dataset(holder, name, kind, dimensions)[()]
+
+
+def read_rows(item: h5py.Dataset, rows: np.ndarray | None = None, dtype: np.dtype | None = None) -> np.ndarray:
+    """These rows (increasing; None is all) of a dataset `[n, ...]`, as `dtype`, without reading the others.
+
+    Rows that share a chunk or stand in neighbouring ones are read together. Numbers are converted block by block,
+    by numpy: HDF5's own conversion takes several times as long.
+    """
+    dtype = item.dtype if dtype is None else dtype
+    count = len(item) if rows is None else len(rows)
+    out = np.empty((count, *item.shape[1:]), dtype)
+    if rows is None and dtype == item.dtype:
+        if out.size:
+            item.read_direct(out)
+        return out
+    rows = np.arange(count) if rows is None else rows
+    nearby = item.chunks[0] if item.chunks else 1
+    ends = iter([*(np.flatnonzero(np.diff(rows) > nearby) + 1).tolist(), count])
+    start, end = 0, 0
+    while start < count:
+        end = next(ends) if end == start else end
+        stop = min(end, int(np.searchsorted(rows, rows[start] + BLOCK_ROWS)))
+        span = np.s_[rows[start] : rows[stop - 1] + 1]
+        whole = span.stop - span.start == stop - start
+        if whole and dtype == item.dtype and out.size:
+            item.read_direct(out, span, np.s_[start:stop])
+        else:
+            block = item[span]
+            out[start:stop] = block if whole else block[rows[start:stop] - rows[start]]
+        start = stop
+    return out
 
 
 def texts(holder: h5py.Group, name: str) -> list[str]:

@@ -37,8 +37,9 @@ def write_encoded_shard(
     if not len(identities) == len(labels) == len(encoded):
         counts = f"{len(identities)} identities, {len(labels)} labels and {len(encoded)} images"
         raise BrownidError(f"{path}: there are {counts}; each image needs one of both.")
-    row = checks.repeated_row(identities, checks.coded(labels)[0])
-    if row is not None:
+    repeated = checks.repeated_rows(identities, checks.coded(labels)[0])
+    if repeated is not None:
+        row = repeated[1]
         raise BrownidError(f"{path}: identity {identities[row]}, label {labels[row]!r} occurs more than once.")
     shardfile.write(path, namespace, side, identities, labels, encoded)
 

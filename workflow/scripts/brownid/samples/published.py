@@ -1,24 +1,25 @@
 """The published collection format 2.0: one HDF5 group an identity, inside it one group a sample.
 
 Root attributes `magic`, `major`, `minor`; identity groups named `%05d`, sample groups named after the label; in each,
-the attributes `network_type` and `embedding_type` and datasets with a leading axis of one. A group costs about a third
-of a millisecond, so this format suits a release, not the work between stages; the loops use h5py's low-level calls
-because its convenient ones take three times as long.
+the attributes `network_type` and `embedding_type` and datasets with a leading axis of one. Any of these may be missing
+from a sample; what is missing is missing again when the collection is written. A group costs about a third of a
+millisecond, so this format suits a release, not the work between stages.
 """
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5p, h5s, h5t
+from h5py import h5g
 
 from brownid.errors import BrownidError
-from brownid.runtime import progress
-from brownid.samples import hdf5
+from brownid.runtime import logger, progress
+from brownid.samples import checks, hdf5
+from brownid.samples.groups import EMPTY, MISSING, NAMED, FoundColumn, StoredColumn, read_name, sub_groups, write_name
 
 if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection
@@ -27,10 +28,12 @@ MAGIC = "synthetics_collection"
 MAJOR, MINOR = 2, 0
 EXTRA = ("z_latent", "w_plus_latent", "c_label")  # kept under these names in SampleCollection.extra
 DATASETS = {"w_latent": "latents", "embedding": "embeddings", **{name: name for name in EXTRA}}
-TEXT = h5t.py_create(h5py.string_dtype(), logical=True)
-SCALAR = h5s.create(h5s.SCALAR)
-UNDATED = h5p.create(h5p.DATASET_CREATE)
-UNDATED.set_obj_track_times(False)  # HDF5 would note the time, and equal collections would give unequal files
+# by attribute: the field that it names, the column that needs the name, and the extra column of the attribute's states,
+# which is there only where some sample does not name what others do
+NAMES = {
+    "network_type": ("generator", "latents", "network_type_state"),
+    "embedding_type": ("recognition", "embeddings", "embedding_type_state"),
+}
 
 
 def published_label(label: str) -> str:
@@ -60,15 +63,15 @@ def canonical_order(identities: np.ndarray, labels: list[str]) -> np.ndarray:
 
 
 def write(path: str | Path, collection: "SampleCollection") -> None:
-    """Write a collection; the file appears whole or not at all. A row of NaN in an extra column is left out."""
-    unknown = set(collection.extra) - set(EXTRA)
-    if unknown:
-        raise BrownidError(f"{path}: the published format has no column {sorted(unknown)[0]!r}; drop it first.")
-    for what, needed in (("generator", collection.latents), ("recognition", collection.embeddings)):
-        if needed is not None and not getattr(collection, what):
-            raise BrownidError(f"{path}: the published format needs the name of the {what}; the collection has none.")
+    """Write a collection; the file appears whole or not at all. Absent rows (of NaN) are left out."""
+    states = _states_to_write(path, collection)
     labels = published_labels(collection)
-    stored = _stored_columns(collection)
+    values_of = collection.columns()
+    columns = [
+        StoredColumn(name, values_of[column], checks.absent_rows(values_of[column]))
+        for name, column in DATASETS.items()
+        if column in values_of
+    ]
     order = canonical_order(collection.identities, labels)
     with hdf5.writing(path, libver="earliest") as file:
         file.attrs.update({"magic": MAGIC, "major": MAJOR, "minor": MINOR})
@@ -77,50 +80,67 @@ def write(path: str | Path, collection: "SampleCollection") -> None:
             if collection.identities[row] != identity:
                 identity = collection.identities[row]
                 group = h5g.create(file.id, b"%05d" % identity)
+                file.check_disk()
             sample = h5g.create(group, labels[row].encode())
-            _write_text(sample, b"network_type", collection.generator)
-            _write_text(sample, b"embedding_type", collection.recognition)
-            for name, (values, present, kind, space) in stored.items():
-                if present[row]:
-                    h5d.create(sample, name, kind, space, UNDATED).write(h5s.ALL, h5s.ALL, values[row : row + 1])
+            for attribute, (name, state) in states.items():
+                write_name(sample, attribute, name, state[row])
+            for column in columns:
+                column.write(sample, row)
 
 
-def read(path: str | Path, columns: Collection[str]) -> dict[str, object]:
-    """The fields of a SampleCollection in canonical order, with those of its columns that `columns` names."""
-    wanted = [name for name, column in DATASETS.items() if column in columns or ("extra" in columns and name in EXTRA)]
+def read(path: str | Path, columns: Collection[str], identities: Iterable[int] | None = None) -> dict[str, object]:
+    """The fields of a SampleCollection in canonical order, with those of its columns that `columns` names.
+
+    Of the samples of these identities only, where `identities` is given; the groups of others are not opened.
+    """
     with hdf5.reading(path) as file:
         version = tuple(hdf5.attribute(file, name, int) for name in ("major", "minor"))
         if version != (MAJOR, MINOR):
             raise BrownidError(f"{path}: the format is {version[0]}.{version[1]}; this brownid reads {MAJOR}.{MINOR}.")
-        keys = [(identity, label) for identity, label in _sample_groups(path, file)]
-        identities = np.array([int(identity) for identity, _ in keys], dtype=np.int64)
-        order = canonical_order(identities, [label for _, label in keys])
-        keys = [keys[row] for row in order]
+        keys = _sample_groups(path, file, identities)
+        found = {name: FoundColumn(name, len(keys)) for name in DATASETS}
+        wanted = {name for name, column in DATASETS.items() if ("extra" if name in EXTRA else column) in columns}
         names: dict[str, str] = {}
-        found: dict[str, np.ndarray] = {}
-        seen = {name: np.zeros(len(keys), dtype=bool) for name in wanted}
+        states = {attribute: np.zeros(len(keys), dtype=np.int8) for attribute in NAMES}
+        others: Counter[str] = Counter()
         for row, (identity, label) in enumerate(progress(keys, "reading samples", "sample")):
             sample = h5g.open(file.id, f"{identity}/{label}".encode())
             where = f"{path}: identity {int(identity)}, label {label!r}"
-            for name in ("network_type", "embedding_type"):
-                value = _read_text(sample, name.encode())
-                if value and names.setdefault(name, value) != value:
-                    raise BrownidError(f"{where} has the {name} {value!r}, others {names[name]!r}; split the file.")
-            for name in wanted:
-                if name.encode() in sample:
-                    _read_row(sample, name, found, row, len(keys), where)
-                    seen[name][row] = True
-    _check_complete(path, keys, found, seen)
-    columns_read = {DATASETS[name]: values for name, values in found.items()}
+            for attribute in NAMES:
+                value, states[attribute][row] = read_name(sample, attribute.encode())
+                if value and names.setdefault(attribute, value) != value:
+                    raise BrownidError(
+                        f"{where} has the {attribute} {value!r}, others {names[attribute]!r}; split the file."
+                    )
+            present = [name for name in DATASETS if name.encode() in sample]
+            for name in present:
+                if name in wanted:
+                    found[name].read(sample, row, where)
+            if sample.get_num_objs() > len(present):
+                others.update({member.decode() for member in sample} - set(present))
+    for member, count in others.items():
+        logger.warning("%s: passed over %s of %d samples; the format knows no such member", path, member, count)
+    for name, column in found.items():
+        _check_absent(path, keys, name, column)
+    read_columns = {DATASETS[name]: column.values for name, column in found.items() if column.values is not None}
+    fields = {"latents": read_columns.pop("latents", None), "embeddings": read_columns.pop("embeddings", None)}
+    for attribute, (field, needing, state_column) in NAMES.items():
+        fields[field] = names.get(attribute, "")
+        usual = NAMED if fields[field] else MISSING
+        unusual = usual == MISSING and fields[needing] is not None
+        if "extra" in columns and (unusual or (states[attribute] != usual).any()):
+            read_columns[state_column] = states[attribute]
     return {
-        "latents": columns_read.pop("latents", None),
-        "embeddings": columns_read.pop("embeddings", None),
-        "identities": identities[order],
+        **fields,
+        "identities": np.array([int(identity) for identity, _ in keys], dtype=np.int64),
         "labels": [label for _, label in keys],
-        "generator": names.get("network_type", ""),
-        "recognition": names.get("embedding_type", ""),
-        "extra": columns_read,
+        "extra": read_columns,
     }
+
+
+def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, object]]:
+    """The fields of the whole file: its order is known only once all groups are."""
+    yield read(path, columns)
 
 
 def _label_key(label: str) -> tuple:
@@ -128,77 +148,49 @@ def _label_key(label: str) -> tuple:
     return (label != "reference", [(int(part), "") if part.isdigit() else (-1, part) for part in parts], label)
 
 
-def _stored_columns(collection: "SampleCollection") -> dict[bytes, tuple]:
-    """By dataset name: the column, which rows are present, and the HDF5 type and shape of one row."""
-    values_of = collection.columns()
-    stored = {}
-    for name, column in DATASETS.items():
-        if column not in values_of:
-            continue
-        values = np.ascontiguousarray(values_of[column])
-        floating = np.issubdtype(values.dtype, np.floating)
-        present = (
-            ~np.isnan(values.reshape(len(values), -1)[:, :1]).any(axis=1) if floating else np.ones(len(values), bool)
-        )
-        space = h5s.create_simple((1, *values.shape[1:]))
-        stored[name.encode()] = (values, present, h5t.py_create(values.dtype), space)
-    return stored
+def _states_to_write(path: str | Path, collection: "SampleCollection") -> dict[bytes, tuple[str, np.ndarray]]:
+    """By attribute: the name, and the state `[n]` in which each sample has it; BrownidError for what has no place."""
+    state_columns = {state_column for _, _, state_column in NAMES.values()}
+    unknown = set(collection.extra) - set(EXTRA) - state_columns
+    if unknown:
+        raise BrownidError(f"{path}: the published format has no column {sorted(unknown)[0]!r}; drop it first.")
+    states = {}
+    for attribute, (field, needing, state_column) in NAMES.items():
+        name = getattr(collection, field)
+        state = collection.extra.get(state_column)
+        if state is None:
+            if not name and needing in collection.columns():
+                raise BrownidError(
+                    f"{path}: the published format needs the name of the {field}; the collection has none."
+                )
+            state = np.full(len(collection), NAMED if name else MISSING)
+        elif state.ndim != 1 or not np.isin(state, (MISSING, EMPTY, *([NAMED] if name else []))).all():
+            raise BrownidError(f"{path}: the column {state_column} does not hold states of {attribute}; drop it first.")
+        states[attribute.encode()] = (name, state)
+    return states
 
 
-def _sample_groups(path: str | Path, file: h5py.File) -> Iterator[tuple[str, str]]:
-    """The (identity group, label group) names of a file, in its own order; other members are passed over."""
-    for identity in file:
-        group = h5py.h5o.open(file.id, identity.encode())
-        if not isinstance(group, h5g.GroupID):
-            continue
-        if not re.fullmatch(r"\d{1,18}", identity):
-            raise BrownidError(
-                f"{path}: the group {identity!r} is no identity number such as 00042; rename or remove it."
-            )
-        for label in group:
-            if isinstance(h5py.h5o.open(group, label), h5g.GroupID):
-                yield identity, label.decode()
+def _sample_groups(path: str | Path, file: h5py.File, identities: Iterable[int] | None) -> list[tuple[str, str]]:
+    """The (identity group, label group) names of a file, or of these identities, in canonical order."""
+    people = sub_groups(file.id)
+    for name in people:
+        if not re.fullmatch(r"\d{1,18}", name):
+            raise BrownidError(f"{path}: the group {name!r} is no identity number such as 00042; rename or remove it.")
+    if identities is not None:
+        numbers = np.array([int(name) for name in people], dtype=np.int64)
+        people = [people[row] for row in checks.rows_of(numbers, identities, f"{path}: the collection")]
+    keys = [(name, label) for name in people for label in sub_groups(h5g.open(file.id, name.encode()))]
+    order = canonical_order(np.array([int(name) for name, _ in keys], dtype=np.int64), [label for _, label in keys])
+    return [keys[row] for row in order]
 
 
-def _read_row(sample: h5g.GroupID, name: str, found: dict, row: int, count: int, where: str) -> None:
-    """Read one dataset `[1, ...]` into its row of the column `found[name]`, which the first one seen allocates."""
-    dataset = h5d.open(sample, name.encode())
-    shape, kind = dataset.shape, dataset.dtype
-    if shape is None or len(shape) < 2 or shape[0] != 1 or not np.issubdtype(kind, np.number):
-        raise BrownidError(f"{where}: {name} has the type {kind} and shape {list(shape or ())}, not numbers [1, ...].")
-    if name not in found:
-        column = np.empty((count, *shape[1:]), dtype=kind)
-        column.fill(np.nan if np.issubdtype(kind, np.floating) else 0)
-        found[name] = column
-    if found[name].shape[1:] != shape[1:] or found[name].dtype != kind:
-        theirs = found[name]
-        raise BrownidError(
-            f"{where}: {name} is {kind} {list(shape[1:])}, others are {theirs.dtype} {list(theirs.shape[1:])}."
-        )
-    dataset.read(h5s.ALL, h5s.ALL, found[name][row : row + 1])
-
-
-def _check_complete(path: str | Path, keys: list, found: dict, seen: dict) -> None:
-    """Latents and embeddings are there for all samples or for none; so are extra columns of whole numbers."""
-    for name, values in found.items():
-        optional = name in EXTRA and np.issubdtype(values.dtype, np.floating)
-        if not optional and not seen[name].all():
-            identity, label = keys[int(np.argmin(seen[name]))]
-            raise BrownidError(
-                f"{path}: identity {int(identity)}, label {label!r} lacks {name}, which other samples have."
-            )
-
-
-def _write_text(group: h5g.GroupID, name: bytes, value: str) -> None:
-    if value:
-        h5a.create(group, name, TEXT, SCALAR).write(np.array(value, dtype=object))
-
-
-def _read_text(group: h5g.GroupID, name: bytes) -> str:
-    if not h5a.exists(group, name):
-        return ""
-    attribute = h5a.open(group, name)
-    value = np.empty(attribute.shape, dtype=attribute.dtype)
-    attribute.read(value)
-    value = value.item()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _check_absent(path: str | Path, keys: list[tuple[str, str]], name: str, column: FoundColumn) -> None:
+    """Absent rows can be told from present ones: none of those is NaN, and numbers without NaN are there for all."""
+    if column.values is None:
+        return
+    floating = np.issubdtype(column.values.dtype, np.floating)
+    wrong = checks.absent_rows(column.values) & column.seen if floating else ~column.seen
+    if wrong.any():
+        identity, label = keys[int(np.argmax(wrong))]
+        what = f"holds NaN in {name}" if floating else f"lacks {name}, whole numbers that other samples have"
+        raise BrownidError(f"{path}: identity {int(identity)}, label {label!r} {what}.")
