@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/databases.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/covariates.smk"

@@ -14,7 +14,10 @@ VARIED = {
     **{"vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
     **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
 }
-MOVED = {**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2}
+MOVED = {
+    **{**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2},
+    "realign_images": 1,
+}
 ALL_BUT_CAPTURES = {
     **{"train_network": 1, "embed_database": 1, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
     **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3, **SCORED},
@@ -47,8 +50,10 @@ CHANGES = {
         **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
     },
     "references: {moved: {settings: {iterations: 3}}}": MOVED,
+    "{references: {moved: {processes: 2, batch_size: 8}}, saving: {minutes: 1.0}, launcher: torchrun}": {},
     "variations: {varied: {settings: {latent_radius: 13.0}}}": VARIED,
     "variations: {varied: {covariate_scales: {smile: 0.5}}}": VARIED,
+    "realigned: {moved_arcface: {template: two_eye}}": {"realign_images": 1, **TRAINED, **RELEASED},
     "training: {fr_varied: {settings: {margin: 0.3}}}": {**TRAINED, **RELEASED},
     "benchmarks: {lfw: {capture: {pairs: 40}}}": {"capture_benchmark": 1, **SCORED, **RELEASED},
     "scoring: {false_accept_rates: [0.1]}": {**SCORED, **RELEASED},
@@ -109,7 +114,8 @@ def edit(path, old, new):
 def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
     rules = clone / "workflow/rules/references.smk"
     edit(rules, '"logs/sample_references/', '"logs/elsewhere/')
-    edit(rules, "threads: 1", "threads: 2")
+    edit(rules, "mem_mb=lambda w: 6000", "mem_mb=lambda w: 7000")
+    edit(clone / "workflow/rules/variations.smk", "threads: 1", "threads: 2")
     edit(
         clone / "workflow/scripts/brownid/dynamics/langevin.py",
         '"""Langevin dynamics',

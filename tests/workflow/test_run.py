@@ -2,11 +2,13 @@
 
 import json
 import re
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 from conftest import PROJECT, TINY, snakemake
 
+from brownid.benchmark.bins import read_bin
 from brownid.release.verify import verify
 from brownid.samples.collection import SampleCollection
 
@@ -18,7 +20,8 @@ def test_the_release_is_sound(tiny_run):
 def test_every_rule_has_run(tiny_run):
     text = "".join(path.read_text() for path in (PROJECT / "workflow/rules").glob("*.smk"))
     rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
-    assert rules == {path.stem for path in (tiny_run / "logs").iterdir()} - {"benchmarks"}
+    own = {"prepare_benchmark"}  # needs files of the user's, see below
+    assert rules - own == {path.stem for path in (tiny_run / "logs").iterdir()} - {"benchmarks"}
 
 
 def test_every_log_begins_with_version_and_threads(tiny_run):
@@ -63,6 +66,19 @@ def test_a_wrong_configuration_stops_before_any_work(tmp_path, overlay, sentence
     assert status != 0
     assert sentence in said
     assert not (tmp_path / "results").exists()
+
+
+def test_a_benchmark_of_ones_own_is_prepared(copied_run, tmp_path):
+    people = sorted((copied_run / "results/databases/strangers/images").glob("*/000.png"))[:11]
+    paths = [path.relative_to(copied_run).as_posix() for path in people]
+    lines = [f"{first},{second},{number % 2}" for number, (first, second) in enumerate(pairwise(paths))]
+    (copied_run / "pairs.csv").write_text("\n".join(["path1,path2,same", *lines]))
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("benchmarks: {own: {folder: ., pairs: pairs.csv, alignment: {template: ffhq}}}")
+    status, said = snakemake(copied_run, "--until", "prepare_benchmark", configfiles=(TINY, overlay))
+    assert status == 0, said
+    assert len(read_bin(copied_run / "results/benchmarks/own.bin")[1]) == 10
+    assert (copied_run / "results/benchmarks/own.failures.csv").read_text() == "path,reason\n"
 
 
 def test_a_damaged_input_fails_with_its_name_and_leaves_no_output(copied_run):

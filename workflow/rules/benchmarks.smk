@@ -6,6 +6,8 @@ rule capture_benchmark:
         benchmark="results/benchmarks/{benchmark}.bin",
     log:
         "logs/capture_benchmark/{benchmark}.log",
+    wildcard_constraints:
+        benchmark=paths.one_of(paths.benchmarks_with(config, "capture")),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -21,12 +23,39 @@ rule capture_benchmark:
         "../scripts/capture_benchmark.py"
 
 
+rule prepare_benchmark:
+    input:
+        pairs=lambda w: paths.benchmark_pairs(config, w.benchmark),
+        detector=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
+    output:
+        benchmark="results/benchmarks/{benchmark}.bin",
+        failures="results/benchmarks/{benchmark}.failures.csv",
+    log:
+        "logs/prepare_benchmark/{benchmark}.log",
+    wildcard_constraints:
+        benchmark=paths.one_of(paths.benchmarks_with(config, "folder")),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=settings("prepare_benchmark", "benchmark"),
+        code=code("prepare_benchmark", "torch"),
+    message:
+        "Align and pack the images of the benchmark {wildcards.benchmark}"
+    script:
+        "../scripts/prepare_benchmark.py"
+
+
 rule score_model:
     input:
         weights=lambda w: paths.weights(config, w.model),
         benchmarks=[
             paths.benchmark_file(config, name) for name in sorted(config["benchmarks"])
         ],
+        failures=paths.benchmark_failures(config),
     output:
         scores="results/scores/{model}.json",
     log:

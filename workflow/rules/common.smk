@@ -33,6 +33,7 @@ wildcard_constraints:
     variations=paths.alternatives(config, "variations"),
     training=paths.alternatives(config, "training"),
     benchmark=paths.alternatives(config, "benchmarks"),
+    realigned=paths.alternatives(config, "realigned"),
     dataset=paths.alternatives(config, "references", "variations"),
     model=paths.alternatives(config, "training", "networks"),
     shard=r"\d+",

@@ -6,6 +6,9 @@ rule fit_warm_start:
         weights=lambda w: paths.weights(
             config, config["covariates"][w.covariates]["network"]
         ),
+        generator=lambda w: paths.generator_files(
+            config, config["covariates"][w.covariates]["generator"]
+        ),
     output:
         warm_start="results/covariates/{covariates}/warm_start.safetensors",
     log:
@@ -37,7 +40,15 @@ rule project_database:
         weights=lambda w: paths.weights(
             config, config["covariates"][w.covariates]["network"]
         ),
-        warm_start="results/covariates/{covariates}/warm_start.safetensors",
+        warm_start=lambda w: paths.warm_start(config, w.covariates),
+        generator=lambda w: paths.generator_files(
+            config, config["covariates"][w.covariates]["generator"]
+        ),
+        vgg16=lambda w: paths.vgg16_file(config, w.covariates, "weights"),
+        vgg16_linear=lambda w: paths.vgg16_file(config, w.covariates, "linear"),
+        detector=lambda w: paths.detector_files(
+            config, "databases", config["covariates"][w.covariates]["database"]
+        ),
     output:
         samples="results/covariates/{covariates}/latents/{shard}-of-{shards}.h5",
         failures="results/covariates/{covariates}/latents/{shard}-of-{shards}.failures.csv",
@@ -53,6 +64,7 @@ rule project_database:
         mem_mb=4000,
         runtime=720,
     params:
+        state="results/state/covariates/{covariates}/{shard}-of-{shards}",
         settings=settings("project_database", "covariates"),
         code=code("project_database", "torch"),
     message:

@@ -24,6 +24,10 @@ rule capture_database:
 rule index_database:
     input:
         manifest=lambda w: paths.capture_manifest(config, w.database),
+        index=lambda w: paths.database_files(config, w.database, "index"),
+        lists=lambda w: paths.database_files(config, w.database, "lists"),
+        metadata=lambda w: paths.database_files(config, w.database, "metadata"),
+        landmarks=lambda w: paths.database_files(config, w.database, "landmarks"),
     output:
         index="results/databases/{database}/index.sqlite",
     log:
@@ -32,8 +36,8 @@ rule index_database:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=60,
     params:
         settings=settings("index_database", "database"),
         code=code("index_database", "torch"),
@@ -47,6 +51,7 @@ rule pack_database:
     input:
         index="results/databases/{database}/index.sqlite",
         manifest=lambda w: paths.capture_manifest(config, w.database),
+        detector=lambda w: paths.detector_files(config, "databases", w.database),
     output:
         images="results/images/{database}/{shard}-of-{shards}.arrow",
         failures="results/images/{database}/{shard}-of-{shards}.failures.csv",
@@ -73,6 +78,7 @@ rule embed_database:
         weights=lambda w: paths.weights(config, w.network),
     output:
         samples="results/embeddings/{network}/{database}.h5",
+        failures="results/embeddings/{network}/{database}.failures.csv",
     log:
         "logs/embed_database/{network}/{database}.log",
     conda:
@@ -83,6 +89,7 @@ rule embed_database:
         mem_mb=4000,
         runtime=120,
     params:
+        state="results/state/embeddings/{network}/{database}",
         settings=settings("embed_database", "database", "network"),
         code=code("embed_database", "torch"),
     message:

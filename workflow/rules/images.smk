@@ -1,9 +1,10 @@
-"""Images: render the latents of a dataset and crop them to the FR template."""
+"""Images: render the latents of a dataset and crop them to the FR template, or move a dataset to another one."""
 
 
 rule render_images:
     input:
         samples=lambda w: paths.samples(config, w.dataset),
+        generator=lambda w: paths.references_generator_files(config, w.dataset),
     output:
         images="results/images/{dataset}/{shard}-of-{shards}.arrow",
     log:
@@ -24,3 +25,25 @@ rule render_images:
         "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/render_images.py"
+
+
+rule realign_images:
+    input:
+        images=lambda w: f"results/images/{paths.original(config, w.realigned)}/{w.shard}-of-{w.shards}.arrow",
+    output:
+        images="results/images/{realigned}/{shard}-of-{shards}.arrow",
+    log:
+        "logs/realign_images/{realigned}.{shard}-of-{shards}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings("realign_images", "realigned"),
+        code=code("realign_images", "torch"),
+    message:
+        "Align the images of {wildcards.realigned} anew, part {wildcards.shard} of {wildcards.shards}"
+    script:
+        "../scripts/realign_images.py"

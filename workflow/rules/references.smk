@@ -8,6 +8,7 @@ rule sample_references:
         ),
         start=lambda w: paths.start(config, w.references),
         guarded=lambda w: paths.leak_guard(config, w.references),
+        generator=lambda w: paths.references_generator_files(config, w.references),
     output:
         samples="results/references/{references}/samples.h5",
         statistics="results/references/{references}/stats.h5",

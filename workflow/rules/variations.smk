@@ -8,6 +8,7 @@ rule vary_references:
         ),
         weights=lambda w: paths.variation_weights(config, w.variations),
         covariates=lambda w: paths.variation_covariates(config, w.variations),
+        generator=lambda w: paths.references_generator_files(config, w.variations),
     output:
         samples="results/variations/{variations}/shards/{shard}-of-{shards}.h5",
         statistics="results/variations/{variations}/shards/{shard}-of-{shards}.stats.h5",
@@ -41,6 +42,7 @@ rule merge_variations:
         ),
         weights=lambda w: paths.variation_weights(config, w.variations),
         covariates=lambda w: paths.variation_covariates(config, w.variations),
+        generator=lambda w: paths.references_generator_files(config, w.variations),
     output:
         samples="results/variations/{variations}/samples.h5",
         statistics="results/variations/{variations}/stats.h5",

@@ -11,4 +11,8 @@ embed_database(
     images=snakemake.input.images,
     weights=snakemake.input.weights,
     samples=snakemake.output.samples,
+    failures=snakemake.output.failures,
+    state=snakemake.params.state,
+    code=snakemake.params.code,
+    saving=snakemake.config["saving"],
 )

@@ -10,4 +10,5 @@ fit_warm_start(
     snakemake.params.settings,
     weights=snakemake.input.weights,
     warm_start=snakemake.output.warm_start,
+    batch_size=snakemake.config["covariates"][snakemake.wildcards.covariates]["batch_size"],
 )

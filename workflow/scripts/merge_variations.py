@@ -11,7 +11,12 @@ merge_variations(
     shard_samples=snakemake.input.samples,
     shard_statistics=snakemake.input.statistics,
     references=snakemake.input.references,
-    inputs=[snakemake.input.references, snakemake.input.weights, *snakemake.input.covariates],
+    inputs=[
+        snakemake.input.references,
+        snakemake.input.weights,
+        *snakemake.input.covariates,
+        *snakemake.input.generator,
+    ],
     samples=snakemake.output.samples,
     statistics=snakemake.output.statistics,
     command=snakemake.output.command,

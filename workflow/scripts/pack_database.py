@@ -6,6 +6,7 @@ start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
 
 from brownid.jobs.pack_database import pack_database
 
+alignment = snakemake.config["databases"][snakemake.wildcards.database]["alignment"] or {}
 pack_database(
     snakemake.params.settings,
     index=snakemake.input.index,
@@ -13,4 +14,5 @@ pack_database(
     shards=int(snakemake.wildcards.shards),
     images=snakemake.output.images,
     failures=snakemake.output.failures,
+    detector=snakemake.config["detectors"].get(alignment.get("detector")),
 )

@@ -10,5 +10,6 @@ score_model(
     snakemake.params.settings,
     weights=snakemake.input.weights,
     benchmarks=snakemake.input.benchmarks,
+    failures=snakemake.input.failures,
     scores=snakemake.output.scores,
 )

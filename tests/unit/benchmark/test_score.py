@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from brownid.benchmark.bins import write_bin
-from brownid.benchmark.score import score_benchmark, score_pairs, score_weights
+from brownid.benchmark.score import score_benchmark, score_network, score_pairs
 from brownid.errors import BrownidError
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import embed_images
-from brownid.recognition.weights import save_backbone
 from brownid.samples import png
 
 SIDE = 8
@@ -48,12 +47,10 @@ def test_a_benchmark_is_scored_in_plain_numbers(benchmark):
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
 
-def test_weights_are_scored_by_the_network_that_they_belong_to(benchmark, tmp_path):
+def test_a_network_is_scored_with_image_and_mirror_image(benchmark):
     torch.manual_seed(0)
     network = backbone("slim", "slim_iresnet", side=32)
-    save_backbone(tmp_path / "weights.safetensors", network)
-    bins = {"test": benchmark[0]}
-    scores = score_weights(tmp_path / "weights.safetensors", "slim", "slim_iresnet", bins, side=32, device="cpu")
+    scores = score_network(network, {"test": benchmark[0]}, side=32)
 
     def embed(images):
         return embed_images(network, images, mirror=True).numpy()

@@ -18,6 +18,9 @@ from brownid.dynamics.baselines import RejectSettings, RepulseSettings
 from brownid.dynamics.dispersion import DispersionSettings
 from brownid.dynamics.langevin import LangevinSettings
 from brownid.errors import BrownidError
+from brownid.generators.stylegan2 import StyleGAN2Settings
+from brownid.generators.stylegan3 import StyleGAN3Settings
+from brownid.generators.stylegans import STYLEGAN2_SIZES, STYLEGAN3_SIZES
 from brownid.recognition.backbones import FAMILIES
 from brownid.training.settings import TrainingSettings
 
@@ -256,6 +259,92 @@ def test_the_schema_knows_the_architectures_of_every_family():
 def test_a_file_of_the_users_own_that_is_not_there_is_named(config, section, entry, sentence):
     config[section]["mine"] = entry
     assert sentence in refusal(config)
+
+
+RANDOM = {"family": "stylegan2", "random": {"resolution": 64}, "seed": 1}
+
+
+def test_a_generator_of_random_weights_gets_the_defaults_of_its_family(config):
+    config["generators"]["sg3"] = {"family": "stylegan3", "random": {}, "seed": 0}
+    config["generators"]["sg2"] = RANDOM
+    made = load_configuration(config, SCHEMA)["generators"]
+    assert made["sg3"]["random"]["mapping_layers"] == 2 and made["sg2"]["random"]["mapping_layers"] == 8
+    assert made["sg2"]["noise"] == "off" and "noise" not in made["sg3"] and "file" not in made["sg2"]
+
+
+def test_the_schema_has_the_sizes_and_defaults_of_random_generators():
+    for family, sizes, made in (
+        ("stylegan2", STYLEGAN2_SIZES, StyleGAN2Settings()),
+        ("stylegan3", STYLEGAN3_SIZES, StyleGAN3Settings(img_resolution=256)),
+    ):
+        stated = DEFINITIONS[family]["properties"]["random"]["properties"]
+        defaults = {name: getattr(made, field) for name, fields_ in sizes.items() for field in fields_}
+        assert {name: entry["default"] for name, entry in stated.items()} == defaults
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"file": "a.pkl"}, "generators.mine: give exactly one of file, random"),
+        ({"seed": None}, "generators.mine: the key 'random' means nothing without the key 'seed'"),
+        ({"anchored": True}, "there is no key 'anchored'"),
+        ({"noise": False}, "False is not one of off, fixed, item, random (YAML reads"),
+        ({"random": {"resolutoin": 64}}, "did you mean 'resolution'?"),
+        ({"random": None, "seed": None, "file": "nowhere.pkl"}, "generators.mine.file: there is no file nowhere.pkl"),
+        ({"family": "stylegan4"}, "'stylegan4' is not one of procedural, stylegan2, stylegan3"),
+    ],
+)
+def test_a_mistake_in_a_stylegan_is_one_sentence(config, changes, sentence):
+    config["generators"]["mine"] = {name: v for name, v in {**RANDOM, **changes}.items() if v is not None}
+    assert sentence in refusal(config)
+
+
+def test_a_network_of_the_users_own_takes_any_keys_but_needs_its_weights(config, tmp_path):
+    own = {"factory": "my.module:network", "depth": 3, "weights": str(tmp_path / "weights")}
+    (tmp_path / "weights").touch()
+    config["networks"]["own"] = own
+    assert load_configuration(config, SCHEMA)["networks"]["own"]["depth"] == 3
+    config["networks"]["own"] = {**own, "family": "slim"}
+    assert "networks.own: the key 'family' means nothing here" in refusal(config)
+    config["networks"]["own"] = {"factory": "my.module:network", "database": "strangers"}
+    assert "networks.own.weights: a value is missing" in refusal(config)
+    config["networks"]["own"] = {"depth": 3, "weights": str(tmp_path / "weights")}
+    said = refusal(config)
+    assert "networks.own: there is no key 'depth'" in said and "give exactly one of family, factory" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architecture": "r50"}, "networks.mine: the key 'architecture' means nothing here"),
+        ({"compile": True}, "networks.mine.compile: True is not possible here; it must be False"),
+        ({"family": "adaface"}, "networks.mine: the key 'architecture' is missing"),
+    ],
+)
+def test_a_key_without_effect_on_an_onnx_network_is_refused(config, changes, sentence):
+    config["networks"]["mine"] = {"family": "onnx", "weights": "a.onnx", **changes}
+    assert sentence in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "entry"), [("references", LANG), ("variations", DISCO), ("covariates", "world_covariates")]
+)
+def test_steering_by_an_onnx_network_is_refused_and_embedding_with_it_is_not(config, tmp_path, section, entry):
+    (tmp_path / "a.onnx").touch()
+    config["networks"]["onnx"] = {"family": "onnx", "weights": str(tmp_path / "a.onnx")}
+    config["references"]["world_n100_random"]["network"] = "onnx"
+    config["references"]["seen"] = {
+        **{"algorithm": "reject", "generator": "world", "network": "onnx", "identities": 9},
+        "settings": {"ict": 0.1},
+    }
+    load_configuration(config, SCHEMA)
+    if section == "variations":
+        config["variations"]["mine"] = {**config["variations"][DISCO], "references": "seen", "shards": 1}
+        entry = "mine"
+    else:
+        config[section][entry]["network"] = "onnx"
+        config["networks"]["onnx"].update(side=56, template="two_eye")
+    assert f"{section}.{entry} (" in (said := refusal(config)) and "an ONNX file gives none" in said
 
 
 def test_a_number_as_a_name_is_explained(config):

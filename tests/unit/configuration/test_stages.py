@@ -60,6 +60,21 @@ def test_the_number_of_shards_is_no_setting_of_the_variations(config):
     assert len(paths.variation_shards(changed, name, "h5")) == 7
 
 
+def test_a_generators_file_is_an_input_of_its_datasets_and_its_path_a_setting(config):
+    assert paths.references_generator_files(config, LANG) == []
+    config["generators"]["world"] = {"family": "stylegan2", "file": "ffhq.pkl"}
+    assert paths.references_generator_files(config, DISCO) == paths.generator_files(config, "world") == ["ffhq.pkl"]
+    assert stages.render_images(config, LANG)["generator"]["file"] == "ffhq.pkl"
+
+
+def test_the_keys_of_a_users_own_network_reach_its_stages(config):
+    common = {"side": 112, "template": "arcface", "precision": "float32", "channels_last": True, "compile": False}
+    own = {"factory": "a:b", "depth": 3, "weights": "w.pt", "mirror": False, "database": None, "training": {}}
+    config["networks"]["off_the_shelf"] = own | common
+    steered = stages.sample_references(config, LANG)["network"]
+    assert steered == {"factory": "a:b", "options": {"depth": 3}, **common}
+
+
 def test_variations_show_the_persons_of_their_references(config):
     assert paths.namespace(config, "world_n100_lang_disco_n8_rl14") == "world_n100_lang"
     assert paths.namespace(config, "world_webface") == "world_webface"
@@ -97,9 +112,12 @@ STEERED = "embed_database fit_warm_start project_database sample_references vary
 USES = [
     ("networks.off_the_shelf.precision", "bfloat16", STEERED),
     ("networks.off_the_shelf.template", "arcface", STEERED.replace("embed_database ", "")),
+    ("networks.off_the_shelf.compile", True, STEERED.replace("embed_database ", "")),
+    ("networks.off_the_shelf.channels_last", False, STEERED.replace("embed_database ", "")),
+    ("networks.off_the_shelf.mirror", True, "embed_database"),
     ("networks.off_the_shelf.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),
-    ("images.maximum_failed_share", 0.2, "pack_database project_database fit_covariates score_model"),
+    ("images.maximum_failed_share", 0.2, "pack_database embed_database project_database fit_covariates score_model"),
     (f"variations.{DISP}.shards", 4, ""),
     (f"variations.{DISP}.covariate_scales.smile", 0.5, ""),
     (f"variations.{DISCO}.covariate_scales.smile", 0.5, f"vary_references:{DISCO}"),
@@ -107,7 +125,13 @@ USES = [
     (f"references.{LANG}.truncation", 0.5, "measure_controls"),
     ("references.world_n100_random.truncation", 0.5, "sample_references:world_n100_random measure_controls"),
     (f"references.{LANG}.settings.ict", 1.3, f"sample_references:{LANG}"),
+    (f"references.{LANG}.settings.neighbours", "previous", f"sample_references:{LANG}"),
     (f"references.{LANG}.shards", 2, ""),
+    (f"references.{LANG}.processes", 2, ""),
+    (f"references.{LANG}.batch_size", 8, ""),
+    (f"variations.{DISP}.batch_size", 8, ""),
+    ("saving.minutes", 1.0, ""),
+    ("launcher", "srun", ""),
     ("databases.strangers.capture.photos", 13, "capture_database:strangers"),
     ("databases.strangers.shards", 2, ""),
     ("covariates.world_covariates.shards", 3, ""),

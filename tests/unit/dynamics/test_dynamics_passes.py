@@ -51,9 +51,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_result_stays(without, with_
     embeddings, pull_back = passes.embed_for_pull_back(latents)
     torch.testing.assert_close(embeddings, plain)
     torch.testing.assert_close(pull_back(gradients), pulled)
-    torch.testing.assert_close(
-        passes.pull_back_each(latents, lambda rows, _: gradients[rows])[1], pulled
-    )
+    torch.testing.assert_close(passes.pull_back_each(latents, lambda rows, _: gradients[rows])[1], pulled)
     assert passes.batching.size == max(size for size in (13, 7, 4, 2, 1) if size <= min(without, with_gradient))
 
 

@@ -5,9 +5,127 @@ import types
 
 import pytest
 import torch
+from checkpoint_files import network, write_network_pickle
+from torch import Tensor
 
 from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
+from brownid.generators.checkpoints import convert
+from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
+from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
+from brownid.randomness import Address
+
+RANDOM = {"resolution": 16, "latent_dim": 6, "mapping_layers": 2, "channel_base": 64, "channel_max": 4}
+STYLEGAN2 = {"family": "stylegan2", "random": RANDOM, "seed": 3}
+STYLEGAN3 = {"family": "stylegan3", "random": {**RANDOM, "layers": 3}, "seed": 3}
+ARGUMENTS = {"z_dim": 6, "c_dim": 0, "w_dim": 6, "img_resolution": 16, "img_channels": 3}
+ARGUMENTS |= {"mapping_kwargs": {"num_layers": 2}}
+CHANNELS = {"channel_base": 64, "channel_max": 4}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A tiny StyleGAN2 and StyleGAN3 with random weights, and NVIDIA pickles of them: {family: (generator, path)}."""
+    folder = tmp_path_factory.mktemp("generators")
+    sizes2 = StyleGAN2Settings(resolution=16, z_dim=6, w_dim=6, mapping_layers=2, **CHANNELS)
+    sizes3 = StyleGAN3Settings(img_resolution=16, z_dim=6, w_dim=6, num_layers=3, **CHANNELS)
+    made = {"stylegan2": random_stylegan2(sizes2, 5), "stylegan3": random_stylegan3(sizes3, 5)}
+    keywords = {
+        "stylegan2": {**ARGUMENTS, "synthesis_kwargs": CHANNELS},
+        "stylegan3": {**ARGUMENTS, **CHANNELS, "num_layers": 3},
+    }
+    return {
+        family: (
+            generator,
+            write_network_pickle(folder / f"{family}.pkl", network(generator.state_dict(), keywords=keywords[family])),
+        )
+        for family, generator in made.items()
+    }
+
+
+def latents(generator, count: int = 2) -> Tensor:
+    return generator.map(torch.randn(count, generator.latent_dim, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("family", ["stylegan2", "stylegan3"])
+def test_a_published_file_and_its_conversion_give_the_images_of_the_network_that_was_saved(files, tmp_path, family):
+    saved, path = files[family]
+    convert(path, tmp_path / "converted")  # no suffix: the content tells
+    for file in (path, tmp_path / "converted"):
+        loaded = load_generator({"family": family, "file": str(file)})
+        assert isinstance(loaded, Generator)
+        torch.testing.assert_close(loaded.render(latents(loaded)), saved.render(latents(saved)))
+
+
+@pytest.mark.parametrize("spec", [STYLEGAN2, STYLEGAN3], ids=lambda spec: spec["family"])
+def test_random_weights_follow_from_sizes_and_seed(spec):
+    first, again, other = (load_generator({**spec, "seed": seed}) for seed in (3, 3, 4))
+    assert isinstance(first, Generator) and (first.latent_dim, first.resolution) == (6, 16)
+    assert torch.equal(first.render(latents(first)), again.render(latents(again)))
+    assert not torch.allclose(first.render(latents(first)), other.render(latents(other)))
+
+
+@pytest.mark.parametrize("spec", [STYLEGAN2, STYLEGAN3], ids=lambda spec: spec["family"])
+def test_bfloat16_renders_nearly_the_same_images_in_float32(spec):
+    whole, half = load_generator(spec), load_generator({**spec, "precision": "bfloat16"})
+    images, near = whole.render(latents(whole)), half.render(latents(half))
+    assert near.dtype == torch.float32 and not torch.equal(images, near)
+    assert (images - near).abs().max() < 0.05 * images.abs().max()
+
+
+def test_noise_and_layout_of_a_stylegan2_are_settings():
+    noisy = load_generator({**STYLEGAN2, "noise": "item", "channels_last": False})
+    assert noisy.takes_address and not load_generator(STYLEGAN2).takes_address
+    assert noisy.render(latents(noisy), Address(1, [4, 5], None)).shape == (2, 3, 16, 16)
+
+
+def test_a_stylegan3_may_be_anchored_and_told_where_the_eyes_are():
+    plain = load_generator(STYLEGAN3)
+    anchored = load_generator({**STYLEGAN3, "anchored": True, "eyes": [[5, 6], [10, 6.5]]})
+    assert anchored.eyes == ((5.0, 6.0), (10.0, 6.5))
+    assert not torch.allclose(anchored.render(latents(plain)), plain.render(latents(plain)))
+    torch.testing.assert_close(anchored.render(plain.latent_mean[None]), plain.render(plain.latent_mean[None]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"file": "a.pkl"}, "exactly one of 'file'"),
+        ({"random": None, "seed": None}, "exactly one of 'file'"),
+        ({"seed": None}, "needs a 'seed'"),
+        ({"random": {"width": 3}}, "no size 'width'"),
+        ({"random": {"resolution": 24}}, "a power of two"),
+        ({"noise": "loud"}, "not 'loud'"),
+        ({"precision": "float16"}, "not 'float16'"),
+        ({"anchored": True}, "does not take the settings"),
+        ({"family": "stylegan3", "eyes": [[9, 5], [2, 5]]}, r"eyes are \[\[9, 5\], \[2, 5\]\]"),
+        ({"random": None, "seed": None, "file": "nowhere.pkl"}, "nowhere.pkl: cannot read"),
+    ],
+)
+def test_wrong_settings_of_a_stylegan_are_refused_in_a_sentence(changes, message):
+    with pytest.raises(BrownidError, match=message):
+        load_generator({**STYLEGAN2, **changes})
+
+
+def test_a_file_of_another_family_says_which(files):
+    with pytest.raises(BrownidError, match=r"stylegan3\.pkl: the file holds a stylegan3, not a stylegan2"):
+        load_generator({"family": "stylegan2", "file": str(files["stylegan3"][1])})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"c_dim": 4}, "takes class labels"),
+        ({"z_dim": 5}, "6 numbers are mapped from 5"),
+        ({"img_resolution": 32}, "missing: synthesis.b32"),
+        ({"synthesis_kwargs": {**CHANNELS, "architecture": "resnet"}}, "architecture = 'resnet'"),
+    ],
+)
+def test_a_file_that_this_project_cannot_use_is_named(files, tmp_path, change, message):
+    keywords = {**ARGUMENTS, "synthesis_kwargs": CHANNELS, **change}
+    write_network_pickle(tmp_path / "odd.pkl", network(files["stylegan2"][0].state_dict(), keywords=keywords))
+    with pytest.raises(BrownidError, match=rf"odd\.pkl.*{message}"):
+        load_generator({"family": "stylegan2", "file": str(tmp_path / "odd.pkl")})
 
 
 def test_the_procedural_family_is_a_generator():

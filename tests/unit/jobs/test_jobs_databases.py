@@ -11,13 +11,17 @@ import pytest
 from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
-from brownid.databases import DatabaseIndex, Sample
+from brownid.alignment import Detection, realign, template
+from brownid.databases import DatabaseIndex, Sample, photographs
+from brownid.databases.reading import load_rgb
 from brownid.errors import BrownidError, sentence_of
 from brownid.files import sha256
 from brownid.jobs.fit_covariates import fit_covariates
 from brownid.jobs.fit_warm_start import fit_warm_start
 from brownid.jobs.pack_database import pack_database
+from brownid.jobs.prepare_benchmark import prepare_benchmark
 from brownid.jobs.project_database import project_database
+from brownid.jobs.realign_images import realign_images
 from brownid.jobs.score_model import score_model
 from brownid.samples import ImageShards, SampleCollection
 
@@ -35,10 +39,12 @@ def database(tmp_path):
     groups = {"train": [sample.key for sample in samples]}
     DatabaseIndex.create(tmp_path / "index", samples, {name: groups for name in ("P_center_lit", "U", "E_lit")})
     settings = {"namespace": "people", "root": str(tmp_path), "side": SIDE, "maximum_failed_share": 0.3}
+    settings["alignment"] = None
 
-    def pack(shard=1, shards=1, **changes):
+    def pack(shard=1, shards=1, detector=None, **changes):
         paths = {"images": tmp_path / f"{shard}-of-{shards}", "failures": tmp_path / f"{shard}-of-{shards}.csv"}
-        pack_database(settings | changes, index=tmp_path / "index", shard=shard, shards=shards, **paths)
+        options = {"shard": shard, "shards": shards, "detector": detector}
+        pack_database(settings | changes, index=tmp_path / "index", **options, **paths)
         return paths["images"], list(csv.reader(paths["failures"].open()))[1:]
 
     return tmp_path, pack
@@ -66,6 +72,35 @@ def test_shards_of_a_database_hold_the_images_of_the_whole(database):
     assert whole.labels == pieces.labels
     np.testing.assert_array_equal(whole.identities, pieces.identities)
     np.testing.assert_array_equal(whole.decode(np.arange(9)), pieces.decode(np.arange(9)))
+
+
+def test_photographs_without_a_face_are_listed_with_the_reason(database, monkeypatch):
+    folder, pack = database
+    points = template("arcface", SIDE)
+
+    class Finder:
+        def detect(self, image):
+            return [Detection((0, 0, SIDE, SIDE), 0.9, points)] if image.mean() > 20 else []
+
+    monkeypatch.setattr(photographs, "detector", lambda spec: Finder())
+    alignment = {"to": "arcface", "template": None, "detector": {"family": "yunet"}}
+    images, failures = pack(alignment=alignment, detector={"family": "yunet", "file": "any"}, maximum_failed_share=0.4)
+    assert [reason for _, reason in failures[:2]] == ["no face was detected"] * 2 and failures[2][0] == "4.png"
+    shards = ImageShards([images])
+    assert shards.labels == ["k2", "k3", "k5", "k6", "k7", "k8", "k9"]
+    np.testing.assert_array_equal(shards.decode([0])[0], load_rgb(folder / "2.png"))  # its landmarks fit already
+
+
+def test_realigned_images_keep_their_persons_and_labels(database, tmp_path):
+    _, pack = database
+    source = pack()[0]
+    settings = {"namespace": "people", "from": "two_eye", "to": "arcface", "side": 2 * SIDE}
+    realign_images(settings, source=source, images=tmp_path / "moved")
+    before, after = ImageShards([source]), ImageShards([tmp_path / "moved"])
+    assert after.side == 2 * SIDE and after.labels == before.labels and after.namespaces == before.namespaces
+    np.testing.assert_array_equal(after.identities, before.identities)
+    expected = realign(before.decode(np.arange(9)), "two_eye", "arcface", 2 * SIDE)
+    np.testing.assert_array_equal(after.decode(np.arange(9)), expected)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_partial_file(database, monkeypatch):
@@ -123,6 +158,18 @@ def test_scores_carry_their_settings_and_the_checksums_of_their_inputs(tmp_path,
     assert scores["settings"] == SCORING and scores["model"] == "slim"
     assert scores["inputs"] == {str(path): sha256(path) for path in (weights, benchmark_file)}
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
+
+
+def test_images_that_failed_in_a_benchmark_of_ones_own_are_among_the_scores(database, weights, tmp_path):
+    lines = [f"{i}.png,{(i + step) % 10}.png,{step % 2}" for step in (1, 2) for i in range(10)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["path1,path2,same", *lines]))
+    settings = {"folder": str(tmp_path), "side": SIDE, "alignment": None, "maximum_failed_share": 0.1}
+    paths = {"benchmark": tmp_path / "lfw.bin", "failures": tmp_path / "lfw.failures.csv"}
+    prepare_benchmark(settings, pairs=tmp_path / "pairs.csv", **paths)
+    outputs = {"scores": tmp_path / "scores.json", "failures": [paths["failures"]]}
+    score_model(SCORING, weights=weights, benchmarks=[paths["benchmark"]], **outputs)
+    (failure,) = json.loads((tmp_path / "scores.json").read_text())["benchmarks"]["lfw"]["failures"]
+    assert failure["image"] == "4.png" and "not a readable image" in failure["reason"]
 
 
 def test_code_in_a_benchmark_is_refused_by_name_and_not_executed(tmp_path, weights):

@@ -1,8 +1,13 @@
 """The face model: frozen parts, and a gradient that finite differences confirm."""
 
+import os
+
+import pytest
 import torch
 from torch import nn
 
+from brownid.errors import BrownidError
+from brownid.recognition import compiling
 from brownid.recognition.backbones import backbone
 from brownid.recognition.facemodel import FaceModel
 
@@ -77,3 +82,73 @@ def test_bfloat16_gives_float32_embeddings_and_gradients_that_point_the_same_way
         gradients.append(points.grad)
     cosine = torch.nn.functional.cosine_similarity(*gradients)
     assert cosine.min() > 0.95
+
+
+def test_the_layout_in_memory_changes_rounding_only():
+    latents = torch.randn(3, 4)
+    network = backbone("slim", "slim_iresnet", 32, 16)
+    first = FaceModel(ToyGenerator(), half, network, channels_last=False).embed(latents)
+    assert network.conv1.weight.is_contiguous()
+    last = FaceModel(ToyGenerator(), half, network).embed(latents)
+    assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(first, last)
+
+
+def compare_with_compiled() -> int:
+    """Compare embeddings and gradients for batches of several sizes; returns the number of programs."""
+    counted = torch._dynamo.utils.counters["stats"]
+    before = counted["unique_graphs"]
+    torch.manual_seed(2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.PReLU(4), nn.Flatten(), nn.Linear(64, 5))
+    models = [FaceModel(ToyGenerator(), half, network, compile=compile) for compile in (False, True)]
+    for count in (3, 2, 5, 1, 4):
+        latents = torch.randn(count, 4)
+        found = []
+        for faces in models:
+            points = latents.clone().requires_grad_()
+            embeddings = faces.embed(points)
+            embeddings[:, 0].sum().backward()
+            found.append((embeddings.detach(), points.grad))
+        torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+    return counted["unique_graphs"] - before
+
+
+def test_a_compiled_model_gives_the_same_with_few_programs_for_all_batch_sizes(monkeypatch):
+    monkeypatch.setattr(compiling, "BACKEND", "eager")  # traces and guards as ever, but needs no C++ compiler
+    assert compare_with_compiled() == 4  # rendering and embedding, a batch of one and all others
+
+
+@pytest.mark.skipif("BROWNID_TEST_COMPILE" not in os.environ, reason="takes 20 s; set BROWNID_TEST_COMPILE to run it")
+def test_a_model_compiled_to_machine_code_gives_the_same():
+    assert compare_with_compiled() == 4
+
+
+def test_a_generator_that_cannot_be_compiled_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    generator, compiling_while_rendering = ToyGenerator(), []
+    generator.compiles = False
+    render = generator.render
+
+    def noted(latents):
+        compiling_while_rendering.append(torch.compiler.is_compiling())
+        return render(latents)
+
+    generator.render = noted
+    FaceModel(generator, half, nn.Flatten(), compile=True).render(torch.zeros(2, 4))
+    assert compiling_while_rendering == [False]
+
+
+def test_without_a_compiler_compiling_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(BrownidError, match="needs a C\\+\\+ compiler, and there is no 'no-such-compiler'"):
+        FaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
+
+
+def test_what_cannot_be_compiled_is_a_sentence(monkeypatch):
+    def refuse(graph, inputs):
+        raise RuntimeError("no registers left")
+
+    monkeypatch.setattr(compiling, "BACKEND", refuse)
+    faces = FaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
+    with pytest.raises(BrownidError, match=r"torch\.compile failed \(.*no registers left.*set compile: false"):
+        faces.render(torch.zeros(2, 4))

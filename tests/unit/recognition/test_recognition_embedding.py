@@ -6,10 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from brownid.batching import Batching
 from brownid.errors import BrownidError
+from brownid.precision import PRECISIONS, compute_dtype, resolve_precision
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import as_bytes, as_network_input, embed_images
-from brownid.recognition.precision import PRECISIONS, resolve_precision
 
 
 class ReadsColours(nn.Module):
@@ -52,9 +53,20 @@ def test_a_network_that_reads_bgr_is_given_bgr(images):
     assert embed_images(ReadsColours("BGR"), red)[0].argmax() == 2
 
 
-def test_the_published_families_read_the_colours_they_were_trained_on():
-    assert backbone("insightface", "iresnet18", 32).colour_order == "RGB"
-    assert backbone("adaface", "ir_18", 32).colour_order == "BGR"
+@pytest.mark.parametrize(
+    ("family", "architecture", "place_of_red"),
+    [("insightface", "iresnet18", 0), ("nizhib", "iresnet34", 0), ("adaface", "ir_18", 2), ("slim", "slim_iresnet", 0)],
+)
+def test_each_family_reads_the_colours_it_was_trained_on_from_minus_one_to_one(family, architecture, place_of_red):
+    network = backbone(family, architecture, 32, 4)
+    read = []
+    network.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
+    red = np.zeros((1, 32, 32, 3), np.uint8)
+    red[..., 0] = 255
+    embed_images(network, red)
+    expected = -torch.ones(1, 3, 32, 32)
+    expected[:, place_of_red] = 1
+    assert torch.equal(read[0], expected)
 
 
 def test_the_mirror_image_adds_its_unnormalised_embedding(images):
@@ -108,9 +120,29 @@ def test_images_of_another_side_or_layout_are_refused(network, images):
         embed_images(network, images, batch_size=0)
 
 
+def test_float_images_of_another_range_are_refused(network, images):
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    with pytest.raises(BrownidError, match=r"lie in \[-1, 1\] where they are float, but these reach 255"):
+        embed_images(network, pixels)
+    embed_images(network, pixels / 127.5 - 1.2)  # a generator exceeds the range by a little
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_is_halved(images):
+    class Small(ReadsColours):
+        def forward(self, images):
+            if len(images) > 2:
+                raise MemoryError
+            return super().forward(images)
+
+    batching = Batching(7)
+    assert torch.equal(embed_images(Small(), images, batching), embed_images(ReadsColours(), images))
+    assert batching.size == 2
+
+
 def test_precision_is_resolved_for_the_device():
     assert resolve_precision("float32", "cpu") == "float32"
     assert resolve_precision("auto", "cpu") in ("float32", "bfloat16")
+    assert compute_dtype("bfloat16", "cpu") == torch.bfloat16 and compute_dtype("float32", "cpu") == torch.float32
     with pytest.raises(BrownidError, match=", ".join(PRECISIONS)):
         resolve_precision("float16", "cpu")
 

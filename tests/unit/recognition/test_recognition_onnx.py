@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images, raw_embeddings
+from brownid.recognition.loading import load_network
 from brownid.recognition.onnx import OnnxBackbone, normalises_itself
 
 onnx = pytest.importorskip("onnx", reason="the optional extra 'onnx' is not installed")
@@ -133,3 +134,11 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BrownidError, match=r"pip install 'brownid\[onnx\]'"):
         OnnxBackbone(write_network(tmp_path / "a.onnx"))
+
+
+def test_an_onnx_file_is_a_family_whose_side_is_checked(tmp_path, images):
+    path = write_network(tmp_path / "a.onnx")
+    network = load_network({"family": "onnx", "architecture": None, "side": SIDE}, path)
+    torch.testing.assert_close(embed_images(network, images), F.normalize(by_hand(images)))
+    with pytest.raises(BrownidError, match=r"a\.onnx: the network has side 8, not 112"):
+        load_network({"family": "onnx", "side": 112}, path)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from torch import nn
 
 from brownid.benchmark.bins import read_bin
 from brownid.benchmark.roc import equal_error_rate, roc, tar_at_far
@@ -13,8 +14,7 @@ from brownid.benchmark.verification import folded_accuracy, squared_distances
 from brownid.databases.reading import resize
 from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images
-from brownid.recognition.weights import load_backbone
-from brownid.runtime import default_device, logger
+from brownid.runtime import logger
 
 FOLDS = 10
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
@@ -22,24 +22,19 @@ FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
 Embed = Callable[[np.ndarray], np.ndarray]  # uint8 RGB [n, side, side, 3] -> embeddings [n, E]
 
 
-def score_weights(
-    weights: str | Path,
-    family: str | None,
-    architecture: str | None,
+def score_network(
+    network: nn.Module,
     bins: Mapping[str, str | Path],
     *,
     side: int,
     batch_size: int = 256,
-    device: str | None = None,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
 ) -> dict[str, dict[str, object]]:
-    """Score the network in the file `weights` on every benchmark of `bins` (name to `.bin` file).
+    """Score a network on every benchmark of `bins` (name to `.bin` file).
 
-    `family` and `architecture` may be None for weights of ours, which say what they are. The embedding of an image is
-    the sum of the unnormalised embeddings of image and mirror image, normalised.
+    The embedding of an image is the sum of the unnormalised embeddings of image and mirror image, normalised.
     """
-    network = load_backbone(weights, family, architecture, side, device=device or default_device())
 
     def embed(images: np.ndarray) -> np.ndarray:
         return embed_images(network, images, batch_size, mirror=True).numpy()
@@ -124,6 +119,8 @@ def _decode(path: str | Path, encoded: Sequence[bytes], side: int) -> tuple[np.n
             with Image.open(io.BytesIO(data)) as image:
                 images[number] = resize(np.asarray(image.convert("RGB")), side)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, BrownidError) as error:
-            failures.append((number, str(error)))
-            logger.warning("%s: image %d cannot be decoded: %s", path, number, error)
+            # Pillow's own words name the place of the bytes in memory, which is another one in every run
+            reason = "no image" if isinstance(error, UnidentifiedImageError) else str(error)
+            failures.append((number, reason))
+            logger.warning("%s: image %d cannot be decoded: %s", path, number, reason)
     return images, failures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 LANDMARK_COUNTS = (2, 5)
 FAILURES = "failures.csv"
+DETECTOR = "Detector"
+
+Align = Callable[[Path, Sequence[str]], "np.ndarray"]  # a photograph and its landmarks as text -> the aligned image
 
 
 def crop(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", rich_help_panel=options.OUTPUT, help="A PNG for one photograph, a new folder for a CSV."
+            "--output", "-o", rich_help_panel=options.OUTPUT, help="A PNG for one photograph, a new folder for several."
         ),
     ],
-    photograph: Annotated[Path | None, typer.Argument(help="An image file; with --landmarks.")] = None,
+    photograph: Annotated[
+        Path | None, typer.Argument(help="An image file, or with --detector a folder of them.")
+    ] = None,
     landmarks: Annotated[
         str | None,
         typer.Option(
@@ -44,28 +49,51 @@ def crop(
     root: Annotated[
         Path | None, typer.Option(help="Folder that the paths of the CSV start from. Default: the CSV's own.")
     ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=DETECTOR, help="yunet or mtcnn: finds the most prominent face and its landmarks."),
+    ] = None,
+    detector_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            rich_help_panel=DETECTOR,
+            help="Its ONNX file; for mtcnn three times: P-Net, R-Net and O-Net, in this order.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(rich_help_panel=DETECTOR, help="Least score of a face, between 0 and 1.")
+    ] = 0.7,
     template: Annotated[str, typer.Option(help="arcface, two_eye or ffhq.")] = "arcface",
     side: Annotated[int, typer.Option(min=1, help="Side of the aligned image in pixels.")] = 112,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Align photographs onto a template, from landmarks.
+    """Align photographs onto a template, from landmarks or with a face detector.
 
-    A photograph of a CSV that cannot be read or aligned is reported, listed in
-    failures.csv of the output folder, and left out.
+    Of several photographs one that cannot be read or aligned is reported,
+    listed in failures.csv of the output folder, and left out.
 
     Examples:
     brownid crop photo.jpg --landmarks 210,180,290,184 -o aligned.png
     brownid crop --csv landmarks.csv --template arcface --side 112 -o aligned
+    brownid crop photos --detector yunet --detector-file yunet.onnx -o aligned
     """
     from brownid.alignment.templates import template as template_points
 
-    target = template_points(template, side)
-    if (photograph is None) == (table is None) or (landmarks is None) != (photograph is None):
-        raise BrownidError("Give one photograph with --landmarks, or many with --csv.")
-    if photograph is not None:
+    template_points(template, side)  # a wrong name is no failure of a photograph
+    if (photograph is None) == (table is None) or [landmarks, table, detector].count(None) != 2:
+        raise BrownidError(
+            "Give one photograph with --landmarks, or many with --csv, or a photograph or folder with --detector."
+        )
+    if detector is not None:
+        align = _detecting(detector, detector_file or [], threshold, template, side)
+    elif detector_file:
+        raise BrownidError("--detector-file belongs to a --detector: name it, yunet or mtcnn.")
+    else:
+        align = _by_landmarks(template, side)
+    if photograph is not None and not photograph.is_dir():
         files.check_new_file(output, overwrite)
         try:
-            image = _aligned(photograph, _points(landmarks.split(",")), target, side)
+            image = align(photograph, [] if landmarks is None else landmarks.split(","))
         except BrownidError as error:
             raise BrownidError(f"{photograph}: {error}") from None
         with atomic_path(output) as temporary:
@@ -73,8 +101,13 @@ def crop(
         files.wrote(output)
         return
     files.check_new_folder(output)
-    rows = _read_table(table)
-    failures = _crop_all(rows, root or table.parent, target, side, output)
+    if table is not None:
+        rows, root = _read_table(table), root or table.parent
+    elif detector is not None:
+        rows, root = _rows_below(photograph), photograph
+    else:
+        raise BrownidError(f"{photograph} is a folder: its landmarks come from a --csv or a --detector.")
+    failures = _crop_all(rows, root, align, output)
     files.wrote(output, f"{len(rows) - len(failures)} images, {len(failures)} failed")
 
 
@@ -87,7 +120,7 @@ class _Row:
     numbers: list[str]
 
 
-def _crop_all(rows: Sequence[_Row], root: Path, target: np.ndarray, side: int, output: Path) -> list[tuple[str, str]]:
+def _crop_all(rows: Sequence[_Row], root: Path, align: Align, output: Path) -> list[tuple[str, str]]:
     """Write the crops and what failed; the folder appears only when at least one photograph could be aligned."""
     from brownid.databases.reading import write_failures
 
@@ -95,7 +128,7 @@ def _crop_all(rows: Sequence[_Row], root: Path, target: np.ndarray, side: int, o
     with files.new_folder(output) as folder:
         for row in progress(rows, "crop", "image"):
             try:
-                files.write_png(folder / row.place, _aligned(root / row.path, _points(row.numbers), target, side))
+                files.write_png(folder / row.place, align(root / row.path, row.numbers))
             except BrownidError as error:
                 failures.append((row.path, str(error)))
                 typer.echo(f"brownid: {root / row.path}: {error}", err=True)
@@ -105,12 +138,48 @@ def _crop_all(rows: Sequence[_Row], root: Path, target: np.ndarray, side: int, o
     return failures
 
 
-def _aligned(path: Path, points: np.ndarray, target: np.ndarray, side: int) -> np.ndarray:
-    """The photograph with its landmarks on those of the template; two landmarks are the eyes, the template's first."""
-    from brownid.alignment.warp import warp_image
+def _by_landmarks(template: str, side: int) -> Align:
+    """Alignment by the landmarks that come with a photograph."""
+    from brownid.alignment import align_landmarks
     from brownid.databases.reading import load_rgb
 
-    return warp_image(load_rgb(path), points, target[:2] if len(points) == 2 else target, side)
+    return lambda path, numbers: align_landmarks(load_rgb(path), _points(numbers), template, side)
+
+
+def _detecting(family: str, paths: Sequence[Path], threshold: float, template: str, side: int) -> Align:
+    """Alignment by the landmarks that a detector finds."""
+    from brownid.alignment import AlignedImage, align_photograph
+    from brownid.alignment import detector as open_detector
+    from brownid.alignment.detection import MTCNN_NETWORKS
+    from brownid.databases.reading import load_rgb
+
+    needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
+    if len(paths) != needed:
+        raise BrownidError(f"The face detector {family} has {needed} model files; --detector-file gives {len(paths)}.")
+    places = {"files": dict(zip(MTCNN_NETWORKS, paths, strict=True))} if needed > 1 else {"file": paths[0]}
+    finder = open_detector({"family": family, "threshold": threshold, **places})
+
+    def align(path: Path, _: Sequence[str]) -> np.ndarray:
+        result = align_photograph(load_rgb(path), finder, template, side)
+        if isinstance(result, AlignedImage):
+            return result.image
+        raise BrownidError(f"{result.reason}.")
+
+    return align
+
+
+def _rows_below(folder: Path) -> list[_Row]:
+    """The photographs of a folder, without landmarks."""
+    from brownid.databases.folders import image_paths
+
+    rows, taken = [], {}
+    for path in image_paths(folder):
+        place = PurePosixPath(path).with_suffix(".png")
+        if place in taken:
+            raise BrownidError(f"{folder}: {path} and {taken[place]} would have the same output, {place}; rename one.")
+        taken[place] = path
+        rows.append(_Row(path.as_posix(), place, []))
+    return rows
 
 
 def _points(numbers: Sequence[str]) -> np.ndarray:

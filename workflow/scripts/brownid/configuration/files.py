@@ -1,26 +1,70 @@
 """Are the user's own files there that a configuration names, and does no key in it stand twice?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from brownid.errors import BrownidError
+from brownid.models.catalogue import advice, fetched_paths, read_catalogue
 
-OWN_FILES = {"benchmarks": "file", "networks": "weights"}
-OWN_FOLDERS = {"databases": "root"}
+# section -> the keys of an entry that name a file, or several by role
+OWN_FILES = {
+    "generators": ("file",),
+    "networks": ("weights",),
+    "benchmarks": ("file", "pairs"),
+    "databases": ("index", "metadata", "landmarks"),
+    "detectors": ("file", "files"),
+    "covariates": ("vgg16",),
+}
+OWN_FOLDERS = {"databases": ("root", "lists"), "benchmarks": ("folder",)}
+
+
+class OwnPath(NamedTuple):
+    """A file or folder of the user's that an entry names."""
+
+    place: str  # the key in the configuration
+    path: str
+    is_folder: bool
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there, as what it should be."""
+        return Path(self.path).is_dir() if self.is_folder else Path(self.path).is_file()
+
+
+def own_paths(config: Mapping) -> list[OwnPath]:
+    """Every file and folder of the user's that a configuration names, in the order of its entries."""
+    return [*_named(config, OWN_FILES, is_folder=False), *_named(config, OWN_FOLDERS, is_folder=True)]
 
 
 def check_files(config: Mapping) -> None:
     """Raise a `BrownidError` naming the first of the user's files and folders that does not exist.
 
-    Snakemake would notice a missing input only when the stage that reads it has to run.
+    Snakemake would notice a missing input only when the stage that reads it has to run. Files that the configuration
+    asks to fetch may be missing.
     """
-    for keys, exists, what in ((OWN_FILES, Path.is_file, "file"), (OWN_FOLDERS, Path.is_dir, "folder")):
-        for section, key in keys.items():
-            for name, entry in config[section].items():
-                if entry[key] and not exists(Path(entry[key])):
-                    raise BrownidError(f"{section}.{name}.{key}: there is no {what} {entry[key]}")
+    missing = [own for own in own_paths(config) if not own.exists]
+    if not missing:
+        return
+    catalogue = read_catalogue(config.get("models", {}).get("catalogue"))
+    fetched = fetched_paths(config)
+    for own in missing:
+        if own.path not in fetched:
+            what = "folder" if own.is_folder else "file"
+            raise BrownidError(f"{own.place}: there is no {what} {own.path}{advice(catalogue, own.path)}")
+
+
+def _named(config: Mapping, keys: Mapping[str, tuple[str, ...]], is_folder: bool) -> Iterator[OwnPath]:
+    for section, names in keys.items():
+        for entry_name, entry in config.get(section, {}).items():
+            for key in names:
+                place, value = f"{section}.{entry_name}.{key}", entry.get(key)
+                if isinstance(value, Mapping):
+                    yield from (OwnPath(f"{place}.{role}", path, is_folder) for role, path in value.items() if path)
+                elif value:
+                    yield OwnPath(place, value, is_folder)
 
 
 def check_repetition(path: str | Path) -> None:

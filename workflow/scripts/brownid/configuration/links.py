@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from brownid.configuration.photographs import check_photographs
 from brownid.databases.people import PeopleRange, check_disjoint
 from brownid.errors import BrownidError
 
-DATASETS = ("references", "variations", "databases")  # the sections whose entries have images
+DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
 RESERVED = {"trained_models", "databases", "covariates", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
+WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
 
 # section -> the fields of an entry that name other entries, and the sections where those are looked up
 LINKS: dict[str, dict[str, tuple[str, ...]]] = {
-    "databases": {"capture.generator": ("generators",)},
+    "databases": {"capture.generator": ("generators",), "alignment.detector": ("detectors",)},
+    "realigned": {"images": ("references", "variations", "databases")},
     "networks": {"database": ("databases",)},
     "covariates": {"database": ("databases",), "generator": ("generators",), "network": ("networks",)},
     "references": {
@@ -23,7 +26,7 @@ LINKS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "variations": {"references": ("references",), "covariates": ("covariates",)},
     "training": {"datasets": DATASETS},
-    "benchmarks": {"capture.generator": ("generators",)},
+    "benchmarks": {"capture.generator": ("generators",), "alignment.detector": ("detectors",)},
 }
 
 
@@ -38,10 +41,12 @@ def check_links(config: Mapping) -> None:
             for field, targets in fields.items():
                 for name in _names(settings, field):
                     _check_target(config, f"{section}.{entry}.{field}", name, targets)
+    check_photographs(config)
     _check_people(config)
     _check_crops(config)
     _check_agreement(config)
     _check_training(config)
+    _check_gradients(config)
     _check_acyclic({name: settings.get("start") for name, settings in config["references"].items()})
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in config["release"][field]:
@@ -107,6 +112,28 @@ def _check_training(config: Mapping) -> None:
     for place, settings in recipes.items():
         if settings["milestones"] != sorted(set(settings["milestones"])):
             raise BrownidError(f"{place}.milestones are {settings['milestones']}: epochs must rise")
+
+
+def _check_gradients(config: Mapping) -> None:
+    """An ONNX network embeds images, but no gradient passes through it: nothing can steer by it."""
+    steered = {
+        f"references.{name} ({entry['algorithm']})": entry["network"]
+        for name, entry in config["references"].items()
+        if entry["algorithm"] not in WITHOUT_GRADIENTS
+    }
+    for name, entry in config["variations"].items():
+        if entry["algorithm"] not in WITHOUT_GRADIENTS:
+            network = config["references"][entry["references"]]["network"]
+            steered[f"variations.{name} ({entry['algorithm']})"] = network
+    for name, entry in config["covariates"].items():
+        if entry["projection"].get("embedding_weight", 0) > 0:
+            steered[f"covariates.{name} (projection.embedding_weight)"] = entry["network"]
+    for place, network in steered.items():
+        if config["networks"][network].get("family") == "onnx":
+            raise BrownidError(
+                f"{place} needs gradients through the network {network!r}, and an ONNX file gives none: name a network "
+                "of another family, with PyTorch weights"
+            )
 
 
 def _same(place: str, entry: Mapping, other_place: str, other: Mapping) -> None:

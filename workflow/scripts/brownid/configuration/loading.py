@@ -16,11 +16,14 @@ from brownid.configuration.files import check_files
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
 
+TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
 
-def load_configuration(config: Mapping, schema: str | Path) -> dict[str, Any]:
+
+def load_configuration(config: Mapping, schema: str | Path, files: bool = True) -> dict[str, Any]:
     """The configuration with every default filled in; raises a `BrownidError` that lists every mistake, one a line.
 
-    `config` is what the YAML files and the command line gave, `schema` the path of the JSON schema (as YAML).
+    `config` is what the YAML files and the command line gave, `schema` the path of the JSON schema (as YAML). The files
+    that it names must be there, unless `files` is False.
     """
     complete = deepcopy(dict(config))
     validator = _defaulting_validator(_read_schema(str(schema)))
@@ -28,7 +31,8 @@ def load_configuration(config: Mapping, schema: str | Path) -> dict[str, Any]:
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
     check_links(complete)
-    check_files(complete)
+    if files:
+        check_files(complete)
     return complete
 
 
@@ -82,7 +86,14 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "type":
         return f"{place}: {error.instance!r} is not of type {_either(error.validator_value)}{_number_hint(error)}"
     if error.validator == "enum":
-        return f"{place}: {error.instance!r} is not one of {_either(error.validator_value)}"
+        hint = f" ({TRUTH_VALUES})" if isinstance(error.instance, bool) else ""
+        return f"{place}: {error.instance!r} is not one of {_either(error.validator_value)}{hint}"
+    if error.validator == "const":
+        return f"{place}: {error.instance!r} is not possible here; it must be {error.validator_value!r}"
+    if error.validator == "dependentRequired":
+        pairs = [(key, needed) for key, others in error.validator_value.items() for needed in others]
+        key, needed = next(pair for pair in pairs if pair[0] in error.instance and pair[1] not in error.instance)
+        return f"{place}: the key {key!r} means nothing without the key {needed!r}"
     if error.validator == "oneOf":
         return f"{place}: give exactly one of {_either([branch['required'][0] for branch in error.validator_value])}"
     if error.validator == "not" and "required" in error.validator_value:

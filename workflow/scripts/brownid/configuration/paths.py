@@ -4,12 +4,23 @@ import re
 from collections.abc import Mapping
 
 from brownid.configuration.links import DATASETS, MODELS
+from brownid.databases.lists import list_files
+from brownid.models.catalogue import fetched_paths
 
 
 def alternatives(config: Mapping, *sections: str) -> str:
     """A regular expression that matches the entry names of some sections, and nothing where they have none."""
-    names = [re.escape(name) for section in sections for name in config.get(section, {})]
-    return "|".join(names) or "(?!)"
+    return one_of([name for section in sections for name in config.get(section, {})])
+
+
+def one_of(names: list[str]) -> str:
+    """A regular expression that matches some names, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def fetched_models(config: Mapping) -> str:
+    """A regular expression that matches the files that the workflow may fetch."""
+    return one_of(fetched_paths(config))
 
 
 def section_of(config: Mapping, name: str, sections: tuple[str, ...]) -> str:
@@ -23,8 +34,49 @@ def database_root(config: Mapping, database: str) -> str:
 
 
 def benchmark_file(config: Mapping, benchmark: str) -> str:
-    """The .bin file of a benchmark: the user's, or the embedded world's."""
+    """The .bin file of a benchmark: the user's, or the one made of the user's folder or the embedded world."""
     return config["benchmarks"][benchmark]["file"] or f"results/benchmarks/{benchmark}.bin"
+
+
+def benchmarks_with(config: Mapping, key: str) -> list[str]:
+    """The benchmarks made from a `folder`, or by a `capture`, in alphabetical order."""
+    return sorted(name for name, entry in config["benchmarks"].items() if entry.get(key))
+
+
+def benchmark_pairs(config: Mapping, benchmark: str) -> list[str]:
+    """The pairs file of a benchmark of the user's images; none for one that AdaFace's scripts converted."""
+    pairs = config["benchmarks"][benchmark]["pairs"]
+    return [pairs] if pairs else []
+
+
+def benchmark_failures(config: Mapping) -> list[str]:
+    """The lists of images that failed when the benchmarks of the user's folders were made."""
+    return [f"results/benchmarks/{name}.failures.csv" for name in benchmarks_with(config, "folder")]
+
+
+def detector_files(config: Mapping, section: str, name: str) -> list[str]:
+    """The model files of the detector that aligns the images of a database or benchmark, where one does."""
+    detector = config["detectors"].get((config[section][name]["alignment"] or {}).get("detector"), {})
+    return [*([detector["file"]] if "file" in detector else []), *detector.get("files", {}).values()]
+
+
+def database_files(config: Mapping, database: str, key: str) -> list[str]:
+    """The user's files about a database that `key` names: none, one, or the lists below a folder."""
+    path = config["databases"][database][key]
+    if path is None:
+        return []
+    return [str(file) for file in list_files(path)] if key == "lists" else [path]
+
+
+def generator_files(config: Mapping, generator: str) -> list[str]:
+    """The file that a generator is read from, where it has one."""
+    file = config["generators"][generator].get("file")
+    return [] if file is None else [file]
+
+
+def references_generator_files(config: Mapping, dataset: str) -> list[str]:
+    """The file of the generator of a references or variations entry, where it has one."""
+    return generator_files(config, config["references"][namespace(config, dataset)]["generator"])
 
 
 def weights(config: Mapping, model: str) -> str:
@@ -52,7 +104,8 @@ def command(config: Mapping, dataset: str) -> str:
 
 def shard_names(config: Mapping, dataset: str) -> list[str]:
     """The names of a dataset's shards, `1-of-2`, `2-of-2`: a matter of job size, never of results."""
-    shards = config[section_of(config, dataset, DATASETS)][dataset]["shards"]
+    source = original(config, dataset)
+    shards = config[section_of(config, source, DATASETS)][source]["shards"]
     return [f"{shard}-of-{shards}" for shard in range(1, shards + 1)]
 
 
@@ -61,11 +114,18 @@ def image_shards(config: Mapping, dataset: str) -> list[str]:
     return [f"results/images/{dataset}/{shard}.arrow" for shard in shard_names(config, dataset)]
 
 
+def original(config: Mapping, dataset: str) -> str:
+    """The dataset whose images a realigned one shows; any other dataset itself."""
+    entry = config.get("realigned", {}).get(dataset)
+    return entry["images"] if entry else dataset
+
+
 def namespace(config: Mapping, dataset: str) -> str:
     """The name of the entry that defines a dataset's persons: variations show the persons of their references."""
-    if section_of(config, dataset, DATASETS) == "variations":
-        return config["variations"][dataset]["references"]
-    return dataset
+    source = original(config, dataset)
+    if section_of(config, source, DATASETS) == "variations":
+        return config["variations"][source]["references"]
+    return source
 
 
 def capture_manifest(config: Mapping, database: str) -> list[str]:
@@ -109,6 +169,18 @@ def variation_covariates(config: Mapping, variations: str) -> list[str]:
 def covariates(config: Mapping, name: str) -> str:
     """The fitted covariates of an entry."""
     return f"results/covariates/{name}/covariates.h5"
+
+
+def warm_start(config: Mapping, name: str) -> list[str]:
+    """Where the projection of a covariates entry starts, unless that is the mean latent."""
+    started = config["covariates"][name]["projection"]["start"] == "warm_start"
+    return [f"results/covariates/{name}/warm_start.safetensors"] if started else []
+
+
+def vgg16_file(config: Mapping, name: str, role: str) -> list[str]:
+    """The user's file of the VGG16 features of a covariates entry, where it has one: `weights` or `linear`."""
+    path = (config["covariates"][name]["vgg16"] or {}).get(role)
+    return [path] if path else []
 
 
 def projection_shards(config: Mapping, name: str, suffix: str) -> list[str]:

@@ -12,6 +12,10 @@ from brownid.configuration import products
 from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
+STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
+# The keys of a networks entry that are this project's; others go to the user's own factory.
+NETWORK_KEYS = ("factory", "side", "mirror", "weights", "database", "training", *STEERING)
+
 
 def sorted_keys(settings: Any) -> Any:
     """The same settings with the keys of every section sorted.
@@ -27,13 +31,15 @@ def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """What it takes to build a network; how it was trained reaches a stage through the weights file."""
     entry = config[section_of(config, model, MODELS)][model]
     side = entry.get("side", config["images"]["side"])
-    return {"family": entry["family"], "architecture": entry["architecture"], "side": side}
+    if "factory" in entry:
+        return {"factory": entry["factory"], "options": _without(entry, *NETWORK_KEYS), "side": side}
+    return {"family": entry["family"], "architecture": entry.get("architecture"), "side": side}
 
 
 def _face_model(config: Mapping, generator: str, network: str) -> dict[str, Any]:
     """A generator and the network that steers it, with the crop between them."""
     entry = config["networks"][network]
-    steering = {"template": entry["template"], "precision": entry["precision"]}
+    steering = {key: entry[key] for key in STEERING}
     return {
         "generator": config["generators"][generator],
         "generator_name": generator,
@@ -68,7 +74,19 @@ def capture_database(config: Mapping, database: str) -> dict[str, Any]:
 
 
 def index_database(config: Mapping, database: str) -> dict[str, Any]:
-    return {"kind": config["databases"][database]["kind"], "root": database_root(config, database)}
+    entry = config["databases"][database]
+    images = {"images": entry["images"]} if entry["kind"] == "ffhq" else {}
+    return {"kind": entry["kind"], "root": database_root(config, database), **images}
+
+
+def _alignment(config: Mapping, entry: Mapping) -> dict[str, Any] | None:
+    """How the images of a database or benchmark are aligned; the detector's files reach the stage as inputs."""
+    alignment = entry["alignment"]
+    if alignment is None:
+        return None
+    detector = config["detectors"].get(alignment["detector"])
+    settings = _without(detector, "file", "files", "sha256") if detector else None
+    return {"to": config["images"]["template"], "template": alignment["template"], "detector": settings}
 
 
 def pack_database(config: Mapping, database: str) -> dict[str, Any]:
@@ -76,13 +94,19 @@ def pack_database(config: Mapping, database: str) -> dict[str, Any]:
         "namespace": database,
         "root": database_root(config, database),
         "side": config["images"]["side"],
+        "alignment": _alignment(config, config["databases"][database]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
     }
 
 
 def embed_database(config: Mapping, database: str, network: str) -> dict[str, Any]:
-    precision = {"precision": config["networks"][network]["precision"]}
-    return {"database": database, "name": network, "network": _backbone(config, network) | precision}
+    embedding = {key: config["networks"][network][key] for key in ("precision", "mirror")}
+    return {
+        "database": database,
+        "name": network,
+        "network": _backbone(config, network) | embedding,
+        "maximum_failed_share": config["images"]["maximum_failed_share"],
+    }
 
 
 def train_network(config: Mapping, network: str) -> dict[str, Any]:
@@ -103,9 +127,17 @@ def fit_warm_start(config: Mapping, covariates: str) -> dict[str, Any]:
 
 def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
     entry = config["covariates"][covariates]
+    projection = entry["projection"]
+    # the start and VGG16, which replaces the other features, reach the stage as files
+    unused = ["start"] + ["noise_weight"] * (not projection["noise_maps"])
+    unused += ["pyramid_weight", "embedding_weight"] * (projection["features"] == "vgg16")
+    whole = projection["frame"] == "generator"
+    wanted = "ffhq" if whole else config["networks"][entry["network"]]["template"]
+    alignment = _alignment(config, config["databases"][entry["database"]])
     return {
         "seed": config["seed"],
-        "projection": entry["projection"],
+        "projection": _without(projection, *unused),
+        "alignment": alignment and alignment | {"to": wanted},
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
         **_of_covariates(config, covariates),
@@ -155,6 +187,16 @@ def render_images(config: Mapping, dataset: str) -> dict[str, Any]:
     }
 
 
+def realign_images(config: Mapping, realigned: str) -> dict[str, Any]:
+    entry = config["realigned"][realigned]
+    return {
+        "namespace": namespace(config, realigned),
+        "from": config["images"]["template"],
+        "to": entry["template"],
+        "side": entry["side"],
+    }
+
+
 def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
@@ -166,6 +208,19 @@ def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
 def capture_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
     capture = config["benchmarks"][benchmark]["capture"]
     return {"seed": config["seed"], "capture": capture, "generator": config["generators"][capture["generator"]]}
+
+
+def prepare_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
+    entry = config["benchmarks"][benchmark]
+    if entry["format"] == "adaface":
+        return {"folder": entry["folder"], "format": entry["format"]}
+    return {
+        "folder": entry["folder"],
+        "format": entry["format"],
+        "side": config["images"]["side"],
+        "alignment": _alignment(config, entry),
+        "maximum_failed_share": config["images"]["maximum_failed_share"],
+    }
 
 
 def score_model(config: Mapping, model: str) -> dict[str, Any]:

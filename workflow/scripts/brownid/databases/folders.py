@@ -17,7 +17,7 @@ def index_identity_folders(root: str | Path, index: str | Path) -> int:
     Identities are numbered in the order of the folders' names, which the attribute `folder` keeps; an image directly in
     `root` belongs to nobody and is refused.
     """
-    paths = _image_paths(root)
+    paths = image_paths(root)
     loose = [path for path in paths if len(path.parts) == 1]
     if loose:
         raise BrownidError(f"The image {Path(root) / loose[0]} is in no identity's folder; move it into one.")
@@ -31,12 +31,13 @@ def index_identity_folders(root: str | Path, index: str | Path) -> int:
 
 def index_portraits(root: str | Path, index: str | Path) -> int:
     """Index a tree with one image a person (as FFHQ); returns the number of images."""
-    paths = _image_paths(root)
+    paths = image_paths(root)
     samples = [Sample(key_of(path.as_posix()), path.as_posix(), number) for number, path in enumerate(paths)]
     return _write(root, index, samples)
 
 
-def _image_paths(root: str | Path) -> list[Path]:
+def image_paths(root: str | Path) -> list[Path]:
+    """The paths of all images below `root`, relative to it and sorted; BrownidError where there is none."""
     root = Path(root)
     paths = sorted(path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:

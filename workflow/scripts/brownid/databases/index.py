@@ -173,6 +173,16 @@ class DatabaseIndex:
             if all(name in sample.meta and sample.meta[name] in values for name, values in wanted.items())
         ]
 
+    def members(self) -> dict[str, dict[str, list[str]]]:
+        """The keys of all samples by protocol and group, in the index's order: what `create` takes as `protocols`."""
+        members = {protocol: {group: [] for group in self.groups(protocol)} for protocol in self.protocols()}
+        for protocol, group, key in self._rows(
+            "SELECT p.name, g.name, s.key FROM groups_samples m JOIN groups g ON g.id = m.group_id "
+            "JOIN protocols p ON p.id = g.protocol_id JOIN samples s ON s.id = m.sample_id ORDER BY p.id, g.id, s.id"
+        ):
+            members[protocol][group].append(key)
+        return members
+
     def _attributes(self, types: Mapping[str, str], chosen: tuple) -> dict[int, dict[str, MetaValue]]:
         attributes: dict[int, dict[str, MetaValue]] = {}
         for sample, name, *values in self._rows(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.lists import read_lists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -30,6 +31,7 @@ FLASH_YAW: Mapping[int, int] = {
 }  # fmt: skip
 NO_FLASH = 0
 FRONTAL_FLASH = 7
+LAST_FLASH = 18  # shot 19 is taken without a flash again, and in no protocol
 
 EXPRESSION_OF_RECORDING: Mapping[tuple[int, int], str] = {
     (1, 1): "neutral", (2, 1): "neutral", (3, 1): "neutral", (4, 1): "neutral", (4, 2): "neutral",
@@ -100,7 +102,7 @@ class Picture:
         neutral, frontal = self.expression == "neutral", self.camera == FRONTAL_CAMERA
         member = {
             "P_center_lit": neutral and self.pose is not None and self.flash == FRONTAL_FLASH,
-            "U": neutral and frontal,
+            "U": neutral and frontal and self.flash <= LAST_FLASH,
             "E_lit": frontal and self.flash == FRONTAL_FLASH and self.expression is not None,
         }
         return [protocol for protocol in PROTOCOLS if member[protocol]]
@@ -127,41 +129,105 @@ def split_subjects(subjects: Iterable[int], train_share: float, dev_share: float
 
 
 def index_multipie(
-    root: str | Path, index: str | Path, *, train_share: float = 0.6, dev_share: float = 0.2
+    root: str | Path,
+    index: str | Path,
+    *,
+    lists: Sequence[str | Path] = (),
+    train_share: float = 0.6,
+    dev_share: float = 0.2,
 ) -> list[Picture]:
-    """Write the index of the MultiPIE tree below `root`: the pictures of the three protocols, in three groups.
+    """Write the index of the MultiPIE tree below `root`; returns the pictures indexed.
 
-    Files that are not PNG are passed over; PNG files without MultiPIE's naming are counted in the log. Returns the
-    pictures indexed. Raises BrownidError when there is none.
+    `lists` are protocol lists in bob's format (`brownid.databases.lists`): they say which pictures each protocol and
+    group has. Of our three protocols those without a list have all pictures that meet their conditions, of the subjects
+    of each group of the lists; without any list, subjects are split by `train_share` and `dev_share`.
+
+    Files that are not PNG are passed over; PNG files without MultiPIE's naming are counted in the log. Raises
+    BrownidError where there is no picture, and for a list that names pictures that are not there.
     """
-    paths = sorted(path.relative_to(root).as_posix() for path in Path(root).glob("session*/multiview/*/*/*/*.png"))
-    found = [Picture.from_path(path) for path in paths]
-    pictures = sorted(picture for picture in found if picture is not None and picture.protocols)
+    found = _pictures_below(root)
+    listed = _listed_protocols(found, lists, root)
+    subjects = _subjects_of_groups(listed) or split_subjects(
+        (picture.subject for picture in found.values() if picture.protocols), train_share, dev_share
+    )
+    derived = [name for name in PROTOCOLS if name not in listed]
+    if lists and derived:
+        logger.info("no list of the protocols %s: their pictures follow from the names", ", ".join(derived))
+    protocols = listed | _protocols(sorted(found.values()), subjects, derived)
+    used = {path for groups in protocols.values() for paths in groups.values() for path in paths}
+    pictures = sorted(found[path] for path in used)
     if not pictures:
         raise BrownidError(
             f"There is no MultiPIE picture of the protocols {', '.join(PROTOCOLS)} below {root}; expected paths "
             f"such as {Picture(1, 1, 1, FRONTAL_CAMERA, FRONTAL_FLASH).path}."
         )
-    unnamed = found.count(None)
-    if unnamed:
-        logger.warning("%d PNG files below %s are not named as MultiPIE pictures and are left out", unnamed, root)
-    groups = split_subjects((picture.subject for picture in pictures), train_share, dev_share)
-    DatabaseIndex.create(index, [picture.sample() for picture in pictures], _protocols(pictures, groups))
-    logger.info("indexed %d pictures of %d subjects", len(pictures), sum(map(len, groups.values())))
+    keys = {
+        protocol: {group: [key_of(path) for path in paths] for group, paths in groups.items()}
+        for protocol, groups in protocols.items()
+    }
+    DatabaseIndex.create(index, [picture.sample() for picture in pictures], keys)
+    logger.info("indexed %d pictures of %d subjects", len(pictures), len({picture.subject for picture in pictures}))
     return pictures
 
 
-def _protocols(pictures: Sequence[Picture], groups: Mapping[str, set[int]]) -> dict[str, dict[str, list[str]]]:
+def _pictures_below(root: str | Path) -> dict[str, Picture]:
+    """The pictures of a tree by path."""
+    paths = sorted(path.relative_to(root).as_posix() for path in Path(root).glob("session*/multiview/*/*/*/*.png"))
+    pictures = {path: Picture.from_path(path) for path in paths}
+    named = {path: picture for path, picture in pictures.items() if picture is not None}
+    if len(named) < len(paths):
+        unnamed = len(paths) - len(named)
+        logger.warning("%d PNG files below %s are not named as MultiPIE pictures and are left out", unnamed, root)
+    return named
+
+
+def _listed_protocols(
+    found: Mapping[str, Picture], lists: Sequence[str | Path], root: str | Path
+) -> dict[str, dict[str, list[str]]]:
+    """What the lists say: protocol -> group -> paths."""
+    protocols: dict[str, dict[str, list[str]]] = {}
+    for protocol, groups in read_lists(lists).items():
+        for group, clients in groups.items():
+            for path, client in clients.items():
+                _check_listed(found, f"{path}.png", client, f"protocol {protocol}, group {group}", root)
+            protocols.setdefault(protocol, {})[group] = [f"{path}.png" for path in clients]
+    return protocols
+
+
+def _check_listed(found: Mapping[str, Picture], path: str, client: str | None, place: str, root: str | Path) -> None:
+    if path not in found:
+        raise BrownidError(f"The lists of {place} name {path}, which is no MultiPIE picture below {root}.")
+    subject = found[path].subject
+    if client is not None and client.lstrip("0") != str(subject):
+        raise BrownidError(f"The lists of {place} say that {path} shows client {client}; by its name it is {subject}.")
+
+
+def _subjects_of_groups(protocols: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, set[int]]:
+    """The subjects of each group, over all protocols; nobody may be in two groups."""
+    subjects: dict[str, set[int]] = {}
+    owner: dict[int, str] = {}
+    for groups in protocols.values():
+        for group, paths in groups.items():
+            for picture in map(Picture.from_path, paths):
+                first = owner.setdefault(picture.subject, group)
+                if first != group:
+                    raise BrownidError(f"The lists have subject {picture.subject} in the groups {first} and {group}.")
+                subjects.setdefault(group, set()).add(picture.subject)
+    return subjects
+
+
+def _protocols(
+    pictures: Sequence[Picture], groups: Mapping[str, set[int]], names: Sequence[str]
+) -> dict[str, dict[str, list[str]]]:
+    """The protocols of these names by their conditions: protocol -> group -> paths."""
     return {
         protocol: {
             group: [
-                key_of(picture.path)
-                for picture in pictures
-                if picture.subject in subjects and protocol in picture.protocols
+                picture.path for picture in pictures if picture.subject in subjects and protocol in picture.protocols
             ]
             for group, subjects in groups.items()
         }
-        for protocol in PROTOCOLS
+        for protocol in names
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from brownid.databases.index import Sample
 from brownid.errors import BrownidError
@@ -14,7 +14,8 @@ from brownid.files import atomic_path
 from brownid.runtime import logger, progress
 
 Failure = tuple[str, str]  # (path as in the index, reason)
-Align = Callable[[np.ndarray], np.ndarray | None]  # uint8 RGB [h, w, 3] -> [side, side, 3], or None without a face
+# uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
+Align = Callable[[np.ndarray, Sample], np.ndarray]
 
 
 def read_images(
@@ -26,27 +27,31 @@ def read_images(
 ) -> tuple[np.ndarray, list[Sample], list[Failure]]:
     """The images uint8 RGB `[n, side, side, 3]` of the samples that can be read, these samples, and the failures.
 
-    Without `align` an image is taken to be aligned already and is only resized. A missing or damaged image, and one
-    in which `align` finds no face, is a failure with its path; more than `maximum_failed_share` of them (0 to 1)
-    raises BrownidError.
+    Without `align` (see `brownid.databases.photographs.image_aligner`) an image is taken to be aligned already and is
+    only resized. A missing or damaged image, and one that `align` refuses, is a failure with its path; more than
+    `maximum_failed_share` of them (0 to 1) raises BrownidError.
     """
     kept, images, failures = [], [], []
     for sample in progress(samples, "read images", "image"):
         try:
-            images.append(_prepared(load_rgb(Path(root) / sample.path), side, align))
+            image = load_rgb(Path(root) / sample.path)
+            images.append(resize(image, side) if align is None else align(image, sample))
             kept.append(sample)
         except BrownidError as error:
             failures.append((sample.path, str(error)))
-    _check_failures(failures, len(samples), root, maximum_failed_share)
+    check_failures(failures, len(samples), root, maximum_failed_share)
     stacked = np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
     return stacked, kept, failures
 
 
 def load_rgb(path: str | Path) -> np.ndarray:
-    """The image file as uint8 RGB `[h, w, 3]`; BrownidError with the reason when it is missing or damaged."""
+    """The image file as uint8 RGB `[h, w, 3]`, upright; BrownidError with the reason when it is missing or damaged.
+
+    Cameras note in the EXIF data how they were held; the pixels are turned accordingly.
+    """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError as error:
         raise BrownidError("the file is missing") from error
     # Pillow reports damage by any of these, depending on the format and on where it is
@@ -72,16 +77,8 @@ def write_failures(path: str | Path, failures: Sequence[Failure]) -> None:
         writer.writerows(failures)
 
 
-def _prepared(image: np.ndarray, side: int, align: Align | None) -> np.ndarray:
-    if align is None:
-        return resize(image, side)
-    aligned = align(image)
-    if aligned is None:
-        raise BrownidError("no face was detected")
-    return aligned
-
-
-def _check_failures(failures: list[Failure], total: int, root: str | Path, maximum_failed_share: float) -> None:
+def check_failures(failures: Sequence[Failure], total: int, root: str | Path, maximum_failed_share: float) -> None:
+    """Log every failure; BrownidError where they are more than the share (0 to 1) of all `total` images."""
     for path, reason in failures:
         logger.warning("%s: %s", Path(root) / path, reason)
     if failures:

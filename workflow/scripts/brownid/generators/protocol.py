@@ -12,6 +12,11 @@ class Generator(Protocol):
     """A differentiable map from latents to face images; a GAN, or the procedural world.
 
     Pixel positions count pixel centres from 0: the centre of the first pixel is (0, 0).
+
+    A generator whose noise maps depend on the item says so with `takes_address = True`, and its `render` then takes a
+    `brownid.randomness.Address` as second argument; one that torch.compile cannot take says `compiles = False`.
+    Generators that need a camera beside the latent (EG3D, whose labels `[B, 25]` the published collections carry) are
+    planned: they are to take it as a keyword of `map` and `render`.
     """
 
     latent_dim: int
@@ -24,5 +29,8 @@ class Generator(Protocol):
         ...
 
     def render(self, latents: Tensor) -> Tensor:
-        """Latents `[B, D]` to RGB images `[B, 3, H, W]` in [-1, 1], differentiable in the latents."""
+        """Latents `[B, D]` to RGB images `[B, 3, H, W]` in [-1, 1], differentiable in the latents.
+
+        Small excesses over [-1, 1] are allowed, since cutting them would stop the gradient; whoever stores pixels cuts.
+        """
         ...

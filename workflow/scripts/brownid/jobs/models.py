@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brownid.files import sha256
 from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for
 from brownid.recognition.facemodel import FaceModel
-from brownid.recognition.weights import load_backbone
+from brownid.recognition.loading import load_network
 from brownid.runtime import default_device
 
 
@@ -19,6 +20,14 @@ def load_face_model(settings: Mapping[str, Any], weights: str | Path) -> FaceMod
     return FaceModel(
         generator,
         crop_for(generator, network["template"], network["side"]),
-        load_backbone(weights, network["family"], network["architecture"], network["side"], device=device),
+        load_network(network, weights, device),
         precision=network["precision"],
+        channels_last=network.get("channels_last", True),
+        compile=network.get("compile", False),
     )
+
+
+def generator_checksums(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of each file that the generator of a stage is read from, by path: none for one without a file."""
+    file = settings["generator"].get("file")
+    return {} if file is None else {str(file): sha256(file)}

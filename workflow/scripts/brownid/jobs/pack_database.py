@@ -1,10 +1,11 @@
-"""Pack the aligned images of a genuine database into image shards, which training reads."""
+"""Align the images of a genuine database and pack them into image shards, which training reads."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from brownid.databases.index import DatabaseIndex
+from brownid.databases.photographs import image_aligner
 from brownid.databases.reading import read_images, write_failures
 from brownid.jobs.sharding import shard_of
 from brownid.runtime import logger
@@ -12,16 +13,26 @@ from brownid.samples.images import write_image_shard
 
 
 def pack_database(
-    settings: Mapping[str, Any], *, index: Path, shard: int, shards: int, images: Path, failures: Path
+    settings: Mapping[str, Any],
+    *,
+    index: Path,
+    shard: int,
+    shards: int,
+    images: Path,
+    failures: Path,
+    detector: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the images of one shard (1 to `shards`) of a database, and the list of those that cannot be read.
+    """Write the images of one shard (1 to `shards`) of a database, and the list of those that failed.
 
-    The images are aligned already, as the embedded captures are, and only resized. The label of an image is its key in
-    the index. Memory is `side * side * 3` bytes an image of the shard.
+    Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
+    `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes an image of the shard.
     """
+    align = image_aligner(settings["alignment"], settings["side"], detector)
     with DatabaseIndex.open(index) as database:
         chosen = shard_of(database.samples(), shard, shards)
-    pixels, kept, failed = read_images(chosen, settings["root"], settings["side"], settings["maximum_failed_share"])
+    pixels, kept, failed = read_images(
+        chosen, settings["root"], settings["side"], settings["maximum_failed_share"], align
+    )
     identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
     write_image_shard(images, settings["namespace"], identities, labels, pixels)
     write_failures(failures, failed)

@@ -21,7 +21,7 @@ from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import load_face_model
+from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
 from brownid.recognition.facemodel import FaceModel
@@ -59,7 +59,8 @@ def sample_references(
         name: path and str(path) for name, path in {"weights": weights, "start": start, "guarded": guarded}.items()
     }
     inputs = {path: sha256(path) for path in files.values() if path is not None}
-    roles = {name: path and inputs[path] for name, path in files.items()}
+    generator = generator_checksums(settings)
+    roles = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
     resuming = None
     if state is not None:
         belongs_to = {"settings": settings, "code": code, "inputs": roles}
@@ -70,6 +71,7 @@ def sample_references(
         run_in_processes("brownid.jobs.sample_references:sample_share", call, processes, launcher)
     else:
         sample_share(**call)
+    inputs |= generator
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="sample_references")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)

@@ -1,30 +1,43 @@
 """Score an FR network on the benchmarks."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brownid.benchmark.score import score_weights
+from brownid.benchmark.score import score_network
 from brownid.files import atomic_path, sha256
+from brownid.recognition.loading import load_network
+from brownid.runtime import default_device
 
 
-def score_model(settings: Mapping[str, Any], *, weights: Path, benchmarks: Sequence[Path], scores: Path) -> None:
+def score_model(
+    settings: Mapping[str, Any],
+    *,
+    weights: Path,
+    benchmarks: Sequence[Path],
+    scores: Path,
+    failures: Sequence[Path] = (),
+) -> None:
     """Score a network on every benchmark file, in the order of their names in `settings`.
 
     The JSON file holds the scores under `benchmarks` and what made them: `model`, `settings`, and under `inputs` the
-    SHA-256 of the weights and of each benchmark file.
+    SHA-256 of the weights and of each benchmark file. `failures` are the lists NAME.failures.csv of benchmarks that
+    were prepared here: images whose pairs are not in the benchmark file, which join the failures among the scores.
     """
     network = settings["network"]
-    result = score_weights(
-        weights,
-        network["family"],
-        network["architecture"],
+    result = score_network(
+        load_network(network, weights, default_device()),
         dict(zip(settings["benchmarks"], benchmarks, strict=True)),
         side=network["side"],
         maximum_failed_share=settings["maximum_failed_share"],
         rates=settings["scoring"]["false_accept_rates"],
     )
+    for path in failures:
+        with open(path, newline="", encoding="utf-8") as file:
+            listed = [{"image": row["path"], "reason": row["reason"]} for row in csv.DictReader(file)]
+        result[Path(path).name.removesuffix(".failures.csv")]["failures"] += listed
     content = {
         "model": settings["model"],
         "settings": settings,

@@ -15,7 +15,7 @@ from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
-from brownid.jobs.models import load_face_model
+from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import shard_of
 from brownid.jobs.states import open_state
 from brownid.randomness import image_items
@@ -49,6 +49,7 @@ def vary_references(
     if state is not None:
         roles = {"references": references, "weights": weights, "covariates": covariates}
         inputs = {name: path and sha256(path) for name, path in roles.items()}
+        inputs["generator"] = generator_checksums(settings)
         belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
         resuming = open_state(state, belongs_to, saving)
     model = load_face_model(settings, weights)

@@ -29,9 +29,9 @@ class Description:
 def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int = 512) -> nn.Module:
     """A network with fresh weights for crops of `side` pixels; `.description` says what it is.
 
-    The forward pass maps images `[B, 3, side, side]` in [-1, 1], in the network's own `.colour_order`, to unnormalised
-    embeddings `[B, embedding_dim]` (family adaface: to unit embeddings and norms). `brownid.recognition.embedding`
-    hides these differences. Raises `BrownidError` for names it does not know.
+    The forward pass maps images `[B, 3, side, side]` in [-1, 1], in the network's own `.colour_order` (adaface BGR, all
+    others RGB), to unnormalised embeddings `[B, embedding_dim]` (family adaface: to unit embeddings and norms).
+    `brownid.recognition.embedding` hides these differences. Raises `BrownidError` for names it does not know.
     """
     check_names(family, architecture)
     if isinstance(side, bool) or not isinstance(side, int) or side < SMALLEST_SIDE:

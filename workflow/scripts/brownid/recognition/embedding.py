@@ -5,8 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.recognition.precision import autocast, resolve_precision
+from brownid.precision import autocast, resolve_precision
+
+LARGEST = 2.0  # of a float pixel: generators exceed 1 by a little, images in [0, 255] by far
 
 
 def raw_embeddings(network: nn.Module, images: Tensor) -> Tensor:
@@ -28,11 +31,11 @@ def raw_embeddings(network: nn.Module, images: Tensor) -> Tensor:
 def embed_images(
     network: nn.Module,
     images: np.ndarray | Tensor,
-    batch_size: int = 256,
+    batch_size: int | Batching = 256,
     mirror: bool = False,
     precision: str = "float32",
 ) -> Tensor:
-    """Unit embeddings `[N, E]`, float32 on the CPU, of RGB images.
+    """Unit embeddings `[N, E]`, float32 on the CPU, of RGB images, in batches that shrink where the memory runs out.
 
     The images are uint8 `[N, S, S, 3]` or float `[N, 3, S, S]` in [-1, 1], S being the side the network reads.
     `mirror=True` adds the unnormalised embedding of the mirror image before normalising, that is, the sum of the two
@@ -41,31 +44,32 @@ def embed_images(
     """
     images = torch.as_tensor(images)
     _check_images(network, images)
-    if batch_size < 1:
-        raise BrownidError(f"batch_size must be at least 1, not {batch_size}")
+    batching = batch_size if isinstance(batch_size, Batching) else Batching(batch_size)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     precision = resolve_precision(precision, device)
+
+    def embed(rows: slice) -> Tensor:
+        batch = as_network_input(images[rows].to(device))
+        with autocast(precision, device):
+            embeddings = raw_embeddings(network, batch).float()
+            if mirror:
+                embeddings = embeddings + raw_embeddings(network, batch.flip(3)).float()
+        return F.normalize(embeddings).cpu()
+
     was_training = network.training
     network.eval()
     try:
-        rows = []
-        for batch in images.split(batch_size):
-            batch = as_network_input(batch.to(device))
-            with autocast(precision, device):
-                embeddings = raw_embeddings(network, batch).float()
-                if mirror:
-                    embeddings = embeddings + raw_embeddings(network, batch.flip(3)).float()
-            rows.append(F.normalize(embeddings.float()).cpu())
+        rows = batching.map(len(images), embed)
     finally:
         network.train(was_training)
     return torch.cat(rows) if rows else torch.empty(0, _embedding_dim(network))
 
 
-def as_network_input(images: Tensor) -> Tensor:
-    """Float images `[B, 3, S, S]` in [-1, 1], channels last in memory, of uint8 `[B, S, S, 3]` or such float images."""
+def as_network_input(images: Tensor, memory_format: torch.memory_format = torch.channels_last) -> Tensor:
+    """Float images `[B, 3, S, S]` in [-1, 1], in this layout, of uint8 `[B, S, S, 3]` or such float images."""
     if images.dtype == torch.uint8:
         images = images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    return images.contiguous(memory_format=torch.channels_last)
+    return images.contiguous(memory_format=memory_format)
 
 
 def as_bytes(images: Tensor) -> np.ndarray:
@@ -81,6 +85,10 @@ def _check_images(network: nn.Module, images: Tensor) -> None:
             f"images to embed are uint8 [N, S, S, 3] or float [N, 3, S, S], not {images.dtype} {list(images.shape)}"
         )
     sides = tuple(images.shape[1:3] if last else images.shape[2:4])
+    if not last and images.numel() and images.abs().max() > LARGEST:
+        raise BrownidError(
+            f"images to embed lie in [-1, 1] where they are float, but these reach {images.abs().max():.4g}"
+        )
     description = getattr(network, "description", None)
     if description is not None and sides != (description.side, description.side):
         raise BrownidError(f"the network reads crops of {description.side} pixels, not {sides[1]}×{sides[0]}")

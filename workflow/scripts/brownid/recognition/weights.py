@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.recognition import onnx
 from brownid.recognition.backbones import Description, backbone
+from brownid.statedict import load_strictly
 
 FORMAT_VERSION = 1
 METADATA_KEY = "brownid_backbone"  # one key with JSON: safetensors does not keep the order of several
 INERT_MODULES = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "argparse.", "omegaconf.")
-NAMED_KEYS = 5  # how many keys an error lists
 
 
 def save_backbone(path: str | Path, network: nn.Module) -> None:
@@ -46,9 +47,16 @@ def load_backbone(
 
     A file of ours says what it is; for any other, `family` and `architecture` are needed (`side` is then 112 and
     `embedding_dim` 512 unless given). Every key must be there, with its shape, and no other: `BrownidError` names what
-    is missing, unexpected or misshapen, and a description given here that differs from the file's.
+    is missing, unexpected or misshapen, and a description given here that differs from the file's. The family "onnx"
+    has no architectures: the file is the whole network (see `OnnxBackbone`), and takes no gradients.
     """
     path = Path(path)
+    if family == onnx.FAMILY:
+        network = onnx.OnnxBackbone(path)
+        for name, value in (("side", side), ("embedding_dim", embedding_dim)):
+            if value not in (None, (found := getattr(network.description, name))):
+                raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
+        return network.eval().to(device)
     tensors, described = read_weights(path)
     given = {"family": family, "architecture": architecture, "side": side, "embedding_dim": embedding_dim}
     for name, value in given.items():
@@ -61,26 +69,6 @@ def load_backbone(
     network = backbone(**asdict(description))
     load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture})")
     return network.eval().to(device)
-
-
-def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Load a state dict; a missing, unexpected or misshapen key is a `BrownidError` that begins with `source`."""
-    wanted = network.state_dict()
-    misshapen = [
-        f"{name} {list(tensors[name].shape)} instead of {list(wanted[name].shape)}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
-    ]
-    missing = [k for k in wanted if k not in tensors and not k.endswith("num_batches_tracked")]  # torch < 0.4 had none
-    unexpected = [k for k in tensors if k not in wanted]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:NAMED_KEYS])}{', …' if len(names) > NAMED_KEYS else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-        if names
-    ]
-    if problems:
-        raise BrownidError(f"{source}: the weights do not fit the network; {'; '.join(problems)}")
-    network.load_state_dict(tensors, strict=False)
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict | None]:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.precision import autocast
 from brownid.randomness import stream
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import raw_embeddings
 from brownid.recognition.heads import HEADS, MarginHead
-from brownid.recognition.precision import autocast
 from brownid.training.augmentation import augment
 from brownid.training.data import Batch
 from brownid.training.settings import TrainingSettings

@@ -20,8 +20,8 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
+from brownid.precision import resolve_precision
 from brownid.recognition.embedding import as_bytes
-from brownid.recognition.precision import resolve_precision
 from brownid.recognition.weights import save_backbone
 from brownid.resuming import state_path
 from brownid.runtime import default_device, logger

@@ -27,6 +27,11 @@ def autocast(precision: str, device: str | torch.device) -> torch.autocast:
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def compute_dtype(precision: str, device: str | torch.device) -> torch.dtype:
+    """The number format that a generator computes in for a `precision`, on a device."""
+    return torch.bfloat16 if resolve_precision(precision, device) == "bfloat16" else torch.float32
+
+
 def _cpu_computes_bfloat16() -> bool:
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
     return supported is not None and supported()

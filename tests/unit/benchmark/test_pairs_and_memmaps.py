@@ -1,0 +1,162 @@
+"""Benchmarks of other forms: pairs files and AdaFace's memory maps, which become .bin files."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brownid.benchmark.bins import read_bin
+from brownid.benchmark.memmaps import read_adaface
+from brownid.benchmark.pairs import Pair, read_pairs
+from brownid.benchmark.prepare import pack_adaface, pack_pairs
+from brownid.databases.photographs import image_aligner
+from brownid.errors import BrownidError
+
+SIDE = 8
+LFW = "2\t1\nAnn\t1\t2\nAnn\t1\tBo_Li\t3\n\nBo_Li\t1\t3\nBo_Li\t1\tAnn\t2\n"
+
+
+def decoded(image):
+    return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+
+
+def pairs_of(tmp_path, text, name="pairs.txt"):
+    (tmp_path / name).write_text(text)
+    return read_pairs(tmp_path / name, tmp_path)
+
+
+def test_pairs_of_lfw_name_a_person_and_the_numbers_of_the_images(tmp_path):
+    (tmp_path / "Ann").mkdir()
+    (tmp_path / "Ann" / "Ann_0002.png").touch()
+    assert pairs_of(tmp_path, LFW) == [
+        Pair("Ann/Ann_0001.jpg", "Ann/Ann_0002.png", True),
+        Pair("Ann/Ann_0001.jpg", "Bo_Li/Bo_Li_0003.jpg", False),
+        Pair("Bo_Li/Bo_Li_0001.jpg", "Bo_Li/Bo_Li_0003.jpg", True),
+        Pair("Bo_Li/Bo_Li_0001.jpg", "Ann/Ann_0002.png", False),
+    ]
+    assert len(pairs_of(tmp_path, "1\nAnn 1 2\nAnn 1 Bo 3\n")) == 2  # pairsDevTest.txt
+
+
+def test_pairs_of_calfw_and_cplfw_have_two_lines(tmp_path):
+    assert pairs_of(tmp_path, "a_1.jpg 3\na_2.jpg 3\na_1.jpg 0\nb_1.jpg 0\n") == [
+        Pair("a_1.jpg", "a_2.jpg", True),
+        Pair("a_1.jpg", "b_1.jpg", False),
+    ]
+
+
+def test_pairs_of_a_table_keep_their_order_and_paths(tmp_path):
+    found = pairs_of(tmp_path, "path1,path2,same\nx/b 1.png,a.png,0\na.png,a.png,True\n", "pairs.csv")
+    assert found == [Pair("x/b 1.png", "a.png", False), Pair("a.png", "a.png", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the first line is neither"),
+        ("first second third\n", "the first line is neither"),
+        ("path1,path2,same\n", "no pairs below"),
+        ("path1,path2,same\na,b,maybe\n", "line 2: expected two paths and 1 or 0"),
+        ("2 1\nAnn 1 2\n", "promises 4 pairs, there are 1"),
+        ("1\nAnn 1 2\nAnn one Bo 2\n", "line 3: expected `name n m`"),
+        ("a.jpg 1\nb.jpg 0\n", "line 1: the two lines of a pair have the labels 1, 0"),
+        ("a.jpg 1\nb.jpg 1\nc.jpg 0\n", "3 lines, and a pair has two"),
+    ],
+)
+def test_what_is_no_pairs_file_is_refused(tmp_path, text, sentence):
+    with pytest.raises(BrownidError, match=sentence):
+        pairs_of(tmp_path, text)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images of which c is damaged."""
+    images = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), np.uint8)
+    for name, image in zip("abcd", images, strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    (tmp_path / "c.png").write_bytes(b"no image")
+    return tmp_path, dict(zip("abcd", images, strict=True))
+
+
+def test_a_pair_with_an_image_that_failed_is_left_out_and_the_image_listed(folder, caplog):
+    root, images = folder
+    pairs = [Pair("a.png", "b.png", True), Pair("c.png", "a.png", False), Pair("d.png", "a.png", False)]
+    failures = pack_pairs(pairs, root, root / "own.bin", image_aligner(None, SIDE, None), 0.25)
+    assert [path for path, _ in failures] == ["c.png"] and "1 of 3 pairs are left out" in caplog.text
+    encoded, same = read_bin(root / "own.bin")
+    assert same.tolist() == [True, False]
+    for image, name in zip(encoded, "abda", strict=True):
+        np.testing.assert_array_equal(decoded(image), images[name])
+
+
+def test_too_many_images_that_failed_stop_and_leave_nothing(folder):
+    root, _ = folder
+    pairs, align = [Pair("a.png", "c.png", True)], image_aligner(None, SIDE, None)
+    with pytest.raises(BrownidError, match=r"1 of 2 images .*c\.png"):
+        pack_pairs(pairs, root, root / "own.bin", align, 0.4)
+    with pytest.raises(BrownidError, match=r"No pair .* two images that can be read"):
+        pack_pairs(pairs, root, root / "own.bin", align, 0.5)
+    assert not (root / "own.bin").exists()
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """A benchmark as AdaFace's scripts leave it, and its images as they were: every 8-bit value occurs."""
+    images = np.arange(256, dtype=np.uint8).repeat(3).reshape(4, SIDE, SIDE, 3)
+    images[..., 1:] = 255 - images[..., 1:]
+    values = ((images[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255)) - np.float32(0.5)) / np.float32(0.5)
+    (tmp_path / "lfw" / "memfile").mkdir(parents=True)
+    values.astype(np.float32).tofile(tmp_path / "lfw" / "memfile" / "mem_file.dat")
+    conf = {"shape": [4, 3, SIDE, SIDE], "dtype": "float32"}
+    (tmp_path / "lfw" / "memfile" / "mem_file.dat.conf").write_text(json.dumps(conf))
+    np.save(tmp_path / "lfw_list.npy", np.array([True, False]))
+    return tmp_path / "lfw", images
+
+
+def test_a_converted_benchmark_gives_back_its_images_exactly(converted, tmp_path):
+    folder, images = converted
+    pack_adaface(folder, tmp_path / "lfw.bin")
+    encoded, same = read_bin(tmp_path / "lfw.bin")
+    np.testing.assert_array_equal([decoded(image) for image in encoded], images)
+    assert same.tolist() == [True, False]
+
+
+def replace(path, content):
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("lfw/memfile/mem_file.dat", None, "is no converted benchmark"),
+        ("lfw/memfile/mem_file.dat", b"short", "has 5 bytes, not the 3072"),
+        ("lfw/memfile/mem_file.dat", b"\xff" * 3072, "image 0 has values outside"),
+        ("lfw/memfile/mem_file.dat.conf", b"{}", "does not describe a memory map"),
+        ("lfw/memfile/mem_file.dat.conf", b'{"shape": [4, 3, 8, 8], "dtype": "object"}', "not object"),
+        ("lfw/memfile/mem_file.dat.conf", b'{"shape": [2, 3, 8, 8], "dtype": "float32"}', "not the 1536"),
+        ("lfw_list.npy", None, "is missing"),
+        ("lfw_list.npy", b"no array", "no plain array"),
+    ],
+)
+def test_a_damaged_benchmark_names_the_file(converted, name, content, sentence):
+    folder, _ = converted
+    replace(folder.parent / name, content)
+    with pytest.raises(BrownidError, match=sentence):
+        list(read_adaface(folder)[0])
+
+
+def test_labels_that_would_run_code_are_refused(converted):
+    folder, _ = converted
+    np.save(folder.parent / "lfw_list.npy", np.array([print, print], dtype=object), allow_pickle=True)
+    with pytest.raises(BrownidError, match="no plain array of labels"):
+        read_adaface(folder)
+
+
+def test_labels_of_another_number_are_refused(converted):
+    folder, _ = converted
+    np.save(folder.parent / "lfw_list.npy", np.ones(3, bool))
+    with pytest.raises(BrownidError, match="4 images and 3 labels"):
+        read_adaface(folder)

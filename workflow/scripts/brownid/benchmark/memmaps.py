@@ -1,0 +1,78 @@
+"""Benchmarks converted by AdaFace's scripts: a memory map of normalised images and a list of labels.
+
+What https://github.com/mk-minchul/AdaFace (convert.py, evaluate_utils.py) leaves of lfw.bin: the folder `lfw` with
+`memfile/mem_file.dat`, raw values float32 `[2n, 3, 112, 112]` in C order, colour channels BGR in [-1, 1];
+`memfile/mem_file.dat.conf`, JSON with `shape` and `dtype`; and, beside the folder, `lfw_list.npy`, bool `[n]`.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from brownid.errors import BrownidError
+from brownid.samples import png
+
+DTYPES = ("float32", "float64", "float16")
+
+
+def read_adaface(folder: str | Path) -> tuple[Iterator[bytes], np.ndarray]:
+    """The images of a converted benchmark as PNG files (2n, one at a time), and its labels bool `[n]`.
+
+    The values are those of 8-bit images, and come back as these exactly. BrownidError naming the file that is missing,
+    damaged, or does not fit the others.
+    """
+    folder = Path(folder)
+    values = _memory_map(folder)
+    labels = _labels(folder.with_name(f"{folder.name}_list.npy"))
+    if len(values) != 2 * len(labels):
+        raise BrownidError(
+            f"{folder} holds {len(values)} images and {len(labels)} labels; a label belongs to two images."
+        )
+    return (png.encode(_pixels(folder, number, image)) for number, image in enumerate(values)), labels
+
+
+def _memory_map(folder: Path) -> np.ndarray:
+    data = folder / "memfile" / "mem_file.dat"
+    settings = data.with_name(f"{data.name}.conf")
+    if not data.is_file() or not settings.is_file():
+        raise BrownidError(
+            f"{folder} is no converted benchmark: {data} and {settings.name} are not both there. AdaFace's code makes "
+            "them from its bcolz folder when it evaluates for the first time; or give the .bin file itself."
+        )
+    try:
+        described = json.loads(settings.read_text(encoding="utf-8"))
+        shape, dtype = tuple(described["shape"]), described["dtype"]
+        sound = all(type(size) is int and size > 0 for size in shape)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrownidError(f"{settings}: this does not describe a memory map ({error!r}).") from None
+    if not sound or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or dtype not in DTYPES:
+        raise BrownidError(f"{settings}: expected float images [2n, 3, side, side], not {dtype} {list(shape)}.")
+    expected = math.prod(shape) * np.dtype(dtype).itemsize
+    if data.stat().st_size != expected:
+        raise BrownidError(
+            f"{data} has {data.stat().st_size} bytes, not the {expected} that its .conf says; copy it anew."
+        )
+    return np.memmap(data, dtype=dtype, mode="r", shape=shape)
+
+
+def _labels(path: Path) -> np.ndarray:
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise BrownidError(f"{path}: the list of labels of a converted benchmark is missing.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise BrownidError(f"{path}: this is no plain array of labels ({error}).") from None
+    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+        raise BrownidError(f"{path}: expected one true or false a pair, not {labels.dtype} {list(labels.shape)}.")
+    return labels.astype(bool)
+
+
+def _pixels(folder: Path, number: int, image: np.ndarray) -> np.ndarray:
+    """BGR [-1, 1] `[3, S, S]` as uint8 RGB `[S, S, 3]`."""
+    values = np.asarray(image[::-1].transpose(1, 2, 0), dtype=np.float32)
+    if not (np.abs(values) <= 1.001).all():  # nan is not, either
+        raise BrownidError(f"{folder}: image {number} has values outside [-1, 1]: the memory map is damaged.")
+    return np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)

@@ -1,0 +1,87 @@
+"""Do the keys of databases and benchmarks of one's own fit each other, and the kind of the entry?"""
+
+from collections.abc import Mapping
+
+from brownid.errors import BrownidError
+
+# the key of a databases entry -> the kinds that it says something about
+KEYS_OF_KINDS = {"lists": ("multipie",), "metadata": ("ffhq", "templates"), "landmarks": ("templates",)}
+PHOTOGRAPHED_KINDS = ("multipie", "people", "portraits")
+OWN_KEYS = ("index", *KEYS_OF_KINDS, "alignment")  # mean nothing where the embedded world is photographed
+
+
+def check_photographs(config: Mapping) -> None:
+    """Raise a `BrownidError` for the first key that is missing, or means nothing, in an entry of this kind."""
+    for name, entry in config["databases"].items():
+        place = f"databases.{name}"
+        if entry.get("capture") is not None:
+            _check_captured(place, entry)
+        else:
+            _check_own(place, entry)
+            _check_alignment(
+                place, entry["alignment"], landmarks=entry["index"] or entry["kind"] in ("ffhq", "templates")
+            )
+    for name, entry in config["benchmarks"].items():
+        _check_benchmark(f"benchmarks.{name}", entry)
+    for name, entry in config["training"].items():
+        for dataset in entry["datasets"]:
+            _check_side(config, name, dataset)
+
+
+def _check_captured(place: str, entry: Mapping) -> None:
+    if entry["kind"] not in PHOTOGRAPHED_KINDS:
+        raise BrownidError(
+            f"{place}.kind is {entry['kind']!r}, which the embedded world cannot be photographed as: choose one of "
+            f"{', '.join(PHOTOGRAPHED_KINDS)}, or give the `root` of a database of your own"
+        )
+    given = [key for key in OWN_KEYS if entry[key] is not None]
+    if given:
+        raise BrownidError(f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out")
+
+
+def _check_own(place: str, entry: Mapping) -> None:
+    kind = entry["kind"]
+    for key, kinds in KEYS_OF_KINDS.items():
+        if entry[key] is not None and (kind not in kinds or entry["index"]):
+            reason = "an index is given" if kind in kinds else f"its kind is {kind!r}"
+            raise BrownidError(f"{place}.{key} means nothing here, as {reason}: leave it out")
+    if kind in KEYS_OF_KINDS["metadata"] and entry["metadata"] is None and entry["index"] is None:
+        what = "ffhq-dataset-v2.json" if kind == "ffhq" else "the list of templates, such as ijbc_face_tid_mid.txt"
+        raise BrownidError(f"{place}.metadata is missing: the kind {kind!r} needs {what}, or an `index`")
+
+
+def _check_alignment(place: str, alignment: Mapping | None, landmarks: bool) -> None:
+    if alignment is None:
+        return
+    if alignment["template"] and alignment["detector"]:
+        raise BrownidError(
+            f"{place}.alignment has a template, which says that the images are crops on it, and a detector, which "
+            "looks for faces in photographs: give one of them"
+        )
+    if not (alignment["template"] or alignment["detector"] or landmarks):
+        raise BrownidError(
+            f"{place}.alignment says neither on which `template` the images are nor which `detector` finds their faces"
+        )
+
+
+def _check_benchmark(place: str, entry: Mapping) -> None:
+    if not entry["folder"]:
+        given = [key for key in ("pairs", "alignment") if entry[key] is not None]
+        if given:
+            raise BrownidError(f"{place}.{given[0]} belongs to a `folder` of images, which is not given: leave it out")
+    elif entry["format"] == "adaface":
+        given = [key for key in ("pairs", "alignment") if entry[key] is not None]
+        if given:
+            raise BrownidError(f"{place}.{given[0]} means nothing with the format 'adaface': leave it out")
+    elif entry["pairs"] is None:
+        raise BrownidError(f"{place}.pairs is missing: a folder of images needs a pairs file, or the format 'adaface'")
+    _check_alignment(place, entry["alignment"], landmarks=False)
+
+
+def _check_side(config: Mapping, training: str, dataset: str) -> None:
+    realigned = config["realigned"].get(dataset)
+    if realigned and realigned["side"] != config["images"]["side"]:
+        raise BrownidError(
+            f"training.{training}.datasets has {dataset!r}, whose side is {realigned['side']}, but networks are "
+            f"trained on images of images.side, {config['images']['side']}: make both the same"
+        )

@@ -1,0 +1,82 @@
+"""FFHQ by its metadata: which image is which, how it may be used, and where the face is.
+
+The file ffhq-dataset-v2.json of https://github.com/NVlabs/ffhq-dataset: an object with one entry an image, "0" to
+"69999", of `category` (training or validation), `metadata` (author, licence) and, for each of the three sets of files,
+`file_path` below the dataset's folder and 68 landmarks in those pixels (the thumbnails have none).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.landmarks import LANDMARKS, five_of_68, landmark_text
+from brownid.errors import BrownidError
+from brownid.runtime import logger
+
+PROTOCOL = "ffhq"
+GROUPS = ("training", "validation")
+SETS = {"aligned": "image", "thumbnails": "thumbnail", "in_the_wild": "in_the_wild"}
+ATTRIBUTES = ("author", "license", "license_url", "photo_url")
+
+
+def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images: str = "aligned") -> int:
+    """Index one of the three sets of FFHQ below `root`; returns the number of images.
+
+    `images`: `aligned` (images1024x1024), `thumbnails` (128 x 128) or `in_the_wild`. Every image is a person of its
+    own, with the number that the dataset gives it. Images that are not there are left out and counted in the log.
+    BrownidError where the file is not FFHQ's, or none of its images is there.
+    """
+    entries = _read(metadata)
+    samples, groups = [], {group: [] for group in GROUPS}
+    for number, entry in entries.items():
+        try:
+            sample = _sample(int(number), entry, SETS[images])
+            groups[entry["category"]].append(sample)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise BrownidError(f"{metadata}: entry {number!r} is not as in ffhq-dataset-v2.json ({error!r}).") from None
+        samples.append(sample)
+    present = {sample.key for sample in samples if (Path(root) / sample.path).is_file()}
+    if not present:
+        raise BrownidError(
+            f"None of the {len(samples)} images of {metadata} is below {root}; expected paths such as "
+            f"{samples[0].path}."
+        )
+    if len(present) < len(samples):
+        missing = len(samples) - len(present)
+        logger.warning("%d of %d images are not below %s and are left out", missing, len(samples), root)
+    DatabaseIndex.create(
+        index,
+        [sample for sample in samples if sample.key in present],
+        {PROTOCOL: {group: [s.key for s in members if s.key in present] for group, members in groups.items()}},
+    )
+    logger.info("indexed %d images below %s", len(present), root)
+    return len(present)
+
+
+def _sample(number: int, entry: Mapping[str, Any], name: str) -> Sample:
+    file = entry[name]
+    meta = {key: str(entry["metadata"][key]) for key in ATTRIBUTES if key in entry.get("metadata", {})}
+    if "face_landmarks" in file:
+        meta[LANDMARKS] = file["face_landmarks"]
+    return Sample(key_of(file["file_path"]), file["file_path"], number, meta)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            entries = json.load(file, object_hook=_shortened)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BrownidError(f"{path}: this is not readable as FFHQ's metadata ({error}).") from None
+    if not isinstance(entries, dict) or not entries:
+        raise BrownidError(f"{path}: this is no metadata of FFHQ: it must be an object with an entry for each image.")
+    return entries
+
+
+def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object of the file with five landmarks instead of 68, while the file is read: or it would take gigabytes."""
+    points = entry.get("face_landmarks")
+    if isinstance(points, list) and len(points) == 68:
+        entry["face_landmarks"] = landmark_text(five_of_68(points))
+    return entry

@@ -1,0 +1,17 @@
+"""Move the images of one shard of a dataset to another alignment template."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brownid.alignment.realignment import realign
+from brownid.samples.images import ImageShards, write_image_shard
+
+
+def realign_images(settings: Mapping[str, Any], *, source: Path, images: Path) -> None:
+    """Write the shard `source` on another template and side; persons and labels stay the same."""
+    shards = ImageShards([source])
+    pixels = realign(shards.decode(np.arange(len(shards))), settings["from"], settings["to"], settings["side"])
+    write_image_shard(images, settings["namespace"], shards.identities, shards.labels, pixels)

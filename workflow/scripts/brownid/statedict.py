@@ -1,0 +1,29 @@
+"""Named tensors into a module, all of them or none."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from brownid.errors import BrownidError
+
+NAMED_KEYS = 5  # how many keys an error lists
+
+
+def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict; a missing, unexpected or misshapen key is a `BrownidError` that begins with `source`."""
+    wanted = network.state_dict()
+    misshapen = [
+        f"{name} {list(tensors[name].shape)} instead of {list(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    missing = [k for k in wanted if k not in tensors and not k.endswith("num_batches_tracked")]  # torch < 0.4 had none
+    unexpected = [k for k in tensors if k not in wanted]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names[:NAMED_KEYS])}{', …' if len(names) > NAMED_KEYS else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+        if names
+    ]
+    if problems:
+        raise BrownidError(f"{source}: the weights do not fit the network; {'; '.join(problems)}")
+    network.load_state_dict(tensors, strict=False)
