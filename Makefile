@@ -1,6 +1,7 @@
 # make release   environment, pipeline on config/config.yaml, report
 # make test      environment, test suite
 # make check     formatters and linters
+# make real      StyleGAN2 and iResNet with random weights through the whole workflow, at test size
 # make clean     remove what the pipeline made (the environment stays)
 #
 # Another configuration: make release CONFIG=path/to/config.yaml
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE = snakemake --profile profiles/local --configfile $(CONFIG)
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release test check clean
+.PHONY: release test check real clean
 
 release: $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -36,6 +37,9 @@ check: $(VENV)/installed
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+
+real: $(VENV)/installed
+	@python tests/real.py
 
 clean:
 	rm -rf results logs

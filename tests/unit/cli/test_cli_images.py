@@ -1,12 +1,13 @@
 """`brownid generate`, `crop` and `embed` on tiny images."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.alignment import template
+from brownid.alignment import Detection, template
 from brownid.cli.options import generator_spec, identity_numbers
 from brownid.databases.reading import load_rgb
 from brownid.errors import BrownidError
@@ -88,6 +89,26 @@ def test_a_csv_of_landmarks_crops_what_can_be_read_and_lists_the_rest(run, photo
     assert "1 images, 1 failed" in result.stdout and "bad.jpg" in result.stderr
     assert load_rgb(photographs / "out" / "good.png").shape == (32, 32, 3)
     assert (photographs / "out" / "failures.csv").read_text().splitlines()[1].startswith("bad.jpg,")
+
+
+def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photographs, monkeypatch):
+    class Finder:
+        def detect(self, image):
+            return [Detection((0, 0, 30, 30), 0.9, template("arcface", 30))] if image.any() else []
+
+    asked = []
+    monkeypatch.setattr("brownid.alignment.detector", lambda spec: asked.append(spec) or Finder())
+    (photographs / "deep").mkdir()
+    Image.new("RGB", (40, 40)).save(photographs / "deep" / "black.png")
+    options = ("--detector", "yunet", "--detector-file", "yunet.onnx")
+    result = run("crop", photographs, *options, "--side", 30, "-o", photographs / "out")
+    assert "1 images, 2 failed" in result.stdout and "deep/black.png: no face was detected." in result.stderr
+    cropped, source = load_rgb(photographs / "out" / "good.png"), load_rgb(photographs / "good.png")
+    assert np.abs(cropped.astype(int) - source[:30, :30]).max() <= 1  # its landmarks fit already
+    assert asked == [{"family": "yunet", "threshold": 0.7, "file": Path("yunet.onnx")}]
+    assert "no face" in refusal("crop", photographs / "deep" / "black.png", *options, "-o", photographs / "one.png")
+    said = refusal("crop", photographs, *options, "--detector", "mtcnn", "-o", "x")
+    assert "3 model files; --detector-file gives 1" in said
 
 
 def test_bad_requests_to_crop_are_refused(refusal, photographs):

@@ -7,11 +7,11 @@ import typer
 from typer.core import TyperGroup
 
 from brownid import __version__
-from brownid.cli import crops, editing, embeddings, images, plots, projection, release, samples
+from brownid.cli import crops, doctor, editing, embeddings, images, models, plots, projection, release, samples
 from brownid.errors import sentence_of
 from brownid.runtime import set_process_environment
 
-ORDER = ("generate", "crop", "embed", "project", "edit", "samples", "plot", "verify")  # of use
+ORDER = ("doctor", "models", "generate", "crop", "embed", "project", "edit", "samples", "plot", "verify")  # of use
 
 
 class Commands(TyperGroup):
@@ -43,7 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-FACES, LATENTS, COLLECTIONS, RESULTS = "Faces", "Latents", "Collections", "Results"
+SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
+app.command(rich_help_panel=SETUP)(doctor.doctor)
+app.add_typer(models.app, rich_help_panel=SETUP)
 app.command(rich_help_panel=FACES)(images.generate)
 app.command(rich_help_panel=FACES)(crops.crop)
 app.command(rich_help_panel=FACES)(embeddings.embed)

@@ -1,17 +1,130 @@
-"""`brownid models`: published files of networks, made ready for this program."""
+"""`brownid models`: published files of networks and databases: which there are, fetching, checking, converting."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from brownid.cli import files, options
 
+if TYPE_CHECKING:
+    from brownid.models.catalogue import Model
+
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="Convert published files of generators.", rich_markup_mode="rich"
+    name="models", no_args_is_help=True, help="Fetch, check and convert published files.", rich_markup_mode="rich"
 )
+
+Catalogue = Annotated[
+    Path | None,
+    typer.Option(metavar="YAML", help="A catalogue of your own, in the format of config/models.yaml (the default)."),
+]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names of the catalogue.")]
+
+
+@app.command(name="list")
+def list_models(catalogue: Catalogue = None) -> None:
+    """List the external files of the published experiments, and which of them are there.
+
+    Example:
+    brownid models list
+    """
+    models = _read(catalogue).values()
+    width = max(len(model.name) for model in models)
+    for model in models:
+        how = "there" if _is_there(model) else "can be fetched" if model.url else "put it there by hand"
+        typer.echo(f"{model.name:<{width}}  {model.path}: {how}")
+        typer.echo(f"{'':<{width}}  {model.what}")
+        typer.echo(f"{'':<{width}}  {model.source}")
+        typer.echo(f"{'':<{width}}  licence: {model.licence}")
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of the catalogue.")],
+    catalogue: Catalogue = None,
+) -> None:
+    """Fetch published files to where configurations look for them; each appears there whole and checked or not at all.
+
+    What is there and right stays. By fetching a file you accept its licence.
+
+    Example:
+    brownid models fetch vgg16-torchvision yunet
+    """
+    from brownid.errors import BrownidError
+    from brownid.models import fetching
+
+    failures = []
+    for model in _named(_read(catalogue), names):
+        try:
+            fetched = fetching.fetch(model)
+        except BrownidError as error:
+            failures.append(str(error))
+            continue
+        if fetched.was_there:
+            typer.echo(f"{fetched.path} is there already")
+            continue
+        files.wrote(fetched.path, f"{fetched.path.stat().st_size:,} bytes; licence: {model.licence}")
+        typer.echo(f"  {fetching.trust(model)}")
+        line = fetching.catalogue_line(model, fetched.sha256)
+        if line is not None:
+            typer.echo(f"  add to the catalogue, so that every later fetch is checked: {line}")
+    if failures:
+        raise BrownidError(" ".join(failures))
+
+
+@app.command()
+def check(names: Names = None, catalogue: Catalogue = None) -> None:
+    """Compare files with the sizes and SHA-256 of the catalogue: those named, or all that are there.
+
+    Example:
+    brownid models check
+    """
+    from brownid.errors import BrownidError
+    from brownid.models.checking import damage
+
+    models = _read(catalogue)
+    failures = []
+    for model in _named(models, names) if names else [model for model in models.values() if _is_there(model)]:
+        if not _is_there(model):
+            failures.append(f"{model.path} is missing")
+            continue
+        reason = damage(model)
+        if reason is not None:
+            failures.append(f"{model.path} is not {model.name}: {reason}")
+        elif model.sha256:
+            typer.echo(f"{model.path}: as published")
+        else:
+            typer.echo(f"{model.path}: there; no SHA-256 is known to compare with")
+    if failures:
+        raise BrownidError("; ".join(failures) + ".")
+
+
+def _read(catalogue: Path | None) -> dict[str, Model]:
+    from brownid.errors import BrownidError
+    from brownid.models.catalogue import OWN_CATALOGUE, read_catalogue
+
+    models = read_catalogue(catalogue)
+    if not models:
+        raise BrownidError(f"There is no catalogue at {OWN_CATALOGUE}: name config/models.yaml with --catalogue.")
+    return models
+
+
+def _named(models: dict[str, Model], names: list[str]) -> list[Model]:
+    from brownid.errors import BrownidError
+
+    for name in names:
+        if name not in models:
+            close = get_close_matches(name, models, n=1)
+            hint = f"did you mean {close[0]}?" if close else "`brownid models list` lists them"
+            raise BrownidError(f"The catalogue has no model {name!r}; {hint}")
+    return [models[name] for name in dict.fromkeys(names)]
+
+
+def _is_there(model: Model) -> bool:
+    return Path(model.path).is_dir() if model.folder else Path(model.path).is_file()
 
 
 @app.command()

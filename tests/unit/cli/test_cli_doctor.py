@@ -1,0 +1,63 @@
+"""`brownid doctor`: everything that is missing at once, and the exit status says whether a run can start."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from brownid.cli import app
+
+PROJECT = Path(__file__).parents[3]
+TINY = PROJECT / "tests" / "tiny.yaml"
+
+
+@pytest.fixture
+def doctor(tmp_path, monkeypatch):
+    """Run `brownid doctor` in an empty folder on the tiny configuration and a change; returns status and text."""
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+
+    def examine(change="{}", *words):
+        (tmp_path / "change.yaml").write_text(change)
+        files = ["--configfile", str(TINY), "--configfile", str(tmp_path / "change.yaml")]
+        result = CliRunner().invoke(app, ["doctor", *files, *map(str, words)], catch_exceptions=False)
+        return result.exit_code, result.output
+
+    return examine
+
+
+def test_the_tiny_configuration_has_all_it_needs(doctor):
+    status, said = doctor("{}", "--free-disk", 10)
+    assert status == 0 and "Nothing blocks this run." in said
+
+
+def test_all_that_is_missing_is_said_at_once_with_what_to_do(doctor):
+    change = {
+        "networks": {
+            "published": {
+                "family": "nizhib",
+                "architecture": "iresnet50",
+                "weights": "models/iresnet50-7f187506.pth",
+                "template": "two_eye",
+            },
+        },
+        "benchmarks": {"agedb": {"file": "data/benchmarks/agedb_30.bin"}, "mine": {"file": "mine.bin"}},
+        "databases": {"pie": {"kind": "multipie", "root": "data/multipie"}},
+    }
+    status, said = doctor(yaml.safe_dump(change), "--free-disk", 10)
+    assert status == 1 and "4 things block this run." in said
+    assert "brownid models fetch nizhib-iresnet50" in said
+    assert "the folder data/multipie (databases.pie.root) is missing" in said and "Carnegie Mellon" in said
+    assert "data/benchmarks/agedb_30.bin" in said and "the catalogue does not know it" in said
+    assert "Licences" in said and "nizhib-iresnet50: " in said
+
+
+def test_a_disk_that_is_too_small_blocks(doctor):
+    status, said = doctor("{}", "--free-disk", 0.0001)
+    assert status == 1 and "1 thing blocks this run." in said and "make room" in said
+
+
+def test_a_wrong_configuration_is_the_only_finding(doctor):
+    status, said = doctor("references: {moved: {settings: {iteratons: 3}}}")
+    assert status == 1 and "did you mean 'iterations'?" in said and "Disk" not in said

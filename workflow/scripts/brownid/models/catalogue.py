@@ -1,0 +1,111 @@
+"""The catalogue of external files: what each is, where it comes from, where it belongs, how to know it is right."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from brownid.errors import BrownidError
+
+OWN_CATALOGUE = Path(__file__).parents[4] / "config" / "models.yaml"  # beside the workflow, not in an installed package
+SCHEMES = ("https://", "file://")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A file (or, as `folder`, a database) that this project may not ship.
+
+    `path` is where configurations look for it, relative to the working directory. `url` is its address where a program
+    may fetch it: https:// or file://. `sha256` is its checksum, `size` its bytes; what is not known is None.
+    """
+
+    name: str
+    path: str
+    what: str
+    source: str  # the page that publishes it
+    licence: str
+    url: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    images: int | None = None  # of a database
+    identities: int | None = None  # of a database
+    folder: bool = False
+    note: str | None = None
+
+
+def read_catalogue(path: str | Path | None = None) -> dict[str, Model]:
+    """The models of a catalogue file by name; None means the project's own, which may be absent.
+
+    BrownidError for a file that is missing, no YAML, or has an entry with a wrong or missing key.
+    """
+    if path is None:
+        return dict(_read(str(OWN_CATALOGUE))) if OWN_CATALOGUE.is_file() else {}
+    return dict(_read(str(path)))
+
+
+def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
+    """The model that belongs at a path, in whatever way the path is written."""
+    wanted = Path(path)
+    return next((model for model in catalogue.values() if Path(model.path) == wanted), None)
+
+
+def fetched_paths(config: Mapping) -> list[str]:
+    """The paths of the files that the workflow may fetch: none unless the configuration asks for it."""
+    settings = config.get("models", {})
+    if not settings.get("fetch"):
+        return []
+    return [model.path for model in read_catalogue(settings.get("catalogue")).values() if model.url]
+
+
+def advice(catalogue: Mapping[str, Model], path: str | Path) -> str:
+    """What to do about a missing file, as the end of a sentence."""
+    model = model_at(catalogue, path)
+    if model is None:
+        return ""
+    put = f"put it there from {model.source} ({model.licence})"
+    return f"; run `brownid models fetch {model.name}`, or {put}" if model.url else f"; {put}"
+
+
+@cache
+def _read(path: str) -> dict[str, Model]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BrownidError(f"{path}: cannot read the catalogue of models: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise BrownidError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise BrownidError(f"{path}: a catalogue of models is a section for each model, by name.")
+    models = {str(name): _model(path, str(name), entry) for name, entry in content.items()}
+    places: dict[Path, str] = {}
+    for model in models.values():
+        first = places.setdefault(Path(model.path), model.name)
+        if first != model.name:
+            raise BrownidError(f"{path}: {first} and {model.name} have the same path {model.path}: change one of them.")
+    return models
+
+
+def _model(path: str, name: str, entry: object) -> Model:
+    place = f"{path}: {name}"
+    if not isinstance(entry, dict):
+        raise BrownidError(f"{place}: a model is a section with path, what, source and licence.")
+    known = [field.name for field in fields(Model) if field.name != "name"]
+    unknown = [str(key) for key in entry if key not in known]
+    if unknown:
+        raise BrownidError(f"{place}: there is no key {unknown[0]!r}; known are {', '.join(known)}")
+    missing = [key for key in ("path", "what", "source", "licence") if not entry.get(key)]
+    if missing:
+        raise BrownidError(f"{place}: the key {missing[0]!r} is missing")
+    model = Model(name=name, **entry)
+    if model.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(model.sha256)):
+        raise BrownidError(f"{place}.sha256: {model.sha256!r} is no SHA-256, 64 small hexadecimal digits in quotes")
+    if model.url is not None and not str(model.url).startswith(SCHEMES):
+        raise BrownidError(f"{place}.url: {model.url!r} must begin with {' or '.join(SCHEMES)}")
+    for key in ("size", "images", "identities"):
+        value = getattr(model, key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise BrownidError(f"{place}.{key}: {value!r} is no positive whole number")
+    return model

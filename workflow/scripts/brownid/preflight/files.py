@@ -1,0 +1,72 @@
+"""Are the files and databases there that a configuration names, are they what they should be, and who licenses them?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from brownid.configuration.files import OwnPath, own_paths
+from brownid.models.catalogue import Model, fetched_paths, model_at
+from brownid.models.checking import damage
+from brownid.preflight.finding import Finding
+
+FILES, LICENCES = "Files and databases", "Licences"
+
+
+def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool = False) -> Iterator[Finding]:
+    """A finding for each file and folder that the configuration names; `quick` compares sizes only."""
+    fetched = fetched_paths(config)
+    for path, places in _places(config).items():
+        named_by = ", ".join(own.place for own in places)
+        model, own = model_at(catalogue, path), places[0]
+        if not own.exists:
+            yield _missing(own, named_by, model, path in fetched)
+            continue
+        reason = _wrong(model, Path(path), quick)
+        if reason is not None:
+            yield Finding("blocks", FILES, f"{path} ({named_by}): {reason}", _how_to_get(model, path))
+        elif model is None:
+            yield Finding("fine", FILES, f"{path} ({named_by}) is there; it is not in the catalogue")
+        elif model.sha256 and not quick:
+            yield Finding("fine", FILES, f"{path} ({named_by}) is there, as published")
+        else:
+            yield Finding("fine", FILES, f"{path} ({named_by}) is there; no checksum was compared")
+
+
+def examine_licences(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Finding]:
+    """The licence of each catalogued file and database that the configuration names."""
+    for path in _places(config):
+        model = model_at(catalogue, path)
+        if model is not None:
+            yield Finding("note", LICENCES, f"{model.name}: {model.licence}", f"see {model.source}")
+
+
+def _places(config: Mapping) -> dict[str, list[OwnPath]]:
+    """The keys that name each path."""
+    places: dict[str, list[OwnPath]] = {}
+    for own in own_paths(config):
+        places.setdefault(own.path, []).append(own)
+    return places
+
+
+def _missing(own: OwnPath, named_by: str, model: Model | None, will_be_fetched: bool) -> Finding:
+    what = "folder" if own.is_folder else "file"
+    if will_be_fetched:
+        return Finding("note", FILES, f"{own.path} ({named_by}) is missing: the run will fetch it from {model.url}")
+    there = "a file" if own.is_folder else "a folder"
+    found = f"is {there}, not a {what}" if Path(own.path).exists() else "is missing"
+    return Finding("blocks", FILES, f"the {what} {own.path} ({named_by}) {found}", _how_to_get(model, own.path))
+
+
+def _wrong(model: Model | None, path: Path, quick: bool) -> str | None:
+    if path.is_dir():
+        return None if any(path.iterdir()) else "the folder is empty"
+    if model is None:
+        return None if path.stat().st_size else "it is empty"
+    return damage(model, path, content=not quick)
+
+
+def _how_to_get(model: Model | None, path: str) -> str:
+    if model is None:
+        return f"put it at {path}, or correct the configuration; the catalogue does not know it"
+    page = f"{model.source} ({model.what}; licence: {model.licence})"
+    steps = f"brownid models fetch {model.name}, or from {page}" if model.url else f"put it there from {page}"
+    return f"{steps}; {model.note}" if model.note else steps
