@@ -13,16 +13,18 @@ rule fit_warm_start:
         warm_start="results/covariates/{covariates}/warm_start.safetensors",
     log:
         "logs/fit_warm_start/{covariates}.log",
+    benchmark:
+        "logs/benchmarks/fit_warm_start/{covariates}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         settings=settings("fit_warm_start", "covariates"),
-        code=code("fit_warm_start", "torch"),
+        code=code("fit_warm_start", "torch-gpu"),
     message:
         "Learn where the projection of {wildcards.covariates} starts"
     script:
@@ -57,16 +59,16 @@ rule project_database:
     benchmark:
         "logs/benchmarks/project_database/{covariates}.{shard}-of-{shards}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         state="results/state/covariates/{covariates}/{shard}-of-{shards}",
         settings=settings("project_database", "covariates"),
-        code=code("project_database", "torch"),
+        code=code("project_database", "torch-gpu"),
     message:
         "Project the images of {wildcards.covariates} into latent space, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -91,12 +93,14 @@ rule fit_covariates:
         failures="results/covariates/{covariates}/failures.csv",
     log:
         "logs/fit_covariates/{covariates}.log",
+    benchmark:
+        "logs/benchmarks/fit_covariates/{covariates}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings("fit_covariates", "covariates"),
         code=code("fit_covariates", "torch"),

@@ -78,7 +78,7 @@ def test_the_schema_has_the_fields_and_defaults_of_the_settings_class(definition
 @pytest.mark.parametrize(
     ("section", "settings_class", "own_keys"),
     [
-        ("projection", ProjectionSettings, {"pyramid_weight", "embedding_weight"}),
+        ("projection", ProjectionSettings, {"pyramid_weight", "embedding_weight", "features", "start", "frame"}),
         ("warm_start", WarmStartSettings, set()),
     ],
 )

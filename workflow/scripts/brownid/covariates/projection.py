@@ -1,95 +1,47 @@
 """Projection of photographs into the latent space of a generator, by gradient descent on the latent.
 
 The schedule is that of the StyleGAN2 projector (Karras et al., "Analyzing and improving the image quality of StyleGAN",
-2020, appendix D): Adam, the rate ramped up and down, noise added to the latent that fades out. Its noise maps are a
-matter of StyleGAN2 alone and not part of this loop.
+2020, appendix D): Adam, the rate ramped up and down, noise added to the latent that fades out, and noise maps that are
+optimised too where the generator has any.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from brownid.batching import Batching
+from brownid.covariates.descent import LATENTS, Descent, Moving, Renderer, Watch
 from brownid.covariates.features import Features
+from brownid.covariates.settings import ProjectionSettings
 from brownid.errors import BrownidError
-from brownid.randomness import normal
+from brownid.resuming import StateFile, terminable
 from brownid.runtime import progress
 
-
-@dataclass(frozen=True)
-class ProjectionSettings:
-    """How photographs are projected; shares are parts of the iterations, between 0 and 1.
-
-    The defaults are published, for StyleGAN2 from the mean latent. The latent weight is ours: Adam moves the components
-    that an image says little about as far as the others, which hides the attributes from the SVM. On the embedded
-    world, from a warm start (180 photographs, 40 iterations, rate 0.05, no noise), a weight of 0.05 raises the cosine
-    of the covariates with the true directions from 0.55 to 0.80 for pose and from 0.75 to 0.93 for illumination.
-    """
-
-    iterations: int = 1000
-    learning_rate: float = 0.1  # of Adam, in latent units a step
-    rampdown: float = 0.25  # last share, in which the rate falls to zero along a cosine
-    rampup: float = 0.05  # first share, in which the rate grows linearly from zero
-    latent_noise: float = 0.05  # noise at the start, as a part of the spread of latents
-    noise_ramp: float = 0.75  # share after which there is no noise
-    feature_weight: float = 1.0  # of the squared distance between features
-    pixel_weight: float = 0.0  # of the mean squared difference between pixels
-    latent_weight: float = 0.0  # of ‖w − w̄‖² / spread², which keeps what the image does not show near the mean
-    maximum_loss: float | None = None  # an image whose loss ends above it is listed as failed; None for no limit
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise BrownidError(f"projection: iterations is {self.iterations}; at least 1 is needed.")
-        for name in ("rampdown", "rampup", "noise_ramp"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BrownidError(f"projection: {name} is {getattr(self, name)}; it is a share between 0 and 1.")
-        for name, value in (("learning_rate", self.learning_rate), ("maximum_loss", self.limit)):
-            if not value > 0:
-                raise BrownidError(f"projection: {name} is {value}; it must be positive.")
-        for name in ("latent_noise", "feature_weight", "pixel_weight", "latent_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise BrownidError(f"projection: {name} is {getattr(self, name)}; it must be zero or positive.")
-        if self.feature_weight == self.pixel_weight == 0:
-            raise BrownidError("projection: feature_weight and pixel_weight are both 0, so there is nothing to fit.")
-
-    @property
-    def limit(self) -> float:
-        """The maximum loss, infinite where there is none."""
-        return math.inf if self.maximum_loss is None else self.maximum_loss
-
-    def rate_at(self, iteration: int) -> float:
-        """The learning rate of an iteration, from 0: cosine down over the last share, linear up over the first."""
-        done = iteration / self.iterations
-        down = min(1.0, (1 - done) / self.rampdown) if self.rampdown else 1.0
-        up = min(1.0, done / self.rampup) if self.rampup else 1.0
-        return self.learning_rate * (0.5 - 0.5 * math.cos(math.pi * down)) * up
-
-    def noise_at(self, iteration: int, latent_spread: float) -> float:
-        """The standard deviation of the noise on each latent component: spread · noise · max(0, 1 − t/ramp)²."""
-        done = iteration / self.iterations
-        left = max(0.0, 1 - done / self.noise_ramp) if self.noise_ramp else 0.0
-        return latent_spread * self.latent_noise * left**2
+_DONE, _LOSSES, _PLACE, _RUNNING = "done/latents", "done/losses", "place", "running/"  # in a state
 
 
 @dataclass(frozen=True)
 class Projection:
     """What came of each photograph. A failed one has a loss above the maximum, or a latent that is not finite."""
 
-    latents: Tensor  # [n, D] (or [n, L, D])
-    losses: Tensor  # [n], of the final latents, without noise
+    latents: Tensor  # [n, D] in W, [n, L, D] in W+
+    losses: Tensor  # [n], of the final latents and noise maps, without latent noise
     failed: Tensor  # [n], bool
 
+    def columns(self, rows: Sequence[int]) -> dict[str, object]:
+        """What a `SampleCollection` of these rows is made with.
 
-class Renderer(Protocol):
-    """What projection needs of a face model."""
-
-    latent_mean: Tensor  # [D]
-
-    def render(self, latents: Tensor) -> Tensor:
-        """Images `[B, 3, S, S]` in [-1, 1], differentiable in the latents."""
+        In W+ its column `w_plus_latent` `[n, L, D]` holds what was found, and `latents` `[n, D]` the mean over the
+        layers: the latent in W that stands for it, on which covariates are fitted.
+        """
+        latents = self.latents[list(rows)]
+        if latents.dim() == 2:
+            return {"latents": latents}
+        return {"latents": latents.mean(dim=1), "extra": {"w_plus_latent": latents}}
 
 
 def latent_spread(latents: Tensor) -> float:
@@ -108,13 +60,20 @@ def project(
     items: Sequence[int],  # [n] numbers that address each image's noise
     latent_spread: float,  # of the generator's latents: the unit of the noise and of the latent weight
     batch_size: int = 64,
+    state: StateFile | None = None,
+    watch: Watch | None = None,
 ) -> Projection:
     """The latents whose images are closest to `targets`.
 
-    Loss of an image: feature_weight · ‖f(x) − f(target)‖² + pixel_weight · mean (x − target)²; the latent term comes on
-    top in the descent and is not part of the loss reported. Every image has its own Adam statistics and noise, so its
-    result depends neither on the batch nor on the other images: a caller may project in portions of any size and resume
-    between them.
+    Loss of an image: feature_weight · ‖f(x) − f(target)‖² + pixel_weight · mean (x − target)²; the latent term and the
+    penalty on noise maps come on top in the descent and are not part of the loss reported. Noise maps are dropped at
+    the end: they keep the latent from explaining what only noise should. In the space `w_plus` every layer of the
+    generator has a latent of its own, which begins as that of the start.
+
+    Every image has its own Adam statistics and noise, so its result depends neither on the batch (smaller ones are
+    taken where the memory runs out) nor on the other images. With a `state` an interrupted run goes on where it
+    stopped, within a batch too, to the same bits at the same batch size. `watch` is told iteration, items, images
+    and losses of each iteration, and at last those of the result.
     """
     if not len(targets) == len(items):
         raise BrownidError(f"{len(targets)} images cannot be projected under {len(items)} item numbers: one each.")
@@ -123,50 +82,96 @@ def project(
     if not 0 < latent_spread < math.inf:
         raise BrownidError(f"The spread of the latents is {latent_spread}; it must be a positive number.")
     starts = start.expand(len(targets), -1) if start.dim() == 1 else start
-    latents, losses = torch.empty_like(starts), torch.empty(len(targets))
-    bounds = range(0, len(targets), batch_size)
-    for begin in progress(bounds, "projection", unit="batch"):
-        rows = slice(begin, begin + batch_size)
-        fit = _Fit(model, targets[rows].to(start.device), settings, features)
-        latents[rows], losses[rows] = fit.run(starts[rows], latent_spread, seed, items[rows])
+    if settings.space == "w_plus" and starts.dim() == 2:
+        starts = starts.unsqueeze(1).expand(-1, model.layers, -1)
+
+    def descent(rows: slice) -> Descent:
+        batch = targets[rows].to(starts.device)
+        shared = {"latent_spread": latent_spread, "seed": seed, "watch": watch}
+        return Descent(model, batch, settings, features, items=items[rows], **shared)
+
+    run = _Run(starts, settings.iterations, Batching(batch_size), state)
+    latents, losses = run.all(descent)
     sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.limit)  # NaN <= x is false
     return Projection(latents, losses, ~sound)
 
 
-class _Fit:
-    """The optimisation of one batch of images."""
+class _Place(NamedTuple):
+    """How far a run is. It is replaced as a whole, so that an interruption finds it before a step or after it."""
 
-    def __init__(self, model: Renderer, targets: Tensor, settings: ProjectionSettings, features: Features) -> None:
-        self.model, self.targets, self.settings, self.features = model, targets, settings, features
-        with torch.no_grad():
-            self.target_features = features(targets)
+    first: int  # images before this one are done
+    stop: int  # end of the batch that is running
+    iteration: int  # of that batch
+    moving: Moving | None  # of that batch; None before it began
 
-    def run(self, start: Tensor, spread: float, seed: int, items: Sequence[int]) -> tuple[Tensor, Tensor]:
-        latents = start.detach().clone().requires_grad_(True)
-        optimiser = torch.optim.Adam([latents], betas=(0.9, 0.999))
-        pull = 2 * self.settings.latent_weight / spread**2
-        for iteration in range(self.settings.iterations):
-            optimiser.param_groups[0]["lr"] = self.settings.rate_at(iteration)
-            noise = self._noise(latents, iteration, spread, seed, items)
-            # a sum, not a mean: then each row's gradient is that of its own loss, whatever the batch
-            (gradient,) = torch.autograd.grad(self.losses(latents + noise).sum(), latents)
-            latents.grad = gradient + pull * (latents.detach() - self.model.latent_mean)
-            optimiser.step()
-        with torch.no_grad():
-            return latents.detach(), self.losses(latents).cpu()
 
-    def losses(self, latents: Tensor) -> Tensor:
-        """The loss of each row, `[B]`."""
-        images = self.model.render(latents).float()
-        pixels = (images - self.targets).square().flatten(1).mean(dim=1)
-        if self.settings.feature_weight == 0:
-            return self.settings.pixel_weight * pixels
-        distances = (self.features(images) - self.target_features).square().sum(dim=1)
-        return self.settings.feature_weight * distances + self.settings.pixel_weight * pixels
+class _Run:
+    """Batch after batch, with a state to go on from."""
 
-    def _noise(self, latents: Tensor, iteration: int, spread: float, seed: int, items: Sequence[int]) -> Tensor | float:
-        amplitude = self.settings.noise_at(iteration, spread)
-        if amplitude == 0:
-            return 0.0
-        shape = tuple(latents.shape[1:])
-        return amplitude * normal(seed, "projection/latent noise", items, shape, iteration).to(latents)
+    def __init__(self, starts: Tensor, iterations: int, batching: Batching, state: StateFile | None) -> None:
+        self.starts, self.iterations, self.batching, self.state = starts, iterations, batching, state
+        self.latents, self.losses = (
+            torch.empty_like(starts, memory_format=torch.contiguous_format),
+            torch.empty(len(starts)),
+        )
+        self.place = _Place(0, 0, 0, None)
+
+    def all(self, descent: Callable[[slice], Descent]) -> tuple[Tensor, Tensor]:
+        """Latents and losses of all images."""
+        with terminable():
+            try:
+                self._load()
+                while self.place.first < len(self.starts):
+                    place = self.place
+                    stop = place.stop if place.moving else min(place.first + self.batching.size, len(self.starts))
+                    fitted = self.batching.attempt(
+                        slice(place.first, stop), lambda rows: self._fit(descent(rows), rows)
+                    )
+                    first = stop if fitted else place.first  # what did not fit begins anew in smaller batches
+                    self.place = _Place(first, first, 0, None)
+            except BrownidError:
+                raise
+            except BaseException:
+                self._save()
+                raise
+        return self.latents, self.losses
+
+    def _next_rows(self) -> slice:
+        """The batch to go on with, or the next one."""
+        first, stop, _, moving = self.place
+        return slice(first, stop if moving else min(first + self.batching.size, len(self.starts)))
+
+    def _fit(self, descent: Descent, rows: slice) -> None:
+        if self.place.moving is None:
+            self.place = _Place(rows.start, rows.stop, 0, descent.start(self.starts[rows]))
+        images = f"projection of images {rows.start + 1} to {rows.stop} of {len(self.starts)}"
+        for iteration in progress(range(self.place.iteration, self.iterations), images):
+            self.place = _Place(rows.start, rows.stop, iteration + 1, descent.step(self.place.moving, iteration))
+            if self.state is not None and self.state.due(self._updates()):
+                self._save()
+        self.latents[rows] = self.place.moving.values[LATENTS]
+        self.losses[rows] = descent.final_losses(self.place.moving)
+
+    def _updates(self) -> int:
+        """Updates of batches so far, as if every image were a batch: a number that only grows."""
+        return self.place.first * self.iterations + self.place.iteration
+
+    def _save(self) -> None:
+        first, stop, iteration, moving = self.place
+        if self.state is None or not (first or iteration):
+            return
+        done = {
+            _DONE: self.latents[:first],
+            _LOSSES: self.losses[:first],
+            _PLACE: torch.tensor([first, stop, iteration]),
+        }
+        self.state.save(self._updates(), done | (moving.flat(_RUNNING) if moving else {}))
+
+    def _load(self) -> None:
+        saved = None if self.state is None else self.state.load()
+        if saved is None:
+            return
+        first, stop, iteration = saved.tensors[_PLACE].tolist()
+        self.latents[:first], self.losses[:first] = saved.tensors[_DONE].to(self.latents), saved.tensors[_LOSSES]
+        moving = Moving.of_flat(saved.tensors, _RUNNING, self.latents)
+        self.place = _Place(first, stop, iteration, moving if moving.values else None)

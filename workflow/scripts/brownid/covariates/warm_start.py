@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from brownid.batching import Batching
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
-from brownid.randomness import normal
+from brownid.randomness import Address, normal
 from brownid.runtime import progress
 
 FORMAT = "brownid warm start 1"
@@ -93,7 +94,7 @@ class WarmStart:
 @torch.no_grad()
 def fit_warm_start(
     generator: Sampler,
-    render: Callable[[Tensor], Tensor],  # latents [B, D] -> aligned images [B, 3, S, S]
+    render: Callable[..., Tensor],  # latents [B, D] (and an address) -> aligned images [B, 3, S, S]
     settings: WarmStartSettings,
     *,
     seed: int,
@@ -105,15 +106,20 @@ def fit_warm_start(
     Pixels and embedding count alike: each block is scaled to a total variance of 1. Without that scaling, the penalty
     would silence the embedding. Sample i is addressed by (seed, i), so the batch size changes nothing.
     """
-    latents, blocks = [], []
-    for begin in progress(range(0, settings.samples, batch_size), "warm start", unit="batch"):
-        items = range(begin, min(begin + batch_size, settings.samples))
+    own_noise, batching = getattr(generator, "takes_address", False), Batching(batch_size)
+
+    def sampled(items: range) -> tuple[Tensor, ...]:
         z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
         batch = torch.lerp(generator.latent_mean, generator.map(z), settings.spread)
-        latents.append(batch.double())
-        blocks.append([block.double() for block in _inputs(render(batch).float(), settings.pixel_side, embed)])
-    inputs = [torch.cat(block) for block in zip(*blocks, strict=True)]
-    return _ridge(inputs, torch.cat(latents), settings)
+        images = render(batch, Address(seed, items, None)) if own_noise else render(batch)
+        return (batch.double(), *(x.double() for x in _inputs(images.float(), settings.pixel_side, embed)))
+
+    parts = []
+    for begin in progress(range(0, settings.samples, batch_size), "warm start", unit="batch"):
+        items = range(begin, min(begin + batch_size, settings.samples))
+        parts += batching.map(len(items), lambda rows, items=items: sampled(items[rows]))
+    latents, *inputs = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _ridge(inputs, latents, settings)
 
 
 def _ridge(blocks: list[Tensor], latents: Tensor, settings: WarmStartSettings) -> WarmStart:

@@ -9,7 +9,7 @@ from brownid.covariates.warm_start import fit_warm_start as fit
 from brownid.jobs.models import load_face_model
 
 
-def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path) -> None:
+def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path, batch_size: int = 64) -> None:
     """Write the linear map from an image to the latent where its projection starts."""
     model = load_face_model(settings, weights)
     fitted = fit(
@@ -18,5 +18,6 @@ def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Pa
         WarmStartSettings(**settings["warm_start"]),
         seed=settings["seed"],
         embed=model.embed_images,
+        batch_size=batch_size,
     )
     fitted.save(warm_start)

@@ -1,5 +1,7 @@
 """Project the images of a controlled capture into latent space."""
 
+import hashlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,22 +10,25 @@ import numpy as np
 import torch
 
 from brownid.covariates.attributes import CONTRASTS
-from brownid.covariates.features import pixel_pyramid, weighted_features
-from brownid.covariates.projection import ProjectionSettings, latent_spread, project
+from brownid.covariates.pictures import Pictures
+from brownid.covariates.projection import latent_spread, project
+from brownid.covariates.settings import ProjectionSettings
+from brownid.covariates.vgg16_files import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.photographs import image_aligner
 from brownid.databases.reading import read_images, write_failures
+from brownid.files import sha256
 from brownid.jobs.drawing import random_latents
 from brownid.jobs.groups import FITTED, HELD_OUT
-from brownid.jobs.models import load_face_model
+from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import shard_of
+from brownid.jobs.states import open_state
 from brownid.recognition.embedding import as_network_input
-from brownid.recognition.facemodel import FaceModel
 from brownid.runtime import logger
 from brownid.samples.collection import SampleCollection
 
 SPREAD_SAMPLES = 1000  # random latents from which the spread is measured that projection noise is a part of
-BATCH_SIZE = 64
 
 
 def project_database(
@@ -31,40 +36,64 @@ def project_database(
     *,
     index: Path,
     weights: Path,
-    warm_start: Path,
+    warm_start: Path | None,
     shard: int,
     shards: int,
     samples: Path,
     failures: Path,
+    vgg16: Path | None = None,
+    vgg16_linear: Path | None = None,
+    detector: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
 ) -> None:
     """Write the latents of one shard (1 to `shards`) of a database's images, and the images that failed.
 
-    The collection's labels are the keys of the images in the database's index.
+    The collection's labels are the keys of the images in the database's index. In W+ its column `w_plus_latent`
+    `[n, L, D]` holds what was found, and `latents` the mean over the layers, which the covariates are fitted on.
+    Without a `warm_start` all images start at the mean latent. The job goes on from the folder `state`, this shard's
+    own, where an interrupted job of the same `code`, settings, inputs and images left something, and saves there as
+    often as `saving` (`iterations`, `minutes`) says.
     """
+    options = dict(settings["projection"])
+    pyramid_weight, embedding_weight = options.pop("pyramid_weight", 0.0), options.pop("embedding_weight", 0.0)
+    frame, kind = options.pop("frame", "network"), options.pop("features", "network")
     projected = _projected_images(index)
     place = {sample.key: number for number, sample in enumerate(projected)}
     chosen = shard_of(projected, shard, shards)
-    images, kept, failed = read_images(
-        chosen, settings["root"], settings["network"]["side"], settings["maximum_failed_share"]
-    )
     model = load_face_model(settings, weights)
+    pictures = Pictures(model, frame)
+    align = image_aligner(settings.get("alignment"), pictures.side, detector)
+    images, kept, failed = read_images(chosen, settings["root"], pictures.side, settings["maximum_failed_share"], align)
+    resuming = None
+    if state is not None:
+        files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
+        inputs = {name: path and sha256(path) for name, path in files.items()}
+        inputs |= generator_checksums(settings)
+        inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
+        belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
+        resuming = open_state(state, belongs_to, saving)
+    if kind == "vgg16":
+        features = load_perceptual_features(vgg16, vgg16_linear, model.device)
+    else:
+        features = pictures.features(pyramid_weight, embedding_weight)
     targets = as_network_input(torch.from_numpy(images))
-    options = dict(settings["projection"])
-    if options["maximum_loss"] is None:
-        del options["maximum_loss"]
-    features = weighted_features(
-        [(options.pop("pyramid_weight"), pixel_pyramid()), (options.pop("embedding_weight"), model.embed_images)]
-    )
+    start = model.latent_mean
+    if warm_start is not None:
+        start = pictures.starts(WarmStart.load(warm_start), targets, batch_size)
     result = project(
-        model,
+        pictures,
         targets,
-        _start(WarmStart.load(warm_start), model, targets),
+        start,
         ProjectionSettings(**options),
         features=features,
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
         latent_spread=latent_spread(random_latents(model.generator, range(SPREAD_SAMPLES), 1.0, settings["seed"])),
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
+        state=resuming,
     )
     beyond = [
         (sample.path, f"the projection's loss is {loss:.4g}")
@@ -73,10 +102,10 @@ def project_database(
     ]
     for path, reason in beyond:
         logger.warning("%s: %s", Path(settings["root"]) / path, reason)
-    good = np.flatnonzero(~result.failed.numpy())
+    good = np.flatnonzero(~result.failed.numpy()).tolist()
     logger.info("projected %d of %d images, mean loss %.4g", len(good), len(chosen), result.losses[good].mean())
     SampleCollection(
-        latents=result.latents[good],
+        **result.columns(good),
         embeddings=None,
         identities=np.array([kept[row].identity for row in good], dtype=np.int64),
         labels=[kept[row].key for row in good],
@@ -85,13 +114,8 @@ def project_database(
         settings=settings,
     ).save(samples)
     write_failures(failures, failed + beyond)
-
-
-@torch.no_grad()
-def _start(warm_start: WarmStart, model: FaceModel, targets: torch.Tensor) -> torch.Tensor:
-    """Where the projection of each image starts `[n, D]`, on the model's device; the targets stay where they are."""
-    batches = targets.split(BATCH_SIZE)
-    return torch.cat([warm_start.predict(batch.to(model.device), model.embed_images) for batch in batches])
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _projected_images(index: Path) -> list[Sample]:

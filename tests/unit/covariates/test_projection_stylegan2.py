@@ -1,0 +1,149 @@
+"""Projection into a StyleGAN2 at full size, but tiny: W and W+, noise maps, the generator's own noise, both frames."""
+
+import pytest
+import torch
+from tiny_stylegan2 import DIM, SIDE, face_model
+from vgg16_weights import convolutions
+
+from brownid.covariates.descent import LATENTS, Descent
+from brownid.covariates.features import pixel_pyramid
+from brownid.covariates.perceptual import PerceptualFeatures
+from brownid.covariates.pictures import Pictures
+from brownid.covariates.projection import project
+from brownid.covariates.settings import ProjectionSettings
+from brownid.errors import BrownidError
+from brownid.randomness import normal
+
+LAYERS = 6
+TRUE = normal(1, "true", range(3), (LAYERS, DIM))
+
+
+def targets_of(pictures, latents=TRUE):
+    with torch.no_grad():
+        return pictures.render(latents)
+
+
+def run(pictures, targets, settings, features=None, items=None, **more):
+    items = range(len(targets)) if items is None else items
+    shared = {"features": features or pixel_pyramid(2), "seed": 1, "items": items, "latent_spread": 1.0}
+    return project(pictures, targets, pictures.latent_mean, settings, **shared, **more)
+
+
+def test_w_plus_comes_closer_than_w_and_its_mean_stands_for_it(stylegan2):
+    pictures = Pictures(stylegan2, "generator")
+    targets = targets_of(pictures)
+    shared = {"iterations": 30, "latent_noise": 0.0}
+    in_w = run(pictures, targets, ProjectionSettings(**shared))
+    in_w_plus = run(pictures, targets, ProjectionSettings(**shared, space="w_plus"))
+    assert in_w.latents.shape == (3, DIM) and in_w_plus.latents.shape == (3, LAYERS, DIM)
+    assert (in_w_plus.losses < 0.7 * in_w.losses).all()
+    columns = in_w_plus.columns([2, 0])
+    torch.testing.assert_close(columns["latents"], columns["extra"]["w_plus_latent"].mean(dim=1))
+    assert torch.equal(columns["extra"]["w_plus_latent"], in_w_plus.latents[[2, 0]])
+    assert list(in_w.columns([0])) == ["latents"]
+
+
+def test_optimised_noise_maps_take_up_what_the_latent_should_not_explain(stylegan2):
+    pictures = Pictures(stylegan2, "generator")
+    noisy = face_model("random").generator
+    maps = {name: normal(9, name, range(3), tuple(map_.shape)) for name, map_ in noisy.noise_maps().items()}
+    with torch.no_grad():
+        targets = stylegan2.generator.render(TRUE[:, 0], noise=maps)
+    without, free = (
+        ProjectionSettings(iterations=30),
+        ProjectionSettings(iterations=30, noise_maps=True, noise_weight=0.0),
+    )
+    assert (run(pictures, targets, free).losses < run(pictures, targets, without).losses).all()
+
+
+def test_maps_stay_noise_under_their_penalty(stylegan2):
+    pictures = Pictures(stylegan2, "generator")
+
+    def correlation(weight):
+        settings = ProjectionSettings(iterations=12, noise_maps=True, noise_weight=weight)
+        shared = {"latent_spread": 1.0, "seed": 1, "items": [0, 1, 2]}
+        descent = Descent(pictures, targets_of(pictures), settings, pixel_pyramid(1), **shared)
+        moving = descent.start(pictures.latent_mean.expand(3, -1))
+        for iteration in range(settings.iterations):
+            moving = descent.step(moving, iteration)
+        map_ = moving.values["map/b16.conv1"]
+        torch.testing.assert_close(map_.mean(dim=(1, 2)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(map_.square().mean(dim=(1, 2)), torch.ones(3))
+        return (map_ * map_.roll(1, dims=2)).mean().abs()
+
+    assert correlation(1e5) < correlation(0.0)
+
+
+def test_an_image_depends_neither_on_its_batch_nor_on_its_noise_maps_batch(stylegan2):
+    pictures = Pictures(stylegan2)
+    targets = targets_of(pictures)
+    settings = ProjectionSettings(iterations=4, noise_maps=True, space="w_plus")
+    together = run(pictures, targets, settings)
+    split = run(pictures, targets, settings, batch_size=2)
+    alone = run(pictures, targets[2:], settings, items=[2])
+    torch.testing.assert_close(together.latents, split.latents, atol=1e-4, rtol=0)
+    torch.testing.assert_close(together.latents[2:], alone.latents, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("noise", ["item", "random"])
+def test_a_generator_with_noise_of_each_items_own_is_told_whose_picture_it_renders(noise):
+    pictures = Pictures(face_model(noise))
+    targets = torch.zeros(2, 3, SIDE // 2, SIDE // 2)
+    settings = ProjectionSettings(iterations=3)
+    both = run(pictures, targets, settings).latents
+    assert not torch.equal(both[0], both[1])
+    torch.testing.assert_close(run(pictures, targets[1:], settings, items=[1]).latents, both[1:], atol=1e-5, rtol=0)
+
+
+def test_the_frames_show_the_crop_or_the_whole_picture(stylegan2):
+    network, whole = Pictures(stylegan2, "network"), Pictures(stylegan2, "generator")
+    images = targets_of(whole)
+    assert images.shape[-1] == whole.side == SIDE and network.side == SIDE // 2
+    torch.testing.assert_close(whole.as_network_reads(images), targets_of(network))
+    torch.testing.assert_close(whole.embed(images), network.embed(targets_of(network)))
+    with pytest.raises(BrownidError, match="frame is 'face'"):
+        Pictures(stylegan2, "face")
+
+
+def test_vgg16_features_fit_into_the_descent(stylegan2):
+    pictures = Pictures(stylegan2, "generator")
+    features = PerceptualFeatures(convolutions((3, 4, 5, 6, 7)))
+    targets = targets_of(pictures)
+    short, long = (run(pictures, targets, ProjectionSettings(iterations=n), features).losses for n in (1, 15))
+    assert (long < short).all()
+
+
+def test_a_generator_without_layers_or_maps_is_named():
+    class Plain:
+        latent_mean = torch.zeros(4)
+
+        def render(self, latents):
+            return latents.view(-1, 1, 2, 2).expand(-1, 3, -1, -1)
+
+    class Model:
+        generator, latent_mean, takes_address = Plain(), Plain.latent_mean, False
+
+        def render(self, latents, address=None):
+            return self.generator.render(latents)
+
+    pictures, targets = Pictures(Model()), torch.zeros(1, 3, 2, 2)
+    with pytest.raises(BrownidError, match="space is w_plus, but the generator Plain"):
+        run(pictures, targets, ProjectionSettings(space="w_plus"), pixel_pyramid(1))
+    with pytest.raises(BrownidError, match="noise_maps is true, but the generator Plain has none"):
+        run(pictures, targets, ProjectionSettings(noise_maps=True), pixel_pyramid(1))
+
+
+def test_a_step_of_the_descent_is_torchs_adam(stylegan2):
+    pictures = Pictures(stylegan2)
+    settings = ProjectionSettings(iterations=10, latent_noise=0.0, rampup=0.0, rampdown=0.0)
+    descent = Descent(
+        pictures, targets_of(pictures), settings, pixel_pyramid(2), latent_spread=1.0, seed=1, items=range(3)
+    )
+    moving = descent.start(pictures.latent_mean.expand(3, -1))
+    latents = moving.values[LATENTS].clone().requires_grad_(True)
+    adam = torch.optim.Adam([latents], lr=settings.learning_rate)
+    for iteration in range(4):
+        moving = descent.step(moving, iteration)
+        (latents.grad,) = torch.autograd.grad(descent.losses(latents, {}, iteration)[0].sum(), latents)
+        adam.step()
+    torch.testing.assert_close(moving.values[LATENTS], latents.detach(), atol=1e-5, rtol=0)

@@ -1,0 +1,162 @@
+"""The gradient descent of projection on one batch of images: Adam on latents, and on noise maps where these take part.
+
+Every image has its own loss, gradient, Adam statistics and random numbers, so its result depends neither on the batch
+nor on the other images in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from brownid.covariates.features import Features
+from brownid.covariates.noise_maps import autocorrelation, random_maps, renormalised
+from brownid.covariates.settings import ProjectionSettings
+from brownid.randomness import Address, normal
+
+Tensors = dict[str, Tensor]
+Watch = Callable[[int, Sequence[int], Tensor, Tensor], None]
+
+LATENTS, MAP = "latents", "map/"  # names of what is optimised: the latents, and each noise map behind the prefix
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
+
+
+class Renderer(Protocol):
+    """What projection needs of a face model.
+
+    In W+ it needs the number of `layers` too, and to optimise noise maps `noise_shapes()` by name and `render(latents,
+    noise=maps)`; one with noise of each item's own has `takes_address` and takes an address. See `pictures.Pictures`.
+    """
+
+    latent_mean: Tensor  # [D]
+
+    def render(self, latents: Tensor) -> Tensor:
+        """Images `[B, 3, S, S]` in [-1, 1], differentiable in the latents."""
+
+
+class Moving(NamedTuple):
+    """What is optimised, by name, with the moments that Adam has of each; replaced by every step and never changed."""
+
+    values: Tensors  # latents [B, D] or [B, L, D], and map/<name> [B, r, r]
+    first: Tensors  # running mean of the gradients
+    second: Tensors  # running mean of their squares
+
+    def flat(self, prefix: str) -> Tensors:
+        """All tensors, by names for a file."""
+        parts = self._asdict().items()
+        return {f"{prefix}{part}/{name}": tensor for part, tensors in parts for name, tensor in tensors.items()}
+
+    @classmethod
+    def of_flat(cls, tensors: Mapping[str, Tensor], prefix: str, like: Tensor) -> Moving:
+        """What `flat` gave, in the number format and on the device of `like`."""
+        return cls(*(_behind(f"{prefix}{part}/", tensors, like) for part in cls._fields))
+
+
+class Descent:
+    """The descent of one batch, as a function from the tensors of one iteration to those of the next."""
+
+    def __init__(
+        self,
+        model: Renderer,
+        targets: Tensor,
+        settings: ProjectionSettings,
+        features: Features,
+        *,
+        latent_spread: float,
+        seed: int,
+        items: Sequence[int],
+        watch: Watch | None = None,
+    ) -> None:
+        self.model, self.targets, self.settings, self.features = model, targets, settings, features
+        self.spread, self.seed, self.items, self.watch = latent_spread, seed, items, watch
+        with torch.no_grad():
+            self.target_features = features(targets) if settings.feature_weight else None
+
+    def start(self, latents: Tensor) -> Moving:
+        """The tensors before the first iteration, from latents `[B, D]` or `[B, L, D]`."""
+        values = {LATENTS: latents.detach().clone(memory_format=torch.contiguous_format)}
+        if self.settings.noise_maps:
+            drawn = random_maps(self.model.noise_shapes(), self.seed, self.items)
+            values |= {f"{MAP}{name}": map_.to(latents) for name, map_ in drawn.items()}
+        first, second = ({name: torch.zeros_like(value) for name, value in values.items()} for _ in range(2))
+        return Moving(values, first, second)
+
+    def step(self, before: Moving, iteration: int) -> Moving:
+        """The tensors after an iteration, numbered from 0."""
+        leaves = {name: value.detach().requires_grad_(True) for name, value in before.values.items()}
+        latents, maps = leaves[LATENTS], _maps(leaves)
+        losses, images = self.losses(latents + self._latent_noise(latents, iteration), maps, iteration)
+        # a sum, not a mean: then each row's gradient is that of its own loss, whatever the batch
+        total = losses.sum()
+        if maps:
+            total = total + self.settings.noise_weight * autocorrelation(maps).sum()
+        gradients = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
+        gradients[LATENTS] = gradients[LATENTS] + self._pull(latents.detach())
+        rate = self.settings.rate_at(iteration)
+        after = Moving({}, {}, {})
+        for name, value in before.values.items():
+            moments = (before.first[name], before.second[name])
+            moved, after.first[name], after.second[name] = adam(value, gradients[name], moments, iteration, rate)
+            after.values[name] = renormalised(moved) if name.startswith(MAP) else moved
+        if self.watch is not None:
+            self.watch(iteration, self.items, images.detach(), losses.detach())
+        return after
+
+    @torch.no_grad()
+    def final_losses(self, after: Moving) -> Tensor:
+        """The loss of each row `[B]`, on the CPU, without latent noise and penalties."""
+        losses, images = self.losses(after.values[LATENTS], _maps(after.values), None)
+        if self.watch is not None:
+            self.watch(self.settings.iterations, self.items, images, losses)
+        return losses.float().cpu()
+
+    def losses(self, latents: Tensor, maps: Mapping[str, Tensor], iteration: int | None) -> tuple[Tensor, Tensor]:
+        """The loss of each row, `[B]`, and the images it is of; `iteration` addresses the generator's own noise."""
+        given: dict[str, object] = {"noise": maps} if maps else {}
+        if getattr(self.model, "takes_address", False):
+            given["address"] = Address(self.seed, self.items, iteration)
+        images = self.model.render(latents, **given).float()
+        losses = images.new_zeros(len(images))
+        if self.settings.pixel_weight:
+            pixels = (images - self.targets).square().flatten(1).mean(dim=1)
+            losses = losses + self.settings.pixel_weight * pixels
+        if self.settings.feature_weight:
+            distances = (self.features(images) - self.target_features).square().sum(dim=1)
+            losses = losses + self.settings.feature_weight * distances
+        return losses, images
+
+    def _pull(self, latents: Tensor) -> Tensor:
+        """The gradient of latent_weight · ‖w − w̄‖² / spread², averaged over the layers in W+."""
+        layers = latents.shape[1] if latents.dim() == 3 else 1
+        return 2 * self.settings.latent_weight / (layers * self.spread**2) * (latents - self.model.latent_mean)
+
+    def _latent_noise(self, latents: Tensor, iteration: int) -> Tensor | float:
+        amplitude = self.settings.noise_at(iteration, self.spread)
+        if amplitude == 0:
+            return 0.0
+        shape = tuple(latents.shape[1:])
+        return amplitude * normal(self.seed, "projection/latent noise", self.items, shape, iteration).to(latents)
+
+
+def adam(
+    value: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], iteration: int, rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value and moments after a step of Adam (Kingma and Ba 2015, algorithm 1), iterations counted from 0."""
+    (beta1, beta2), (first, second) = BETAS, moments
+    first = beta1 * first + (1 - beta1) * gradient
+    second = beta2 * second + (1 - beta2) * gradient.square()
+    mean, square = first / (1 - beta1 ** (iteration + 1)), second / (1 - beta2 ** (iteration + 1))
+    return value - rate * mean / (square.sqrt() + EPSILON), first, second
+
+
+def _maps(values: Mapping[str, Tensor]) -> Tensors:
+    return _behind(MAP, values)
+
+
+def _behind(prefix: str, tensors: Mapping[str, Tensor], like: Tensor | None = None) -> Tensors:
+    """The tensors whose names begin with `prefix`, by the rest of the name."""
+    found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return found if like is None else {name: tensor.to(like) for name, tensor in found.items()}
