@@ -10,6 +10,7 @@ from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_
 from brownid.dynamics import DispersionSettings, dispersion, dispersion_start, merge_statistics
 from brownid.dynamics.dispersion import STATISTICS
 from brownid.errors import BrownidError
+from brownid.randomness import normal
 
 SETTINGS = DispersionSettings(
     iterations=3,
@@ -237,3 +238,16 @@ def test_wrong_input_is_refused_in_a_sentence():
         dispersion(model, references, targets, SETTINGS, seed=1, covariates=random_latents(2, 5))
     with pytest.raises(BrownidError, match="at least 2 variations"):
         with_settings(variations=1, timestep=-0.3)
+
+
+def test_statistics_of_forces_are_norms_over_the_latent_dimension():
+    model, references, targets = people(3)
+    settings = with_settings(iterations=1, latent_global_coefficient=0.0, embedding_coefficient=0.0)
+    start = dispersion_start(references, settings, seed=1)
+    statistics = dispersion(model, references, targets, settings, seed=1).statistics
+    moved = dispersion(model, references, targets, dataclasses.replace(settings, random_force=0.0), seed=1).latents
+    forces = (moved - start) * settings.viscous_coefficient / settings.timestep
+    noise = settings.random_force * normal(1, "dispersion/noise", range(3), (settings.variations, 6))
+    for name, norms in (("intf", forces.norm(dim=2)), ("rndf", noise.norm(dim=2))):
+        found = [float(statistics[f"{name}_{kind}"][0]) for kind in ("min", "avg", "max")]
+        assert found == pytest.approx([float(norms.min()), float(norms.mean()), float(norms.max())], rel=1e-6)

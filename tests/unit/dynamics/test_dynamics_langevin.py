@@ -10,6 +10,7 @@ from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_
 from brownid.dynamics import LangevinSettings, crowd_statistics, langevin
 from brownid.dynamics.langevin import STATISTICS
 from brownid.errors import BrownidError
+from brownid.randomness import normal
 
 SETTINGS = LangevinSettings(
     iterations=3,
@@ -234,3 +235,16 @@ def test_wrong_input_is_refused_in_a_sentence():
 def test_one_identity_alone_only_feels_the_centre_and_the_guard():
     result = langevin(ToyFaceModel(), random_latents(1, 6), SETTINGS, seed=1)
     assert result.latents.isfinite().all() and math.isnan(result.statistics["dist_min"][0])
+
+
+def test_statistics_of_forces_are_norms_over_the_latent_dimension():
+    start, settings = random_latents(5, 6), with_settings(iterations=2, latent_force=0.0)
+    statistics = langevin(ToyFaceModel(), start, settings, seed=1).statistics
+    _, history = slow_langevin(ToyFaceModel(), start, settings, 1)
+    noise = settings.random_force * torch.stack(
+        [normal(1, "langevin/noise", range(5), (6,), iteration) for iteration in range(2)]
+    )
+    for name, norms in (("intf", torch.stack([norms for _, _, norms in history])), ("rndf", noise.norm(dim=2))):
+        assert statistics[f"{name}_min"].tolist() == pytest.approx(norms.amin(dim=1).tolist(), rel=1e-6)
+        assert statistics[f"{name}_avg"].tolist() == pytest.approx(norms.mean(dim=1).tolist(), rel=1e-6)
+        assert statistics[f"{name}_max"].tolist() == pytest.approx(norms.amax(dim=1).tolist(), rel=1e-6)

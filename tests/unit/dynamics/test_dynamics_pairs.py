@@ -88,3 +88,8 @@ def test_a_lone_identity_has_no_pairs():
     assert statistics.nearest.tolist() == [math.inf]
     assert math.isnan(latent_statistics(random_latents(1, 4)).minimum)
     assert nearest_neighbours(random_latents(1, 4))[1].tolist() == [-1]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_latents_that_are_equal_and_central_have_the_distance_zero(count):
+    assert latent_statistics(torch.ones(count, 8)).minimum == 0.0

@@ -41,7 +41,7 @@ class NoisyModel(ToyFaceModel):
         return super().embed(latents + 0.3 * address.normal("noise", (latents.shape[1],)).to(latents))
 
 
-@pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (5, 2), (1, 1)])
+@pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_stays(without, with_gradient):
     latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
     plain, pull = Passes(ToyFaceModel(), 13).embed_for_pull_back(latents)
@@ -120,3 +120,32 @@ def test_random_references_are_embedded_with_the_noise_of_their_picture():
     model = NoisyModel()
     random_references(model, lambda numbers: random_latents(5, 6)[list(numbers)], 5, batch_size=2, seed=4)
     assert set(model.addresses) == {(item, None) for item in range(5)}
+
+
+class SmallBackward(ToyFaceModel):
+    """Has room for every forward pass, but not for the backward pass of so many."""
+
+    def __init__(self, room: int):
+        super().__init__()
+        self.room = room
+
+    def embed(self, latents):
+        embeddings = super().embed(latents)
+        if embeddings.requires_grad:
+
+            def backward(gradient):
+                if len(gradient) > self.room:
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+                return gradient
+
+            embeddings.register_hook(backward)
+        return embeddings
+
+
+def test_memory_that_runs_out_in_the_backward_pass_halves_the_batch_too():
+    latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
+    _, pull = Passes(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    passes = Passes(SmallBackward(4), 10)
+    _, pull_back = passes.embed_for_pull_back(latents)
+    torch.testing.assert_close(pull_back(gradients), pull(gradients))
+    assert passes.batching.size <= 4

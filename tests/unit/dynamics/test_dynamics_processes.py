@@ -129,6 +129,21 @@ def test_nan_on_one_process_stops_all_with_the_same_sentence():
     assert {str(error).partition(" is not finite")[0] for error in found} == {"The embedding on identity 9"}
 
 
+def test_an_infinite_force_on_one_process_stops_all_with_the_same_sentence():
+    class SteepModel(ToyFaceModel):
+        """Embeddings are finite, but one identity's derivative is not."""
+
+        def embed(self, latents):
+            marked = latents[:, :1] == random_latents(11, 6)[9, 0]
+            return (
+                super().embed(latents) + torch.where(marked, latents[:, :1] - latents[:, :1].detach(), 0).abs().sqrt()
+            )
+
+    found = in_processes(2, lambda share: outcome(share, model=SteepModel()))
+    assert all(isinstance(error, BrownidError) for error in found), found
+    assert {str(error).partition(" is not finite")[0] for error in found} == {"The force on identity 9"}
+
+
 def test_more_processes_than_identities_are_refused():
     found = in_processes(2, lambda share: langevin(ToyFaceModel(), random_latents(1, 6), SETTINGS, seed=1, share=share))
     assert all(isinstance(error, BrownidError) for error in found)

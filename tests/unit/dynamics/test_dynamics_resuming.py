@@ -4,14 +4,17 @@ import dataclasses
 import os
 import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
 from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin
 from brownid.errors import BrownidError
-from brownid.resuming import TERMINATED, StateFile
+from brownid.resuming import TERMINATED, StateFile, differences, read_owner
 
 SEED = 3
 LANGEVIN = LangevinSettings(iterations=6, repulsion_coefficient=2.0, random_force=0.1)
@@ -40,9 +43,10 @@ def interrupt():
     raise InterruptionError
 
 
-def run_langevin(model, state=None, settings=LANGEVIN, start=None, batch_size=4):
+def run_langevin(model, state=None, settings=LANGEVIN, start=None, fixed=None, batch_size=4):
     start = random_latents(7, 6) if start is None else start
-    return langevin(model, start, settings, seed=SEED, state=state, batch_size=batch_size)
+    fixed = random_latents(5, 4, seed=2) if fixed is None else fixed
+    return langevin(model, start, settings, seed=SEED, state=state, fixed_embeddings=fixed, batch_size=batch_size)
 
 
 def run_dispersion(model, state=None, settings=DISPERSION):
@@ -65,8 +69,10 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, run, every, fails_
     state = tmp_path / "state.safetensors"
     with pytest.raises(InterruptionError):
         run(FailingModel(fails_at, interrupt), StateFile(state, {}, iterations=every))
-    model = ToyFaceModel()
-    same(run(model, StateFile(state, {}, iterations=every)), run(ToyFaceModel()))
+    resumed, straight = ToyFaceModel(), ToyFaceModel()
+    same(run(resumed, StateFile(state, {}, iterations=every)), run(straight))
+    # It went on: a pass of the first iteration is not made again, once an iteration was whole.
+    assert (len(resumed.batches) < len(straight.batches)) == (fails_at > len(straight.batches) / 7)
 
 
 def test_a_run_with_neighbours_of_the_previous_pass_goes_on_with_them(tmp_path):
@@ -95,7 +101,12 @@ def test_killed_in_the_middle_of_saving_the_last_whole_state_stays(tmp_path, mon
     state = StateFile(tmp_path / "state", {}, iterations=1)
     run_langevin(ToyFaceModel(), state, dataclasses.replace(LANGEVIN, iterations=2))
     before = state.path.read_bytes()
-    monkeypatch.setattr("brownid.resuming.save_file", lambda *_: interrupt())
+
+    def killed(tensors, path, metadata):
+        Path(path).write_bytes(before[:100])
+        interrupt()
+
+    monkeypatch.setattr("brownid.resuming.save_file", killed)
     with pytest.raises(InterruptionError):
         StateFile(state.path, {}).save(5, {"latents": torch.zeros(2)})
     assert state.path.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["state"]
@@ -106,7 +117,8 @@ def test_killed_in_the_middle_of_saving_the_last_whole_state_stays(tmp_path, mon
     [
         ({"settings": dataclasses.replace(LANGEVIN, timestep=-0.2)}, "settings.timestep is -0.3 there and -0.2 here"),
         ({"settings": dataclasses.replace(LANGEVIN, force_clip=1.0)}, "settings.force_clip is None there and 1.0 here"),
-        ({"start": random_latents(7, 6, seed=9)}, "started from other latents"),
+        ({"start": random_latents(7, 6, seed=9)}, "other starting latents"),
+        ({"fixed": random_latents(5, 4, seed=3)}, "other fixed embeddings"),
     ],
 )
 def test_a_state_of_other_settings_is_refused_and_what_differs_is_named(tmp_path, change, named):
@@ -141,10 +153,15 @@ def test_a_damaged_state_is_refused_by_name(tmp_path, content):
         run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {}))
 
 
-def test_a_state_is_due_after_so_many_iterations_or_minutes(tmp_path):
+def test_a_state_is_due_after_so_many_iterations_or_minutes(tmp_path, monkeypatch):
     by_count = StateFile(tmp_path / "state", {}, iterations=3, minutes=1e6)
     assert [by_count.due(iteration) for iteration in (1, 2, 3)] == [False, False, True]
-    by_time = StateFile(tmp_path / "state", {}, iterations=10**6, minutes=0.0)
+    by_time = StateFile(tmp_path / "state", {}, iterations=10**6, minutes=2.0)
+    assert not by_time.due(1)
+    now = time.monotonic()
+    monkeypatch.setattr("brownid.resuming.time.monotonic", lambda: now + 119)
+    assert not by_time.due(1)
+    monkeypatch.setattr("brownid.resuming.time.monotonic", lambda: now + 121)
     assert by_time.due(1)
 
 
@@ -153,3 +170,62 @@ def test_a_state_that_cannot_be_due_is_refused(tmp_path):
         StateFile(tmp_path / "state", {}, iterations=0)
     with pytest.raises(BrownidError, match="minutes"):
         StateFile(tmp_path / "state", {}, minutes=-1)
+
+
+def test_a_second_sigterm_does_not_disturb_the_saving(tmp_path, monkeypatch):
+    state = StateFile(tmp_path / "state", {}, iterations=100)
+    saves = []
+
+    def save_slowly(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        saves.append(arguments)
+        return safetensors.torch.save_file(*arguments)
+
+    monkeypatch.setattr("brownid.resuming.save_file", save_slowly)
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), state)
+    assert len(saves) == 1 and read_owner(state.path)["algorithm"] == "langevin"
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_a_state_is_noticed(tmp_path, place):
+    state = StateFile(tmp_path / "state", {})
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), state)
+    content = bytearray(state.path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    state.path.write_bytes(bytes(content))
+    with pytest.raises(BrownidError, match=r"state.*(damaged|no state of a run|belongs to other settings)"):
+        run_langevin(ToyFaceModel(), state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda iteration, tensors: (99, tensors),
+        lambda iteration, tensors: (iteration, {**tensors, "latents": tensors["latents"][:5]}),
+        lambda iteration, tensors: (iteration, {**tensors, "records": tensors["records"][:, :3]}),
+        lambda iteration, tensors: (iteration, {name: tensors[name] for name in tensors if name != "latents"}),
+    ],
+    ids=["iteration", "latents", "records", "missing"],
+)
+def test_a_whole_state_of_the_wrong_shape_is_refused(tmp_path, change):
+    state = StateFile(tmp_path / "state", {})
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(9, interrupt), state)
+    owner = StateFile(state.path, read_owner(state.path))
+    saved = owner.load()
+    owner.save(*change(saved.iteration, saved.tensors))
+    with pytest.raises(BrownidError, match="delete it"):
+        run_langevin(ToyFaceModel(), state)
+
+
+def test_long_differences_are_shortened():
+    (phrase,) = differences({"identities": list(range(5000))}, {"identities": list(range(4000))})
+    assert phrase.startswith("identities is [0, 1, 2") and len(phrase) < 200
+
+
+def test_a_state_that_cannot_be_written_names_its_path(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(BrownidError, match=r"taken/state.*cannot be saved"):
+        StateFile(tmp_path / "taken" / "state", {}).save(1, {"latents": torch.zeros(2)})

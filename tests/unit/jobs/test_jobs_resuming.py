@@ -12,12 +12,14 @@ import pytest
 from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.errors import BrownidError
+from brownid.jobs.models import load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
+from brownid.jobs.vary_references import vary_references
 from brownid.resuming import TERMINATED, state_path
 from brownid.samples import SampleCollection, load_statistics
 
-LANGEVIN = {"iterations": 60, "repulsion_coefficient": 5.0}
+LANGEVIN = {"iterations": 40, "repulsion_coefficient": 5.0}
 SHORT = {"iterations": 2, "timestep": 0.05}
 
 # The job as its own process: what `sample_references` in this folder's conftest.py calls, saving at every iteration.
@@ -73,6 +75,44 @@ def test_a_job_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, weights):
     ours, theirs = (load_statistics(folder / "statistics") for folder in (killed, calm))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     assert not (killed / "state").exists()
+
+
+def test_a_shard_of_variations_goes_on_to_the_same_bits(tmp_path, references, weights, monkeypatch):
+    entry = {"algorithm": "dispersion", "settings": {"variations": 2, "iterations": 4}}
+    passes = []
+
+    def model_that_fails_at(number):
+        model = load_face_model(FACE_MODEL, weights)
+        embed = model.embed
+
+        def counted(latents):
+            passes.append(len(latents))
+            if len(passes) == number:
+                raise KeyboardInterrupt
+            return embed(latents)
+
+        model.embed = counted
+        return lambda *_: model
+
+    def run(name, state):
+        path = tmp_path / f"{name}.h5"
+        options = {"shard": 1, "shards": 2, "samples": path, "statistics": path.with_suffix(".stats"), "state": state}
+        vary_references(
+            FACE_MODEL | {"variations": entry}, references=references, weights=weights, covariates=None, **options
+        )
+        return SampleCollection.load(path)
+
+    calm = run("calm", None)
+    monkeypatch.setattr("brownid.jobs.vary_references.load_face_model", model_that_fails_at(4))
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", tmp_path / "state")
+    assert len(list((tmp_path / "state").iterdir())) == 1
+    passes.clear()
+    monkeypatch.setattr("brownid.jobs.vary_references.load_face_model", model_that_fails_at(0))
+    resumed = run("stopped", tmp_path / "state")
+    assert len(passes) == 2  # the last iteration, and the embeddings of its end
+    assert np.array_equal(resumed.latents, calm.latents) and np.array_equal(resumed.embeddings, calm.embeddings)
+    assert not (tmp_path / "state").exists()
 
 
 def test_two_processes_by_torchrun_give_the_result_of_one_and_one_sentence_when_they_fail(tmp_path, weights, sample):

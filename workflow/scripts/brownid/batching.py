@@ -10,7 +10,8 @@ from brownid.errors import BrownidError
 from brownid.runtime import logger
 
 Part = TypeVar("Part")
-ALLOCATOR_SAYS = ("not enough memory", "can't allocate memory", "out of memory")  # of the CPU, and of other devices
+# Of the CPU, of other devices, and of the libraries that bring their own errors.
+ALLOCATOR_SAYS = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 class Batching:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
 
 import numpy as np
 
@@ -59,11 +58,16 @@ class Address(NamedTuple):
 
 
 def image_items(identities: Iterable[int], labels: Iterable[str]) -> list[int]:
-    """The item number of each image: that of its identity for the reference, another one for each other label."""
+    """The item number of each image: that of its identity for the reference, a hash above all of these for others."""
     return [
-        int(identity) if label == "reference" else int(identity) + ((crc32(label.encode()) + 1) << 32)
+        int(identity) if label == "reference" else _hashed(f"{int(identity)}/{label}")
         for identity, label in zip(identities, labels, strict=True)
     ]
+
+
+def _hashed(text: str) -> int:
+    """A number from 2⁶³ to 2⁶⁴−1."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) | 1 << 63
 
 
 def _rows(items, shape, draw) -> torch.Tensor:

@@ -23,7 +23,7 @@ from brownid.files import atomic_path
 from brownid.runtime import logger
 
 TERMINATED = 128 + signal.SIGTERM  # exit code: nothing is wrong, run it again (Snakemake does where it has retries)
-SHOWN_DIFFERENCES = 6
+SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 6, 60
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ class StateFile:
                 "Delete it to begin anew, or run with the settings it belongs to."
             )
         with _opened(self.path) as file:
-            iteration = int(file.metadata()["iteration"])
+            metadata = file.metadata()
+            iteration = int(metadata["iteration"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+        if metadata.get("checksum") != _checksum(iteration, tensors):
+            raise BrownidError(f"{self.path}: this state is damaged, its checksum is wrong; delete it and run again.")
         logger.info("going on from iteration %d of %s", iteration, self.path)
         self._saved = (iteration, time.monotonic())
         return SavedState(iteration, tensors)
@@ -86,10 +89,14 @@ class StateFile:
 
     def save(self, iteration: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Keep the state that iteration number `iteration` begins with."""
-        metadata = {"belongs_to": json.dumps(self.belongs_to), "iteration": str(iteration)}
         on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with atomic_path(self.path) as temporary:
-            save_file(on_cpu, temporary, metadata)
+        metadata = {"belongs_to": json.dumps(self.belongs_to), "iteration": str(iteration)}
+        metadata["checksum"] = _checksum(iteration, on_cpu)
+        try:
+            with atomic_path(self.path) as temporary:
+                save_file(on_cpu, temporary, metadata)
+        except (OSError, SafetensorError) as error:
+            raise BrownidError(f"{self.path}: the state of the run cannot be saved there ({error}).") from None
         self._saved = (iteration, time.monotonic())
 
 
@@ -139,12 +146,34 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within the block SIGTERM and SIGINT are ignored: for saving what the first of them interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BrownidError(f"{path}: this is no state of a run ({error}); delete it and run again.") from None
+
+
+def _checksum(iteration: int, tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = sha256(str(iteration).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
 
 
 def _plain(value: object) -> object:
@@ -160,4 +189,7 @@ def _flat(value: object, name: str = "") -> dict[str, object]:
 
 
 def _shown(values: Mapping[str, object], name: str) -> str:
-    return repr(values[name]) if name in values else "not given"
+    if name not in values:
+        return "not given"
+    text = repr(values[name])
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -60,8 +60,10 @@ def check_matrix(name: str, matrix: torch.Tensor, shape: Sequence[int | None]) -
         raise BrownidError(f"{name} has shape {list(matrix.shape)}, but must have shape [{wanted}].")
     if not matrix.numel():
         raise BrownidError(f"{name} is empty, its shape is {list(matrix.shape)}; give at least one row.")
-    if not matrix.is_floating_point():
-        raise BrownidError(f"{name} has element type {matrix.dtype}, but must be floating-point.")
+    if matrix.dtype not in (torch.float32, torch.float64):
+        raise BrownidError(
+            f"{name} has element type {matrix.dtype}, but must be float32 or float64: angles need the digits."
+        )
     finite = torch.isfinite(matrix).flatten(1).all(dim=1)
     if not finite.all():
         row = int((~finite).nonzero()[0])

@@ -163,6 +163,7 @@ def dispersion(
         settings.iterations,
         STATISTICS,
         description="dispersion",
+        given={"references": references, "reference embeddings": targets, "starting latents": latents},
         state=state,
         share=ALONE,
     )

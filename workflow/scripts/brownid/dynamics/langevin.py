@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_choice, check_items, check_matrix, check_number, check_timestep
-from brownid.dynamics.crowd import crowd_forces
+from brownid.dynamics.crowd import CrowdForces, crowd_forces
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
-from brownid.dynamics.pairs import latent_statistics
+from brownid.dynamics.pairs import AngleStatistics, latent_statistics
 from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
 from brownid.dynamics.processes import gather, own_rows
@@ -128,15 +128,20 @@ def langevin(
             settings=asdict(settings),
             seed=seed,
             identities=items,
-            fixed_embeddings=0 if fixed is None else len(fixed),
         )
     crowd = _Crowd(passes, mean, fixed, settings, seed, items, share)
     start = {"latents": latents.detach().clone()}
     if settings.neighbours == "previous":
         start["embeddings"] = crowd.embed(start["latents"], 0)
-    step = partial(_iterate, crowd)
     end, records = iterate(
-        step, start, settings.iterations, STATISTICS, description="langevin", state=state, share=share
+        partial(_iterate, crowd),
+        start,
+        settings.iterations,
+        STATISTICS,
+        description="langevin",
+        given={"starting latents": latents} | ({} if fixed is None else {"fixed embeddings": fixed}),
+        state=state,
+        share=share,
     )
     embeddings = crowd.embed(end["latents"], None)
     return LangevinResult(end["latents"], embeddings, as_arrays(records, STATISTICS))
@@ -184,6 +189,17 @@ class _Crowd:
             embeddings, self.fixed, self.settings.repulsion_coefficient, self.settings.fixed_distance
         )
 
+    def measured(self, embeddings: torch.Tensor) -> tuple[float, CrowdForces, torch.Tensor | float]:
+        """The energy of all `[N,E]`, what acts between them, and the guard's gradients of the own rows."""
+        settings = self.settings
+        pairs = crowd_forces(
+            embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=self.share
+        )
+        guard, guard_gradients = self.guard(embeddings[self.own])
+        # U_i and U_j both hold the pair (i,j)
+        energy = 0.5 * float(pairs.energies.sum()) + float(self.share.sum(guard.sum()))
+        return energy, pairs, guard_gradients
+
 
 def _iterate(crowd: _Crowd, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The tensors after one iteration, and the statistics before it."""
@@ -221,22 +237,20 @@ def _iterate(crowd: _Crowd, tensors: Tensors, iteration: int) -> tuple[Tensors, 
     return after, record
 
 
-def _pull_from_current(crowd, moving, items, iteration):
-    """Embeddings of all, their energy and angles, and ∂U/∂w of the own rows; the others are those of this iteration."""
-    settings, own = crowd.settings, crowd.own
+def _pull_from_current(
+    crowd: _Crowd, moving: torch.Tensor, items: list[int], iteration: int
+) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
+    """Embeddings of all, energy, angles, and ∂U/∂w of the own rows; the others are where they are in this iteration."""
     embeddings, pull_back = crowd.passes.embed_for_pull_back(moving, items, iteration)
     embeddings = crowd.checked(embeddings, iteration)
-    pairs = crowd_forces(
-        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=crowd.share
-    )
-    guard, guard_gradients = crowd.guard(embeddings[own])
-    # U_i and U_j both hold the pair (i,j)
-    energy = 0.5 * float(pairs.energies.sum()) + float(crowd.share.sum(guard.sum()))
-    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[own] + guard_gradients)
+    energy, pairs, guard_gradients = crowd.measured(embeddings)
+    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[crowd.own] + guard_gradients)
 
 
-def _pull_from_previous(crowd, moving, items, iteration, previous):
-    """The same with the others' embeddings of the pass before, which are known: one pass serves everything."""
+def _pull_from_previous(
+    crowd: _Crowd, moving: torch.Tensor, items: list[int], iteration: int, previous: torch.Tensor
+) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
+    """The same with the others where they were one pass before, which is known: one pass serves everything."""
     settings, own = crowd.settings, crowd.own
 
     def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
@@ -247,8 +261,5 @@ def _pull_from_previous(crowd, moving, items, iteration, previous):
 
     embeddings, pulled = crowd.passes.pull_back_each(moving, gradients_of, items, iteration)
     embeddings = crowd.checked(embeddings, iteration)
-    pairs = crowd_forces(
-        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=crowd.share
-    )
-    guard, _ = crowd.guard(embeddings[own])
-    return embeddings, 0.5 * float(pairs.energies.sum()) + float(crowd.share.sum(guard.sum())), pairs.angles, pulled
+    energy, pairs, _ = crowd.measured(embeddings)
+    return embeddings, energy, pairs.angles, pulled

@@ -176,6 +176,8 @@ def _closer(
     row, column = divmod(int(squares.argmin()), squares.shape[1])  # leaves few others to look at
     minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[row] - theirs[column]))
     rows, columns = (squares < minimum.square() + error).nonzero(as_tuple=True)
+    if not len(rows):  # the pair itself had the distance 0, and no other may be closer
+        return minimum
     for some, partners in zip(rows.split(_SUSPECTS), columns.split(_SUSPECTS), strict=True):
         minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[some] - theirs[partners], dim=1).min())
     return minimum

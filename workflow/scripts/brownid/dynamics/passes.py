@@ -71,12 +71,15 @@ class Passes:
         graph = [(leaf, output)]
 
         def pull_back(gradients: torch.Tensor) -> torch.Tensor:
-            last = _pull_back(*graph.pop(), gradients[first:])  # and lets go of the graph
+            def through_kept_graph(rows: slice) -> torch.Tensor:
+                return _pull_back(*graph.pop(), gradients[rows])  # and lets go of the graph
 
             def work(rows: slice) -> torch.Tensor:
                 return _pull_back(*with_graph(rows), gradients[rows])
 
-            return torch.cat([*self.batching.map(first, work), last])
+            last = self.batching.attempt(slice(first, len(latents)), through_kept_graph)
+            again = len(latents) if last is None else first  # without memory for the kept graph, in smaller batches
+            return torch.cat([*self.batching.map(again, work), *(last or ())])
 
         return torch.cat([*embeddings, output.detach()]), pull_back
 

@@ -89,6 +89,7 @@ def angles_to(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tenso
 
 def attraction_gradient(embeddings: torch.Tensor, references: torch.Tensor, coefficient: float) -> torch.Tensor:
     """The gradient `[N,E]` of k_e/4 · d(e_a,e_ref)² by e_a `[N,E]`, with the reference in the same row `[N,E]`."""
+    check_widths(embeddings, references)
     unit, norms = unit_rows(embeddings)
     targets, _ = unit_rows(references)
     cosines = scaled_cosines((unit * targets).sum(dim=1))

@@ -6,14 +6,15 @@ import torch
 
 from brownid.dynamics.share import Share
 from brownid.errors import BrownidError
-from brownid.resuming import StateFile, terminable
+from brownid.resuming import SavedState, StateFile, terminable, undisturbed
 from brownid.runtime import progress
 
 Tensors = dict[str, torch.Tensor]
 Step = Callable[[Tensors, int], tuple[Tensors, Mapping[str, float]]]
 
-RECORDS, START = "records", "start"
-SAME_START = 1e-3  # of its spread: rounding of another device is less, another draw is more
+RECORDS = "records"
+GIVEN = "given/"  # before the name of what a run was given
+SAME = 1e-3  # of its spread: rounding of another device is less, another draw is more
 
 
 def iterate(
@@ -23,28 +24,32 @@ def iterate(
     names: Sequence[str],
     *,
     description: str,
+    given: Tensors,
     state: StateFile | None,
     share: Share,
 ) -> tuple[Tensors, list[Mapping[str, float]]]:
     """Run `step(tensors, iteration)`, which returns the new tensors and a record of `names`, `iterations` times.
 
     With a `state` it goes on where an interrupted run stopped, and saves whenever that is due, and before it passes on
-    any interruption: SIGTERM, an error, the loss of another process. All processes hold the same tensors, the first one
-    writes. Returns the last tensors and one record an iteration.
+    any interruption: SIGTERM, an error, the loss of another process. `given` are the matrices that the run depends on,
+    by name; a state that was given others is refused. All processes hold the same tensors, the first one writes.
+    Returns the last tensors and one record an iteration.
     """
-    start = tensors["latents"].flatten(1).mean(dim=1)
+    marks = {GIVEN + name: matrix.flatten(1).mean(dim=1) for name, matrix in given.items()}
     snapshot = (0, tensors, [])
     writes = state is not None and share.rank == 0
 
     def save(iteration: int, tensors: Tensors, records: list[Mapping[str, float]]) -> None:
         table = torch.tensor([[record[name] for name in names] for record in records], dtype=torch.float64)
-        state.save(iteration, {**tensors, START: start, RECORDS: table.view(len(records), len(names))})
+        state.save(iteration, {**tensors, **marks, RECORDS: table.view(len(records), len(names))})
 
     with terminable():
         try:
-            snapshot = _load(state, tensors, start, names, share) or snapshot
+            if state is not None:
+                snapshot = _load(state, tensors, marks, names, iterations, share) or snapshot
             for iteration in progress(range(snapshot[0], iterations), description):
                 tensors, record = step(snapshot[1], iteration)
+                _settle(tensors)
                 # One assignment: whatever interrupts the loop finds the snapshot before it or the one after it.
                 snapshot = (iteration + 1, tensors, [*snapshot[2], record])
                 if writes and state.due(iteration + 1):
@@ -53,30 +58,62 @@ def iterate(
             raise
         except BaseException:
             if writes and snapshot[0]:
-                save(*snapshot)
+                with undisturbed():
+                    save(*snapshot)
             raise
     return snapshot[1], snapshot[2]
 
 
+def _settle(tensors: Tensors) -> None:
+    """Wait for what a GPU still has to do: a process that is lost later must not hold up the saving of these."""
+    if any(tensor.is_cuda for tensor in tensors.values()):
+        torch.cuda.synchronize()
+
+
 def _load(
-    state: StateFile | None, tensors: Tensors, start: torch.Tensor, names: Sequence[str], share: Share
+    state: StateFile, tensors: Tensors, marks: Tensors, names: Sequence[str], iterations: int, share: Share
 ) -> tuple[int, Tensors, list[Mapping[str, float]]] | None:
-    """The snapshot that an earlier run left, the same on all processes; read by the first of them."""
-    if state is None:
-        return None
-    saved = state.load() if share.rank == 0 else None
-    iteration = int(share.sum(torch.tensor(0 if saved is None else saved.iteration, device=start.device)))
+    """The snapshot that an earlier run left, the same on all processes; the first of them reads and judges it."""
+    saved, refusal = None, None
+    if share.rank == 0:
+        try:
+            saved = state.load()
+            if saved is not None:
+                _check(saved, state, {**tensors, **marks}, marks, len(names), iterations)
+        except BrownidError as error:
+            refusal = error
+    device = tensors["latents"].device
+    found = torch.tensor([0 if saved is None else saved.iteration, int(refusal is not None)], device=device)
+    iteration, refused = share.sum(found).tolist()
+    if refused:
+        raise refusal or BrownidError("The first process refused the state of the run.")
     if not iteration:
         return None
 
     def shared(name: str, like: torch.Tensor) -> torch.Tensor:
         return share.sum(torch.zeros_like(like) if saved is None else saved.tensors[name].to(like))
 
-    began = shared(START, start)
-    if float((began - start).abs().max()) > SAME_START * float(start.std(correction=0) + start.abs().mean()):
-        raise BrownidError(
-            f"{state.path}: this state belongs to a run that started from other latents; delete it to begin anew."
-        )
-    table = shared(RECORDS, start.new_zeros(iteration, len(names), dtype=torch.float64))
+    table = shared(RECORDS, torch.zeros(iteration, len(names), dtype=torch.float64, device=device))
     records = [dict(zip(names, row, strict=True)) for row in table.tolist()]
     return iteration, {name: shared(name, tensor) for name, tensor in tensors.items()}, records
+
+
+def _check(
+    saved: SavedState, state: StateFile, expected: Tensors, marks: Tensors, columns: int, iterations: int
+) -> None:
+    """Refuse a state that does not fit this run although its settings do."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    shapes[RECORDS] = (saved.iteration, columns)
+    found = {name: tuple(tensor.shape) for name, tensor in saved.tensors.items()}
+    if found != shapes or not 0 < saved.iteration <= iterations:
+        raise BrownidError(
+            f"{state.path}: this state of iteration {saved.iteration} holds {found}, but this run of {iterations} "
+            f"iterations needs {shapes}; delete it to begin anew."
+        )
+    for name, mark in marks.items():
+        apart = (saved.tensors[name].to(mark) - mark).abs().max()
+        if float(apart) > SAME * float(mark.std(correction=0) + mark.abs().mean()):
+            raise BrownidError(
+                f"{state.path}: this state belongs to a run with other {name.removeprefix(GIVEN)}; delete it to begin "
+                "anew."
+            )
