@@ -111,26 +111,27 @@ def dispersion_run(model, latents, batch: int, iterations: int) -> None:
     from brownid.dynamics import DispersionSettings, dispersion
 
     settings = DispersionSettings(iterations=iterations, variations=VARIATIONS)
-    references = latents[: max(1, len(latents) // VARIATIONS)]
+    references = latents[: len(latents) // VARIATIONS]
     embeddings = references.new_zeros(len(references), model.embed(references[:1]).shape[1]) + 1.0
     dispersion(model, references, embeddings, settings, seed=SEED, batch_size=batch)
 
 
 def taken(device: str, work: Callable, *arguments: object) -> tuple[float, float]:
-    """Seconds and peak MiB of `work(*arguments)`."""
+    """Seconds and peak MiB of `work(*arguments)`; of one CPU thread processor seconds, which others do not disturb."""
     import torch
 
     on_gpu = device.startswith("cuda")
+    clock = time.process_time if not on_gpu and torch.get_num_threads() == 1 else time.perf_counter
     if on_gpu:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     else:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    begin = time.perf_counter()
+    begin = clock()
     work(*arguments)
     if on_gpu:
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - begin
+    seconds = clock() - begin
     if on_gpu:
         return seconds, torch.cuda.max_memory_allocated() / MEBIBYTE
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -171,7 +172,8 @@ def measure(works: dict, loop: Callable, run: Callable, latents, others, options
             else:
                 once, peak = taken(options.device, run, model, latents, batch, 1)
                 last, _ = taken(options.device, run, model, latents, batch, 0)
-                rate = len(latents) / max(once - last, 1e-9)
+                moved = len(latents) if run is langevin_run else len(latents) // VARIATIONS * VARIATIONS
+                rate = moved / max(once - last, 1e-9)
             if number:  # the first round warms up
                 found[key].append((rate, peak))
     return found

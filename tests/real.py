@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     started = time.monotonic()
     write_weights(folder)
     command = [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "Snakefile", "--directory", folder]
-    command += ["--cores", "2", "--quiet", "all", "--configfile", CONFIGURATION]
+    command += ["--cores", "2", "--quiet", "progress", "rules", "--configfile", CONFIGURATION]
     status = subprocess.run(list(map(str, command)), check=False).returncode
     if status:
         sys.exit(status)

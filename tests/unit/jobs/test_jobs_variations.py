@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
+from brownid.dynamics.dispersion import variation_label
 from brownid.errors import BrownidError
 from brownid.jobs.merge_variations import merge_variations
 from brownid.jobs.render_images import render_images
@@ -21,13 +22,14 @@ EDITING = {"algorithm": "covariates", "settings": {"steps": 2}}
 def vary(tmp_path, references, weights, covariates):
     """A function that varies the references in some shards and returns the shards' paths and the merged collection."""
 
-    def run(entry, shards, dropped=()):
+    def run(entry, shards, dropped=(), spoil=lambda paths: None):
         settings = FACE_MODEL | {"variations": entry}
         paths = [tmp_path / f"{shard}-of-{shards}.h5" for shard in range(1, shards + 1)]
         used = None if entry["algorithm"] == "dispersion" else covariates
         for number, path in enumerate(paths, start=1):
             options = {"shard": number, "shards": shards, "samples": path, "statistics": path.with_suffix(".stats")}
             vary_references(settings, references=references, weights=weights, covariates=used, **options)
+        spoil(paths)
         kept = [path for number, path in enumerate(paths, start=1) if number not in dropped]
         merged = tmp_path / f"merged-{shards}.h5"
         merge_variations(
@@ -71,9 +73,29 @@ def test_disco_and_dispersion_differ_by_the_covariates(vary):
 
 
 def test_a_missing_identity_is_named_and_nothing_is_merged(vary, tmp_path):
-    with pytest.raises(BrownidError, match="lack the identity 1: delete them"):
+    with pytest.raises(BrownidError, match=r"identity 1 is missing \(and 1 more of the 5"):
         vary(DISPERSION, 3, dropped=[2])
     assert not (tmp_path / "merged-3.h5").exists()
+
+
+def test_a_label_that_all_shards_lack_is_missed(vary, tmp_path):
+    def keep_one_label(paths):
+        for path in paths:
+            SampleCollection.load(path).of_label(variation_label(0)).save(path)
+
+    with pytest.raises(BrownidError, match=rf"lacks the label '{variation_label(1)}', which every identity should"):
+        vary(DISPERSION, 2, spoil=keep_one_label)
+    assert not (tmp_path / "merged-2.h5").exists()
+
+
+def test_statistics_of_other_identities_than_the_samples_are_refused(vary, tmp_path):
+    def repeat_the_first(paths):
+        first, second = (path.with_suffix(".stats") for path in paths)
+        second.write_bytes(first.read_bytes())
+
+    with pytest.raises(BrownidError, match=r"2-of-2\.stats: these statistics are of 2 identities, but .*2\.h5 has 3"):
+        vary(DISPERSION, 2, spoil=repeat_the_first)
+    assert not (tmp_path / "merged-2.h5").exists()
 
 
 def test_three_shards_of_images_show_what_one_shows(tmp_path, references):

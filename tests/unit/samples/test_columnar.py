@@ -32,6 +32,61 @@ def test_equal_collections_give_equal_files(collection, saved, tmp_path):
     assert (tmp_path / "again.h5").read_bytes() == saved.read_bytes()
 
 
+def test_no_text_stands_in_the_heap_without_checksum(make_collection, tmp_path):
+    made = make_collection(settings={"a": "b" * 100_000}, extra={"z_latent": np.ones((6, 3))})
+    made.save(tmp_path / "samples.h5", precision="float16")
+    assert b"GCOL" not in (tmp_path / "samples.h5").read_bytes()
+    assert SampleCollection.load(tmp_path / "samples.h5").settings == made.settings
+
+
+@pytest.mark.parametrize(
+    "text", [b"augmentation_0", b"procedural", b"slim", b"brownid_samples", b'"iterations"', b"cde"]
+)
+def test_a_flipped_bit_in_any_text_is_noticed(make_collection, tmp_path, text):
+    path = tmp_path / "samples.h5"
+    make_collection(settings={"iterations": 3, "long": "cde" * 30_000 if text == b"cde" else ""}).save(path)
+    data = bytearray(path.read_bytes())
+    data[data.index(text) + 1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(BrownidError, match=r"samples\.h5: this is not a readable HDF5 file"):
+        SampleCollection.load(path)
+
+
+def test_files_with_texts_of_variable_length_are_read(make_collection, tmp_path, assert_same):
+    path = tmp_path / "samples.h5"
+    made = make_collection(settings={"iterations": 3}, labels=["reference", "blick: öffnen"] * 3)
+    made.save(path)
+    with h5py.File(path, "r+") as file:
+        for name in ("magic", "generator", "recognition", "settings"):
+            text = file.attrs[name].decode()
+            del file.attrs[name]
+            file.attrs[name] = text
+        labels = file["label_table"].asstr()[:].tolist()
+        del file["label_table"]
+        file.create_dataset("label_table", data=labels, dtype=h5py.string_dtype())
+    assert b"GCOL" in path.read_bytes()
+    loaded = SampleCollection.load(path)
+    assert_same(loaded, made)
+    assert loaded.settings == made.settings
+
+
+def test_texts_of_any_length_come_back(make_collection, tmp_path, assert_same):
+    for words in ({"labels": ["é" * 70_000, "b"] * 3}, {"generator": "", "recognition": "弓" * 20_000}):
+        made = make_collection(**words)
+        made.save(tmp_path / "samples.h5")
+        assert_same(SampleCollection.load(tmp_path / "samples.h5"), made)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("a\0b", "the generator holds the character NUL"), ("a" * 60_001, "has 60001 bytes"), ("\ud800", "no valid text")],
+)
+def test_names_that_cannot_be_stored_are_refused(make_collection, tmp_path, name, sentence):
+    with pytest.raises(BrownidError, match=sentence):
+        make_collection(generator=name).save(tmp_path / "samples.h5")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("missing", ["latents", "embeddings"])
 def test_a_collection_may_lack_latents_or_embeddings(make_collection, tmp_path, assert_same, missing):
     made = make_collection(**{missing: None})
@@ -115,6 +170,7 @@ def _shorten(name):
         (_set("label_code", 9), "a label code lies outside the table of 2 labels"),
         (_replace("identity", None), "identity is a group, not an array of numbers"),
         (_replace("identity", 5), r"identity is int64 \[\], not"),
+        (_replace("identity", np.array([2**64 - 1] * 6, np.uint64)), f"identities must be .* not {2**64 - 1}"),
         (_replace("identity", h5py.Empty("i8")), "identity is empty, not"),
         (_replace("label_table", [1, 2]), "label_table is no list of texts"),
         (_replace("label_code", np.zeros(6)), "label_code is float64"),

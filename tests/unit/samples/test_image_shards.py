@@ -149,6 +149,8 @@ def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):
     path = tmp_path / "x.arrow"
     with pytest.raises(BrownidError, match="5 identities, 4 labels and 5 images"):
         write_image_shard(path, "people", IDENTITIES, LABELS[:4], pixels)
+    with pytest.raises(BrownidError, match=r"x\.arrow: identities must be whole numbers, not 0\.9"):
+        write_image_shard(path, "people", [0.9] * 5, LABELS, pixels)
     with pytest.raises(BrownidError, match="identity 3, label 'reference' occurs more than once"):
         write_image_shard(path, "people", IDENTITIES, ["reference"] * 5, pixels)
     with pytest.raises(BrownidError, match=r"images must be uint8 \[n, side, side, 3\], not float32"):

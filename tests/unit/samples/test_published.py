@@ -97,6 +97,19 @@ def test_absent_rows_of_an_extra_column_stay_absent(make_collection, tmp_path, a
     assert_same(SampleCollection.load(tmp_path / "published.h5"), made)
 
 
+def test_the_largest_identity_is_read_back(make_collection, tmp_path, assert_same):
+    made = make_collection(identities=np.array([0, 0, 1, 1, 2**63 - 1, 2**63 - 1]))
+    made.save_published(tmp_path / "published.h5")
+    assert_same(SampleCollection.load(tmp_path / "published.h5"), made)
+
+
+def test_numbers_in_labels_are_ordered_at_any_length_and_only_latin_ones_are_numbers():
+    labels = ["a_09", "a_10", "a_" + "9" * 5000, "a_1" + "0" * 5000, "a_²", "a_٣"]
+    for order in ([5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2]):
+        shuffled = [labels[row] for row in order]
+        assert [shuffled[row] for row in canonical_order(np.zeros(6), shuffled)] == labels
+
+
 def test_what_the_format_has_no_place_for_is_refused(make_collection, tmp_path):
     with pytest.raises(BrownidError, match="no column 'pose'"):
         make_collection(extra={"pose": np.zeros((6, 1))}).save_published(tmp_path / "published.h5")
@@ -150,6 +163,8 @@ def _replace(name, value):
         (lambda file: file.attrs.modify("magic", "synthetics"), "its magic is 'synthetics' instead of"),
         (lambda file: file.attrs.modify("major", 3), r"the format is 3\.0; this brownid reads 2\.0"),
         (lambda file: file.move("00007", "seven"), "the group 'seven' is no identity number"),
+        (lambda file: file.move("00007", "٠٠٠٠٧"), "the group '٠٠٠٠٧' is no identity number"),
+        (lambda file: file.move("00007", str(2**63)), f"the group '{2**63}' is no identity number"),
         (_replace("00001/reference/w_latent", None), r"identity 1, label 'reference' \(row 2\) lacks latents"),
         (
             _replace("00001/reference/embedding", np.zeros((1, 5), "f4")),

@@ -69,6 +69,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(collection, saved, 
     assert any(path.stat().st_size > 3 * 500 * 64 * 4 for path in saved.parent.glob(".*.partial"))
     collection.select([0]).save(saved)
     assert_same(SampleCollection.load(saved), collection.select([0]))
+    assert [path.name for path in saved.parent.iterdir()] == ["samples.h5"]
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(saved):

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from brownid.errors import BrownidError
 from brownid.samples import SampleCollection, hdf5
@@ -39,6 +40,28 @@ def test_an_unknown_identity_is_named_with_the_file(collection, tmp_path, save):
     getattr(collection, save)(tmp_path / "few.h5")
     with pytest.raises(BrownidError, match=r"few\.h5: the collection has no identity 2 \(and 1 more of those asked\)"):
         SampleCollection.load(tmp_path / "few.h5", identities=[0, 3, 2])
+
+
+@pytest.mark.parametrize("save", ["save", "save_published"])
+@pytest.mark.parametrize("wanted", [[0.9], ["0"], [True], np.array([0.9]), np.array([True, False, True])])
+def test_identities_that_are_no_whole_numbers_are_refused(collection, tmp_path, save, wanted):
+    getattr(collection, save)(tmp_path / "few.h5")
+    sentence = "the identities asked for must be whole numbers"
+    with pytest.raises(BrownidError, match=sentence):
+        collection.select(wanted)
+    with pytest.raises(BrownidError, match=sentence):
+        SampleCollection.load(tmp_path / "few.h5", identities=wanted)
+
+
+@pytest.mark.parametrize("wanted", [[2**70], [-(2**70)], [0, 2**63], np.array([2**64 - 1], np.uint64)])
+def test_identities_beyond_what_can_be_stored_are_refused(collection, wanted):
+    with pytest.raises(BrownidError, match=rf"the identities asked for must .* at most {2**63 - 1}, not {wanted[-1]}"):
+        collection.select(wanted)
+
+
+@pytest.mark.parametrize("wanted", [torch.tensor([1, 7]), np.array([7, 1], np.uint8), {1, 7}, iter([np.int32(1), 7])])
+def test_identities_may_come_in_any_kind_of_whole_numbers(collection, wanted):
+    assert collection.select(wanted).identities.tolist() == [1, 1, 7, 7]
 
 
 def test_damage_among_other_identities_is_not_read(many, tmp_path):

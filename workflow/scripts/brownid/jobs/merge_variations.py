@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from brownid.dynamics.dispersion import DispersionSettings, variation_label
 from brownid.dynamics.statistics import merge_statistics
+from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.samples.collection import SampleCollection
 from brownid.samples.columnar import merge
@@ -27,13 +30,28 @@ def merge_variations(
     """Join the shards of a variations entry, in little memory at any size.
 
     They must be of one generator, network and settings; every identity of the references must have all its variations,
-    and no other may. BrownidError says which shard is wrong.
+    and no other may; the statistics must be of those identities. BrownidError says which shard is wrong.
     """
     everybody = SampleCollection.load(references, columns=()).identities
+    measured = [load_statistics(path) for path in shard_statistics]
+    merged = merge_statistics(measured)
+    for found, path, described in zip(measured, shard_statistics, shard_samples, strict=True):
+        _check_count(found["identities"], path, described)
     merge(shard_samples, samples, identities=everybody, labels=_labels(settings["variations"]))
-    save_statistics(statistics, merge_statistics([load_statistics(path) for path in shard_statistics]))
+    save_statistics(statistics, merged)
     checksums = {str(path): sha256(path) for path in inputs}
     write_command(command, settings=settings, seed=settings["seed"], inputs=checksums, command="vary_references")
+
+
+def _check_count(counts: np.ndarray, statistics: Path, samples: Path) -> None:
+    """The statistics of a shard are of as many identities as its samples; so all shards add up to the references."""
+    identities = len(np.unique(SampleCollection.load(samples, columns=()).identities))
+    wrong = counts[counts != identities]
+    if len(wrong):
+        raise BrownidError(
+            f"{statistics}: these statistics are of {wrong[0]:g} identities, but {samples} has {identities}: delete"
+            " both and run their shard again."
+        )
 
 
 def _labels(entry: Mapping[str, Any]) -> list[str] | None:

@@ -70,17 +70,19 @@ def check_parts(
             f"{part_of(row)}: identity {people[row]} has the label {list(table)[codes[row]]!r}, which none should have."
         )
     if identities is not None:
-        _check_identities(people, np.unique(np.asarray(list(identities), dtype=np.int64)), names, part_of)
+        _check_identities(
+            people, np.unique(checks.whole_numbers(identities, "the expected identities")), names, part_of
+        )
     if complete or labels is not None:
         short = _identity_short_of(people, codes, len(table))
         if short is not None:
             rows = np.flatnonzero(people == short)
             lacking = list(table)[np.setdiff1d(np.arange(len(table)), codes[rows])[0]]
             others = "which others have" if labels is None else "which every identity should have"
-            remedy = " (or join with --incomplete)" if labels is None else ""
+            remedy = "; or, if it is meant to be missing, join with --incomplete" if labels is None else ""
             raise BrownidError(
-                f"{part_of(rows[0])}: identity {short} lacks the label {lacking!r}, {others};"
-                f" make that part again{remedy}."
+                f"{part_of(rows[0])}: identity {short} lacks the label {lacking!r}, {others}:"
+                f" make that part again, or name the part that has it{remedy}."
             )
 
 
@@ -107,8 +109,11 @@ def _check_identities(
 ) -> None:
     missing = np.setdiff1d(expected, people)
     if len(missing):
-        more = f" ({len(missing)} identities are missing)" if len(missing) > 1 else ""
-        raise BrownidError(f"{_listed(names)} lack the identity {missing[0]}: delete them and run again{more}.")
+        more = f" (and {len(missing) - 1} more of the {len(expected)} that there must be)" if len(missing) > 1 else ""
+        raise BrownidError(
+            f"the identity {missing[0]} is missing{more}: none of {_listed(names)} has it; make the part that should"
+            " have it again, and join all parts."
+        )
     foreign = ~np.isin(people, expected)
     if foreign.any():
         row = int(np.argmax(foreign))

@@ -35,11 +35,8 @@ class SampleCollection:
     partial: bool = False  # whether samples may lack latents or embeddings that others have
 
     def __post_init__(self) -> None:
-        identities = _array(self.identities)
-        if identities.ndim != 1 or not (np.issubdtype(identities.dtype, np.integer) or identities.size == 0):
-            raise BrownidError(f"identities must be whole numbers [n], not {identities.dtype} {identities.shape}.")
         set_ = object.__setattr__
-        set_(self, "identities", identities.astype(np.int64, copy=False))
+        set_(self, "identities", checks.whole_numbers(self.identities, "identities"))
         set_(self, "labels", list(self.labels))
         set_(self, "latents", None if self.latents is None else _floats(self.latents, "latents"))
         set_(self, "embeddings", None if self.embeddings is None else _floats(self.embeddings, "embeddings"))
@@ -232,4 +229,6 @@ def _floats(values: object, name: str) -> np.ndarray:
     values = _array(values)
     if values.ndim != 2:
         raise BrownidError(f"{name} must have the shape [n, dimension], not {list(values.shape)}.")
+    if values.dtype.kind not in "fiub":
+        raise BrownidError(f"{name} must be real numbers, not {values.dtype}.")
     return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)

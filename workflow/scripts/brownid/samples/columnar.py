@@ -1,10 +1,11 @@
 """Our collection format: one HDF5 file of column datasets, chunked, labels as dictionary codes.
 
-Root attributes `magic`, `version`, `generator`, `recognition`, `settings` (JSON); datasets `identity` int64 [n],
-`label_code` int32 [n], `label_table` text [k], `latents` [n, D], `embeddings` [n, E], `extra/<name>` [n, ...]. A row of
-NaN is absent. Columns may be compressed, and stored as float16: then the attribute `read_as` of the dataset names the
-type in which its numbers are handed out. Every chunk carries a checksum, so that a damaged file is noticed when it is
-read.
+Root attributes `magic`, `version`, `generator`, `recognition`, `settings` (JSON; beyond 60 000 bytes a dataset [1]);
+datasets `identity` int64 [n], `label_code` int32 [n], `label_table` text [k], `latents` [n, D], `embeddings` [n, E],
+`extra/<name>` [n, ...]. A row of NaN is absent. Columns may be compressed, and stored as float16: then the attribute
+`read_as` of the dataset names the type in which its numbers are handed out. Every chunk and header carries a checksum,
+so that a damaged file is noticed when it is read. Texts are UTF-8 of fixed length; those of variable length, which
+have no checksum, are read as well: earlier files of version 1 have them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -130,7 +131,7 @@ def _opened(path: str | Path, columns: Collection[str]) -> Iterator[_Table]:
         if isinstance(extra, h5py.Dataset):
             raise BrownidError(f"{path}: extra is no group of columns; make the file again.")
         table = _Table(
-            identities=hdf5.array(file, "identity", np.integer, 1),
+            identities=checks.whole_numbers(hdf5.array(file, "identity", np.integer, 1), f"{path}: identities"),
             codes=hdf5.array(file, "label_code", np.integer, 1),
             labels=np.array(hdf5.texts(file, "label_table"), dtype=object),
             about={

@@ -14,11 +14,8 @@ TEXT = h5t.py_create(hdf5.TEXT, logical=True)
 SCALAR = h5s.create(h5s.SCALAR)
 UNDATED = h5p.create(h5p.DATASET_CREATE)
 UNDATED.set_obj_track_times(False)  # HDF5 would note the time, and equal collections would give unequal files
-MISSING, NAMED, EMPTY = (
-    0,
-    1,
-    2,
-)  # the states of an attribute that names a network: not there, a name, a text of no length
+# the states of an attribute that names a network: not there, a name, a text of no length
+MISSING, NAMED, EMPTY = range(3)
 
 
 class StoredColumn:

@@ -1,7 +1,7 @@
 """Opening HDF5 files so that whatever is wrong with them becomes one sentence naming the file."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from brownid.samples.checks import BLOCK_ROWS
 from brownid.samples.sink import Sink
 
 TEXT = h5py.string_dtype()
+ATTRIBUTE_BYTES = 60_000  # HDF5 refuses attributes from 64 KiB on
 FAULTS = (OSError, RuntimeError, KeyError, ValueError)  # what h5py raises over a file that is not as it should be
 
 
@@ -161,8 +162,39 @@ def texts(holder: h5py.Group, name: str) -> list[str]:
     return item.asstr()[:].tolist()
 
 
+def fixed_texts(values: Sequence[str], what: str) -> np.ndarray:
+    """Texts `[n]` of one length in bytes, to be stored as they are; BrownidError about `what` if that cannot be.
+
+    HDF5 keeps texts of variable length in a heap that has no checksum, where one wrong bit can make it read for ever.
+    """
+    try:
+        encoded = [value.encode() for value in values]
+    except UnicodeEncodeError as error:
+        raise BrownidError(f"{what} {error.object!r} is no valid text; choose another.") from None
+    if any(b"\0" in value for value in encoded):
+        raise BrownidError(f"{what} holds the character NUL, which HDF5 cannot store; remove it.")
+    return np.array(encoded, dtype=h5py.string_dtype(length=max([1, *map(len, encoded)])))
+
+
+def set_text(holder: h5py.Group | h5py.Dataset, name: str, value: str) -> None:
+    """Set an attribute that stands in the header of `holder` itself, under the checksum of that."""
+    content = fixed_texts([value], f"the {name}")
+    if content.itemsize > ATTRIBUTE_BYTES:
+        raise BrownidError(f"the {name} has {content.itemsize} bytes; at most {ATTRIBUTE_BYTES} can be stored.")
+    holder.attrs.create(name, content[0], dtype=content.dtype)
+
+
+def set_settings(holder: h5py.Group, values: Mapping[str, object]) -> None:
+    """Store settings as JSON: in the attribute `settings`, or where they are long in a dataset `[1]` of that name."""
+    content = fixed_texts([settings_text(values)], "the settings")
+    if content.itemsize <= ATTRIBUTE_BYTES:
+        holder.attrs.create("settings", content[0], dtype=content.dtype)
+    else:
+        holder.create_dataset("settings", data=content, chunks=(1,), fletcher32=True)
+
+
 def settings_text(settings: Mapping[str, object]) -> str:
-    """Settings as the JSON text of an attribute; `settings` reads it."""
+    """Settings as JSON."""
     try:
         return json.dumps(settings, sort_keys=True)
     except TypeError as error:
@@ -170,8 +202,11 @@ def settings_text(settings: Mapping[str, object]) -> str:
 
 
 def settings(holder: h5py.Group) -> dict[str, object]:
-    """The attribute `settings`, empty where there is none; anything but a mapping in JSON is a BrownidError."""
-    content = json.loads(attribute(holder, "settings") or "{}")
+    """What `set_settings` stored, empty where there is nothing; anything but a mapping in JSON is a BrownidError."""
+    text = attribute(holder, "settings")
+    if text is None and "settings" in holder:
+        text = "".join(texts(holder, "settings"))
+    content = json.loads(text or "{}")
     if not isinstance(content, dict):
         raise _wrong(holder, "settings", "no mapping of names to values")
     return content

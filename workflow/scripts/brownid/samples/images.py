@@ -33,7 +33,7 @@ def write_encoded_shard(
     side: int,
 ) -> None:
     """As `write_image_shard`, for images that are PNG files of this side already."""
-    identities, labels = np.asarray(identities, dtype=np.int64), list(labels)
+    identities, labels = checks.whole_numbers(identities, f"{path}: identities"), list(labels)
     if not len(identities) == len(labels) == len(encoded):
         counts = f"{len(identities)} identities, {len(labels)} labels and {len(encoded)} images"
         raise BrownidError(f"{path}: there are {counts}; each image needs one of both.")

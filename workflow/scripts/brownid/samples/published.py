@@ -144,8 +144,11 @@ def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, obj
 
 
 def _label_key(label: str) -> tuple:
-    parts = re.split(r"(\d+)", label)
-    return (label != "reference", [(int(part), "") if part.isdigit() else (-1, part) for part in parts], label)
+    parts = [(-1, part) for part in re.split("([0-9]+)", label)]
+    for place in range(1, len(parts), 2):  # every other part is a number, which may be longer than int() takes
+        digits = parts[place][1].lstrip("0")
+        parts[place] = (len(digits), digits)
+    return (label != "reference", parts, label)
 
 
 def _states_to_write(path: str | Path, collection: "SampleCollection") -> dict[bytes, tuple[str, np.ndarray]]:
@@ -174,7 +177,7 @@ def _sample_groups(path: str | Path, file: h5py.File, identities: Iterable[int] 
     """The (identity group, label group) names of a file, or of these identities, in canonical order."""
     people = sub_groups(file.id)
     for name in people:
-        if not re.fullmatch(r"\d{1,18}", name):
+        if not re.fullmatch("[0-9]{1,19}", name) or int(name) > checks.LARGEST:
             raise BrownidError(f"{path}: the group {name!r} is no identity number such as 00042; rename or remove it.")
     if identities is not None:
         numbers = np.array([int(name) for name in people], dtype=np.int64)

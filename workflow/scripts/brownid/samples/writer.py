@@ -75,10 +75,12 @@ class ColumnWriter:
             raise BrownidError(
                 f"identity {identities[row]}, label {labels[codes[row]]!r} occurs in more than one part."
             )
-        self._file.create_dataset("label_table", data=labels, shape=(len(labels),), dtype=hdf5.TEXT)
-        attributes = {"magic": MAGIC, "version": VERSION, "settings": hdf5.settings_text(self._settings)}
-        attributes |= {"generator": self._first.generator, "recognition": self._first.recognition}
-        self._file.attrs.update(attributes)
+        self._extend("label_table", hdf5.fixed_texts(labels, "a label"))
+        self._file.attrs["version"] = VERSION
+        names = {"magic": MAGIC, "generator": self._first.generator, "recognition": self._first.recognition}
+        for name, text in names.items():
+            hdf5.set_text(self._file, name, text)
+        hdf5.set_settings(self._file, self._settings)
 
     def _extend_column(self, collection: "SampleCollection", column: str, values: np.ndarray, name: str) -> None:
         """Add rows to `latents`, `embeddings` or an extra column, as the storage asks."""
@@ -90,7 +92,7 @@ class ColumnWriter:
             compression = self._storage.compression if floating else None
             self._create(place, values.shape[1:], stored, compression)
             if halved:
-                self._file[place].attrs[READ_AS] = "float32"
+                hdf5.set_text(self._file[place], READ_AS, "float32")
         theirs = self._file[place].dtype
         if not np.can_cast(stored, theirs, "safe"):
             raise BrownidError(
