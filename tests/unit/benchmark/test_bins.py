@@ -187,3 +187,8 @@ def test_labels_that_do_not_fit_are_not_written(tmp_path):
 def test_the_python_2_sample_of_these_tests_is_a_python_2_pickle():
     opcodes = {opcode.name for opcode, _, _ in pickletools.genops(python2_pickle(IMAGES, SAME))}
     assert "SHORT_BINSTRING" in opcodes
+
+
+def test_tuples_too_deep_to_hash_are_refused(tmp_path):
+    with pytest.raises(BrownidError, match=r"lfw\.bin was refused.* tuples are nested more than"):
+        read_bin(written(tmp_path, b"\x80\x02})" + b"\x85" * 5000 + b"Ns."))

@@ -369,3 +369,39 @@ def test_a_refused_file_leaves_nothing_behind(tmp_path):
     with pytest.raises(BrownidError, match=r"os\.system"):
         convert(tmp_path / "a.pkl", tmp_path / "out" / "a.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
+
+
+def test_tuples_too_deep_to_hash_are_refused_however_they_are_built(refusal):
+    start, end = b"\x80\x02}", b"Ns."
+    through_the_memo = b")q\x00" + b"0h\x00\x85q\x00" * 1500
+    of_marks = b"(" * 1500 + b"t" * 1500
+    for deep in (b")" + b"\x85" * 1500, b")" + b"N\x86" * 1500, through_the_memo, of_marks):
+        assert "tuples are nested more than 1000 deep" in refusal(start + deep + end)
+    sizes = b"]" + b"ctorch\nSize\nq\x00h\x00]]a\x85R."  # a tuple made by a function
+    assert "torch.Size of something else" in refusal(b"\x80\x02" + sizes)
+
+
+def test_flat_tuples_are_no_deep_ones(refusal):
+    assert "no network 'G_ema'" in refusal(b"\x80\x02](" + b")\x85" * 5000 + b"e.")
+
+
+def test_modules_named_twice_at_every_depth_are_refused_before_the_walk_ends(refusal):
+    inner = network({}, keywords=STYLEGAN3_KEYWORDS)
+    for _ in range(18):
+        outer = network({}, keywords=STYLEGAN3_KEYWORDS)
+        outer["_modules"] = {"a": inner, "b": inner}
+        inner = outer
+    assert "more than 100000 tensors and modules" in refusal(inner)
+
+
+@pytest.mark.parametrize("change", [{"constructor": []}, {"constructor": {}}, {"family": 3}, {"source": None}], ids=str)
+def test_a_damaged_description_of_a_converted_file_is_refused(tmp_path, change):
+    description = {"version": 1, "family": "stylegan2", "constructor": {"img_resolution": 8}, "source": ""} | change
+    safetensors.torch.save_file({}, tmp_path / "a.st", {"brownid_generator": json.dumps(description)})
+    with pytest.raises(BrownidError, match=r"a\.st: the description of the generator is damaged"):
+        read_generator_file(tmp_path / "a.st")
+
+
+def test_a_generator_with_numbers_that_are_not_finite_is_refused(refusal):
+    state = {**STYLEGAN3_STATE, "freqs": torch.tensor([1.0, torch.nan])}
+    assert "NaN or infinite numbers in freqs" in refusal(network(state, keywords=STYLEGAN3_KEYWORDS))

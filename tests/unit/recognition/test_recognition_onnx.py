@@ -142,3 +142,21 @@ def test_an_onnx_file_is_a_family_whose_side_is_checked(tmp_path, images):
     torch.testing.assert_close(embed_images(network, images), F.normalize(by_hand(images)))
     with pytest.raises(BrownidError, match=r"a\.onnx: the network has side 8, not 112"):
         load_network({"family": "onnx", "side": 112}, path)
+
+
+def write_mean_network(path, shape):
+    """The mean colour as the embedding, of images of any side."""
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[2, 3], keepdims=0)]
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
+    rows = helper.make_tensor_value_info("output", TensorProto.FLOAT, (shape[0], 3))
+    graph = helper.make_graph(nodes, "mean", [image], [rows])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("shape", [("batch", 3, 200_000, 200_000), (10**9, 3, SIDE, SIDE), ("batch", 3, 0, 0)])
+def test_an_input_that_is_empty_or_fills_the_memory_is_refused(tmp_path, shape):
+    with pytest.raises(BrownidError, match=r"huge.onnx: .* is empty or larger than"):
+        OnnxBackbone(write_mean_network(tmp_path / "huge.onnx", shape))

@@ -1,8 +1,10 @@
 """Weights: what is read, what is refused, and that nothing is executed."""
 
+import json
 import os
 import sys
 import types
+import zipfile
 from argparse import Namespace
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 
 from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description, backbone
-from brownid.recognition.weights import load_backbone, save_backbone
+from brownid.recognition.weights import load_backbone, read_weights, save_backbone
 
 
 @pytest.fixture
@@ -140,3 +142,79 @@ def test_a_truncated_file_is_a_sentence_naming_it(tmp_path, network, cut):
 def test_an_absent_file_is_a_sentence(tmp_path):
     with pytest.raises(BrownidError, match=r"none\.pth: cannot read"):
         load_backbone(tmp_path / "none.pth", "slim", "slim_iresnet")
+
+
+def written(path, content):
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_refusal_names_the_class_and_does_not_advise_to_execute_it(tmp_path, zipped):
+    torch.save({"x": Hostile("nowhere")}, tmp_path / "bad.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(BrownidError) as caught:
+        read_weights(tmp_path / "bad.pt")
+    assert f"it names {os.mkdir.__module__}.mkdir," in str(caught.value)
+    assert "weights_only" not in str(caught.value) and "Re-running" not in str(caught.value)
+
+
+def test_other_failures_of_torch_come_without_its_advice_too(tmp_path):
+    torch.save({"a": 1}, tmp_path / "odd.pt", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "odd.pt").read_bytes()
+    assert whole.count(b"K\x01s.") == 1
+    (tmp_path / "odd.pt").write_bytes(whole.replace(b"K\x01s.", b"I01\ns."))  # an opcode that torch never writes
+    with pytest.raises(BrownidError, match=r"odd\.pt: not a file of weights.* Unsupported operand") as caught:
+        read_weights(tmp_path / "odd.pt")
+    assert "Re-running" not in str(caught.value)
+
+
+DEEP = b"\x80\x02})" + b"\x85" * 5000 + b"Ns."
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tuples_too_deep_to_hash_are_refused_before_torch_hashes_them(tmp_path, zipped):
+    torch.save({}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "b.pt", "w") as copy, zipfile.ZipFile(tmp_path / "a.pt") as source:
+            for entry in source.infolist():
+                copy.writestr(entry.filename, DEEP if entry.filename.endswith("data.pkl") else source.read(entry))
+    else:
+        empty = b"\x80\x02}q\x00."
+        whole = (tmp_path / "a.pt").read_bytes()
+        assert whole.count(empty) == 1
+        (tmp_path / "b.pt").write_bytes(whole.replace(empty, DEEP))
+    with pytest.raises(BrownidError, match="tuples are nested more than"):
+        read_weights(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, network, damage):
+    network.fc.weight.data[0, 0] = damage
+    save_backbone(tmp_path / "a.safetensors", network)
+    with pytest.raises(BrownidError, match=r"a\.safetensors: NaN or infinite numbers in fc\.weight"):
+        load_backbone(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("content", [{1: torch.ones(1)}, {"a": torch.ones(1).to_sparse()}, [torch.ones(1)]])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    with pytest.raises(BrownidError, match=r"a\.pt: holds no state dict"):
+        read_weights(written(tmp_path / "a.pt", content))
+
+
+def test_keys_beside_the_model_and_its_head_are_named_not_dropped(tmp_path):
+    both = {"model.a": torch.ones(1), "head.kernel": torch.ones(1)}
+    assert list(read_weights(written(tmp_path / "a.ckpt", both))[0]) == ["a"]
+    with pytest.raises(BrownidError, match=r"a\.ckpt: beside the network.* it holds conv1\.weight"):
+        read_weights(written(tmp_path / "a.ckpt", both | {"conv1.weight": torch.ones(1)}))
+
+
+@pytest.mark.parametrize(
+    "described",
+    [[], [1], 0, {"version": 1}, {"version": 1, "family": "slim", "architecture": [], "side": 32, "embedding_dim": 16}],
+)
+def test_a_damaged_description_is_refused(tmp_path, described):
+    safetensors.torch.save_file(
+        {"a": torch.ones(1)}, tmp_path / "a.safetensors", {"brownid_backbone": json.dumps(described)}
+    )
+    with pytest.raises(BrownidError, match=r"a\.safetensors: (weights of another|the description of)"):
+        load_backbone(tmp_path / "a.safetensors")

@@ -9,6 +9,14 @@ from brownid.errors import BrownidError
 NAMED_KEYS = 5  # how many keys an error lists
 
 
+def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
+    """A NaN or infinite number in a tensor is a `BrownidError` that begins with `source` and names the tensor."""
+    damaged = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if damaged:
+        named = f"{', '.join(damaged[:NAMED_KEYS])}{', …' if len(damaged) > NAMED_KEYS else ''}"
+        raise BrownidError(f"{source}: NaN or infinite numbers in {named}; fetch or write the file again.")
+
+
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Load a state dict; a missing, unexpected or misshapen key is a `BrownidError` that begins with `source`."""
     wanted = network.state_dict()

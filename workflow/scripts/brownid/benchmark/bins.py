@@ -8,7 +8,6 @@ which protocol 2 writes bytes) it has stand-ins of its own that only hold data. 
 import io
 import math
 import pickle
-import pickletools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.pickles import RefusedError, check_opcodes
 
 _PROTOCOL = 4  # written since Python 3.4; insightface's own readers load it
 _SCALAR_TYPES = {"u1": np.uint8, "b1": np.bool_}  # the only element types that a benchmark file needs
@@ -44,9 +44,9 @@ def read_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     except OSError as error:
         raise BrownidError(f"The benchmark file {path} cannot be read: {error.strerror}.") from error
     try:
-        _check_memo(data)
+        check_opcodes(data, len(data))
         content = _DataUnpickler(io.BytesIO(data), encoding="bytes").load()
-    except _RefusedError as error:
+    except RefusedError as error:
         raise BrownidError(f"The benchmark file {path} was refused, nothing in it was executed: {error}.") from error
     # A damaged pickle can fail in any way that its opcodes can: all of them mean the same to the user.
     except Exception as error:
@@ -57,17 +57,13 @@ def read_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     return _checked(path, content)
 
 
-class _RefusedError(Exception):
-    """The pickle asks for something that is not plain data."""
-
-
 class _Frozen:
     """Base of the stand-ins: a pickle can neither set their attributes nor give them a state."""
 
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("it changes an object that must stay as it is")
+        raise RefusedError("it changes an object that must stay as it is")
 
 
 class _Encode(_Frozen):
@@ -77,7 +73,7 @@ class _Encode(_Frozen):
 
     def __call__(self, text: object, encoding: object = "latin1") -> bytes:
         if not isinstance(text, str) or encoding not in ("latin1", b"latin1", "latin-1", b"latin-1"):
-            raise _RefusedError("it encodes something else than a latin-1 byte string")
+            raise RefusedError("it encodes something else than a latin-1 byte string")
         return text.encode("latin-1")
 
 
@@ -95,7 +91,7 @@ class _Dtype:
     def __init__(self, name: object = None, *_):
         name = name.decode("latin-1") if isinstance(name, bytes) else name
         if name not in _SCALAR_TYPES:
-            raise _RefusedError(f"it holds a numpy array of type {name!r}, where images are uint8")
+            raise RefusedError(f"it holds a numpy array of type {name!r}, where images are uint8")
         self.type = _SCALAR_TYPES[name]
 
     def __setstate__(self, state: object) -> None:
@@ -112,7 +108,7 @@ class _Array:
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
-            raise _RefusedError("it holds a numpy array with an unknown state")
+            raise RefusedError("it holds a numpy array with an unknown state")
         _, shape, dtype, column_major, raw = state
         self.values = _values(raw, dtype, shape, column_major)
 
@@ -166,29 +162,22 @@ _KNOWN_NAMES = {
 
 class _DataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        """The stand-in of a known name; `_RefusedError` for every other one, without importing anything."""
+        """The stand-in of a known name; `RefusedError` for every other one, without importing anything."""
         if (module, name) not in _KNOWN_NAMES:
-            raise _RefusedError(f"it names {module}.{name}, and a benchmark holds only images and labels")
+            raise RefusedError(f"it names {module}.{name}, and a benchmark holds only images and labels")
         return _KNOWN_NAMES[module, name]
 
     def persistent_load(self, key: object) -> object:
         """Refused: a benchmark refers to nothing outside its file."""
-        raise _RefusedError("it refers to an object outside the file")
-
-
-def _check_memo(data: bytes) -> None:
-    """Refuse a memo place beyond the file's length: the unpickler would make room for all places before it."""
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
-            raise _RefusedError("it asks for more memory than its content can need")
+        raise RefusedError("it refers to an object outside the file")
 
 
 def _values(raw: object, dtype: object, shape: object, column_major: object) -> np.ndarray:
     raw = raw.encode("latin-1") if isinstance(raw, str) else raw
     if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
-        raise _RefusedError("it holds a numpy array whose content is not raw bytes")
+        raise RefusedError("it holds a numpy array whose content is not raw bytes")
     if not all(type(size) is int and size >= 0 for size in shape) or math.prod(shape) != len(raw):
-        raise _RefusedError("it holds a numpy array whose shape and content do not fit")
+        raise RefusedError("it holds a numpy array whose shape and content do not fit")
     return np.frombuffer(bytes(raw), dtype.type).reshape(shape, order="F" if column_major else "C")
 
 

@@ -5,8 +5,8 @@ An archive (`torch.jit.save`) is a ZIP file: `code/` holds the program, `data.pk
 """
 
 import io
+import itertools
 import pickle
-import pickletools
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brownid.generators.checkpoints.plain import Function, Items, RefusedError, file_error
+from brownid.generators.checkpoints.plain import MOST_VALUES, Function, Items, file_error
 from brownid.generators.checkpoints.tensors import Storage, StoredTensor, rebuild_tensor
+from brownid.pickles import RefusedError, check_opcodes
 
 DEEPEST = 50  # modules inside modules
 _DTYPES = {
@@ -28,7 +29,6 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
-_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 def is_torchscript(path: str | Path) -> bool:
@@ -48,9 +48,9 @@ def read_torchscript(path: str | Path, wanted: Callable[[str], bool]) -> dict[st
         with zipfile.ZipFile(path) as archive:
             (pickled,) = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
             data = archive.read(pickled)
-            _check_memo(data)
+            check_opcodes(data, len(data))
             root = _ArchiveUnpickler(data, archive, pickled.removesuffix(".pkl")).load()
-            return {name: tensor.load() for name, tensor in _tensors(root, "", 0) if wanted(name)}
+            return {name: tensor.load() for name, tensor in _tensors(root, "", 0, itertools.count()) if wanted(name)}
     # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
         raise file_error(path, error) from error
@@ -117,21 +117,16 @@ class _ArchiveUnpickler(pickle.Unpickler):
         raise RefusedError("it refers to something that is no tensor")
 
 
-def _tensors(module: object, prefix: str, depth: int) -> Iterator[tuple[str, StoredTensor]]:
+def _tensors(module: object, prefix: str, depth: int, visits: Iterator[int]) -> Iterator[tuple[str, StoredTensor]]:
     if depth > DEEPEST or not isinstance(module, _ScriptModule):
         raise RefusedError("its modules are no tree")
     for name, value in module.attributes.items():
+        if next(visits) >= MOST_VALUES:  # a small pickle can name a module often enough to walk for ever
+            raise RefusedError(f"its modules hold more than {MOST_VALUES} values")
         if isinstance(value, StoredTensor):
             yield f"{prefix}{name}", value
         elif isinstance(value, _ScriptModule):
-            yield from _tensors(value, f"{prefix}{name}.", depth + 1)
-
-
-def _check_memo(data: bytes) -> None:
-    for opcode, argument, _ in pickletools.genops(data):
-        # the unpickler makes room for all memo places before the one it is told
-        if opcode.name in _MEMO and argument > len(data):
-            raise RefusedError("it asks for more memory than its content can need")
+            yield from _tensors(value, f"{prefix}{name}.", depth + 1, visits)
 
 
 def _same(value: object) -> object:

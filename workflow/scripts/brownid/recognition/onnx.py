@@ -13,6 +13,7 @@ FAMILY = "onnx"
 FIRST_NODES = 8  # where insightface looks for the network's own normalisation
 OWN_SUBTRACTION, OWN_SCALING = ("Sub", "_minus"), ("Mul", "_mul")
 USUAL_SIDE = 112  # of a file that leaves the side open
+LARGEST_BATCH = 2**28  # numbers in one batch, 1 GiB
 
 
 class OnnxBackbone(nn.Module):
@@ -44,6 +45,10 @@ class OnnxBackbone(nn.Module):
             raise BrownidError(f"{path}: the network reads {shape[3]} x {shape[2]} pixels; crops are square.")
         side = shape[2] if isinstance(shape[2], int) else USUAL_SIDE
         self.batch_size = shape[0] if isinstance(shape[0], int) else None  # None: any
+        if side < 1 or (self.batch_size or 1) < 1 or (self.batch_size or 1) * 3 * side**2 > LARGEST_BATCH:
+            raise BrownidError(
+                f"{path}: not a recognition network: its input {shape} is empty or larger than {LARGEST_BATCH} numbers."
+            )
         self.input_name, self.number_format = inputs[0].name, _number_format(self.path, inputs[0].type)
         embedding = self(torch.zeros(1, 3, side, side))
         if embedding.ndim != 2:

@@ -5,8 +5,6 @@ hyper-parameters); those few are read into inert stand-ins, every other class is
 """
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +16,16 @@ from torch import Tensor, nn
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.pickles import RefusedError
 from brownid.recognition import onnx
 from brownid.recognition.backbones import Description, backbone
-from brownid.statedict import load_strictly
+from brownid.statedict import NAMED_KEYS, check_finite, load_strictly
+from brownid.torchfiles import load_torch
 
 FORMAT_VERSION = 1
 METADATA_KEY = "brownid_backbone"  # one key with JSON: safetensors does not keep the order of several
-INERT_MODULES = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "argparse.", "omegaconf.")
+INERT = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "argparse.Namespace", "omegaconf.")
+MODEL, HEAD = "model.", "head."  # of an AdaFace checkpoint
 
 
 def save_backbone(path: str | Path, network: nn.Module) -> None:
@@ -80,8 +81,11 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict | None]:
     except OSError as error:
         raise BrownidError(f"{path}: cannot read the weights: {error.strerror}") from error
     if start[8:] == b"{" or path.suffix == ".safetensors":  # the header, JSON, follows its 8-byte length
-        return _read_safetensors(path)
-    return _state_dict(_read_torch(path), path), None
+        tensors, described = _read_safetensors(path)
+    else:
+        tensors, described = _state_dict(_read_torch(path), path), None
+    check_finite(tensors, path)
+    return tensors, described
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
@@ -92,48 +96,44 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
         described = json.loads(metadata) if metadata else None
     except (SafetensorError, ValueError) as error:
         raise BrownidError(f"{path}: damaged safetensors file: {error}") from error
-    if described and described.pop("version", None) != FORMAT_VERSION:
+    if described is None:
+        return tensors, None
+    if not isinstance(described, dict) or described.pop("version", None) != FORMAT_VERSION:
         raise BrownidError(f"{path}: weights of another format version; this program reads version {FORMAT_VERSION}")
+    if {name: type(value) for name, value in described.items()} != Description.__annotations__:
+        raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again")
     return tensors, described
 
 
 def _read_torch(path: Path) -> object:
     """Tensors and containers of a torch file; refuses everything else."""
     try:
-        stand_ins = _stand_ins(path) if zipfile.is_zipfile(path) else []
-        with torch.serialization.safe_globals(stand_ins):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).split("\n")[0].split(" This file can still be loaded")[0]
-        raise BrownidError(
-            f"{path}: not a file of weights, damaged, or it names code, which is never executed ({reason})"
-        ) from error
-
-
-def _stand_ins(path: Path) -> list[tuple[type, str]]:
-    """One inert class for each class of the writing program that a checkpoint names."""
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    return [(type("Ignored", (_Ignored,), {}), name) for name in names if name.startswith(INERT_MODULES)]
-
-
-class _Ignored:
-    """Takes the place of an object that nobody needs: keeps nothing, does nothing."""
-
-    def __new__(cls, *arguments, **keywords):
-        return super().__new__(cls)
-
-    def __init__(self, *arguments, **keywords):
-        pass
-
-    def __setstate__(self, state):
-        pass
+        return load_torch(path, INERT)
+    except RefusedError as error:
+        raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
+    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise BrownidError(f"{path}: not a file of weights, or damaged ({type(error).__name__}: {reason})") from error
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The backbone's tensors: of a plain state dict, or those prefixed `model.` of a Lightning checkpoint."""
+    """The backbone's tensors: of a plain state dict, or those prefixed `model.` of a Lightning checkpoint.
+
+    Beside `model.` there may only be the `head.` of the training loss, which is left out.
+    """
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
+        for name, value in content.items()
+    ):
         raise BrownidError(f"{path}: holds no state dict; expected named tensors, or a checkpoint with `state_dict`")
-    prefixed = {name.removeprefix("model."): tensor for name, tensor in content.items() if name.startswith("model.")}
-    return prefixed or dict(content)
+    prefixed = {name.removeprefix(MODEL): tensor for name, tensor in content.items() if name.startswith(MODEL)}
+    if not prefixed:
+        return dict(content)
+    others = [name for name in content if not name.startswith((MODEL, HEAD))]
+    if others:
+        named = f"{', '.join(others[:NAMED_KEYS])}{', …' if len(others) > NAMED_KEYS else ''}"
+        raise BrownidError(f"{path}: beside the network, {MODEL}…, and its head, {HEAD}…, it holds {named}")
+    return prefixed

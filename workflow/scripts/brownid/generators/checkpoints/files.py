@@ -12,7 +12,8 @@ from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
 from brownid.generators.checkpoints import nvidia, rosinality
 from brownid.generators.checkpoints.plain import PlainValue, RefusedError, file_error
-from brownid.generators.checkpoints.tensors import load_torch
+from brownid.statedict import check_finite
+from brownid.torchfiles import load_torch
 
 FORMAT_VERSION = 1
 METADATA_KEY = "brownid_generator"  # one key with JSON: safetensors does not keep the order of several
@@ -62,6 +63,7 @@ def read_generator_file(path: str | Path) -> GeneratorFile:
     # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
         raise file_error(path, error) from error
+    check_finite(read[-1], path)
     return GeneratorFile(*read, source=f"{path.name} sha256:{sha256(path)}")
 
 
@@ -103,6 +105,17 @@ def _read_ours(path: Path) -> GeneratorFile:
             f"{path}: a generator of format version {version}, where this program reads version {FORMAT_VERSION}; "
             "convert the published file again with `brownid models convert`."
         )
+    if not (
+        isinstance(described["family"], str)
+        and isinstance(described["constructor"], dict)
+        and type(described["constructor"].get("img_resolution")) is int
+        and isinstance(described["source"], str)
+    ):
+        raise BrownidError(
+            f"{path}: the description of the generator is damaged; convert the published file again with "
+            "`brownid models convert`."
+        )
+    check_finite(state, path)
     return GeneratorFile(state=state, **described)
 
 

@@ -1,5 +1,6 @@
 """Modules of NVIDIA's persistent classes: their class name and state, without the Python source they carry."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -45,27 +46,33 @@ def named_tensors(module: Module) -> dict[str, Tensor]:
     A tensor that two modules share is under both names.
     """
     found: dict[str, Tensor] = {}
-    for name, tensor in _walk(module, "", 0):
-        if len(found) >= MOST_VALUES:
-            raise RefusedError(f"its network holds more than {MOST_VALUES} tensors")
+    for name, tensor in _walk(module, "", 0, itertools.count()):
         found[name] = tensor.load()
     return found
 
 
-def _walk(module: Module, prefix: str, depth: int) -> Iterator[tuple[str, StoredTensor]]:
+def _walk(module: Module, prefix: str, depth: int, visits: Iterator[int]) -> Iterator[tuple[str, StoredTensor]]:
     if depth > DEEPEST:
         raise RefusedError(f"its modules are nested more than {DEEPEST} deep")
     transient = module.attribute("_non_persistent_buffers_set", set)
     for kind in ("_parameters", "_buffers"):
         for name, tensor in module.attribute(kind, dict).items():
+            _count(visits)
             if tensor is None or (kind == "_buffers" and name in transient):
                 continue
             if not isinstance(tensor, StoredTensor):
                 raise RefusedError(f"its {prefix}{name} is no tensor but a {type(tensor).__name__}")
             yield f"{prefix}{name}", tensor
     for name, inner in module.attribute("_modules", dict).items():
+        _count(visits)
         if inner is None:
             continue
         if not isinstance(inner, Module):
             raise RefusedError(f"its {prefix}{name} is no module but a {type(inner).__name__}")
-        yield from _walk(inner, f"{prefix}{name}.", depth + 1)
+        yield from _walk(inner, f"{prefix}{name}.", depth + 1, visits)
+
+
+def _count(visits: Iterator[int]) -> None:
+    """A small pickle can name a module often enough, at every depth, to walk for ever."""
+    if next(visits) >= MOST_VALUES:
+        raise RefusedError(f"its network holds more than {MOST_VALUES} tensors and modules")

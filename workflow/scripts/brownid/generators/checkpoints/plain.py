@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from brownid.errors import BrownidError
+from brownid.pickles import RefusedError
 
 PlainValue = None | bool | int | float | str | list["PlainValue"] | dict[str, "PlainValue"]
 
 MOST_VALUES = 100_000  # of one generator: a small pickle can refer to one list often enough to fill any memory
 _NUMBERS = "biuf"  # kinds of numpy numbers: truth values, signed and unsigned integers, floating point
-
-
-class RefusedError(Exception):
-    """The pickle asks for something that is neither a tensor nor plain data; the text says what."""
 
 
 class TensorFlowError(RefusedError):

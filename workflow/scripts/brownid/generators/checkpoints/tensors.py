@@ -2,36 +2,14 @@
 
 import io
 import math
-import pickle
-import re
 import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from brownid.generators.checkpoints.plain import Frozen, RefusedError, is_shape
-
-_NAMED_BY_TORCH = re.compile(r"GLOBAL (\S+)")
-
-
-class _Ignored:
-    """Takes the place of the training settings in a checkpoint: keeps nothing, does nothing."""
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def load_torch(file: Path | io.BytesIO) -> object:
-    """Tensors and containers of a torch file, on the CPU wherever they were written; other names are refused."""
-    try:
-        with torch.serialization.safe_globals([(_Ignored, "argparse.Namespace")]):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = _NAMED_BY_TORCH.search(str(error))
-        if named is None:
-            raise
-        raise RefusedError(f"it names {named[1]}, and a generator's file needs only tensors and containers") from error
+from brownid.generators.checkpoints.plain import Frozen, is_shape
+from brownid.pickles import RefusedError
+from brownid.torchfiles import load_torch
 
 
 class Storage(Frozen):

@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import pickletools
 
 import torch
 
@@ -12,16 +11,15 @@ from brownid.generators.checkpoints.plain import (
     Function,
     Items,
     NumberType,
-    RefusedError,
     TensorFlowError,
     array_from_buffer,
+    is_shape,
     number,
 )
 from brownid.generators.checkpoints.tensors import Storage, rebuild_parameter, rebuild_tensor
+from brownid.pickles import RefusedError, check_opcodes
 
 _TENSORFLOW = ("dnnlib.tflib.", "tfutil")  # modules that only NVIDIA's programs for TensorFlow have
-_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
-_EXTENSIONS = ("EXT1", "EXT2", "EXT4")  # classes by number, from a table that find_class might not be asked about
 
 
 def _make_array(*_: object) -> Array:
@@ -37,6 +35,8 @@ def _make_storage(raw: object) -> Storage:
 
 
 def _make_size(sizes: object = ()) -> tuple:
+    if not is_shape(tuple(sizes)):  # other tuples than those of the opcodes, whose depth was looked at
+        raise RefusedError("it holds a torch.Size of something else than sizes")
     return tuple(sizes)
 
 
@@ -75,7 +75,7 @@ def read_pickle(data: bytes) -> object:
 
     Raises `RefusedError` for a name without a stand-in, and whatever the opcodes of a damaged pickle happen to raise.
     """
-    _check_opcodes(data)
+    check_opcodes(data, len(data))
     return _DataUnpickler(io.BytesIO(data)).load()
 
 
@@ -91,12 +91,3 @@ class _DataUnpickler(pickle.Unpickler):
     def persistent_load(self, key: object) -> object:
         """Refused: these files refer to nothing outside themselves."""
         raise RefusedError("it refers to an object outside the file")
-
-
-def _check_opcodes(data: bytes) -> None:
-    for opcode, argument, _ in pickletools.genops(data):
-        # the unpickler makes room for all memo places before the one it is told
-        if opcode.name in _MEMO and argument > len(data):
-            raise RefusedError("it asks for more memory than its content can need")
-        if opcode.name in _EXTENSIONS:
-            raise RefusedError("it names a class by a number of the writing program")
