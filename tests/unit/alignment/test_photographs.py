@@ -10,7 +10,6 @@ from brownid.alignment import (
     align_ffhq,
     align_landmarks,
     align_photograph,
-    aligner,
     choose_face,
     template,
     warp_image,
@@ -59,7 +58,6 @@ def test_every_template_has_its_own_crop(name, expected):
     result = align_photograph(PHOTOGRAPH, Finds(face(60, 60, 150)), name, 64)
     assert isinstance(result, AlignedImage) and result.face.score == 0.9
     np.testing.assert_array_equal(result.image, expected(PHOTOGRAPH))
-    np.testing.assert_array_equal(aligner(Finds(face(60, 60, 150)), name, 64)(PHOTOGRAPH), result.image)
 
 
 def test_two_landmarks_are_the_eyes_in_every_template():
@@ -70,7 +68,6 @@ def test_two_landmarks_are_the_eyes_in_every_template():
 
 def test_a_photograph_without_a_face_is_a_value_with_a_reason():
     assert align_photograph(PHOTOGRAPH, Finds(), "arcface", 112) == NotAligned("no face was detected")
-    assert aligner(Finds(), "arcface", 112)(PHOTOGRAPH) is None
 
 
 @pytest.mark.parametrize("name", ["arcface", "ffhq"])

@@ -61,3 +61,11 @@ def test_a_disk_that_is_too_small_blocks(doctor):
 def test_a_wrong_configuration_is_the_only_finding(doctor):
     status, said = doctor("references: {moved: {settings: {iteratons: 3}}}")
     assert status == 1 and "did you mean 'iterations'?" in said and "Disk" not in said
+
+
+def test_a_configuration_that_is_not_utf_8_is_one_sentence(tmp_path):
+    from brownid.preflight.examination import examine
+
+    (tmp_path / "latin.yaml").write_bytes("seed: 1 # größer".encode("latin-1"))
+    (finding,) = examine([tmp_path / "latin.yaml"])
+    assert finding.level == "blocks" and "latin.yaml: no YAML: 'utf-8' codec" in finding.what

@@ -95,7 +95,7 @@ def test_list_reads_the_project_s_own_catalogue(run):
 def test_fetch_brings_a_file_and_prints_the_line_to_add(run, catalogue, tmp_path):
     text = run("models", "fetch", "net", "--catalogue", catalogue).output
     assert (tmp_path / "work/models/net").read_bytes() == CONTENT
-    assert f'add to the catalogue, so that every later fetch is checked: net: sha256: "{CHECKSUM}"' in text
+    assert f'add to net in the catalogue, so that every later fetch is checked: sha256: "{CHECKSUM}"' in text
     assert "is there already" in run("models", "fetch", "net", "--catalogue", catalogue).output
 
 

@@ -289,6 +289,8 @@ def test_the_schema_has_the_sizes_and_defaults_of_random_generators():
         ({"seed": None}, "generators.mine: the key 'random' means nothing without the key 'seed'"),
         ({"anchored": True}, "there is no key 'anchored'"),
         ({"noise": False}, "False is not one of off, fixed, item, random (YAML reads"),
+        ({"random": {"resolution": 65}}, "generators.mine.random.resolution: 65 is not one of 4, 8, 16"),
+        ({"family": "stylegan3", "random": {"resolution": 8}}, "8 is not one of 16, 32, 64"),
         ({"random": {"resolutoin": 64}}, "did you mean 'resolution'?"),
         ({"random": None, "seed": None, "file": "nowhere.pkl"}, "generators.mine.file: there is no file nowhere.pkl"),
         ({"family": "stylegan4"}, "'stylegan4' is not one of procedural, stylegan2, stylegan3"),
@@ -362,3 +364,11 @@ def test_a_key_that_stands_twice_is_named_with_both_lines(tmp_path):
 def test_the_configurations_of_the_project_repeat_nothing():
     for path in (PROJECT / "config/config.yaml", PROJECT / "tests/tiny.yaml"):
         check_repetition(path)
+
+
+def test_noise_maps_of_a_generator_without_any_are_refused(config):
+    config["covariates"]["world_covariates"]["projection"] = {"noise_maps": True}
+    assert (
+        "world_covariates.projection.noise_maps is true, but the generator 'world' is of the family 'procedural'"
+        in (refusal(config))
+    )

@@ -147,6 +147,13 @@ WRONG = [
     ("databases.wild.alignment", {}, r"neither on which `template` .* nor which `detector`"),
     ("databases.wild.alignment", {"detector": "finder", "template": "ffhq"}, "give one of them"),
     ("databases.wild.alignment", {"detector": "fnder"}, r"no entry 'fnder' under detectors; did you mean 'finder'"),
+    ("databases.ffhq.images", "thumbnails", "neither on which `template` .* nor which `detector`"),
+    ("databases.wild.images", "thumbnails", r"wild\.images means nothing here, as its kind is 'people'"),
+    ("databases.cropped.images", "thumbnails", r"cropped\.images means nothing here, as an index is given"),
+    ("databases.strangers.images", "thumbnails", r"strangers\.images means nothing where the embedded world"),
+    ("detectors.finder.sha256", "zz", r"finder\.sha256: 'zz' is no SHA-256, 64 small hexadecimal digits"),
+    ("detectors.finder.sha256", 12, r"finder\.sha256: the SHA-256 12 is no text; put it in quotes"),
+    ("detectors.cascade.sha256", {"pnet": "zz"}, r"cascade\.sha256\.pnet: 'zz' is no SHA-256"),
     ("databases.rig.lists", "{tmp}/nowhere", r"rig\.lists: there is no folder"),
     ("detectors.finder.smallest_face", 20, "there is no key 'smallest_face'"),
     ("detectors.finder.file", "{tmp}/nowhere.onnx", r"detectors\.finder\.file: there is no file"),
@@ -169,3 +176,12 @@ def test_keys_that_do_not_fit_are_refused(own, tmp_path, key, value, sentence):
     section[last] = value.replace("{tmp}", str(tmp_path)) if isinstance(value, str) else value
     with pytest.raises(BrownidError, match=sentence):
         load_configuration(own, SCHEMA)
+
+
+def test_templates_are_photographs_with_landmarks_only_where_these_are_listed(own, tmp_path):
+    metadata = str(tmp_path / "pairs.txt")
+    own["databases"]["ijbc"] = {"kind": "templates", "root": str(tmp_path), "metadata": metadata, "alignment": {}}
+    with pytest.raises(BrownidError, match=r"ijbc\.alignment says neither"):
+        load_configuration(own, SCHEMA)
+    own["databases"]["ijbc"]["landmarks"] = metadata
+    load_configuration(own, SCHEMA)

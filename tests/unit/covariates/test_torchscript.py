@@ -108,3 +108,27 @@ def test_a_state_dict_is_no_archive(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "state.pth")
     (tmp_path / "text").write_text("no")
     assert not is_torchscript(tmp_path / "state.pth") and not is_torchscript(tmp_path / "text")
+
+
+def module_twice(depth):
+    """The pickle of a module whose two attributes are one module, whose two attributes are one module ..."""
+    data = b"\x80\x02"
+    for number in range(depth + 1):
+        place = bytes([number])
+        before = b"h" + bytes([max(number - 1, 0)]) + b"s"
+        inner = b"X\x01\0\0\0a" + before + b"X\x01\0\0\0b" + before
+        data += b"c__torch__\nM\n)\x81}" + (inner if number else b"") + b"bq" + place + b"0"
+    return data + b"h" + bytes([depth]) + b"."
+
+
+def test_modules_named_twice_at_every_depth_are_refused_before_the_walk_ends(archive, tmp_path):
+    path = rewritten(archive, tmp_path / "a.pt", lambda n, c: module_twice(18) if n.endswith("/data.pkl") else c)
+    with pytest.raises(BrownidError, match=r"a\.pt: .*modules hold more than 100000"):
+        read_torchscript(path, lambda name: True)
+
+
+def test_tuples_too_deep_to_hash_are_refused(archive, tmp_path):
+    deep = b"\x80\x02})" + b"\x85" * 5000 + b"Ns."
+    path = rewritten(archive, tmp_path / "a.pt", lambda n, c: deep if n.endswith("/data.pkl") else c)
+    with pytest.raises(BrownidError, match="tuples are nested more than"):
+        read_torchscript(path, lambda name: True)

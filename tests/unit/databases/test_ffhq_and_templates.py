@@ -134,3 +134,19 @@ def test_what_is_no_list_of_templates_is_refused(tmp_path, name, text, sentence)
     (tmp_path / name).write_text(text)
     with pytest.raises(BrownidError, match=sentence):
         index_templates(tmp_path, tmp_path / "index", tmp_path / name)
+
+
+@pytest.mark.parametrize("points", ["text", [["a", "b"]] * 68, POINTS.tolist()[:67], [[1.0]] * 68, {"x": 1}, None])
+def test_landmarks_that_are_none_name_the_entry_and_print_no_list(metadata, tmp_path, points):
+    entries = json.loads(metadata.read_text())
+    entries["2"]["image"]["face_landmarks"] = points
+    metadata.write_text(json.dumps(entries))
+    with pytest.raises(BrownidError, match=r"entry '2' .*face_landmarks of its image are not 68 pairs") as caught:
+        index_ffhq(tmp_path, tmp_path / "index", metadata)
+    assert len(str(caught.value)) < 300
+
+
+def test_metadata_nested_without_end_are_refused(tmp_path):
+    (tmp_path / "deep.json").write_text('{"a":' * 100000)
+    with pytest.raises(BrownidError, match="not readable as FFHQ's metadata"):
+        index_ffhq(tmp_path, tmp_path / "index", tmp_path / "deep.json")

@@ -62,3 +62,8 @@ def test_no_two_photos_share_an_item():
 def test_an_empty_or_negative_range_is_refused(first, count):
     with pytest.raises(BrownidError, match="no range of persons"):
         PeopleRange(first, count)
+
+
+def test_hidden_files_and_folders_named_as_images_are_none(tmp_path):
+    touch(tmp_path / "root", "ann/1.png", "ann/._1.png", ".thumbnails/1.png", "ann/.cache/2.png", "zoe.png/readme.txt")
+    assert index_identity_folders(tmp_path / "root", tmp_path / "index") == 1

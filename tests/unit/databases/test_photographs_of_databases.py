@@ -66,3 +66,14 @@ def test_five_landmarks_stand_for_68():
     points[36:42] = np.arange(12).reshape(6, 2)
     points[[30, 48, 54]] = [(1, 2), (3, 4), (5, 6)]
     assert five_of_68(points).tolist() == [[5, 6], [0, 0], [1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize("wanted", ["arcface", "two_eye", "ffhq"])
+@pytest.mark.parametrize("size", [1e5, 1e9, 1e30, 1e300])
+def test_landmarks_far_off_the_image_are_a_failure_of_that_image(wanted, size):
+    align = image_aligner({"to": wanted, "template": None}, 40, None)
+    one = POINTS.copy()
+    one[1, 0] = size  # an eye, which every template looks at
+    for points in (POINTS * size, POINTS + size, one):
+        with pytest.raises(BrownidError):
+            align(IMAGE, Sample("a", "a.png", 0, {"landmarks": landmark_text(points)}))

@@ -72,3 +72,51 @@ def test_ours_is_read_as_it_was_written(tmp_path, source):
     import_index(tmp_path / "root", tmp_path / "once", source, "multipie")
     import_index(tmp_path / "root", tmp_path / "twice", tmp_path / "once", "multipie")
     assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "UPDATE samples SET identity = 'seven' WHERE id = 2",
+            "identity of its sample 2 is 'seven' and must be a whole",
+        ),
+        ("UPDATE samples SET key = NULL WHERE id = 1", "key of its sample 1 is missing and must be text"),
+        (
+            "UPDATE meta_data_types SET type = 'boolean'",
+            "type of its attribute 'camera' is 'boolean' and must be one of",
+        ),
+        ("UPDATE meta_data_types SET type = NULL", "type of its attribute 'camera' is missing"),
+        (
+            "DROP TABLE groups; CREATE TABLE groups AS SELECT NULL name, 1 id, 1 protocol_id",
+            "name of one group in it is",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(source, tmp_path, change, sentence):
+    with sqlite3.connect(source) as connection:
+        connection.executescript(change)
+    connection.close()
+    with pytest.raises(BrownidError, match=sentence):
+        import_index(tmp_path / "root", tmp_path / "ours", source, "people")
+
+
+@pytest.mark.parametrize("column", ["path", "identity"])
+def test_a_sample_without_path_or_identity_is_named(source, tmp_path, column):
+    with sqlite3.connect(source) as connection:
+        connection.executescript(f"""
+            ALTER TABLE samples RENAME TO theirs;
+            CREATE TABLE samples AS SELECT * FROM theirs;
+            UPDATE samples SET {column} = NULL WHERE id = 3;""")
+    connection.close()
+    with pytest.raises(BrownidError, match=f"the {column} of its sample 3 is missing"):
+        import_index(tmp_path / "root", tmp_path / "ours", source, "people")
+
+
+def test_an_attribute_without_a_value_is_no_attribute(source, tmp_path):
+    with sqlite3.connect(source) as connection:
+        connection.execute("UPDATE meta_data SET value_str = NULL WHERE sample_id = 1")
+    connection.close()
+    assert import_index(tmp_path / "root", tmp_path / "ours", source, "people") == 3
+    with DatabaseIndex.open(tmp_path / "ours") as index:
+        assert [sample.meta for sample in index.samples()] == [{}, {}, {"img_type": "highres"}]

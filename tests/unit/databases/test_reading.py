@@ -81,3 +81,16 @@ def test_failures_are_written_as_a_table(tmp_path):
     write_failures(tmp_path / "some.csv", [("a,b.png", "it is damaged")])
     assert (tmp_path / "none.csv").read_text() == "path,reason\n"
     assert (tmp_path / "some.csv").read_text() == 'path,reason\n"a,b.png",it is damaged\n'
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_grey_of_16_bits_is_scaled_not_cut(tmp_path, name):
+    Image.fromarray(np.array([[0, 257, 25700, 65535]], np.uint16)).save(tmp_path / name)
+    np.testing.assert_array_equal(load_rgb(tmp_path / name)[0], np.array([[0, 1, 100, 255]] * 3).T)
+
+
+def test_pixels_of_no_known_range_are_refused(tmp_path):
+    for values in (np.full((1, 2), 70000, np.int32), np.full((1, 2), 0.5, np.float32)):
+        Image.fromarray(values).save(tmp_path / "deep.tif")
+        with pytest.raises(BrownidError, match="neither 8 nor 16 bits"):
+            load_rgb(tmp_path / "deep.tif")

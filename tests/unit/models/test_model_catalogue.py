@@ -1,12 +1,16 @@
 """The catalogue of external files: complete, unambiguous, and refused with a sentence where it is wrong."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
 from model_files import write_catalogue
 
+from brownid.configuration.files import check_files
+from brownid.configuration.paths import fetched_models
 from brownid.errors import BrownidError
 from brownid.models.catalogue import advice, fetched_paths, model_at, read_catalogue
+from brownid.preflight.files import examine_files
 
 
 def test_the_project_s_own_catalogue_can_be_read_and_every_address_is_safe():
@@ -31,6 +35,9 @@ def test_a_model_is_found_by_its_path_however_that_is_written(tmp_path):
         ({"sha265": "00"}, "net: there is no key 'sha265'; known are path, what"),
         ({"sha256": "abc"}, "net.sha256: 'abc' is no SHA-256"),
         ({"url": "http://example.org/net"}, "net.url: 'http://example.org/net' must begin with https:// or file://"),
+        ({"path": 5}, "net.path: 5 is no text"),
+        ({"what": [1]}, "net.what: [1] is no text"),
+        ({"folder": "maybe"}, "net.folder: 'maybe' is neither true nor false"),
         ({"size": -1}, "net.size: -1 is no positive whole number"),
     ],
 )
@@ -70,3 +77,20 @@ def test_the_advice_about_a_missing_file_says_how_to_get_it(tmp_path):
     )
     assert advice(catalogue, "models/other") == "; put it there from https://example.org (MIT)"
     assert advice(catalogue, "unknown") == ""
+
+
+def test_a_path_that_the_configuration_writes_in_another_way_is_fetched_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_catalogue(tmp_path / "a.yaml", net={"path": "./models/net", "url": "https://example.org/net"})
+    config = {"models": {"fetch": True, "catalogue": str(path)}, "networks": {"a": {"weights": "models//net"}}}
+    check_files(config)
+    (finding,) = examine_files(config, read_catalogue(path))
+    assert finding.level == "note" and "will fetch it" in finding.what
+    for written in ("models/net", "models//net"):
+        assert re.fullmatch(fetched_models(config), written)
+
+
+def test_a_catalogue_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"net: \xff")
+    with pytest.raises(BrownidError, match=r"a\.yaml: no YAML"):
+        read_catalogue(tmp_path / "a.yaml")

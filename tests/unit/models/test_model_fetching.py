@@ -78,7 +78,7 @@ def test_a_wrong_size_is_refused(tmp_path, size):
 
 def test_without_a_known_checksum_the_line_for_the_catalogue_is_given(tmp_path):
     model = published_model(tmp_path)
-    assert catalogue_line(model, fetch(model).sha256) == f'net: sha256: "{CHECKSUM}"'
+    assert catalogue_line(model, fetch(model).sha256) == f'sha256: "{CHECKSUM}"'
     assert catalogue_line(replace(model, sha256=CHECKSUM), CHECKSUM) is None
 
 
@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_nothing_and_is_a_sentence(tmp_path, monkeypatch):
     ("url", "sentence"),
     [
         (None, "net has no address that a program may fetch: put it at"),
-        ("file:///nowhere/at/all", "cannot read the file: No such file"),
+        ("file:///nowhere/at/all", "net: file:///nowhere/at/all: cannot read the file: No such file"),
         ("file://elsewhere/a/b", "a file address names no other machine"),
         ("ftp://example.org/net", "https:// and file:// addresses only"),
     ],
@@ -189,6 +189,6 @@ def test_the_job_fetches_the_model_of_a_path_and_logs_what_to_add(tmp_path, capl
     with caplog.at_level("INFO", "brownid"):
         fetch_model(model.path, catalogue=catalogue)
     assert Path(model.path).read_bytes() == CONTENT
-    assert f'add to the catalogue, so that every later fetch is checked: net: sha256: "{CHECKSUM}"' in caplog.text
+    assert f'add to net in the catalogue, so that every later fetch is checked: sha256: "{CHECKSUM}"' in caplog.text
     with pytest.raises(BrownidError, match="no model of the catalogue"):
         fetch_model(tmp_path / "other", catalogue=catalogue)

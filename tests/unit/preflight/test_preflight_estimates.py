@@ -10,7 +10,9 @@ import yaml
 from brownid.configuration.loading import load_configuration
 from brownid.generators.stylegan2.generator import random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.models.catalogue import read_catalogue
 from brownid.preflight import disk, networks, sizes
+from brownid.preflight.finding import amount
 from brownid.preflight.machine import Machine, examine_machine
 from brownid.preflight.memory import examine_memory
 from brownid.preflight.packages import examine_packages
@@ -131,3 +133,10 @@ def test_missing_packages_are_named_where_they_are_needed(tiny):
 def test_what_is_said_about_a_gpu(machine, level, words):
     (finding,) = examine_machine(machine)
     assert finding.level == level and words in finding.what
+
+
+def test_the_room_that_the_documentation_states_for_the_published_datasets_is_the_estimate():
+    schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
+    paper = load_configuration(yaml.safe_load((PROJECT / "config" / "paper.yaml").read_text()), schema, files=False)
+    room, _ = disk.expected(paper, read_catalogue())
+    assert f"GPUs and {amount(sum(room.values()))} |" in (PROJECT / "config" / "README.md").read_text()

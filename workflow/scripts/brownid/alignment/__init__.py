@@ -3,7 +3,7 @@
 from brownid.alignment.crop import FixedCrop
 from brownid.alignment.detection import Detection, Detector, choose_face, detector
 from brownid.alignment.ffhq import align_ffhq
-from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph, aligner
+from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph
 from brownid.alignment.realignment import realign
 from brownid.alignment.templates import ARCFACE_112, FFHQ_1024, TEMPLATES, TWO_EYE_112, Template, template
 from brownid.alignment.warp import low_pass_kernel, similarity_from_points, warp_image
@@ -22,7 +22,6 @@ __all__ = [
     "align_ffhq",
     "align_landmarks",
     "align_photograph",
-    "aligner",
     "choose_face",
     "detector",
     "low_pass_kernel",

@@ -10,7 +10,7 @@ as `warp_image` does it instead of at 4096 pixels with a Lanczos reduction.
 import cv2
 import numpy as np
 
-from brownid.alignment.warp import check_colour_image, landmark_array, warp_by_matrix
+from brownid.alignment.warp import check_colour_image, check_near, landmark_array, warp_by_matrix
 from brownid.errors import BrownidError
 
 LEAST_BORDER = 3  # pixels kept around the square
@@ -27,6 +27,7 @@ def align_ffhq(image: np.ndarray, landmarks: np.ndarray, side: int, padding: boo
     leaves what is beyond the photograph black. BrownidError where the landmarks give no square or are off the image.
     """
     check_colour_image(image)
+    check_near(image, landmarks)
     centre, across = oriented_square(landmarks)
     image, offset = _cut(image, centre, across)
     centre = centre - offset

@@ -1,6 +1,5 @@
 """A photograph to an aligned face: detect, choose, warp. A photograph without a usable face is a value."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +53,3 @@ def align_landmarks(image: np.ndarray, points: np.ndarray, template: str, side: 
         return align_ffhq(image, points, side)
     shared = min(len(points), len(target))
     return warp_image(image, points[:shared], target[:shared], side)
-
-
-def aligner(detector: Detector, template: str, side: int) -> Callable[[np.ndarray], np.ndarray | None]:
-    """`align_photograph` as `brownid.databases.read_images` takes it: the aligned image, or None."""
-
-    def align(image: np.ndarray) -> np.ndarray | None:
-        result = align_photograph(image, detector, template, side)
-        return result.image if isinstance(result, AlignedImage) else None
-
-    return align

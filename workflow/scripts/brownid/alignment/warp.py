@@ -6,6 +6,7 @@ import numpy as np
 from brownid.errors import BrownidError
 
 SMALLEST_SPREAD = 1e-6  # pixels: landmarks closer together than this are one point
+FARTHEST = 2  # longer sides of an image: landmarks farther outside belong to no face in it
 
 
 def similarity_from_points(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -53,6 +54,7 @@ def warp_image(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, s
     Antialiased and interpolated as `FixedCrop` does it, so that genuine and generated images are treated alike.
     """
     check_colour_image(image)
+    check_near(image, landmarks)
     return warp_by_matrix(image, similarity_from_points(landmarks, template), side)
 
 
@@ -61,6 +63,19 @@ def check_colour_image(image: np.ndarray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise BrownidError(
             f"Only uint8 colour images [height, width, 3] can be aligned; this one is {image.dtype} {image.shape}."
+        )
+
+
+def check_near(image: np.ndarray, landmarks: np.ndarray) -> None:
+    """Raise BrownidError for landmarks `[n, 2]` so far outside `image` that they cannot belong to it."""
+    landmarks, size = landmark_array(landmarks, "source"), np.array((image.shape[1], image.shape[0]))
+    reach = FARTHEST * size.max()
+    far = ((landmarks < -reach) | (landmarks > size + reach)).any(axis=1)
+    if far.any():
+        x, y = landmarks[far][0]
+        raise BrownidError(
+            f"The landmark ({x:.4g}, {y:.4g}) is far off the image of {size[0]} x {size[1]} pixels: do the landmarks "
+            "belong to it?"
         )
 
 

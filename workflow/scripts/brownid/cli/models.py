@@ -70,7 +70,7 @@ def fetch(
         typer.echo(f"  {fetching.trust(model)}")
         line = fetching.catalogue_line(model, fetched.sha256)
         if line is not None:
-            typer.echo(f"  add to the catalogue, so that every later fetch is checked: {line}")
+            typer.echo(f"  add to {model.name} in the catalogue, so that every later fetch is checked: {line}")
     if failures:
         raise BrownidError(" ".join(failures))
 

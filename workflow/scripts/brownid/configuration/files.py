@@ -7,7 +7,7 @@ from typing import NamedTuple
 import yaml
 
 from brownid.errors import BrownidError
-from brownid.models.catalogue import advice, fetched_paths, read_catalogue
+from brownid.models.catalogue import advice, fetched_paths, read_catalogue, same_path
 
 # section -> the keys of an entry that name a file, or several by role
 OWN_FILES = {
@@ -51,7 +51,7 @@ def check_files(config: Mapping) -> None:
     catalogue = read_catalogue(config.get("models", {}).get("catalogue"))
     fetched = fetched_paths(config)
     for own in missing:
-        if own.path not in fetched:
+        if same_path(own.path) not in fetched:
             what = "folder" if own.is_folder else "file"
             raise BrownidError(f"{own.place}: there is no {what} {own.path}{advice(catalogue, own.path)}")
 

@@ -11,6 +11,7 @@ DATASETS = ("references", "variations", "databases", "realigned")  # the section
 RESERVED = {"trained_models", "databases", "covariates", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
+WITHOUT_NOISE_MAPS = ("procedural", "stylegan3")
 
 # section -> the fields of an entry that name other entries, and the sections where those are looked up
 LINKS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -47,6 +48,7 @@ def check_links(config: Mapping) -> None:
     _check_agreement(config)
     _check_training(config)
     _check_gradients(config)
+    _check_noise_maps(config)
     _check_acyclic({name: settings.get("start") for name, settings in config["references"].items()})
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in config["release"][field]:
@@ -133,6 +135,16 @@ def _check_gradients(config: Mapping) -> None:
             raise BrownidError(
                 f"{place} needs gradients through the network {network!r}, and an ONNX file gives none: name a network "
                 "of another family, with PyTorch weights"
+            )
+
+
+def _check_noise_maps(config: Mapping) -> None:
+    for name, entry in config["covariates"].items():
+        family = config["generators"][entry["generator"]].get("family")
+        if entry["projection"]["noise_maps"] and family in WITHOUT_NOISE_MAPS:
+            raise BrownidError(
+                f"covariates.{name}.projection.noise_maps is true, but the generator {entry['generator']!r} is of the "
+                f"family {family!r}, which has none to optimise: set it to false"
             )
 
 

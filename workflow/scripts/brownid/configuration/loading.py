@@ -16,6 +16,7 @@ from brownid.configuration.files import check_files
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
 
+SHA256 = "^[0-9a-f]{64}$"  # as the schema has it
 TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
 
 
@@ -78,7 +79,8 @@ def _sentence(error: ValidationError) -> str:
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {' and '.join(map(repr, missing))} is missing"
     if error.validator == "type" and "pattern" in error.schema and not isinstance(error.instance, str):
-        return f"{place}: the name {error.instance!r} is no text; put it in quotes"
+        subject = "the SHA-256" if error.schema["pattern"] == SHA256 else "the name"
+        return f"{place}: {subject} {error.instance!r} is no text; put it in quotes"
     if error.validator == "type" and error.validator_value == "null":
         return f"{place}: this key means nothing with the algorithm of the entry; leave it out"
     if error.validator == "type" and error.instance is None:
@@ -102,6 +104,8 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}: {error.instance!r} is not possible here"
     if error.validator == "minProperties":
         return f"{place}: at least one entry is needed"
+    if error.validator == "pattern" and error.validator_value == SHA256:
+        return f"{place}: {error.instance!r} is no SHA-256, 64 small hexadecimal digits"
     if error.validator == "pattern":
         return f"{place}: the name {error.instance!r} may contain letters, digits, '_' and '-' only"
     return f"{place}: {error.message}"

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from brownid.configuration.files import own_paths
 from brownid.configuration.links import DATASETS, MODELS
 from brownid.databases.lists import list_files
-from brownid.models.catalogue import fetched_paths
+from brownid.models.catalogue import fetched_paths, same_path
 
 
 def alternatives(config: Mapping, *sections: str) -> str:
@@ -20,7 +21,9 @@ def one_of(names: list[str]) -> str:
 
 def fetched_models(config: Mapping) -> str:
     """A regular expression that matches the files that the workflow may fetch."""
-    return one_of(fetched_paths(config))
+    fetched = fetched_paths(config)
+    # as the configuration writes them too: Snakemake takes ./models/net for another file than models/net
+    return one_of([*fetched, *(own.path for own in own_paths(config) if same_path(own.path) in fetched)])
 
 
 def section_of(config: Mapping, name: str, sections: tuple[str, ...]) -> str:

@@ -5,8 +5,14 @@ from collections.abc import Mapping
 from brownid.errors import BrownidError
 
 # the key of a databases entry -> the kinds that it says something about
-KEYS_OF_KINDS = {"lists": ("multipie",), "metadata": ("ffhq", "templates"), "landmarks": ("templates",)}
+KEYS_OF_KINDS = {
+    "lists": ("multipie",),
+    "metadata": ("ffhq", "templates"),
+    "landmarks": ("templates",),
+    "images": ("ffhq",),
+}
 PHOTOGRAPHED_KINDS = ("multipie", "people", "portraits")
+USUAL_SET = "aligned"  # the default of `images`
 OWN_KEYS = ("index", *KEYS_OF_KINDS, "alignment")  # mean nothing where the embedded world is photographed
 
 
@@ -18,9 +24,7 @@ def check_photographs(config: Mapping) -> None:
             _check_captured(place, entry)
         else:
             _check_own(place, entry)
-            _check_alignment(
-                place, entry["alignment"], landmarks=entry["index"] or entry["kind"] in ("ffhq", "templates")
-            )
+            _check_alignment(place, entry["alignment"], landmarks=_has_landmarks(entry))
     for name, entry in config["benchmarks"].items():
         _check_benchmark(f"benchmarks.{name}", entry)
     for name, entry in config["training"].items():
@@ -34,7 +38,7 @@ def _check_captured(place: str, entry: Mapping) -> None:
             f"{place}.kind is {entry['kind']!r}, which the embedded world cannot be photographed as: choose one of "
             f"{', '.join(PHOTOGRAPHED_KINDS)}, or give the `root` of a database of your own"
         )
-    given = [key for key in OWN_KEYS if entry[key] is not None]
+    given = [key for key in OWN_KEYS if entry[key] not in (None, USUAL_SET)]
     if given:
         raise BrownidError(f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out")
 
@@ -42,12 +46,21 @@ def _check_captured(place: str, entry: Mapping) -> None:
 def _check_own(place: str, entry: Mapping) -> None:
     kind = entry["kind"]
     for key, kinds in KEYS_OF_KINDS.items():
-        if entry[key] is not None and (kind not in kinds or entry["index"]):
+        if entry[key] not in (None, USUAL_SET) and (kind not in kinds or entry["index"]):
             reason = "an index is given" if kind in kinds else f"its kind is {kind!r}"
             raise BrownidError(f"{place}.{key} means nothing here, as {reason}: leave it out")
     if kind in KEYS_OF_KINDS["metadata"] and entry["metadata"] is None and entry["index"] is None:
         what = "ffhq-dataset-v2.json" if kind == "ffhq" else "the list of templates, such as ijbc_face_tid_mid.txt"
         raise BrownidError(f"{place}.metadata is missing: the kind {kind!r} needs {what}, or an `index`")
+
+
+def _has_landmarks(entry: Mapping) -> bool:
+    """Whether an index of the images can say where the faces are; that of others is not looked into here."""
+    if entry["index"]:
+        return True
+    if entry["kind"] == "ffhq":
+        return entry["images"] != "thumbnails"
+    return entry["kind"] == "templates" and entry["landmarks"] is not None
 
 
 def _check_alignment(place: str, alignment: Mapping | None, landmarks: bool) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from brownid.databases.index import DatabaseIndex, Sample, key_of
 from brownid.databases.landmarks import LANDMARKS, five_of_68, landmark_text
 from brownid.errors import BrownidError
@@ -35,7 +37,8 @@ def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images
             sample = _sample(int(number), entry, SETS[images])
             groups[entry["category"]].append(sample)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise BrownidError(f"{metadata}: entry {number!r} is not as in ffhq-dataset-v2.json ({error!r}).") from None
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
+            raise BrownidError(f"{metadata}: entry {number!r} is not as in ffhq-dataset-v2.json ({reason}).") from None
         samples.append(sample)
     present = {sample.key for sample in samples if (Path(root) / sample.path).is_file()}
     if not present:
@@ -58,8 +61,10 @@ def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images
 def _sample(number: int, entry: Mapping[str, Any], name: str) -> Sample:
     file = entry[name]
     meta = {key: str(entry["metadata"][key]) for key in ATTRIBUTES if key in entry.get("metadata", {})}
-    if "face_landmarks" in file:
-        meta[LANDMARKS] = file["face_landmarks"]
+    if LANDMARKS in file:
+        if file[LANDMARKS] is None:
+            raise ValueError(f"the face_landmarks of its {name} are not 68 pairs of numbers")
+        meta[LANDMARKS] = file[LANDMARKS]
     return Sample(key_of(file["file_path"]), file["file_path"], number, meta)
 
 
@@ -67,7 +72,7 @@ def _read(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             entries = json.load(file, object_hook=_shortened)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BrownidError(f"{path}: this is not readable as FFHQ's metadata ({error}).") from None
     if not isinstance(entries, dict) or not entries:
         raise BrownidError(f"{path}: this is no metadata of FFHQ: it must be an object with an entry for each image.")
@@ -75,8 +80,19 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 
 def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
-    """An object of the file with five landmarks instead of 68, while the file is read: or it would take gigabytes."""
-    points = entry.get("face_landmarks")
-    if isinstance(points, list) and len(points) == 68:
-        entry["face_landmarks"] = landmark_text(five_of_68(points))
+    """An object of the file with five landmarks instead of 68, while the file is read: or it would take gigabytes.
+
+    They come under another key, as text, or as None where they are no landmarks: the entry's number is not known here.
+    """
+    entry.pop(LANDMARKS, None)
+    if "face_landmarks" in entry:
+        entry[LANDMARKS] = _five(entry.pop("face_landmarks"))
     return entry
+
+
+def _five(points: object) -> str | None:
+    try:
+        array = np.array(points, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return landmark_text(five_of_68(array)) if array.shape == (68, 2) else None

@@ -1,5 +1,6 @@
 """Databases without a naming of their own: one folder an identity, or one image an identity."""
 
+import os
 from pathlib import Path
 
 from brownid.databases.index import DatabaseIndex, Sample, key_of
@@ -37,9 +38,16 @@ def index_portraits(root: str | Path, index: str | Path) -> int:
 
 
 def image_paths(root: str | Path) -> list[Path]:
-    """The paths of all images below `root`, relative to it and sorted; BrownidError where there is none."""
-    root = Path(root)
-    paths = sorted(path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """The paths of all images below `root`, relative to it and sorted; BrownidError where there is none.
+
+    Hidden files and folders (.thumbnails, the ._1.png of macOS) are no part of a database.
+    """
+    paths = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        place = Path(folder).relative_to(root)
+        paths += [place / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and name[0] != "."]
+    paths.sort()
     if not paths:
         raise BrownidError(f"There is no image ({', '.join(sorted(IMAGE_SUFFIXES))}) below {root}; check the folder.")
     return paths

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from brownid.databases import rows
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 
@@ -132,16 +133,16 @@ class DatabaseIndex:
 
     def protocols(self) -> list[str]:
         """The names of all protocols."""
-        return [name for (name,) in self._rows("SELECT name FROM protocols ORDER BY id")]
+        return rows.names(self.path, "protocol", self._rows("SELECT name FROM protocols ORDER BY id"))
 
     def groups(self, protocol: str | None = None) -> list[str]:
         """The names of the groups of `protocol`, or of all protocols, each once."""
-        rows = self._rows(
+        found = self._rows(
             "SELECT g.name FROM groups g JOIN protocols p ON p.id = g.protocol_id "
             "WHERE ? IS NULL OR p.name = ? ORDER BY g.id",
             (protocol, protocol),
         )
-        return list(dict.fromkeys(name for (name,) in rows))
+        return list(dict.fromkeys(rows.names(self.path, "group", found)))
 
     def meta_types(self) -> dict[str, str]:
         """The attributes that samples can have: name to 'str', 'int' or 'float'."""
@@ -163,10 +164,10 @@ class DatabaseIndex:
         wanted = {name: {values} if isinstance(values, MetaValue) else set(values) for name, values in meta.items()}
         chosen = (group is None and protocol is None, group, group, protocol, protocol)
         attributes = self._attributes(types, chosen)
-        rows = self._rows(
+        found = self._rows(
             f"SELECT id, key, path, identity FROM samples WHERE {CHOSEN.format('id')} ORDER BY id", chosen
         )
-        samples = [Sample(key, path, identity, attributes.get(number, {})) for number, key, path, identity in rows]
+        samples = [Sample(*rows.sample(self.path, *row), attributes.get(row[0], {})) for row in found]
         return [
             sample
             for sample in samples
@@ -190,7 +191,9 @@ class DatabaseIndex:
             f"JOIN meta_data_types t ON t.id = m.type_id WHERE {CHOSEN.format('m.sample_id')} ORDER BY m.id",
             chosen,
         ):
-            attributes.setdefault(sample, {})[name] = values[("str", "int", "float").index(types[name])]
+            value = rows.value(self.path, name, types[name], values)
+            if value is not None:
+                attributes.setdefault(sample, {})[name] = value
         return attributes
 
     def _rows(self, query: str, values: tuple = ()) -> list[tuple]:

@@ -13,6 +13,7 @@ from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.runtime import logger, progress
 
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's for more than 8 bits: it would cut, not scale
 Failure = tuple[str, str]  # (path as in the index, reason)
 # uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
@@ -47,16 +48,26 @@ def read_images(
 def load_rgb(path: str | Path) -> np.ndarray:
     """The image file as uint8 RGB `[h, w, 3]`, upright; BrownidError with the reason when it is missing or damaged.
 
-    Cameras note in the EXIF data how they were held; the pixels are turned accordingly.
+    Cameras note in the EXIF data how they were held; the pixels are turned accordingly. Grey of
+    16 bits is scaled to 8.
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            image = ImageOps.exif_transpose(image)
+            return np.asarray(image.convert("RGB")) if image.mode not in DEEP_MODES else _from_deep(image)
     except FileNotFoundError as error:
         raise BrownidError("the file is missing") from error
     # Pillow reports damage by any of these, depending on the format and on where it is
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrownidError(f"not a readable image ({str(error).replace(str(path), 'file')})") from error
+
+
+def _from_deep(image: Image.Image) -> np.ndarray:
+    """Grey of 16 bits as uint8 RGB `[h, w, 3]`."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise BrownidError("its pixels are neither 8 nor 16 bits, so what is white is not known; convert it")
+    return np.repeat(np.rint(values / 257).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def resize(image: np.ndarray, side: int) -> np.ndarray:

@@ -21,4 +21,4 @@ def fetch_model(path: Path, *, catalogue: Path | None) -> None:
     logger.info("fetched %s: %s", path, trust(model))
     line = catalogue_line(model, fetched.sha256)
     if line is not None:
-        logger.info("add to the catalogue, so that every later fetch is checked: %s", line)
+        logger.info("add to %s in the catalogue, so that every later fetch is checked: %s", model.name, line)

@@ -1,5 +1,6 @@
 """The catalogue of external files: what each is, where it comes from, where it belongs, how to know it is right."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -48,16 +49,21 @@ def read_catalogue(path: str | Path | None = None) -> dict[str, Model]:
 
 def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
     """The model that belongs at a path, in whatever way the path is written."""
-    wanted = Path(path)
-    return next((model for model in catalogue.values() if Path(model.path) == wanted), None)
+    wanted = same_path(path)
+    return next((model for model in catalogue.values() if same_path(model.path) == wanted), None)
+
+
+def same_path(path: str | Path) -> str:
+    """The one way to write a path: ./models//net is models/net."""
+    return os.path.normpath(path)
 
 
 def fetched_paths(config: Mapping) -> list[str]:
-    """The paths of the files that the workflow may fetch: none unless the configuration asks for it."""
+    """The paths (as `same_path` writes them) that the workflow may fetch: none unless the configuration asks for it."""
     settings = config.get("models", {})
     if not settings.get("fetch"):
         return []
-    return [model.path for model in read_catalogue(settings.get("catalogue")).values() if model.url]
+    return [same_path(model.path) for model in read_catalogue(settings.get("catalogue")).values() if model.url]
 
 
 def advice(catalogue: Mapping[str, Model], path: str | Path) -> str:
@@ -75,14 +81,14 @@ def _read(path: str) -> dict[str, Model]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BrownidError(f"{path}: cannot read the catalogue of models: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise BrownidError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: a catalogue of models is a section for each model, by name.")
     models = {str(name): _model(path, str(name), entry) for name, entry in content.items()}
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     for model in models.values():
-        first = places.setdefault(Path(model.path), model.name)
+        first = places.setdefault(same_path(model.path), model.name)
         if first != model.name:
             raise BrownidError(f"{path}: {first} and {model.name} have the same path {model.path}: change one of them.")
     return models
@@ -99,6 +105,11 @@ def _model(path: str, name: str, entry: object) -> Model:
     missing = [key for key in ("path", "what", "source", "licence") if not entry.get(key)]
     if missing:
         raise BrownidError(f"{place}: the key {missing[0]!r} is missing")
+    for key in ("path", "what", "source", "licence", "url", "note"):
+        if not isinstance(entry.get(key), str | None):
+            raise BrownidError(f"{place}.{key}: {entry[key]!r} is no text")
+    if not isinstance(entry.get("folder", False), bool):
+        raise BrownidError(f"{place}.folder: {entry['folder']!r} is neither true nor false")
     model = Model(name=name, **entry)
     if model.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(model.sha256)):
         raise BrownidError(f"{place}.sha256: {model.sha256!r} is no SHA-256, 64 small hexadecimal digits in quotes")

@@ -53,7 +53,7 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
             f"{model.name} has no address that a program may fetch: put it at {path} from {model.source} "
             f"(licence: {model.licence})."
         )
-    with _opened(model.url) as source, atomic_path(path) as temporary:
+    with _opened(model) as source, atomic_path(path) as temporary:
         size, checksum = _copy(model, source, temporary)
         wrong = mismatch(model, size, checksum)
         if wrong is not None:
@@ -65,8 +65,8 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
 
 
 def catalogue_line(model: Model, checksum: str) -> str | None:
-    """The line to add to the catalogue after the first fetch of a model whose checksum was not known."""
-    return None if model.sha256 else f'{model.name}: sha256: "{checksum}"'
+    """The line for the model's section of the catalogue after the first fetch, where its checksum was not known."""
+    return None if model.sha256 else f'sha256: "{checksum}"'
 
 
 def trust(model: Model) -> str:
@@ -106,33 +106,34 @@ def _read(model: Model, source: _Source) -> bytes:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[_Source]:
+def _opened(model: Model) -> Iterator[_Source]:
+    url, place = model.url, f"{model.name}: {model.url}"
     if url.startswith("file://"):
         path = _file_of(url)
         try:
             stream = open(path, "rb")  # noqa: SIM115 (closed below)
             length = path.stat().st_size
         except OSError as error:
-            raise BrownidError(f"{url}: cannot read the file: {error.strerror}.") from error
+            raise BrownidError(f"{place}: cannot read the file: {error.strerror}.") from error
         with stream:
             yield _Source(stream, length)
         return
     if not url.startswith("https://"):
-        raise BrownidError(f"{url}: models are fetched from {' and '.join(SCHEMES)} addresses only.")
+        raise BrownidError(f"{place}: models are fetched from {' and '.join(SCHEMES)} addresses only.")
     opener = urllib.request.build_opener(_SecureRedirects)
     request = urllib.request.Request(url, headers={"User-Agent": f"brownid/{__version__}"})
     try:
         answer = opener.open(request, timeout=SILENCE)
     except urllib.error.HTTPError as error:
-        raise BrownidError(f"{url}: the server answers {error.code} ({error.reason}).") from error
+        raise BrownidError(f"{place}: the server answers {error.code} ({error.reason}).") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise BrownidError(
-            f"{url}: cannot be reached ({reason}): fetch on a machine with internet access, a login node for example."
+            f"{place}: cannot be reached ({reason}): fetch on a machine with internet access, a login node for example."
         ) from error
     with answer:
         if answer.headers.get_content_type() in WEB_PAGES:
-            raise BrownidError(f"{url}: the server answers with a web page instead of the file; fetch it by hand.")
+            raise BrownidError(f"{place}: the server answers with a web page instead of the file; fetch it by hand.")
         length = answer.headers.get("Content-Length")
         yield _Source(answer, int(length) if length and length.isdecimal() else None)
 

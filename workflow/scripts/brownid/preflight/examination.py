@@ -38,7 +38,7 @@ def examine(
     if not SCHEMA.is_file():
         raise BrownidError(f"{SCHEMA} is missing: the examination needs a checkout of the project, installed from it.")
     try:
-        config = load_configuration(_merged(configfiles), SCHEMA, files=False)
+        config = load_configuration(merged(configfiles), SCHEMA, files=False)
         catalogue = read_catalogue(config["models"]["catalogue"])
     except BrownidError as error:
         return [Finding("blocks", CONFIGURATION, str(error))]
@@ -56,20 +56,21 @@ def examine(
     ]
 
 
-def _merged(configfiles: Sequence[str | Path]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
+def merged(configfiles: Sequence[str | Path]) -> dict[str, Any]:
+    """The content of configuration files, merged in their order as Snakemake merges them."""
+    together: dict[str, Any] = {}
     for path in configfiles:
         try:
             check_repetition(path)
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise BrownidError(f"{path}: cannot read the configuration: {error.strerror}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
             raise BrownidError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
         if not isinstance(content, Mapping):
             raise BrownidError(f"{path}: a configuration is a file of sections, see config/config.yaml")
-        _merge(merged, content)
-    return merged
+        _merge(together, content)
+    return together
 
 
 def _merge(merged: dict[str, Any], content: Mapping) -> None:

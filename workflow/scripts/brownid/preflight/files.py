@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from brownid.configuration.files import OwnPath, own_paths
-from brownid.models.catalogue import Model, fetched_paths, model_at
+from brownid.models.catalogue import Model, fetched_paths, model_at, same_path
 from brownid.models.checking import damage
 from brownid.preflight.finding import Finding
 
@@ -18,7 +18,7 @@ def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool =
         named_by = ", ".join(own.place for own in places)
         model, own = model_at(catalogue, path), places[0]
         if not own.exists:
-            yield _missing(own, named_by, model, path in fetched)
+            yield _missing(own, named_by, model, same_path(path) in fetched)
             continue
         reason = _wrong(model, Path(path), quick)
         if reason is not None:

@@ -48,6 +48,11 @@ def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: f
         yield _judged(need, gpu_bytes)
 
 
+def gpu_memory(config: Mapping, catalogue: Mapping[str, Model]) -> list[Need]:
+    """What each job needs, those with a generator or network of the user's own left out."""
+    return [need for need in _needs(config, catalogue) if isinstance(need, Need)]
+
+
 def _judged(need: Need, gpu_bytes: float) -> Finding:
     what = f"{need.job}: about {amount(need.total)} of {amount(gpu_bytes)} with batches of {need.batch}"
     if need.total <= gpu_bytes:
