@@ -22,7 +22,7 @@ def environments():
     text = "".join(path.read_text() for path in sorted((PROJECT / "workflow/rules").glob("*.smk")))
     for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
         script = re.search(r"scripts/(\w+)\.py", rule)[1]
-        environment = re.search(r"envs/(\w+)\.yaml", rule)[1]
+        environment = re.search(r"envs/([\w-]+)\.yaml", rule)[1]
         found.append(pytest.param(script, environment, rule, id=re.match(r"\w+", rule)[0]))
     return found
 
@@ -43,9 +43,25 @@ def module_imports(path):
             waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
 
 
-def third_party(script):
-    """The packages that a script and every `brownid` module executed with it import, rooms' __init__ included."""
-    waiting, seen, found = [SCRIPTS / f"{script}.py"], set(), set()
+def packages(environment):
+    """The names in an environment file."""
+    dependencies = yaml.safe_load((PROJECT / f"envs/{environment}.yaml").read_text())["dependencies"]
+    return {dependency.split()[0] for dependency in dependencies}
+
+
+def content(environment):
+    """What an environment file brings: pytorch-gpu is a pytorch."""
+    return packages(environment) | {name.removesuffix("-gpu") for name in packages(environment)}
+
+
+def packages_for(imports):
+    """The conda packages of what is imported; Snakemake is there wherever a rule file is read."""
+    return {PACKAGE_OF.get(name, name) for name in imports}
+
+
+def third_party(*files):
+    """The packages that files and every `brownid` module executed with them import, rooms' __init__ included."""
+    waiting, seen, found = list(files), set(), set()
     while waiting:
         for name in module_imports(waiting.pop()):
             top, *_ = parts = name.split(".")
@@ -63,9 +79,42 @@ def third_party(script):
 
 @pytest.mark.parametrize(("script", "environment", "rule"), environments())
 def test_the_environment_of_a_rule_has_what_its_script_imports(script, environment, rule):
-    dependencies = yaml.safe_load((PROJECT / f"envs/{environment}.yaml").read_text())["dependencies"]
-    there = {dependency.split()[0] for dependency in dependencies}
-    assert {PACKAGE_OF.get(name, name) for name in third_party(script)} <= there
+    assert packages_for(third_party(SCRIPTS / f"{script}.py")) <= content(environment)
+
+
+def test_the_environment_of_the_workflow_has_what_its_rule_files_import(tmp_path):
+    imports = tmp_path / "imports.py"
+    lines = (PROJECT / "workflow/rules/common.smk").read_text().splitlines()
+    imports.write_text("\n".join(line for line in lines if line.startswith(("import ", "from "))))
+    assert packages_for(third_party(imports)) | {"snakemake", "snakemake-executor-plugin-slurm"} <= content("workflow")
+
+
+@pytest.mark.parametrize(("script", "environment", "rule"), environments())
+def test_rules_with_a_gpu_are_those_of_an_environment_with_cuda(script, environment, rule):
+    assert ("gpu=" in rule) == ("pytorch-gpu" in packages(environment))
+
+
+def test_the_slurm_profile_sends_the_rules_with_a_gpu_to_gpu_nodes_and_no_others():
+    profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
+    with_gpu = {rule.id for rule in environments() if "gpu=" in rule.values[2]}
+    assert with_gpu == set(profile["set-resources"])
+
+
+def test_profiles_do_not_clash_with_the_default_one():
+    def keys(name):
+        return set(yaml.safe_load((PROJECT / f"profiles/{name}/config.yaml").read_text()))
+
+    assert not keys("default") & (keys("slurm") | keys("local"))
+
+
+def test_rules_leave_retries_to_the_profile_where_slurm_must_hear_of_them():
+    for rule in environments():
+        assert "retries:" not in rule.values[2] or "localrule: True" in rule.values[2]
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_environment_takes_nothing_from_the_default_channels(path):
+    assert yaml.safe_load(path.read_text())["channels"][-1] == "nodefaults"
 
 
 @pytest.mark.parametrize(("script", "environment", "rule"), environments())
@@ -76,7 +125,7 @@ def test_the_fingerprint_of_a_rule_is_that_of_its_script_and_environment(script,
 @pytest.mark.parametrize("path", sorted((PROJECT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_an_environment_pins_the_minor_versions_of_the_requirements(path):
     pinned = dict(line.split("==") for line in (PROJECT / "requirements.txt").read_text().splitlines() if "==" in line)
-    names = {"pytorch": "torch", "py-opencv": "opencv-python-headless", "pyyaml": "PyYAML"}
+    names = {"pytorch": "torch", "pytorch-gpu": "torch", "py-opencv": "opencv-python-headless", "pyyaml": "PyYAML"}
     for dependency in yaml.safe_load(path.read_text())["dependencies"]:
         name, version = dependency.replace("=", " ").split()
         if name != "python":

@@ -114,7 +114,7 @@ def edit(path, old, new):
 def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
     rules = clone / "workflow/rules/references.smk"
     edit(rules, '"logs/sample_references/', '"logs/elsewhere/')
-    edit(rules, "mem_mb=lambda w: 6000", "mem_mb=lambda w: 7000")
+    edit(rules, "attempt: 8000", "attempt: 7000")
     edit(clone / "workflow/rules/variations.smk", "threads: 1", "threads: 2")
     edit(
         clone / "workflow/scripts/brownid/dynamics/langevin.py",

@@ -12,8 +12,8 @@ rule capture_benchmark:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         settings=settings("capture_benchmark", "benchmark"),
         code=code("capture_benchmark", "torch"),
@@ -38,8 +38,8 @@ rule prepare_benchmark:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=settings("prepare_benchmark", "benchmark"),
         code=code("prepare_benchmark", "torch"),
@@ -60,16 +60,18 @@ rule score_model:
         scores="results/scores/{model}.json",
     log:
         "logs/score_model/{model}.log",
+    benchmark:
+        "logs/benchmarks/score_model/{model}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         settings=settings("score_model", "model"),
-        code=code("score_model", "torch"),
+        code=code("score_model", "torch-gpu"),
     message:
         "Score {wildcards.model} on the benchmarks"
     script:
@@ -101,12 +103,13 @@ rule tabulate_scores:
         ),
     log:
         "logs/tabulate_scores.log",
+    localrule: True
     conda:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings("tabulate_scores"),
         code=code("tabulate_scores", "plots"),

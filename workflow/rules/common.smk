@@ -12,6 +12,7 @@ from brownid.configuration.files import check_repetition
 from brownid.configuration.fingerprint import fingerprint
 from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
+from brownid.preflight.queue import check_start
 from brownid.runtime import set_process_environment
 
 set_process_environment()
@@ -52,3 +53,20 @@ def settings(rule, *wildcards):
     return lambda w: stages.sorted_keys(
         getattr(stages, rule)(config, *(w[name] for name in wildcards))
     )
+
+
+def growing(amount):
+    """An amount of memory or time that grows with each attempt at a job."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+onstart:
+    try:
+        check_start(
+            workflow.workdir_init,
+            workflow.executor_plugin.name,
+            {job.resources.get("slurm_partition") for job in workflow.dag.jobs}
+            - {None},
+        )
+    except BrownidError as error:
+        sys.exit(f"error: {error}")

@@ -10,8 +10,8 @@ rule capture_database:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=settings("capture_database", "database"),
         code=code("capture_database", "torch"),
@@ -36,8 +36,8 @@ rule index_database:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         settings=settings("index_database", "database"),
         code=code("index_database", "torch"),
@@ -57,12 +57,14 @@ rule pack_database:
         failures="results/images/{database}/{shard}-of-{shards}.failures.csv",
     log:
         "logs/pack_database/{database}.{shard}-of-{shards}.log",
+    benchmark:
+        "logs/benchmarks/pack_database/{database}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         settings=settings("pack_database", "database"),
         code=code("pack_database", "torch"),
@@ -81,17 +83,19 @@ rule embed_database:
         failures="results/embeddings/{network}/{database}.failures.csv",
     log:
         "logs/embed_database/{network}/{database}.log",
+    benchmark:
+        "logs/benchmarks/embed_database/{network}/{database}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         state="results/state/embeddings/{network}/{database}",
         settings=settings("embed_database", "database", "network"),
-        code=code("embed_database", "torch"),
+        code=code("embed_database", "torch-gpu"),
     message:
         "Embed {wildcards.database} with {wildcards.network}"
     script:

@@ -13,12 +13,13 @@ rule plot_dynamics:
         ),
     log:
         "logs/plot_dynamics/{dataset}.log",
+    localrule: True
     conda:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings("plot_dynamics", "dataset"),
         code=code("plot_dynamics", "plots"),
@@ -52,12 +53,14 @@ rule plot_distances:
         ),
     log:
         "logs/plot_distances/{variations}.log",
+    benchmark:
+        "logs/benchmarks/plot_distances/{variations}.tsv"
     conda:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings("plot_distances", "variations"),
         code=code("plot_distances", "plots"),
@@ -83,8 +86,8 @@ rule show_faces:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=settings("show_faces", "dataset"),
         code=code("show_faces", "plots"),
@@ -121,8 +124,8 @@ rule audit_leaks:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings("audit_leaks", "references"),
         code=code("audit_leaks", "plots"),
@@ -154,12 +157,14 @@ rule measure_controls:
         ),
     log:
         "logs/measure_controls.log",
+    benchmark:
+        "logs/benchmarks/measure_controls.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         settings=settings("measure_controls"),
         code=code("measure_controls", "torch"),

@@ -12,15 +12,15 @@ rule render_images:
     benchmark:
         "logs/benchmarks/render_images/{dataset}.{shard}-of-{shards}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         settings=settings("render_images", "dataset"),
-        code=code("render_images", "torch"),
+        code=code("render_images", "torch-gpu"),
     message:
         "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -34,12 +34,14 @@ rule realign_images:
         images="results/images/{realigned}/{shard}-of-{shards}.arrow",
     log:
         "logs/realign_images/{realigned}.{shard}-of-{shards}.log",
+    benchmark:
+        "logs/benchmarks/realign_images/{realigned}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings("realign_images", "realigned"),
         code=code("realign_images", "torch"),

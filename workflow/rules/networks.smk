@@ -26,8 +26,8 @@ rule train_network:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=6000,
-        runtime=1440,
+        mem_mb=growing(16000),
+        runtime=growing(480),
     params:
         state="results/state/networks/{network}",
         settings=settings("train_network", "network"),

@@ -18,16 +18,18 @@ rule sample_references:
     benchmark:
         "logs/benchmarks/sample_references/{references}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: lambda w: config["references"][w.references]["processes"]
     resources:
         gpu=lambda w: config["references"][w.references]["processes"],
-        mem_mb=lambda w: 6000 * config["references"][w.references]["processes"],
-        runtime=1440,
+        mem_mb=lambda w, attempt: 8000
+        * config["references"][w.references]["processes"]
+        * attempt,
+        runtime=growing(480),
     params:
         state="results/state/references/{references}",
         settings=settings("sample_references", "references"),
-        code=code("sample_references", "torch"),
+        code=code("sample_references", "torch-gpu"),
     message:
         "Sample the identities of {wildcards.references}"
     script:

@@ -8,12 +8,14 @@ rule package_release:
         manifest="results/release/{release}/manifest.csv",
     log:
         "logs/package_release/{release}.log",
+    benchmark:
+        "logs/benchmarks/package_release/{release}.tsv"
     conda:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         settings=settings("package_release"),
         code=code("package_release", "plots"),
@@ -34,8 +36,8 @@ rule verify_release:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         code=code("verify_release", "plots"),
     message:

@@ -28,8 +28,8 @@ rule train_recognition:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=6000,
-        runtime=1440,
+        mem_mb=growing(16000),
+        runtime=growing(480),
     params:
         state="results/state/training/{training}",
         settings=settings("train_recognition", "training"),

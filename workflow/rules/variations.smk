@@ -17,16 +17,16 @@ rule vary_references:
     benchmark:
         "logs/benchmarks/vary_references/{variations}.{shard}-of-{shards}.tsv"
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         state="results/state/variations/{variations}/{shard}-of-{shards}",
         settings=settings("vary_references", "variations"),
-        code=code("vary_references", "torch"),
+        code=code("vary_references", "torch-gpu"),
     message:
         "Vary the identities of {wildcards.variations}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -49,12 +49,14 @@ rule merge_variations:
         command="results/variations/{variations}/command.yml",
     log:
         "logs/merge_variations/{variations}.log",
+    benchmark:
+        "logs/benchmarks/merge_variations/{variations}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         settings=settings("merge_variations", "variations"),
         code=code("merge_variations", "torch"),

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from brownid import __version__
 from brownid.errors import sentence_of
 
 GIBIBYTE = 1024**3
+SENT_WITH_TORCH = "BROWNID_SENT_WITH_TORCH"  # the environment variable with the version where Snakemake runs
 LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")
@@ -28,6 +30,7 @@ def set_process_environment() -> None:
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(4 * GIBIBYTE))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 * GIBIBYTE))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault(SENT_WITH_TORCH, _version("torch"))  # goes with a job to its node
 
 
 def start_job(log: str | Path, threads: int, settings: Mapping | None = None) -> None:
@@ -65,7 +68,35 @@ def default_device() -> str:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     logger.info("device %s (%s), torch %s", device, name, torch.__version__)
+    _compare_with_what_was_asked(device, torch.version.cuda)
     return device
+
+
+def _compare_with_what_was_asked(device: str, cuda: str | None) -> None:
+    """Say what Slurm gave this job, and warn where torch does not see it, or is another than where the job was sent."""
+    given = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")
+    if given:
+        node = os.environ.get("SLURMD_NODENAME", platform.node())
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        logger.info("Slurm job %s on %s, GPUs %s, visible %s", os.environ.get("SLURM_JOB_ID"), node, given, visible)
+    if given and device == "cpu":
+        reason = (
+            "this torch is built without CUDA: install a CUDA build into this environment (docs/cluster.md)"
+            if cuda is None
+            else f"its driver is missing or too old for CUDA {cuda}: see nvidia-smi on that node"
+        )
+        logger.warning("Slurm gave this job a GPU, but torch sees none, and works on the CPU: %s", reason)
+    there, here = os.environ.get(SENT_WITH_TORCH), _version("torch")
+    if there and there != here:
+        logger.warning("torch is %s here, but %s where Snakemake runs: results may differ by rounding", here, there)
+
+
+def _version(package: str) -> str:
+    """The version of an installed package, without importing it; empty where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def progress(items: Iterable, description: str, unit: str = "it", total: int | None = None) -> Iterable:

@@ -7,11 +7,35 @@ import typer
 from typer.core import TyperGroup
 
 from brownid import __version__
-from brownid.cli import crops, doctor, editing, embeddings, images, models, plots, projection, release, samples
+from brownid.cli import (
+    crops,
+    doctor,
+    editing,
+    embeddings,
+    estimate,
+    images,
+    models,
+    plots,
+    projection,
+    release,
+    samples,
+)
 from brownid.errors import sentence_of
 from brownid.runtime import set_process_environment
 
-ORDER = ("doctor", "models", "generate", "crop", "embed", "project", "edit", "samples", "plot", "verify")  # of use
+ORDER = (
+    "doctor",
+    "estimate",
+    "models",
+    "generate",
+    "crop",
+    "embed",
+    "project",
+    "edit",
+    "samples",
+    "plot",
+    "verify",
+)  # of use
 
 
 class Commands(TyperGroup):
@@ -45,6 +69,7 @@ app = typer.Typer(
 
 SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
 app.command(rich_help_panel=SETUP)(doctor.doctor)
+app.command(rich_help_panel=SETUP)(estimate.estimate)
 app.add_typer(models.app, rich_help_panel=SETUP)
 app.command(rich_help_panel=FACES)(images.generate)
 app.command(rich_help_panel=FACES)(crops.crop)

@@ -7,12 +7,14 @@ import ctypes
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +24,29 @@ from brownid.runtime import logger, start_process
 
 LAUNCHERS = ("auto", "torchrun", "srun")
 LOCAL = "127.0.0.1"
+IN_SLURM_JOB = {"SLURM_JOB_ID", "SLURMD_NODENAME"}  # on a login node with an allocation the second is missing
+# What the launching process's own step was given would bind the new one; all else srun asks the controller for.
+KEPT_BY_SRUN = {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_CLUSTER_NAME"}
 PR_SET_PDEATHSIG = 1
 
 
 def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int, launcher: str = "auto") -> None:
     """Call `function` ("module:name") with `arguments` (plain values and paths) and its `share` in each process.
 
-    "srun" starts them on the GPUs and nodes that Slurm gave this job, "torchrun" on this machine, "auto" by whether
-    Slurm gave it several tasks. Raises `BrownidError` with the sentence of the process that failed first; SIGTERM is
+    "srun" starts them on the GPUs and nodes that Slurm gave this job, "torchrun" on this machine; "auto" is srun on the
+    node of a Slurm job. Raises `BrownidError` with the sentence of the process that failed first; SIGTERM is
     passed on, and ends this process too once they have saved their state.
     """
     if launcher not in LAUNCHERS:
         raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
     if launcher == "auto":
-        launcher = "srun" if int(os.environ.get("SLURM_NTASKS", "1")) > 1 else "torchrun"
+        launcher = "srun" if os.environ.keys() >= IN_SLURM_JOB and shutil.which("srun") else "torchrun"
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".processes-") as folder:  # where all nodes see it
         call = Path(folder) / "call.json"
         call.write_text(json.dumps({"function": function, "arguments": dict(arguments)}, default=str))
         command = _command(launcher, processes, call)
         logger.info("%d processes by %s", processes, launcher)
-        code = _wait(command, _environment(processes))
+        code = _wait(command, _environment(launcher, processes))
         sentence = call.with_name("error.txt")
         if code and sentence.exists():
             raise BrownidError(sentence.read_text())
@@ -51,23 +56,31 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
 
 def _command(launcher: str, processes: int, call: Path) -> list[str]:
     worker = ["-m", "brownid.jobs.processes", str(call)]
-    if launcher == "srun":
-        return ["srun", f"--ntasks={processes}", "--kill-on-bad-exit=1", sys.executable, *worker]
+    if launcher == "srun":  # beside the step that this process runs in, on the same CPUs, memory and GPUs
+        options = ["--overlap", "--overcommit", f"--ntasks={processes}", "--kill-on-bad-exit=1"]
+        return ["srun", *options, sys.executable, *worker]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return [*torchrun, *worker]
 
 
-def _environment(processes: int) -> dict[str, str]:
+def _environment(launcher: str, processes: int) -> dict[str, str]:
     """Where the processes meet (srun starts the first on this very node), and their part of the CPU threads."""
+    inherited = dict(os.environ)
+    if launcher == "srun":
+        inherited = {
+            name: value
+            for name, value in inherited.items()
+            if name in KEPT_BY_SRUN or not name.startswith(("SLURM_", "SRUN_"))
+        }
     with socket.socket() as probe:
         probe.bind(("", 0))
         port = probe.getsockname()[1]
-    host = socket.gethostname() if "SLURM_JOB_ID" in os.environ else LOCAL
+    host = LOCAL if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) == 1 else socket.gethostname()
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS", "1")) // processes)
     library = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH"))))
     meeting = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
-    return {**os.environ, **meeting, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
+    return {**inherited, **meeting, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
 
 
 def _wait(command: list[str], environment: Mapping[str, str]) -> int:
@@ -102,8 +115,9 @@ def main() -> None:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            if share.rank == 0:
-                call.with_name("error.txt").write_text(sentence)
+            logger.error("error in process %d: %s", share.rank, sentence)
+            with suppress(FileExistsError), open(call.with_name("error.txt"), "x", encoding="utf-8") as file:
+                file.write(sentence)  # of the process that failed first
             sys.exit(1)
         except Terminated:
             sys.exit(TERMINATED)

@@ -1,0 +1,47 @@
+"""`brownid estimate`: jobs, GPU-hours, memory and disk of a run, before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def estimate(
+    configfile: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--configfile", metavar="YAML", help="Configuration; several are merged. Default: config/config.yaml."
+        ),
+    ] = None,
+    machine: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose rates: cpu (measured), rtx3090, a100, h100, h200 (derived).")
+    ] = "h100",
+    gpus: Annotated[int, typer.Option(metavar="N", min=1, help="GPUs that work side by side.")] = 8,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="logs/benchmarks of a finished run, instead of the table's rates."),
+    ] = None,
+    recorded_with: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="YAML", help="Configuration of that finished run. Default: --configfile."),
+    ] = None,
+) -> None:
+    """Say how many jobs a configuration makes, and what they take: GPU-hours by stage, memory, disk.
+
+    Orders of magnitude, from the arithmetic of each stage and the rate of a machine; the last lines say whose rate.
+
+    Example:
+    brownid estimate --configfile config/paper.yaml --machine a100 --gpus 4
+    """
+    from brownid.estimation.report import estimate_run
+
+    for line in estimate_run(
+        configfile or [Path("config/config.yaml")],
+        machine_name=machine,
+        gpus=gpus,
+        recorded_in=recorded,
+        recorded_with=recorded_with,
+    ):
+        typer.echo(line)

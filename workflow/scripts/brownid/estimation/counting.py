@@ -1,0 +1,70 @@
+"""How many jobs a configuration makes, by rule; tested against Snakemake's own count."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from brownid.configuration import paths, products
+from brownid.configuration.links import DATASETS
+
+
+def job_counts(config: Mapping) -> Counter[str]:
+    """Jobs of the default target by rule, when nothing is there yet; target rules are not counted."""
+    jobs: Counter[str] = Counter()
+    references, variations, networks = config["references"], config["variations"], config["networks"]
+    moving = products.moving_datasets(config)
+    guarded = [name for name, entry in references.items() if entry["leak_guard"]]
+    used_covariates = covariates_in_use(config)
+    trained = [name for name, entry in networks.items() if entry.get("database") and not entry.get("weights")]
+    jobs["sample_references"] = len(references)
+    jobs["vary_references"] = sum(entry["shards"] for entry in variations.values())
+    jobs["merge_variations"] = len(variations)
+    for dataset in shown_datasets(config):
+        section = paths.section_of(config, paths.original(config, dataset), DATASETS)
+        rule = {"databases": "pack_database"}.get(section, "render_images")
+        rule = "realign_images" if dataset in config["realigned"] else rule
+        jobs[rule] += len(paths.shard_names(config, dataset))
+    jobs["train_network"] = len(trained)
+    jobs["train_recognition"] = len(config["training"])
+    jobs["score_model"] = len(networks) + len(config["training"])
+    jobs["tabulate_scores"] = 1
+    jobs["capture_benchmark"] = len(paths.benchmarks_with(config, "capture"))
+    jobs["prepare_benchmark"] = len(paths.benchmarks_with(config, "folder"))
+    jobs["embed_database"] = len({(references[name]["network"], references[name]["leak_guard"]) for name in guarded})
+    for name in used_covariates:
+        jobs["fit_covariates"] += 1
+        jobs["project_database"] += config["covariates"][name]["shards"]
+        jobs["fit_warm_start"] += len(paths.warm_start(config, name))
+    for name in databases_in_use(config):
+        jobs["index_database"] += 1
+        jobs["capture_database"] += len(paths.capture_manifest(config, name))
+    jobs["plot_dynamics"] = len(moving)
+    jobs["plot_distances"] = len(variations)
+    jobs["show_faces"] = len(references) + len(variations)
+    jobs["audit_leaks"] = len(guarded)
+    jobs["measure_controls"] = int(bool(products.controlled_datasets(config)))
+    jobs["package_release"] = jobs["verify_release"] = 1
+    return +jobs
+
+
+def covariates_in_use(config: Mapping) -> list[str]:
+    """The covariates entries that variations, or the ground-truth controls, ask for."""
+    used = {entry["covariates"] for entry in config["variations"].values()} - {None}
+    if products.controlled_datasets(config):
+        used |= set(products.controlled_covariates(config))
+    return sorted(used)
+
+
+def shown_datasets(config: Mapping) -> list[str]:
+    """The datasets that are rendered or packed as images, those that realigned ones come from included."""
+    names = {*config["references"], *config["variations"]}
+    names |= {entry["leak_guard"] for entry in config["references"].values()} - {None}
+    names |= {name for entry in config["training"].values() for name in entry["datasets"]}
+    names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}
+    names -= {None}
+    return sorted(names | {paths.original(config, name) for name in names})
+
+
+def databases_in_use(config: Mapping) -> list[str]:
+    """The databases that are indexed: packed as images, or projected."""
+    packed = {name for name in shown_datasets(config) if name in config["databases"]}
+    return sorted(packed | {config["covariates"][name]["database"] for name in covariates_in_use(config)})

@@ -1,0 +1,137 @@
+"""The arithmetic of the stages that ask for a GPU, in GFLOP: what must be computed, whatever the machine.
+
+A forward pass through generator and FR network counts g + n; a backward pass to the latents as much again; in training
+a backward pass counts twice, for weights too.
+    Langevin        N · iterations · 3 (g + n), or 2 with `neighbours: previous`
+    Dispersion      N · variations · iterations · 2 (g + n)
+    rejection       N (g + n): at least one draw an identity
+    rendering       images · g
+    embedding       images · n
+    training        images · epochs · 3 n
+    projection      images · iterations · 2 (g + v), v of the features that compare
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from brownid.configuration import paths
+from brownid.estimation.counting import covariates_in_use, shown_datasets
+from brownid.models.catalogue import Model
+from brownid.preflight import sizes
+from brownid.preflight.networks import FULL_CHANNELS_FROM
+
+NETWORK_GFLOP = {  # forward, one crop of 112 pixels, counted with torch.utils.flop_counter
+    **{"iresnet18": 5.22, "iresnet34": 8.92, "iresnet50": 12.62, "iresnet100": 24.18},
+    **{"ir_18": 5.19, "ir_34": 8.89, "ir_50": 12.59, "ir_101": 24.15},
+    **{"slim_iresnet": 0.05, "slim_iresnet_wide": 0.13},
+}
+UNKNOWN_NETWORK_GFLOP = 12.62
+VGG16_GFLOP = 40.1  # at 256 pixels: 13 convolutions, counted by their shapes
+PROCEDURAL_GFLOP_A_PIXEL = (
+    5.7e-5  # what takes as long on a CPU: 759 images/s of 56 pixels where a StyleGAN2 has 135 GFLOP/s
+)
+STYLEGAN3_AT_256 = 45.0  # config t; an assumption from its layers, r has twice the channels
+PASSES_A_PAIR = 4  # two images and their mirror images
+PAIRS = 6000  # of a published benchmark
+
+
+class Stage(NamedTuple):
+    """The work of all jobs of one rule for one entry."""
+
+    rule: str
+    entry: str
+    jobs: int
+    gflop: float
+    training: bool = False  # in bfloat16 where the GPU has it
+
+
+def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
+    """The work of each stage with a GPU; databases that nobody has counted are left out."""
+    for name, entry in config["references"].items():
+        g, n = _generator(config, name), _network(config, name)
+        yield Stage("sample_references", name, 1, entry["identities"] * _passes(entry) * (g + n))
+    for name, entry in config["variations"].items():
+        g, n = _generator(config, name), _network(config, name)
+        images = sizes.identities(config, name) * sizes.images_an_identity(entry)
+        passes = 1 if entry["algorithm"] == "covariates" else 2 * entry["settings"]["iterations"] + 1
+        yield Stage("vary_references", name, entry["shards"], images * passes * (g + n))
+    for name in shown_datasets(config):
+        if name in config["references"] or name in config["variations"]:
+            images = sizes.image_count(config, name, catalogue) or 0
+            jobs = len(paths.shard_names(config, name))
+            yield Stage("render_images", name, jobs, images * _generator(config, name))
+    yield from _embeddings(config, catalogue)
+    yield from _projections(config, catalogue)
+    for name, entry in sizes.training_entries(config).items():
+        images = sum(sizes.image_count(config, dataset, catalogue) or 0 for dataset in entry["datasets"])
+        rule = "train_network" if name in config["networks"] else "train_recognition"
+        gflop = images * entry["settings"]["epochs"] * 3 * network_gflop(entry)
+        yield Stage(rule, name, 1, gflop, training=True)
+    models = {**config["networks"], **sizes.training_entries(config)}
+    for name, entry in models.items():
+        shape = {"side": config["images"]["side"], **entry}
+        images = PASSES_A_PAIR * sum(_pairs(benchmark) for benchmark in config["benchmarks"].values())
+        yield Stage("score_model", name, 1, images * network_gflop(shape))
+
+
+def _embeddings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
+    guards = {(entry["network"], entry["leak_guard"]) for entry in config["references"].values() if entry["leak_guard"]}
+    for network, database in sorted(guards):
+        images = sizes.image_count(config, database, catalogue) or 0
+        yield Stage("embed_database", database, 1, images * network_gflop(config["networks"][network]))
+
+
+def _projections(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
+    for name in covariates_in_use(config):
+        entry = config["covariates"][name]
+        g = generator_gflop(config["generators"][entry["generator"]])
+        compared = VGG16_GFLOP if entry["vgg16"] else network_gflop(config["networks"][entry["network"]])
+        images = sizes.image_count(config, entry["database"], catalogue) or 0
+        gflop = images * entry["projection"]["iterations"] * 2 * (g + compared)
+        yield Stage("project_database", name, entry["shards"], gflop)
+        if paths.warm_start(config, name):
+            yield Stage("fit_warm_start", name, 1, entry["warm_start"]["samples"] * (g + compared))
+
+
+def generator_gflop(spec: Mapping[str, Any]) -> float:
+    """GFLOP of one image of a generator; that of the user's own is taken for a StyleGAN2."""
+    side = sizes.resolution(spec)
+    if spec.get("family") == "procedural":
+        return PROCEDURAL_GFLOP_A_PIXEL * side**2
+    if spec.get("family") == "stylegan3":
+        return STYLEGAN3_AT_256 * (side / 256) ** 2 * (2 if "stylegan3-r" in str(spec.get("file")) else 1)
+    random = spec.get("random") or {}
+    base = random.get("channel_base", 32768 if side >= FULL_CHANNELS_FROM else 16384)
+    largest = random.get("channel_max", 512)
+    total = 0
+    for power in range(2, side.bit_length()):
+        r = 2**power
+        channels, before = min(base // r, largest), min(2 * base // r, largest)
+        total += 18 * channels**2 * r**2  # 3×3 convolution, multiplications and additions
+        total += 0 if r == 4 else 18 * before * channels * (r // 2) ** 2  # the one that doubles the side
+    return total / 1e9
+
+
+def network_gflop(network: Mapping[str, Any]) -> float:
+    """GFLOP of one crop through an FR network; that of the user's own is taken for an iresnet50."""
+    counted = NETWORK_GFLOP.get(network.get("architecture"), UNKNOWN_NETWORK_GFLOP)
+    return counted * (network["side"] / 112) ** 2
+
+
+def _passes(entry: Mapping) -> int:
+    if entry["algorithm"] != "langevin":
+        return 1
+    settings = entry["settings"]
+    return settings["iterations"] * (2 if settings["neighbours"] == "previous" else 3) + 1
+
+
+def _generator(config: Mapping, dataset: str) -> float:
+    return generator_gflop(config["generators"][config["references"][paths.namespace(config, dataset)]["generator"]])
+
+
+def _network(config: Mapping, dataset: str) -> float:
+    return network_gflop(config["networks"][config["references"][paths.namespace(config, dataset)]["network"]])
+
+
+def _pairs(benchmark: Mapping) -> int:
+    return (benchmark.get("capture") or {}).get("pairs", PAIRS)
