@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from brownid.adam import adam
 from brownid.covariates.features import Features
 from brownid.covariates.noise_maps import autocorrelation, random_maps, renormalised
 from brownid.covariates.settings import ProjectionSettings
@@ -21,7 +22,6 @@ Tensors = dict[str, Tensor]
 Watch = Callable[[int, Sequence[int], Tensor, Tensor], None]
 
 LATENTS, MAP = "latents", "map/"  # names of what is optimised: the latents, and each noise map behind the prefix
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 
 
 class Renderer(Protocol):
@@ -139,17 +139,6 @@ class Descent:
             return 0.0
         shape = tuple(latents.shape[1:])
         return amplitude * normal(self.seed, "projection/latent noise", self.items, shape, iteration).to(latents)
-
-
-def adam(
-    value: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], iteration: int, rate: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Value and moments after a step of Adam (Kingma and Ba 2015, algorithm 1), iterations counted from 0."""
-    (beta1, beta2), (first, second) = BETAS, moments
-    first = beta1 * first + (1 - beta1) * gradient
-    second = beta2 * second + (1 - beta2) * gradient.square()
-    mean, square = first / (1 - beta1 ** (iteration + 1)), second / (1 - beta2 ** (iteration + 1))
-    return value - rate * mean / (square.sqrt() + EPSILON), first, second
 
 
 def _maps(values: Mapping[str, Tensor]) -> Tensors:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from brownid.errors import BrownidError
+from brownid.ramps import ramped
 
 SPACES = ("w", "w_plus")
 
@@ -56,10 +57,7 @@ class ProjectionSettings:
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: cosine down over the last share, linear up over the first."""
-        done = iteration / self.iterations
-        down = min(1.0, (1 - done) / self.rampdown) if self.rampdown else 1.0
-        up = min(1.0, done / self.rampup) if self.rampup else 1.0
-        return self.learning_rate * (0.5 - 0.5 * math.cos(math.pi * down)) * up
+        return self.learning_rate * ramped(iteration / self.iterations, self.rampup, self.rampdown)
 
     def noise_at(self, iteration: int, latent_spread: float) -> float:
         """The standard deviation of the noise on each latent component: spread · noise · max(0, 1 − t/ramp)²."""

@@ -20,6 +20,7 @@ from brownid.batching import Batching
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.randomness import Address, normal
+from brownid.ridge import fit_ridge
 from brownid.runtime import progress
 
 FORMAT = "brownid warm start 1"
@@ -103,8 +104,8 @@ def fit_warm_start(
 ) -> WarmStart:
     """Ridge regression in closed form, on `settings.samples` generated images.
 
-    Pixels and embedding count alike: each block is scaled to a total variance of 1. Without that scaling, the penalty
-    would silence the embedding. Sample i is addressed by (seed, i), so the batch size changes nothing.
+    Pixels and embedding are a block each: in one, the penalty would silence the embedding. Sample i is addressed by
+    (seed, i), so the batch size changes nothing.
     """
     own_noise, batching = getattr(generator, "takes_address", False), Batching(batch_size)
 
@@ -119,25 +120,7 @@ def fit_warm_start(
         items = range(begin, min(begin + batch_size, settings.samples))
         parts += batching.map(len(items), lambda rows, items=items: sampled(items[rows]))
     latents, *inputs = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _ridge(inputs, latents, settings)
-
-
-def _ridge(blocks: list[Tensor], latents: Tensor, settings: WarmStartSettings) -> WarmStart:
-    means = torch.cat([block.mean(dim=0) for block in blocks])
-    scales = torch.cat([_unit_variance(block) for block in blocks])
-    inputs = (torch.cat(blocks, dim=1) - means) * scales  # [n, F], float64
-    gram = inputs.T @ inputs / len(inputs)
-    penalty = settings.penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    cross = inputs.T @ (latents - latents.mean(dim=0)) / len(inputs)
-    weight = scales[:, None] * torch.linalg.solve(gram + penalty, cross)
-    bias = latents.mean(dim=0) - means @ weight
-    return WarmStart(weight.float().cpu().contiguous(), bias.float().cpu(), settings.pixel_side)
-
-
-def _unit_variance(block: Tensor) -> Tensor:
-    """One factor, repeated for every column, that makes the summed variance of the columns 1."""
-    total = block.var(dim=0, correction=0).sum()
-    return torch.where(total > 0, total.rsqrt(), 0.0).expand(block.shape[1])
+    return WarmStart(*fit_ridge(inputs, latents, settings.penalty), settings.pixel_side)
 
 
 def _inputs(images: Tensor, pixel_side: int, embed: Embedder | None) -> list[Tensor]:

@@ -82,7 +82,7 @@ def _load(
                 _check(saved, state, {**tensors, **marks}, marks, len(names), iterations)
         except BrownidError as error:
             refusal = error
-    device = tensors["latents"].device
+    device = next(iter(tensors.values())).device
     found = torch.tensor([0 if saved is None else saved.iteration, int(refusal is not None)], device=device)
     iteration, refused = share.sum(found).tolist()
     if refused:

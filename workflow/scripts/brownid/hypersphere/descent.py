@@ -1,0 +1,179 @@
+"""The iterations of a packing: neighbours, gradient, a step of Adam, and back onto the sphere.
+
+HyperFace's Algorithm 1 moves all references at once. Algorithm 2 moves a mini-batch: an epoch is a random permutation
+of the references, cut into batches whose sizes differ by at most one, so that everybody has the same number of turns.
+Adam counts the turns of a reference, the learning rate falls with the iterations.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from brownid.adam import adam_
+from brownid.dynamics.processes import gather, own_rows
+from brownid.dynamics.run import Tensors
+from brownid.dynamics.statistics import spread
+from brownid.hypersphere.energy import angles_between, attract, energy, project, repel
+from brownid.hypersphere.nearest import Nearest, Panel, Search, chunks
+from brownid.hypersphere.settings import PackingSettings
+from brownid.randomness import stream
+
+STATISTICS = ("iteration", "nn_min", "nn_avg", "nn_max", "gallery_avg", "energy", "learning_rate")
+
+Moments = tuple[torch.Tensor, torch.Tensor]
+
+
+class Descent:
+    """What stays the same through a run, and the memory that every iteration uses again.
+
+    Nothing within an iteration asks a GPU for a number, so that the host runs ahead of it.
+
+    Args:
+        gallery: `[m,E]`, unit norm, or None.
+        precision: of the products that look for neighbours, float32 or bfloat16.
+        seed: of the mini-batches.
+        in_place: whether a block may overwrite the tensors that it is given: where nobody saves them.
+    """
+
+    def __init__(
+        self,
+        gallery: torch.Tensor | None,
+        settings: PackingSettings,
+        search: Search,
+        *,
+        precision: str,
+        seed: int,
+        in_place: bool,
+    ) -> None:
+        self.settings, self.search, self.share = settings, search, search.share
+        self.precision, self.seed, self.in_place = precision, seed, in_place
+        self.gallery = None if gallery is None else Panel(gallery, precision)
+        self._gradient, self._scratch = torch.empty(0), torch.empty(0)
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    def in_float32(self) -> "Descent":
+        """The same with exact products."""
+        gallery = None if self.gallery is None else self.gallery.unit
+        return Descent(gallery, self.settings, self.search, precision="float32", seed=self.seed, in_place=self.in_place)
+
+    def block(self, tensors: Tensors, number: int) -> tuple[Tensors, dict[str, float]]:
+        """The tensors after the `number`-th `record_every` iterations, and the statistics before them."""
+        every, count = self.settings.record_every, len(tensors["references"])
+        iterations = range(number * every, min((number + 1) * every, self.settings.iterations))
+        if not self.in_place:
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+        panel, moments = Panel(tensors["references"], self.precision), (tensors["first"], tensors["second"])
+        record = self._record(panel, iterations.start)
+        if self.settings.batch is not None:
+            for iteration, rows in zip(iterations, self._batches(iterations, panel), strict=True):
+                self._move_batch(panel, moments, rows, iteration)
+            return tensors, record
+        for iteration in iterations:
+            self.move_all(panel, moments, iteration)
+        own = own_rows(self.share, count)
+        first, second = (gather(self.share, moment[own], count) for moment in moments)
+        return {"references": panel.unit, "first": first, "second": second}, record
+
+    def record(self, references: torch.Tensor, iteration: int) -> dict[str, float]:
+        """The statistics of references `[n,E]`, unit norm, and the learning rate of an iteration."""
+        return self._record(Panel(references, self.precision), iteration)
+
+    def _record(self, panel: Panel, iteration: int) -> dict[str, float]:
+        settings, search = self.settings, self.search
+        neighbours, pulls, pulled = search.among(panel), None, math.nan
+        angles = angles_between(panel.unit, panel.unit, neighbours.rows, search.chunk)
+        if self.gallery is not None:
+            pulls = search.of(panel, self.gallery)
+            pulled = float(angles_between(panel.unit, self.gallery.unit, pulls.rows, search.chunk).double().mean())
+        return {
+            "iteration": iteration,
+            **spread("nn", angles),
+            "gallery_avg": pulled,
+            "energy": energy(neighbours, pulls, settings.gallery_coefficient, settings.repulsion),
+            "learning_rate": settings.rate_at(iteration),
+        }
+
+    def move_all(self, panel: Panel, moments: Moments, iteration: int) -> None:
+        """Algorithm 1: move every reference; each process keeps the moments of its own rows alone."""
+        count, unit = len(panel), panel.unit
+        neighbours, pulls = self.search.among(panel), self._pulls(panel)
+        gradient = self._room(count, unit)
+        repel(gradient, unit, unit, neighbours, self.settings.repulsion)
+        own = own_rows(self.share, count)
+        self._step(unit, gradient, moments, pulls, own, iteration, iteration)
+        if self.share.size > 1:
+            unit.copy_(gather(self.share, unit[own], count))
+        panel.refresh()
+
+    def _move_batch(self, panel: Panel, moments: Moments, rows: torch.Tensor, iteration: int) -> None:
+        """Algorithm 2: move the references in `rows` `[b]`."""
+        count, everybody = len(rows), panel.unit
+        batch = Panel(everybody[rows], self.precision)
+        own_moments = tuple(moment[rows] for moment in moments)
+        if self.settings.batch_neighbours == "batch":
+            others, places, neighbours = batch.unit, None, self.search.among(batch)
+        else:
+            others, neighbours = everybody, self.search.of(batch, panel, own=rows)
+            places = torch.full((len(panel),), count, device=rows.device)
+            places[rows] = torch.arange(count, device=rows.device)
+        pulls = self._pulls(batch)
+        gradient = self._room(count + 1, everybody)[: count + (places is not None)]
+        repel(gradient, batch.unit, others, neighbours, self.settings.repulsion, places)
+        own, turns = own_rows(self.share, count), iteration // self._batches_an_epoch(len(panel))
+        self._step(batch.unit, gradient, own_moments, pulls, own, turns, iteration)
+        for target, moved in zip((everybody, *moments), (batch.unit, *own_moments), strict=True):
+            target.index_copy_(0, rows, gather(self.share, moved[own], count))
+        panel.refresh(rows)
+
+    def _pulls(self, panel: Panel) -> Nearest | None:
+        """Who pulls: the nearest gallery members, where these matter."""
+        if self.gallery is None or not self.settings.gallery_coefficient:
+            return None
+        return self.search.of(panel, self.gallery)
+
+    def _step(
+        self,
+        unit: torch.Tensor,
+        gradient: torch.Tensor,
+        moments: Moments,
+        pulls: Nearest | None,
+        own: slice,
+        turns: int,
+        iteration: int,
+    ) -> None:
+        """Complete the gradient of the own rows and move them; a few rows at a time, which stay in the cache."""
+        rate = self.settings.rate_at(iteration)
+        for part in chunks(own.stop - own.start, self.search.chunk):
+            rows = slice(own.start + part.start, own.start + part.stop)
+            vectors, slope = unit[rows], gradient[rows]
+            scratch = self._scratch[: len(slope)]
+            if pulls is not None:
+                attract(slope, self.gallery.unit, pulls.rows[rows], self.settings.gallery_coefficient, scratch)
+            project(slope, vectors, scratch)
+            adam_(vectors, slope, tuple(moment[rows] for moment in moments), turns, rate)
+            vectors.div_(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
+
+    def _room(self, count: int, like: torch.Tensor) -> torch.Tensor:
+        """Memory for the gradient `[count,E]`, the same every time."""
+        if len(self._gradient) < count:
+            self._gradient = like.new_empty(count, like.shape[1])
+            self._scratch = like.new_empty(min(count, self.search.chunk), like.shape[1])
+        return self._gradient[:count]
+
+    def _batches_an_epoch(self, count: int) -> int:
+        """How many batches share `count` references; never so many that one is left alone in its batch."""
+        return min(-(-count // self.settings.batch), count // 2)
+
+    def _batches(self, iterations: range, panel: Panel) -> list[torch.Tensor]:
+        """The rows that each iteration moves; all on their way to the device at once."""
+        batches = self._batches_an_epoch(len(panel))
+        found = [self._batch(*divmod(iteration, batches), batches, len(panel)) for iteration in iterations]
+        rows = torch.from_numpy(np.concatenate(found)).to(panel.unit.device)
+        return list(rows.split([len(batch) for batch in found]))
+
+    def _batch(self, epoch: int, number: int, batches: int, count: int) -> np.ndarray:
+        if self._epoch is None or self._epoch[0] != epoch:
+            permutation = stream(self.seed, "hyperface/batch", iteration=epoch).permutation(count)
+            self._epoch = epoch, permutation.astype(np.int64)
+        return self._epoch[1][count * number // batches : count * (number + 1) // batches]
