@@ -1,0 +1,1 @@
+"""Latent diffusion: its networks, its sampling, and an unconditional generator of faces."""

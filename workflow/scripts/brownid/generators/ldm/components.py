@@ -1,0 +1,125 @@
+"""The networks of latent diffusion in the layout of diffusers: read from files as data, or drawn at random.
+
+diffusers and transformers are an optional extra, so they are imported here and only when a generator is made. Their own
+loaders are not used: those replace a missing tensor by random numbers after a warning, and may ask the network.
+"""
+
+import importlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from brownid.errors import BrownidError
+from brownid.models.folders import CONFIG, network_weights
+from brownid.randomness import normal
+from brownid.statedict import check_finite, load_strictly
+from brownid.torchfiles import load_torch
+
+Module = TypeVar("Module", bound=nn.Module)
+
+# Before diffusers 0.13 its attention blocks had other names for the same tensors; published files keep them.
+_OLD_ATTENTION = re.compile(r"(.*attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+_NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def library(name: str) -> ModuleType:
+    """diffusers or transformers; `BrownidError` that says how to install it where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise BrownidError(
+            f"Generators of the families arc2face and ldm need {name}, which cannot be imported ({error}): "
+            "install the extra with pip install '.[diffusion]'."
+        ) from error
+
+
+def read_json(path: Path, page: str) -> dict[str, Any]:
+    """The settings in a JSON file; `BrownidError` that names the file, and the `page` that publishes it if missing."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unreadable(path, page, error) from error
+    except ValueError as error:
+        raise BrownidError(f"{path}: no valid JSON ({error}); fetch the file again from {page}.") from error
+    if not isinstance(content, dict):
+        raise BrownidError(f"{path}: holds no named settings; fetch the file again from {page}.")
+    return content
+
+
+def read_weights(path: Path, page: str) -> dict[str, Tensor]:
+    """Named tensors of a safetensors or torch file, on the CPU, of which nothing is executed."""
+    try:
+        with open(path, "rb"):
+            pass
+        content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else load_torch(path)
+    except OSError as error:
+        raise _unreadable(path, page, error) from error
+    except SafetensorError as error:
+        raise BrownidError(f"{path}: damaged safetensors file: {error}; fetch it again from {page}.") from error
+    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
+    except Exception as error:
+        raise BrownidError(f"{path}: cannot be read: {error}; fetch it again from {page}.") from error
+    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise BrownidError(f"{path}: holds something else than named tensors; fetch it again from {page}.")
+    check_finite(content, path)
+    return dict(content)
+
+
+def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> nn.Module:
+    """The network of diffusers in `folder`, of one of the classes `kinds`, every tensor from the file; float32."""
+    config = read_json(folder / CONFIG, page)
+    kind = config.get("_class_name")
+    if kind not in kinds:
+        raise BrownidError(f"{folder / CONFIG}: describes a {kind}, where a {' or '.join(kinds)} is needed.")
+    try:
+        network = build_network(kind, config)
+    # Whatever a wrong number in the settings leads to, the file is what the user can mend.
+    except Exception as error:
+        raise BrownidError(f"{folder / CONFIG}: no {kind} can be made of it: {error}") from error
+    path = network_weights(folder)
+    load_strictly(network, with_new_names(read_weights(path, page)), str(path))
+    return frozen(network)
+
+
+def build_network(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """A network of a class of diffusers, with the weights that it begins its training with."""
+    return getattr(library("diffusers"), kind).from_config(dict(config))
+
+
+def with_new_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, those of attention blocks under the names that diffusers has given them since version 0.13."""
+    return {_OLD_ATTENTION.sub(lambda m: f"{m[1]}.{_NEW_NAMES[m[2]]}.{m[3]}", name): t for name, t in tensors.items()}
+
+
+def draw_weights(network: nn.Module, seed: int, name: str) -> nn.Module:
+    """The network with every matrix and kernel drawn from (seed, `name` and its own name), of variance 1 / inputs."""
+    for own, parameter in network.named_parameters():
+        if parameter.ndim > 1:
+            drawn = normal(seed, f"{name}/{own}", [0], tuple(parameter.shape))[0]
+            parameter.data.copy_(drawn / math.sqrt(parameter[0].numel()))
+    return frozen(network)
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    """The network for rendering only: no gradients, no dropout."""
+    return network.requires_grad_(False).eval()
+
+
+def in_format(generator: Module, dtype: torch.dtype, names: tuple[str, ...]) -> Module:
+    """The generator, its networks of these names in a number format."""
+    for name in names:
+        nn.Module.to(generator.get_submodule(name), dtype)  # their own `to` warns of a case that none of them is
+    return generator
+
+
+def _unreadable(path: Path, page: str, error: OSError) -> BrownidError:
+    return BrownidError(f"{path}: cannot read the file: {error.strerror}; {page} publishes it.")
