@@ -18,9 +18,19 @@ MOVED = {
     **{**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2},
     "realign_images": 1,
 }
+PACKED_VARIED = {
+    **{"vary_references": 1, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
+    **{"render_images": 1, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
+}
+INVERTED = {
+    **{**PACKED_VARIED, "invert_embeddings": 1, "measure_packing": 1, "plot_dynamics": 2, "render_images": 2},
+    "show_faces": 2,
+}
+PACKED = {**INVERTED, "pack_hypersphere": 1}
 ALL_BUT_CAPTURES = {
     **{"train_network": 1, "embed_database": 1, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
-    **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3, **SCORED},
+    **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
+    **{"plot_dynamics": 4, "plot_distances": 2, "render_images": 6, "show_faces": 5, **SCORED},
 }
 EVERYTHING = {
     **ALL_BUT_CAPTURES,
@@ -50,7 +60,13 @@ CHANGES = {
         **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
     },
     "references: {moved: {settings: {iterations: 3}}}": MOVED,
-    "{references: {moved: {processes: 2, batch_size: 8}}, saving: {minutes: 1.0}, launcher: torchrun}": {},
+    "{references: {moved: {processes: 2}, packed: {processes: 2, batch_size: 8}}, launcher: torchrun}": {},
+    "{variations: {packed_varied: {batch_size: 8}}, saving: {minutes: 1.0}}": {},
+    "references: {packed: {gallery_size: 7}}": {**PACKED, "embed_faces": 1},
+    "references: {packed: {gallery: portraits}}": {**PACKED},
+    "references: {packed: {settings: {gallery_coefficient: 0.6}}}": PACKED,
+    "references: {packed: {inversion: {iterations: 3}}}": INVERTED,
+    "variations: {packed_varied: {settings: {embedding_noise: 0.02}}}": PACKED_VARIED,
     "variations: {varied: {settings: {latent_radius: 13.0}}}": VARIED,
     "variations: {varied: {covariate_scales: {smile: 0.5}}}": VARIED,
     "realigned: {moved_arcface: {template: two_eye}}": {"realign_images": 1, **TRAINED, **RELEASED},
@@ -133,10 +149,15 @@ def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, cl
     }
 
 
+def test_an_edit_of_the_packing_runs_neither_the_random_faces_nor_other_references(tiny_run, clone):
+    edit(clone / "workflow/scripts/brownid/hypersphere/energy.py", "def energy(", "EDITED = True\n\n\ndef energy(")
+    assert pending(tiny_run, project=clone) == PACKED
+
+
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
     edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
     assert pending(tiny_run, project=clone) == {
-        **{"tabulate_scores": 1, "plot_dynamics": 2, "plot_distances": 1, "show_faces": 3, "audit_leaks": 1},
+        **{"tabulate_scores": 1, "plot_dynamics": 4, "plot_distances": 2, "show_faces": 5, "audit_leaks": 1},
         **RELEASED,
     }
 

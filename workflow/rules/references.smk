@@ -17,6 +17,8 @@ rule sample_references:
         "logs/sample_references/{references}.log",
     benchmark:
         "logs/benchmarks/sample_references/{references}.tsv"
+    wildcard_constraints:
+        references=paths.sampled(config),
     conda:
         "../../envs/torch-gpu.yaml"
     threads: lambda w: config["references"][w.references]["processes"]

@@ -16,7 +16,7 @@ from brownid.figures.style import line_style, new_figure
 
 RANDOM = np.random.default_rng(0)
 STATISTICS = {
-    **{name: 1 + RANDOM.random(5) for panel in PANELS for name in panel.lines},
+    **{name: 1 + RANDOM.random(5) for panel in PANELS[:6] for name in panel.lines},
     **{f"dist_{end}": 1 + RANDOM.random(5) for end in ("min", "max")},
 }
 RATES = np.linspace(0, 1, 20)

@@ -84,8 +84,9 @@ def test_the_size_of_a_published_generator_is_read_from_its_file_s_name():
 def test_disk_grows_with_what_is_made(tiny):
     before, uncounted = disk.expected(tiny, {})
     assert uncounted == []
-    # 6 rejected, 6 moved, 6 × 2 varied twice, at 4 (128 + 512) + 20 bytes; 12 guards at 2048
-    assert before["samples"] == (6 + 6 + 2 * 12) * (4 * 640 + 20) + 12 * 2048
+    # 6 rejected, 6 moved, 6 packed of 6 + 8 faces, 6 × 2 varied twice, in two ways, at 4 (128 + 512) + 20 bytes;
+    # 12 guards at 2048, and 6 targets twice
+    assert before["samples"] == (6 + 6 + 6 + 6 + 8 + 2 * 2 * 12) * (4 * 640 + 20) + (12 + 2 * 6) * 2048
     tiny["variations"]["varied"]["settings"]["variations"] = 4
     after, _ = disk.expected(tiny, {})
     assert after["samples"] - before["samples"] == 2 * 12 * (4 * 640 + 20)
@@ -109,7 +110,7 @@ def test_an_unknown_generator_or_gpu_is_said_to_be_unknown(tiny):
     tiny["generators"]["world"] = {"factory": "mine:generator"}
     findings = list(examine_memory(tiny, {}, gpu_bytes=None))
     assert {finding.level for finding in findings} == {"note"}
-    assert "references.moved: not estimated, for a generator or a network of your own" in findings[1].what
+    assert "references.moved: not estimated, nobody counted the memory of its generator or network" in findings[1].what
 
 
 def test_missing_packages_are_named_where_they_are_needed(tiny):

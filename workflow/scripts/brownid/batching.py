@@ -1,7 +1,7 @@
 """Work in batches that become smaller where the memory runs out."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -27,14 +27,17 @@ class Batching:
 
     def map(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
         """What `work` returns for each batch of the rows 0 … count−1, in order."""
-        parts, first = [], 0
+        return list(self.each(count, work))
+
+    def each(self, count: int, work: Callable[[slice], Part]) -> Iterator[Part]:
+        """The same one by one, as they are done: for a progress bar."""
+        first = 0
         while first < count:
             rows = slice(first, min(first + self.size, count))
             fitting = self.attempt(rows, work)
             if fitting is not None:
-                parts.append(fitting[0])
+                yield fitting[0]
                 first = rows.stop
-        return parts
 
     def attempt(self, rows: slice, work: Callable[[slice], Part]) -> tuple[Part] | None:
         """What `work` returns for these rows; None where it ran out of memory, and the size is smaller now."""

@@ -7,7 +7,7 @@
 - Does a fitted covariate point where the world's true direction points?
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -50,20 +50,22 @@ def separation_control(
 
 
 def variation_control(
-    model: FaceModel, references: Tensor, variations: Tensor, *, seed: int
+    model: FaceModel, references: Tensor, variations: Tensor, owners: Sequence[int], *, seed: int
 ) -> dict[str, dict[str, float]]:
     """Angles of variations to their reference, against random noise of the same latent distance from it.
 
-    `references` `[N, D]`, `variations` `[N, n, D]`; keys `variations` and `noise`, radians.
+    `references` `[N, D]`, `variations` `[M, D]` and `owners` `[M]`, the row of each one's reference; keys `variations`
+    and `noise`, radians.
     """
-    identities, count, dimension = variations.shape
-    offsets = variations - references[:, None]
-    directions = normal(seed, "controls/noise", range(identities), (count, dimension)).to(offsets)
-    directions = directions / directions.norm(dim=-1, keepdim=True)
-    noise = references[:, None] + offsets.norm(dim=-1, keepdim=True) * directions
-    reference_embeddings = np.repeat(embed_latents(model, references), count, axis=0)
+    owners = list(owners)
+    around = references[owners]
+    offsets = variations - around
+    directions = normal(seed, "controls/noise", range(len(owners)), offsets.shape[1:]).to(offsets)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    noise = around + offsets.norm(dim=1, keepdim=True) * directions
+    reference_embeddings = embed_latents(model, references)[owners]
     return {
-        name: _figures(row_angles(reference_embeddings, embed_latents(model, latents.reshape(-1, dimension))))
+        name: _figures(row_angles(reference_embeddings, embed_latents(model, latents)))
         for name, latents in (("variations", variations), ("noise", noise))
     }
 

@@ -99,7 +99,7 @@ def convert(
 ) -> None:
     """Write a collection, or a part of it, in our format or the published one.
 
-    Nothing is lost between the formats but, in the published one, the settings.
+    Nothing is lost between the formats but, in the published one, the settings and columns that it does not know.
 
     Examples:
     brownid samples convert published.h5 --to columns -o samples.h5
@@ -107,6 +107,7 @@ def convert(
     brownid samples convert samples.h5 --to published --identities 0-9 -o ten.h5
     """
     from brownid.samples.columnar import merge as join
+    from brownid.samples.published import publishable
 
     if to not in FORMATS:
         raise BrownidError(f"--to {to}: there is no such format; choose {' or '.join(FORMATS)}.")
@@ -120,7 +121,10 @@ def convert(
         return
     collection = options.loaded(path, identities, label, partial=True)
     if to == "published":
-        collection.save_published(output)
+        known = publishable(collection)
+        for name in sorted(collection.extra.keys() - known.extra.keys()):
+            typer.echo(f"left out: the column {name}, for which the published format has no place")
+        known.save_published(output)
     else:
         collection.save(output, precision=precision, compression=compression)
     files.wrote(output, f"{len(collection)} samples")

@@ -8,6 +8,7 @@ import yaml
 
 from brownid.errors import BrownidError
 from brownid.models.catalogue import advice, fetched_paths, read_catalogue, same_path
+from brownid.models.folders import generator_files
 
 # section -> the keys of an entry that name a file, or several by role
 OWN_FILES = {
@@ -18,7 +19,7 @@ OWN_FILES = {
     "detectors": ("file", "files"),
     "covariates": ("vgg16",),
 }
-OWN_FOLDERS = {"databases": ("root", "lists"), "benchmarks": ("folder",)}
+OWN_FOLDERS = {"generators": ("folder", "base"), "databases": ("root", "lists"), "benchmarks": ("folder",)}
 
 
 class OwnPath(NamedTuple):
@@ -36,7 +37,11 @@ class OwnPath(NamedTuple):
 
 def own_paths(config: Mapping) -> list[OwnPath]:
     """Every file and folder of the user's that a configuration names, in the order of its entries."""
-    return [*_named(config, OWN_FILES, is_folder=False), *_named(config, OWN_FOLDERS, is_folder=True)]
+    named = [*_named(config, OWN_FILES, is_folder=False), *_named(config, OWN_FOLDERS, is_folder=True)]
+    for name, spec in config.get("generators", {}).items():
+        inside = generator_files(spec) if spec.get("folder") else []
+        named += [OwnPath(f"generators.{name}", path, is_folder=False) for path in inside]
+    return named
 
 
 def check_files(config: Mapping) -> None:

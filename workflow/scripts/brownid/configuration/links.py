@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from brownid.configuration.hyperface import check_hyperface, is_conditional
 from brownid.configuration.photographs import check_photographs
 from brownid.databases.people import PeopleRange, check_disjoint
 from brownid.errors import BrownidError
 
 DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
-RESERVED = {"trained_models", "databases", "covariates", "scores", "figures"}
+RESERVED = {"trained_models", "databases", "covariates", "hypersphere", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
-WITHOUT_NOISE_MAPS = ("procedural", "stylegan3")
+WITHOUT_NOISE_MAPS = ("procedural", "stylegan3", "ldm", "arc2face")
 
 # section -> the fields of an entry that name other entries, and the sections where those are looked up
 LINKS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -24,6 +25,7 @@ LINKS: dict[str, dict[str, tuple[str, ...]]] = {
         "network": ("networks",),
         "leak_guard": ("databases",),
         "start": ("references",),
+        "gallery": ("references", "databases"),
     },
     "variations": {"references": ("references",), "covariates": ("covariates",)},
     "training": {"datasets": DATASETS},
@@ -49,7 +51,8 @@ def check_links(config: Mapping) -> None:
     _check_training(config)
     _check_gradients(config)
     _check_noise_maps(config)
-    _check_acyclic({name: settings.get("start") for name, settings in config["references"].items()})
+    check_hyperface(config)
+    _check_acyclic(config["references"])
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in config["release"][field]:
             _check_target(config, f"release.{field}", name, targets)
@@ -87,7 +90,8 @@ def _check_agreement(config: Mapping) -> None:
     """Entries that build on each other must mean the same generator, and have enough identities."""
     for name, entry in config["references"].items():
         if start := config["references"].get(entry["start"]):
-            _same(f"references.{name}", entry, f"its start {entry['start']}", start)
+            if entry["algorithm"] != "hyperface":  # which takes embeddings from there, not latents
+                _same(f"references.{name}", entry, f"its start {entry['start']}", start)
             if start["identities"] < entry["identities"]:
                 raise BrownidError(
                     f"references.{name} has {entry['identities']} identities, but its start {entry['start']} only "
@@ -121,10 +125,11 @@ def _check_gradients(config: Mapping) -> None:
     steered = {
         f"references.{name} ({entry['algorithm']})": entry["network"]
         for name, entry in config["references"].items()
-        if entry["algorithm"] not in WITHOUT_GRADIENTS
+        if entry["algorithm"] not in WITHOUT_GRADIENTS and not is_conditional(config, entry["generator"])
     }
     for name, entry in config["variations"].items():
-        if entry["algorithm"] not in WITHOUT_GRADIENTS:
+        painted = is_conditional(config, config["references"][entry["references"]]["generator"])
+        if entry["algorithm"] not in WITHOUT_GRADIENTS and not painted:
             network = config["references"][entry["references"]]["network"]
             steered[f"variations.{name} ({entry['algorithm']})"] = network
     for name, entry in config["covariates"].items():
@@ -162,8 +167,12 @@ def _check_shards(place: str, shards: int, identities: int) -> None:
 
 
 def _check_crops(config: Mapping) -> None:
-    """A network that is trained on a database, or embeds one as a leak guard, reads the workflow's aligned images."""
-    guards = {entry["network"] for entry in config["references"].values() if entry["leak_guard"]}
+    """A network that is trained on a database, or embeds one, reads the workflow's aligned images."""
+    guards = {
+        entry["network"]
+        for entry in config["references"].values()
+        if entry["leak_guard"] or entry["gallery"] in config["databases"]
+    }
     for name, network in config["networks"].items():
         for key in ("side", "template"):
             wanted = config["images"][key]
@@ -203,10 +212,14 @@ def _check_unique(config: Mapping, sections: tuple[str, ...]) -> None:
             owner[name] = section
 
 
-def _check_acyclic(start: Mapping[str, str | None]) -> None:
-    for first in start:
-        chain = [first]
-        while (following := start[chain[-1]]) is not None:
-            chain.append(following)
-            if chain.count(following) > 1:
-                raise BrownidError(f"references start from each other in a circle: {' -> '.join(chain)}")
+def _check_acyclic(references: Mapping[str, Mapping]) -> None:
+    """No references may be made from each other, as start or gallery."""
+    for first in references:
+        chains = [[first]]
+        while chains:
+            chain = chains.pop()
+            for following in {references[chain[-1]].get(key) for key in ("start", "gallery")} & references.keys():
+                if following in chain:
+                    circle = " -> ".join([*chain, following])
+                    raise BrownidError(f"references start from each other in a circle: {circle}")
+                chains.append([*chain, following])

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 
 from brownid.configuration.files import own_paths
+from brownid.configuration.hyperface import is_conditional, packed_references
 from brownid.configuration.links import DATASETS, MODELS
 from brownid.databases.lists import list_files
+from brownid.models import folders
 from brownid.models.catalogue import fetched_paths, same_path
 
 
@@ -72,13 +74,12 @@ def database_files(config: Mapping, database: str, key: str) -> list[str]:
 
 
 def generator_files(config: Mapping, generator: str) -> list[str]:
-    """The file that a generator is read from, where it has one."""
-    file = config["generators"][generator].get("file")
-    return [] if file is None else [file]
+    """The files that a generator is read from, where it has some."""
+    return folders.generator_files(config["generators"][generator])
 
 
 def references_generator_files(config: Mapping, dataset: str) -> list[str]:
-    """The file of the generator of a references or variations entry, where it has one."""
+    """The files of the generator of a references or variations entry, where it has some."""
     return generator_files(config, config["references"][namespace(config, dataset)]["generator"])
 
 
@@ -151,6 +152,39 @@ def start(config: Mapping, references: str) -> list[str]:
     """The references that an entry starts from, where it names some."""
     name = config["references"][references]["start"]
     return [samples(config, name)] if name else []
+
+
+def sampled(config: Mapping) -> str:
+    """A regular expression that matches the references entries that are sampled in latent space."""
+    return one_of([name for name in config["references"] if name not in packed_references(config)])
+
+
+def packed(config: Mapping) -> str:
+    """A regular expression that matches the references entries that are packed on the hypersphere."""
+    return one_of(packed_references(config))
+
+
+def is_painted(config: Mapping, dataset: str) -> bool:
+    """Whether a references or variations entry is made of embeddings that its generator paints, without latents."""
+    return is_conditional(config, config["references"][namespace(config, dataset)]["generator"])
+
+
+def faces(config: Mapping, references: str) -> list[str]:
+    """Random faces of the generator of a packed entry; none where that paints embeddings."""
+    return [] if is_painted(config, references) else [f"results/hypersphere/{references}/faces.h5"]
+
+
+def packing_start(config: Mapping, references: str) -> list[str]:
+    """The embeddings that a packing starts from."""
+    return start(config, references) or faces(config, references)
+
+
+def packing_gallery(config: Mapping, references: str) -> list[str]:
+    """The embeddings that a packing is pulled to."""
+    entry = config["references"][references]
+    if entry["gallery"] in config["databases"]:
+        return [f"results/embeddings/{entry['network']}/{entry['gallery']}.h5"]
+    return [samples(config, entry["gallery"])] if entry["gallery"] else faces(config, references)
 
 
 def variation_shards(config: Mapping, variations: str, suffix: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brownid.configuration import paths
+from brownid.configuration.hyperface import galleries, packed_references
 
 
 def figures(config: Mapping) -> list[str]:
@@ -12,8 +13,10 @@ def figures(config: Mapping) -> list[str]:
     return [
         *[f"results/figures/dynamics/{name}.png" for name in moving_datasets(config)],
         *[f"results/figures/distances/{name}.png" for name in config["variations"]],
-        *[f"results/figures/faces/{name}.png" for name in [*config["references"], *config["variations"]]],
+        *[f"results/figures/faces/{name}.png" for name in shown_datasets(config)],
         *[f"results/figures/leaks/{name}.png" for name in guarded],
+        *[f"results/figures/packing/{name}.png" for name in measured_packings(config)],
+        *[f"results/figures/packing/{name}.iterations.png" for name in measured_packings(config)],
         *(["results/tables/controls.csv"] if controlled_datasets(config) else []),
     ]
 
@@ -24,13 +27,35 @@ def tables(config: Mapping) -> list[str]:
     return [
         *[f"results/tables/distances/{name}.csv" for name in sorted(config["variations"])],
         *[f"results/tables/leaks/{name}.csv" for name in sorted(guarded)],
+        *[f"results/tables/packing/{name}.csv" for name in sorted(measured_packings(config))],
     ]
+
+
+def shown_datasets(config: Mapping) -> list[str]:
+    """The datasets of which some faces are shown; one that only serves as a gallery need not be rendered."""
+    references = [name for name in config["references"] if name not in galleries(config)]
+    return [*references, *config["variations"]]
+
+
+def measured_packings(config: Mapping) -> list[str]:
+    """The packings that are measured on their images: where the network reads the crops of the workflow."""
+
+    def readable(network: Mapping) -> bool:
+        return all(network[key] == config["images"][key] for key in ("side", "template"))
+
+    packed = packed_references(config)
+    return [name for name in packed if readable(config["networks"][config["references"][name]["network"]])]
 
 
 def moving_datasets(config: Mapping) -> list[str]:
     """The datasets that are made by iterating, and so have curves to look at."""
-    references = [name for name, entry in config["references"].items() if entry["algorithm"] == "langevin"]
-    variations = [name for name, entry in config["variations"].items() if entry["algorithm"] != "covariates"]
+    iterated = ("langevin", "hyperface")
+    references = [name for name, entry in config["references"].items() if entry["algorithm"] in iterated]
+    variations = [
+        name
+        for name, entry in config["variations"].items()
+        if entry["algorithm"] != "covariates" and not paths.is_painted(config, name)
+    ]
     return references + variations
 
 
@@ -71,6 +96,12 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         "models": {name: _model(name) for name in release["models"]},
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
+        "packings": [
+            f"results/hypersphere/{name}/{file}"
+            for name in packed_references(config)
+            if name in references
+            for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
+        ],
         "score_table": "results/tables/accuracies.csv",
         "tables": ["results/tables/scores.csv", *tables(config)],
         "figures": ["results/figures/scores.png", "results/figures/roc.png", *sorted(figures(config))],

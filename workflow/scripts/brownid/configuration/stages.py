@@ -8,7 +8,7 @@ is not.
 from collections.abc import Mapping
 from typing import Any
 
-from brownid.configuration import products
+from brownid.configuration import paths, products
 from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
@@ -154,10 +154,50 @@ def fit_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
 def sample_references(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
     # what these name is copied in or reaches the stage through a file; a start replaces the truncated random one
-    unused = ["generator", "network", "shards", "processes", "batch_size", "start", "leak_guard"] + [
-        "truncation"
-    ] * bool(entry["start"])
+    unused = ["generator", "network", "shards", "processes", "batch_size", "start", "leak_guard"]
+    unused += ["gallery", "gallery_size"] + ["truncation"] * bool(entry["start"])
     return {"seed": config["seed"], "references": _without(entry, *unused), **_of_references(config, references)}
+
+
+def embed_faces(config: Mapping, references: str) -> dict[str, Any]:
+    entry = config["references"][references]
+    counts = {"start": entry["identities"], "gallery": entry["gallery_size"] or entry["identities"]}
+    # inversion starts at the gallery's faces, even where the packing has another gallery
+    return {
+        "seed": config["seed"],
+        "faces": {label: count for label, count in counts.items() if label == "gallery" or not entry["start"]},
+        "truncation": entry["truncation"],
+        **_of_references(config, references),
+    }
+
+
+def pack_hypersphere(config: Mapping, references: str) -> dict[str, Any]:
+    entry = config["references"][references]
+    return {
+        "seed": config["seed"],
+        "packing": entry["settings"],
+        "identities": entry["identities"],
+        "gallery_size": entry["gallery_size"],
+        "network_name": entry["network"],
+    }
+
+
+def invert_embeddings(config: Mapping, references: str) -> dict[str, Any]:
+    entry = config["references"][references]
+    if paths.is_painted(config, references):  # the generator paints the embeddings themselves
+        return {"generator_name": entry["generator"]}
+    return {
+        "seed": config["seed"],
+        "inversion": entry["inversion"],
+        "maximum_failed_share": config["images"]["maximum_failed_share"],
+        **_of_references(config, references),
+    }
+
+
+def measure_packing(config: Mapping, references: str) -> dict[str, Any]:
+    entry = config["references"][references]
+    network = _backbone(config, entry["network"]) | {"precision": config["networks"][entry["network"]]["precision"]}
+    return {"references": references, "network": network}
 
 
 def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
@@ -165,11 +205,13 @@ def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
     unused = ["references", "covariates", "shards", "batch_size"] + ["covariate_scales"] * (
         entry["algorithm"] != "disco"
     )
-    return {
-        "seed": config["seed"],
-        "variations": _without(entry, *unused),
-        **_of_references(config, entry["references"]),
-    }
+    settings = {"seed": config["seed"], "variations": _without(entry, *unused)}
+    if paths.is_painted(config, variations):
+        settings["variations"]["settings"] = {key: entry["settings"][key] for key in ("variations", "embedding_noise")}
+        return settings | {"painted": True}
+    if entry["algorithm"] == "hyperface":
+        settings["truncation"] = config["references"][entry["references"]]["truncation"]
+    return settings | _of_references(config, entry["references"])
 
 
 def merge_variations(config: Mapping, variations: str) -> dict[str, Any]:
@@ -261,7 +303,12 @@ def measure_controls(config: Mapping) -> dict[str, Any]:
         "datasets": datasets,
         "networks": products.controlled_networks(config),
         "references": {
-            name: {"start": entry["start"], "truncation": entry["truncation"], **_of_references(config, name)}
+            name: {
+                # the start of a packing is embeddings, from which its latents did not come
+                "start": None if entry["algorithm"] == "hyperface" else entry["start"],
+                "truncation": entry["truncation"],
+                **_of_references(config, name),
+            }
             for name, entry in references.items()
         },
         "variations": {name: namespace(config, name) for name in datasets if name not in references},

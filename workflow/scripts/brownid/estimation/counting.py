@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from brownid.configuration import paths, products
+from brownid.configuration.hyperface import packed_references
 from brownid.configuration.links import DATASETS
 
 
@@ -15,7 +16,11 @@ def job_counts(config: Mapping) -> Counter[str]:
     guarded = [name for name, entry in references.items() if entry["leak_guard"]]
     used_covariates = covariates_in_use(config)
     trained = [name for name, entry in networks.items() if entry.get("database") and not entry.get("weights")]
-    jobs["sample_references"] = len(references)
+    packed = packed_references(config)
+    jobs["sample_references"] = len(references) - len(packed)
+    jobs["embed_faces"] = sum(bool(paths.faces(config, name)) for name in packed)
+    jobs["pack_hypersphere"] = jobs["invert_embeddings"] = len(packed)
+    jobs["measure_packing"] = len(products.measured_packings(config))
     jobs["vary_references"] = sum(entry["shards"] for entry in variations.values())
     jobs["merge_variations"] = len(variations)
     for dataset in shown_datasets(config):
@@ -29,7 +34,7 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["tabulate_scores"] = 1
     jobs["capture_benchmark"] = len(paths.benchmarks_with(config, "capture"))
     jobs["prepare_benchmark"] = len(paths.benchmarks_with(config, "folder"))
-    jobs["embed_database"] = len({(references[name]["network"], references[name]["leak_guard"]) for name in guarded})
+    jobs["embed_database"] = len(embedded_databases(config))
     for name in used_covariates:
         jobs["fit_covariates"] += 1
         jobs["project_database"] += config["covariates"][name]["shards"]
@@ -39,11 +44,19 @@ def job_counts(config: Mapping) -> Counter[str]:
         jobs["capture_database"] += len(paths.capture_manifest(config, name))
     jobs["plot_dynamics"] = len(moving)
     jobs["plot_distances"] = len(variations)
-    jobs["show_faces"] = len(references) + len(variations)
+    jobs["show_faces"] = len(products.shown_datasets(config))
     jobs["audit_leaks"] = len(guarded)
     jobs["measure_controls"] = int(bool(products.controlled_datasets(config)))
     jobs["package_release"] = jobs["verify_release"] = 1
     return +jobs
+
+
+def embedded_databases(config: Mapping) -> list[tuple[str, str]]:
+    """The databases that are embedded, as leak guard or gallery, each after the network that does it."""
+    pairs = {
+        (entry["network"], entry[key]) for entry in config["references"].values() for key in ("leak_guard", "gallery")
+    }
+    return sorted(pair for pair in pairs if pair[1] in config["databases"])
 
 
 def covariates_in_use(config: Mapping) -> list[str]:
@@ -56,8 +69,8 @@ def covariates_in_use(config: Mapping) -> list[str]:
 
 def shown_datasets(config: Mapping) -> list[str]:
     """The datasets that are rendered or packed as images, those that realigned ones come from included."""
-    names = {*config["references"], *config["variations"]}
-    names |= {entry["leak_guard"] for entry in config["references"].values()} - {None}
+    names = {*products.shown_datasets(config), *config["release"]["datasets"]}
+    names |= {database for _, database in embedded_databases(config)}
     names |= {name for entry in config["training"].values() for name in entry["datasets"]}
     names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}
     names -= {None}

@@ -5,6 +5,8 @@ a backward pass counts twice, for weights too.
     Langevin        N · iterations · 3 (g + n), or 2 with `neighbours: previous`
     Dispersion      N · variations · iterations · 2 (g + n)
     rejection       N (g + n): at least one draw an identity
+    HyperFace       packing: (n² + 2 n m) · E · iterations, of n references (each pair once) and m gallery members;
+                    random faces: (n + m) (g + n); inversion: N · attempts · iterations · 2 (g + n)
     rendering       images · g
     embedding       images · n
     training        images · epochs · 3 n
@@ -15,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from brownid.configuration import paths
-from brownid.estimation.counting import covariates_in_use, shown_datasets
+from brownid.configuration.hyperface import packed_references
+from brownid.estimation.counting import covariates_in_use, embedded_databases, shown_datasets
 from brownid.models.catalogue import Model
 from brownid.preflight import sizes
 from brownid.preflight.networks import FULL_CHANNELS_FROM
@@ -30,6 +33,10 @@ VGG16_GFLOP = 40.1  # at 256 pixels: 13 convolutions, counted by their shapes
 PROCEDURAL_GFLOP_A_PIXEL = (
     5.7e-5  # what takes as long on a CPU: 759 images/s of 56 pixels where a StyleGAN2 has 135 GFLOP/s
 )
+# Counted: a step of Stable Diffusion's denoising network and its decoder, at 512 pixels; the same of the latent
+# diffusion model of CelebA-HQ, at 256 pixels.
+ARC2FACE_STEP, ARC2FACE_DECODER = 803.3, 2514.5
+LDM_STEP, LDM_DECODER = 202.4, 670.6
 STYLEGAN3_AT_256 = 45.0  # config t; an assumption from its layers, r has twice the channels
 PASSES_A_PAIR = 4  # two images and their mirror images
 PAIRS = 6000  # of a published benchmark
@@ -47,13 +54,19 @@ class Stage(NamedTuple):
 
 def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
     """The work of each stage with a GPU; databases that nobody has counted are left out."""
+    yield from _packings(config, catalogue)
     for name, entry in config["references"].items():
+        if entry["algorithm"] == "hyperface":
+            continue
         g, n = _generator(config, name), _network(config, name)
         yield Stage("sample_references", name, 1, entry["identities"] * _passes(entry) * (g + n))
     for name, entry in config["variations"].items():
         g, n = _generator(config, name), _network(config, name)
         images = sizes.identities(config, name) * sizes.images_an_identity(entry)
-        passes = 1 if entry["algorithm"] == "covariates" else 2 * entry["settings"]["iterations"] + 1
+        moves = entry["algorithm"] != "covariates" and not paths.is_painted(config, name)
+        passes = 2 * entry["settings"]["iterations"] + 1 if moves else 1
+        if paths.is_painted(config, name):
+            continue  # noise on embeddings, no network
         yield Stage("vary_references", name, entry["shards"], images * passes * (g + n))
     for name in shown_datasets(config):
         if name in config["references"] or name in config["variations"]:
@@ -74,9 +87,24 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         yield Stage("score_model", name, 1, images * network_gflop(shape))
 
 
+def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
+    for name in packed_references(config):
+        entry, network = config["references"][name], config["networks"][config["references"][name]["network"]]
+        count, gallery = entry["identities"], sizes.gallery_size(config, name, catalogue)
+        packing, width = entry["settings"], sizes.embedding_width(network)
+        moved = packing["batch"] or count
+        pairs = count**2 if packing["batch"] is None else 2 * moved * count
+        products = (pairs + 2 * moved * gallery) * width / 1e9
+        yield Stage("pack_hypersphere", name, 1, products * packing["iterations"])
+        if not paths.is_painted(config, name):
+            inversion, passes = entry["inversion"], _generator(config, name) + _network(config, name)
+            yield Stage("embed_faces", name, 1, (count + (entry["gallery_size"] or count)) * passes)
+            images = count * inversion["attempts"] * (2 * inversion["iterations"] + 1)
+            yield Stage("invert_embeddings", name, 1, images * passes)
+
+
 def _embeddings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
-    guards = {(entry["network"], entry["leak_guard"]) for entry in config["references"].values() if entry["leak_guard"]}
-    for network, database in sorted(guards):
+    for network, database in embedded_databases(config):
         images = sizes.image_count(config, database, catalogue) or 0
         yield Stage("embed_database", database, 1, images * network_gflop(config["networks"][network]))
 
@@ -98,6 +126,11 @@ def generator_gflop(spec: Mapping[str, Any]) -> float:
     side = sizes.resolution(spec)
     if spec.get("family") == "procedural":
         return PROCEDURAL_GFLOP_A_PIXEL * side**2
+    if spec.get("family") == "arc2face":
+        passes = spec["steps"] * (2 if spec["guidance_scale"] > 1 else 1)
+        return (passes * ARC2FACE_STEP + ARC2FACE_DECODER) * (side / 512) ** 2
+    if spec.get("family") == "ldm":
+        return (spec["steps"] * LDM_STEP + LDM_DECODER) * (side / 256) ** 2
     if spec.get("family") == "stylegan3":
         return STYLEGAN3_AT_256 * (side / 256) ** 2 * (2 if "stylegan3-r" in str(spec.get("file")) else 1)
     random = spec.get("random") or {}

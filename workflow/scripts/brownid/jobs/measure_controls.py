@@ -43,8 +43,7 @@ def measure_controls(
             rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
         for varied, source in settings["variations"].items():
             if source == name:
-                latents = _latents(samples[varied]).to(references).unflatten(0, (len(references), -1))
-                found = variation_control(model, references, latents, seed=settings["seed"])
+                found = _variation_control(model, samples[name], samples[varied], settings["seed"])
                 rows += _rows(varied, "angle to the reference", found)
     for name, generator in settings["covariates"].items():
         fitted = {key: covariate.normal for key, covariate in load_covariates(covariates[name]).items()}
@@ -58,6 +57,16 @@ def measure_controls(
 
 def _latents(path: Path) -> torch.Tensor:
     return torch.from_numpy(SampleCollection.load(path, columns=("latents",), required=True).latents)
+
+
+def _variation_control(model: FaceModel, references: Path, variations: Path, seed: int) -> dict[str, dict[str, float]]:
+    """The control of the variations in a file around the references in another."""
+    sources = SampleCollection.load(references, columns=("latents",), required=True)
+    varied = SampleCollection.load(variations, columns=("latents",), required=True)
+    row_of = {identity: row for row, identity in enumerate(sources.identities.tolist())}
+    owners = [row_of[identity] for identity in varied.identities.tolist()]
+    latents, around = (torch.from_numpy(values).to(model.latent_mean) for values in (varied.latents, sources.latents))
+    return variation_control(model, around, latents, owners, seed=seed)
 
 
 def _stages(

@@ -29,15 +29,18 @@ def merge_variations(
 ) -> None:
     """Join the shards of a variations entry, in little memory at any size.
 
-    They must be of one generator, network and settings; every identity of the references must have all its variations,
-    and no other may; the statistics must be of those identities. BrownidError says which shard is wrong.
+    They must be of one generator, network and settings; every identity of the references must have all its variations
+    (of HyperFace: some), and no other may; the statistics must be of those identities. BrownidError says which shard is
+    wrong.
     """
     everybody = SampleCollection.load(references, columns=()).identities
     measured = [load_statistics(path) for path in shard_statistics]
     merged = merge_statistics(measured)
     for found, path, described in zip(measured, shard_statistics, shard_samples, strict=True):
         _check_count(found["identities"], path, described)
-    merge(shard_samples, samples, identities=everybody, labels=_labels(settings["variations"]))
+    entry = settings["variations"]
+    complete = entry["algorithm"] != "hyperface"  # whose images are left out where they miss what they aim at
+    merge(shard_samples, samples, identities=everybody, labels=_labels(entry), complete=complete)
     save_statistics(statistics, merged)
     checksums = {str(path): sha256(path) for path in inputs}
     write_command(command, settings=settings, seed=settings["seed"], inputs=checksums, command="vary_references")
@@ -55,7 +58,7 @@ def _check_count(counts: np.ndarray, statistics: Path, samples: Path) -> None:
 
 
 def _labels(entry: Mapping[str, Any]) -> list[str] | None:
-    """The labels that each identity must have; None where only the covariates' file tells how many there are."""
-    if entry["algorithm"] == "covariates":
+    """The labels that each identity must have; None where the settings alone do not tell."""
+    if entry["algorithm"] in ("covariates", "hyperface"):
         return None
     return [variation_label(number) for number in range(DispersionSettings(**entry["settings"]).variations)]

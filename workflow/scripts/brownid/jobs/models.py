@@ -7,6 +7,7 @@ from typing import Any
 from brownid.files import sha256
 from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for
+from brownid.models.folders import generator_files
 from brownid.recognition.facemodel import FaceModel
 from brownid.recognition.loading import load_network
 from brownid.runtime import default_device
@@ -29,5 +30,4 @@ def load_face_model(settings: Mapping[str, Any], weights: str | Path) -> FaceMod
 
 def generator_checksums(settings: Mapping[str, Any]) -> dict[str, str]:
     """The SHA-256 of each file that the generator of a stage is read from, by path: none for one without a file."""
-    file = settings["generator"].get("file")
-    return {} if file is None else {str(file): sha256(file)}
+    return {file: sha256(file) for file in generator_files(settings["generator"])}

@@ -11,6 +11,10 @@ CITATION = (
     "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
     "Generation via Latent Space Exploration from Brownian Identity Diffusion*, ICML 2025: please cite that paper."
 )
+PACKING_CITATION = (
+    " The packed identities are those of H. Otroshi Shahreza, S. Marcel, *HyperFace: Generating Synthetic Face "
+    "Recognition Datasets by Exploring Face Embedding Hypersphere*, ICLR 2025: please cite that one too."
+)
 
 
 def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
@@ -19,13 +23,18 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
     build_release(
         Path(manifest).parent,
         description=ReleaseDescription(
-            wanted["name"], wanted["description"], wanted["creator"], wanted["licence"], readme_context=CITATION
+            wanted["name"],
+            wanted["description"],
+            wanted["creator"],
+            wanted["licence"],
+            readme_context=CITATION + (PACKING_CITATION if parts["packings"] else ""),
         ),
         datasets=[_dataset(name, files) for name, files in parts["datasets"].items()],
         models=[_model(name, files) for name, files in parts["models"].items()],
         files=[
             *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
             *[FilePart(Path(path), f"covariates/{name}.h5") for name, path in parts["covariates"].items()],
+            *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
         score_table=Path(parts["score_table"]),
@@ -52,6 +61,11 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
         scores=Path(files["scores"]),
         results=(Path(files["batch"]),),
     )
+
+
+def _packed_place(path: str) -> str:
+    """Where the release keeps what a packing left: results/hypersphere/<name>/…"""
+    return str(PurePosixPath(path).relative_to("results"))
 
 
 def _place(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Render the latents of a dataset, crop them to the FR template, and pack them into an image shard."""
+"""Render the latents of a dataset, or paint its embeddings, crop to the FR template, and pack into an image shard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from brownid.batching import Batching
 from brownid.generators.loading import load_generator
-from brownid.jobs.crops import crop_for
+from brownid.jobs.crops import crop_for, device_of
 from brownid.jobs.rendering import render
 from brownid.jobs.sharding import shard_of
 from brownid.randomness import Address, image_items
@@ -25,10 +26,14 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     crop = crop_for(generator, settings["template"], settings["side"])
     everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
     wanted = shard_of(everybody, shard, shards)
-    chosen = SampleCollection.load(samples, columns=("latents",), identities=wanted, required=True)
-    latents = torch.from_numpy(chosen.latents).to(generator.latent_mean)
+    column = "embeddings" if getattr(generator, "conditional", False) else "latents"
+    chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)
+    painted = torch.from_numpy(chosen.columns()[column]).to(device_of(generator))
     address = Address(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
-    batches = progress(range(0, len(latents), BATCH_SIZE), "render", "batch")
-    rows = (slice(first, first + BATCH_SIZE) for first in batches)
-    pixels = np.concatenate([render(generator, crop, latents[part], address.rows(part)) for part in rows])
-    write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, pixels)
+
+    def rendered(rows: slice) -> np.ndarray:
+        return render(generator, crop, painted[rows], address.rows(rows))
+
+    batches = Batching(BATCH_SIZE).each(len(painted), rendered)
+    parts = list(progress(batches, "render", "batch", total=-(-len(painted) // BATCH_SIZE)))
+    write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, np.concatenate(parts))

@@ -6,19 +6,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.generators.protocol import Generator
+from brownid.generators.protocol import ConditionalGenerator, Generator
 from brownid.randomness import Address
 
 
 @torch.inference_mode()
 def render(
-    generator: Generator, crop: Callable[[Tensor], Tensor], latents: Tensor, address: Address | None = None
+    generator: Generator | ConditionalGenerator,
+    crop: Callable[[Tensor], Tensor],
+    latents: Tensor,
+    address: Address | None = None,
 ) -> np.ndarray:
-    """Aligned images of latents `[n, D]`, uint8 RGB `[n, S, S, 3]`.
+    """Aligned images uint8 RGB `[n, S, S, 3]` of latents `[n, D]`; of embeddings `[n, E]` where the generator paints
+    those.
 
     `address` is that of the images' noise maps, for a generator that has some of each item's own.
     """
-    own_noise = getattr(generator, "takes_address", False)
-    images = crop(generator.render(latents, address) if own_noise else generator.render(latents))
+    if getattr(generator, "conditional", False):
+        images = crop(generator.render_embeddings(latents, address))
+    elif getattr(generator, "takes_address", False):
+        images = crop(generator.render(latents, address))
+    else:
+        images = crop(generator.render(latents))
     levels = ((images.float() + 1) * 127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

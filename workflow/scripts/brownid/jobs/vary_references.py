@@ -1,4 +1,4 @@
-"""Vary identities: Dispersion, DisCo, or editing along the covariates; one shard of identities at a time."""
+"""Vary identities: Dispersion, DisCo, HyperFace's noise, or editing along the covariates; one shard at a time."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
+from brownid.jobs.conditioning import Varied, inverted_variations, painted_variations
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import shard_of
 from brownid.jobs.states import open_state
@@ -42,31 +43,37 @@ def vary_references(
 ) -> None:
     """Write the variations of the identities of one shard (1 to `shards`), and their statistics.
 
-    Dispersion and DisCo go on from the folder `state`, this shard's own, where an interrupted job of the same `code`,
-    settings and inputs left something, and save there as often as `saving` (`iterations`, `minutes`) says.
+    Whatever iterates goes on from the folder `state`, this shard's own, where an interrupted job of the same `code`,
+    settings and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says. Where
+    `settings["painted"]`, the generator paints embeddings: the variations have no latents.
     """
-    resuming = None
-    if state is not None:
-        roles = {"references": references, "weights": weights, "covariates": covariates}
-        inputs = {name: path and sha256(path) for name, path in roles.items()}
-        inputs["generator"] = generator_checksums(settings)
-        belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
-        resuming = open_state(state, belongs_to, saving)
-    model = load_face_model(settings, weights)
     everybody = np.unique(SampleCollection.load(references, columns=()).identities)
-    chosen = SampleCollection.load(references, identities=shard_of(everybody, shard, shards), required=True)
-    latents, embeddings, labels, measured = _run(settings, model, chosen, covariates, batch_size, resuming)
-    count = len(labels)
+    wanted = shard_of(everybody, shard, shards)
+    if settings.get("painted"):
+        chosen = SampleCollection.load(references, identities=wanted)
+        varied = painted_variations(settings, chosen)
+    else:
+        chosen = SampleCollection.load(references, identities=wanted, required=True)
+        resuming = None
+        if state is not None:
+            roles = {"references": references, "weights": weights, "covariates": covariates}
+            inputs = {name: path and sha256(path) for name, path in roles.items()}
+            inputs["generator"] = generator_checksums(settings)
+            belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
+            resuming = open_state(state, belongs_to, saving)
+        model = load_face_model(settings, weights)
+        varied = _run(settings, model, chosen, covariates, batch_size, resuming)
     SampleCollection(
-        latents=latents.flatten(0, 1),
-        embeddings=embeddings.flatten(0, 1),
-        identities=np.repeat(chosen.identities, count),
-        labels=labels * len(chosen),
+        latents=varied.latents,
+        embeddings=varied.embeddings,
+        identities=varied.identities,
+        labels=varied.labels,
         generator=chosen.generator,
         recognition=chosen.recognition,
+        extra=varied.extra,
         settings=settings,
     ).save(samples)
-    save_statistics(statistics, measured)
+    save_statistics(statistics, varied.statistics)
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
 
@@ -78,26 +85,33 @@ def _run(
     covariates: Path | None,
     batch_size: int,
     state: StateFile | None,
-) -> tuple[torch.Tensor, torch.Tensor, list[str], Mapping[str, np.ndarray]]:
-    """Latents `[N,n,D]`, embeddings `[N,n,E]`, the n labels, statistics."""
+) -> Varied:
+    algorithm = settings["variations"]["algorithm"]
+    if algorithm == "hyperface":
+        return inverted_variations(settings, model, references, batch_size, state)
+    fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
+    if algorithm == "covariates":
+        return _edited(settings, model, references, fitted, batch_size)
+    return _dispersed(settings, model, references, fitted, batch_size, state)
+
+
+def _dispersed(
+    settings: Mapping[str, Any],
+    model: FaceModel,
+    references: SampleCollection,
+    fitted: Mapping[str, Any] | None,
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
     entry = settings["variations"]
     latents = torch.from_numpy(references.latents).to(model.latent_mean)
-    targets = torch.from_numpy(references.embeddings).to(model.latent_mean)
-    fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
-    if entry["algorithm"] == "covariates":
-        edited, labels = edit_references(references.latents, fitted, EditingSettings(**entry["settings"]))
-        edited = torch.from_numpy(edited).to(latents)
-        images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
-        passes = Passes(model, batch_size, settings["seed"])
-        embeddings = passes.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
-        return edited, embeddings, labels, _editing_statistics(embeddings, targets)
     moves = None
     if entry["algorithm"] == "disco":
         moves = torch.from_numpy(directions(fitted, entry["covariate_scales"])).to(latents)
     result = dispersion(
         model,
         latents,
-        targets,
+        torch.from_numpy(references.embeddings).to(latents),
         DispersionSettings(**entry["settings"]),
         seed=settings["seed"],
         items=references.identities.tolist(),
@@ -106,11 +120,24 @@ def _run(
         state=state,
     )
     labels = [variation_label(number) for number in range(result.latents.shape[1])]
-    return result.latents, result.embeddings, labels, result.statistics
+    return Varied.of_each(references, labels, result.latents, result.embeddings, result.statistics)
 
 
-def _editing_statistics(embeddings: torch.Tensor, targets: torch.Tensor) -> dict[str, np.ndarray]:
-    """The angles to the references, as arrays of one value."""
-    angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(embeddings.shape[1], dim=0))
-    measured = {**spread("dist", angles), "identities": float(len(targets))}
-    return {name: np.array([value]) for name, value in measured.items()}
+def _edited(
+    settings: Mapping[str, Any],
+    model: FaceModel,
+    references: SampleCollection,
+    fitted: Mapping[str, Any],
+    batch_size: int,
+) -> Varied:
+    editing = EditingSettings(**settings["variations"]["settings"])
+    edited, labels = edit_references(references.latents, fitted, editing)
+    edited = torch.from_numpy(edited).to(model.latent_mean)
+    images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
+    passes = Passes(model, batch_size, settings["seed"])
+    embeddings = passes.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
+    targets = torch.from_numpy(references.embeddings).to(embeddings)
+    angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
+    measured = {**spread("dist", angles), "identities": float(len(references))}
+    statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
+    return Varied.of_each(references, labels, edited, embeddings, statistics)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import yaml
 
@@ -48,9 +48,11 @@ def read_catalogue(path: str | Path | None = None) -> dict[str, Model]:
 
 
 def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
-    """The model that belongs at a path, in whatever way the path is written."""
-    wanted = same_path(path)
-    return next((model for model in catalogue.values() if same_path(model.path) == wanted), None)
+    """The model that belongs at a path, in whatever way the path is written; a folder's, for what is in that folder."""
+    wanted = PurePath(same_path(path))
+    at = {PurePath(same_path(model.path)): model for model in catalogue.values()}
+    folders = (at[parent] for parent in wanted.parents if parent in at and at[parent].folder)
+    return at.get(wanted) or next(folders, None)
 
 
 def same_path(path: str | Path) -> str:

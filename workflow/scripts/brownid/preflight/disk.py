@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brownid.configuration import paths
+from brownid.configuration.hyperface import packed_references
+from brownid.estimation.counting import embedded_databases
 from brownid.models.catalogue import Model
 from brownid.preflight import networks, sizes
 from brownid.preflight.finding import Finding, amount
@@ -23,7 +25,8 @@ RESULTS = Path("results")
 def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[str], list[str]]:
     """Bytes by kind of result, and the databases whose images nobody has counted.
 
-    samples: (4 (D + E) + 20) bytes each, variations twice (as parts and merged), 4 E for an image of a leak guard;
+    samples: (4 (D + E) + 20) bytes each, variations twice (as parts and merged), 4 E for an image of a leak guard; for
+    HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
     images: 0.5 · side² · 3 each;
     release: each image in whole blocks, 1.75 · 4 (D + E) a sample; networks: weights, checkpoint with the head, state
     with momentum; state of the dynamics: latents and embeddings twice.
@@ -39,8 +42,15 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             room["state of interrupted jobs"] += 2 * count * numbers
             if name in config["release"]["datasets"]:
                 room["release"] += count * (-(-encoded // BLOCK) * BLOCK + round(PUBLISHED_FACTOR * numbers))
+    for name in packed_references(config):
+        entry = config["references"][name]
+        width = sizes.embedding_width(config["networks"][entry["network"]])
+        room["samples"] += 2 * entry["identities"] * networks.FLOAT32 * width
+        if not paths.is_painted(config, name):
+            faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
+            room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
     uncounted = []
-    guards = Counter(name for name, _ in {(e["leak_guard"], e["network"]) for e in config["references"].values()})
+    guards = Counter(database for _, database in embedded_databases(config))
     for name in _packed(config):
         count = sizes.image_count(config, name, catalogue)
         if count is None:
@@ -81,7 +91,7 @@ def _numbers_a_sample(config: Mapping, dataset: str) -> int:
 
 def _packed(config: Mapping) -> list[str]:
     """The databases whose images are packed, and the realigned datasets."""
-    guards = [entry["leak_guard"] for entry in config["references"].values() if entry["leak_guard"]]
+    guards = [database for _, database in embedded_databases(config)]
     trained = [name for entry in sizes.training_entries(config).values() for name in entry["datasets"]]
     names = {*guards, *trained, *(paths.original(config, name) for name in [*guards, *trained])}
     return sorted(name for name in names if name in config["databases"] or name in config["realigned"])

@@ -33,8 +33,7 @@ def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool =
 
 def examine_licences(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Finding]:
     """The licence of each catalogued file and database that the configuration names."""
-    for path in _places(config):
-        model = model_at(catalogue, path)
+    for model in dict.fromkeys(model_at(catalogue, path) for path in _places(config)):
         if model is not None:
             yield Finding("note", LICENCES, f"{model.name}: {model.licence}", f"see {model.source}")
 

@@ -32,6 +32,10 @@ def _reads_onnx(config: Mapping) -> bool:
     return any(network.get("family") == "onnx" for network in config["networks"].values())
 
 
+def _diffuses(config: Mapping) -> bool:
+    return any(generator.get("family") in ("arc2face", "ldm") for generator in config["generators"].values())
+
+
 _PACKAGES = (
     _Package("snakemake", "'brownid[workflow]'", "the workflow", _always),
     _Package("torch", "torch", "generators and networks", _always),
@@ -45,6 +49,8 @@ _PACKAGES = (
     _Package("sklearn", "scikit-learn", "covariates", _fits_covariates),
     _Package("onnxruntime", "'brownid[onnx]'", "ONNX networks", _reads_onnx),
     _Package("onnx", "'brownid[onnx]'", "ONNX networks", _reads_onnx),
+    _Package("diffusers", "'brownid[diffusion]'", "Arc2Face and latent diffusion", _diffuses),
+    _Package("transformers", "'brownid[diffusion]'", "Arc2Face and latent diffusion", _diffuses),
 )
 
 

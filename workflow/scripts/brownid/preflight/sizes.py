@@ -11,6 +11,7 @@ from brownid.models.catalogue import Model, model_at
 
 USUAL_WIDTH = 512  # numbers of a latent, and of an embedding
 USUAL_RESOLUTION = 256  # of a generator whose file does not say it in its name
+RESOLUTIONS = {"arc2face": 512}  # of families that are published at one other resolution
 EXPRESSIONS = 5  # beside the neutral one
 MULTIPIE_DEFAULTS = {"cameras": 7, "flashes": 7, "expressions": 6}  # of a captured multipie database
 
@@ -23,8 +24,9 @@ def latent_width(spec: Mapping[str, Any]) -> int:
 def resolution(spec: Mapping[str, Any]) -> int:
     """Side of a generator's images in pixels; that of a file is the one in its name (ffhq-256x256)."""
     named = re.search(r"(\d+)x\1", Path(spec.get("file") or "").name)
-    stated = (spec.get("random") or {}).get("resolution") or spec.get("side")
-    return int(named[1]) if named else stated or USUAL_RESOLUTION
+    random = spec.get("random") or {}
+    stated = random.get("resolution") or random.get("side") or spec.get("side")
+    return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family"), USUAL_RESOLUTION)
 
 
 def images_an_identity(entry: Mapping[str, Any]) -> int:
@@ -57,6 +59,14 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
         return capture["people"] * capture.get("photos", 1)
     counts = [len(capture[key]) if key in capture else count for key, count in MULTIPIE_DEFAULTS.items()]
     return capture["subjects"] * (counts[0] + counts[1] + counts[2])
+
+
+def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model]) -> int:
+    """Embeddings that a packing is pulled to; those of a database that nobody has counted are taken for as many as its
+    identities."""
+    entry = config["references"][references]
+    named = image_count(config, entry["gallery"], catalogue) if entry["gallery"] else None
+    return entry["gallery_size"] or named or entry["identities"]
 
 
 def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Model]) -> int:

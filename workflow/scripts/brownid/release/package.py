@@ -12,7 +12,7 @@ from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescr
 from brownid.release.readme import readme
 from brownid.runtime import progress
 from brownid.samples import ImageShards, SampleCollection
-from brownid.samples.published import published_labels
+from brownid.samples.published import publishable, published_labels
 
 
 def build_release(
@@ -61,7 +61,7 @@ def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
     shards = ImageShards(part.image_shards)
     record = DatasetRecord.of(part.name, collection, shards.side, part.statistics is not None)
     _copy_images(root, record, collection, shards)
-    collection.save_published(folder / "samples.h5")
+    publishable(collection).save_published(folder / "samples.h5")
     shutil.copyfile(part.command, folder / "command.yml")
     if part.statistics is not None:
         shutil.copyfile(part.statistics, folder / "stats.h5")

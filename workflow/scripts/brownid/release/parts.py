@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from brownid.errors import BrownidError
 
-SHARED_FOLDERS = ("trained_models", "databases", "covariates", "scores", "figures")
+SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hypersphere", "scores", "figures")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 INTENDED_USE = (
     "Research on face recognition: training and comparing recognition networks without images of real persons. "

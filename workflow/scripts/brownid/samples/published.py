@@ -9,6 +9,7 @@ millisecond, so this format suits a release, not the work between stages.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,12 @@ def _label_key(label: str) -> tuple:
         digits = parts[place][1].lstrip("0")
         parts[place] = (len(digits), digits)
     return (label != "reference", parts, label)
+
+
+def publishable(collection: "SampleCollection") -> "SampleCollection":
+    """The collection without the extra columns that the format has no place for."""
+    known = {*EXTRA, *(state_column for _, _, state_column in NAMES.values())}
+    return replace(collection, extra={name: column for name, column in collection.extra.items() if name in known})
 
 
 def _states_to_write(path: str | Path, collection: "SampleCollection") -> dict[bytes, tuple[str, np.ndarray]]:

@@ -1,0 +1,148 @@
+"""HyperFace: references packed on the embedding hypersphere, then brought into the generator's latent space."""
+
+
+rule embed_faces:
+    input:
+        weights=lambda w: paths.weights(
+            config, config["references"][w.references]["network"]
+        ),
+        generator=lambda w: paths.references_generator_files(config, w.references),
+    output:
+        samples="results/hypersphere/{references}/faces.h5",
+    log:
+        "logs/embed_faces/{references}.log",
+    benchmark:
+        "logs/benchmarks/embed_faces/{references}.tsv"
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    params:
+        settings=settings("embed_faces", "references"),
+        code=code("embed_faces", "torch-gpu"),
+    message:
+        "Draw the random faces that the packing of {wildcards.references} begins with"
+    script:
+        "../scripts/embed_faces.py"
+
+
+rule pack_hypersphere:
+    input:
+        start=lambda w: paths.packing_start(config, w.references),
+        gallery=lambda w: paths.packing_gallery(config, w.references),
+    output:
+        samples="results/hypersphere/{references}/targets.h5",
+        statistics="results/hypersphere/{references}/stats.h5",
+        command="results/hypersphere/{references}/command.yml",
+    log:
+        "logs/pack_hypersphere/{references}.log",
+    benchmark:
+        "logs/benchmarks/pack_hypersphere/{references}.tsv"
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: lambda w: config["references"][w.references]["processes"]
+    resources:
+        gpu=lambda w: config["references"][w.references]["processes"],
+        mem_mb=lambda w, attempt: 8000
+        * config["references"][w.references]["processes"]
+        * attempt,
+        runtime=growing(480),
+    params:
+        state="results/state/hypersphere/{references}",
+        settings=settings("pack_hypersphere", "references"),
+        code=code("pack_hypersphere", "torch-gpu"),
+    message:
+        "Pack the identities of {wildcards.references} on the hypersphere"
+    script:
+        "../scripts/pack_hypersphere.py"
+
+
+rule invert_embeddings:
+    input:
+        targets="results/hypersphere/{references}/targets.h5",
+        packing_statistics="results/hypersphere/{references}/stats.h5",
+        faces=lambda w: paths.faces(config, w.references),
+        weights=lambda w: paths.weights(
+            config, config["references"][w.references]["network"]
+        ),
+        generator=lambda w: paths.references_generator_files(config, w.references),
+    output:
+        samples="results/references/{references}/samples.h5",
+        statistics="results/references/{references}/stats.h5",
+        command="results/references/{references}/command.yml",
+        table="results/hypersphere/{references}/inversion.csv",
+    log:
+        "logs/invert_embeddings/{references}.log",
+    benchmark:
+        "logs/benchmarks/invert_embeddings/{references}.tsv"
+    wildcard_constraints:
+        references=paths.packed(config),
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: lambda w: config["references"][w.references]["processes"]
+    resources:
+        gpu=lambda w: config["references"][w.references]["processes"],
+        mem_mb=lambda w, attempt: 8000
+        * config["references"][w.references]["processes"]
+        * attempt,
+        runtime=growing(480),
+    params:
+        state="results/state/references/{references}",
+        settings=settings("invert_embeddings", "references"),
+        code=code("invert_embeddings", "torch-gpu"),
+    message:
+        "Find faces for the packed embeddings of {wildcards.references}"
+    script:
+        "../scripts/invert_embeddings.py"
+
+
+rule measure_packing:
+    input:
+        start=lambda w: paths.packing_start(config, w.references),
+        targets="results/hypersphere/{references}/targets.h5",
+        statistics="results/hypersphere/{references}/stats.h5",
+        samples="results/references/{references}/samples.h5",
+        images=lambda w: paths.image_shards(config, w.references),
+        weights=lambda w: paths.weights(
+            config, config["references"][w.references]["network"]
+        ),
+    output:
+        table=report(
+            "results/tables/packing/{references}.csv",
+            caption="../report/packing.rst",
+            category="Packing",
+            labels={"dataset": "{references}", "figure": "table"},
+        ),
+        figure=report(
+            "results/figures/packing/{references}.png",
+            caption="../report/packing.rst",
+            category="Packing",
+            labels={"dataset": "{references}", "figure": "nearest neighbours"},
+        ),
+        iterations=report(
+            "results/figures/packing/{references}.iterations.png",
+            caption="../report/packing.rst",
+            category="Packing",
+            labels={"dataset": "{references}", "figure": "iterations"},
+        ),
+    log:
+        "logs/measure_packing/{references}.log",
+    benchmark:
+        "logs/benchmarks/measure_packing/{references}.tsv"
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(60),
+    params:
+        settings=settings("measure_packing", "references"),
+        code=code("measure_packing", "torch-gpu"),
+    message:
+        "Measure how much of the packing of {wildcards.references} its images keep"
+    script:
+        "../scripts/measure_packing.py"

@@ -1,0 +1,83 @@
+"""Do the entries of HyperFace fit each other, and is each generator asked only for what it can do?"""
+
+from collections.abc import Iterator, Mapping
+
+from brownid.errors import BrownidError
+
+CONDITIONAL = ("arc2face",)  # families that paint what an embedding says, and have no latents of their own
+WITHOUT_GRADIENTS = (*CONDITIONAL, "ldm")  # families that no gradient passes through
+
+
+def is_conditional(config: Mapping, generator: str) -> bool:
+    """Whether a generator paints embeddings instead of latents."""
+    return config["generators"][generator].get("family") in CONDITIONAL
+
+
+def packed_references(config: Mapping) -> list[str]:
+    """The references entries that are packed on the hypersphere."""
+    return [name for name, entry in config["references"].items() if entry["algorithm"] == "hyperface"]
+
+
+def galleries(config: Mapping) -> set[str]:
+    """The references entries and databases that serve as gallery of another entry."""
+    return {entry["gallery"] for entry in config["references"].values()} - {None}
+
+
+def check_hyperface(config: Mapping) -> None:
+    """Raise a `BrownidError` for the first entry that cannot be made from what it names."""
+    for name in packed_references(config):
+        _check_packed(config, name)
+    for place, generator, algorithm in _steered(config):
+        family = config["generators"][generator].get("family")
+        if family in WITHOUT_GRADIENTS:
+            raise BrownidError(
+                f"{place} ({algorithm}) needs latents with gradients, and the generator {generator!r} of the family "
+                f"{family!r} has none: name a procedural or StyleGAN generator, or one of your own"
+            )
+    for name, entry in config["references"].items():
+        if is_conditional(config, entry["generator"]) and entry["algorithm"] != "hyperface":
+            raise BrownidError(
+                f"references.{name}.generator is {entry['generator']!r}, which paints embeddings and has no latents to "
+                f"sample by {entry['algorithm']!r}: use the algorithm hyperface"
+            )
+
+
+def _check_packed(config: Mapping, name: str) -> None:
+    entry = config["references"][name]
+    place, count, batch = f"references.{name}", entry["identities"], entry["settings"]["batch"]
+    if batch is not None and batch > count:
+        raise BrownidError(f"{place}.settings.batch is {batch}, more than its {count} identities: use fewer, or null")
+    for role in ("start", "gallery"):
+        source = config["references"].get(entry[role])
+        if source and source["network"] != entry["network"]:
+            raise BrownidError(
+                f"{place} is about embeddings of the network {entry['network']!r}, its {role} {entry[role]} about "
+                f"those of {source['network']!r}: embeddings mean nothing to another network"
+            )
+        if entry[role] is None and is_conditional(config, entry["generator"]):
+            raise BrownidError(
+                f"{place}.{role} is missing: the generator {entry['generator']!r} makes no random faces, so name a "
+                "references entry of a generator that does, such as a random one of a StyleGAN"
+            )
+    gallery = config["references"].get(entry["gallery"])
+    if gallery and gallery["identities"] < (entry["gallery_size"] or count):
+        wanted = f"gallery_size {entry['gallery_size']}" if entry["gallery_size"] else f"{count} identities"
+        raise BrownidError(
+            f"{place} has {wanted}, but its gallery {entry['gallery']} only {gallery['identities']} faces: make the "
+            f"gallery larger, or say that so few will do by gallery_size: {gallery['identities']}"
+        )
+
+
+def _steered(config: Mapping) -> Iterator[tuple[str, str, str]]:
+    """The entries whose latents move along gradients: place, generator, algorithm."""
+    for name, entry in config["references"].items():
+        inverted = entry["algorithm"] == "hyperface" and not is_conditional(config, entry["generator"])
+        if inverted or entry["algorithm"] in ("repulse", "langevin"):
+            yield f"references.{name}", entry["generator"], entry["algorithm"]
+    for name, entry in config["variations"].items():
+        generator = config["references"][entry["references"]]["generator"]
+        painted = entry["algorithm"] == "hyperface" and is_conditional(config, generator)
+        if not painted:
+            yield f"variations.{name}", generator, entry["algorithm"]
+    for name, entry in config["covariates"].items():
+        yield f"covariates.{name}", entry["generator"], "projection"

@@ -1,0 +1,167 @@
+"""From packed embeddings to references: latents by inversion, or the embeddings themselves for a generator that paints
+those."""
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from brownid.covariates.projection import latent_spread
+from brownid.dynamics.share import ALONE, Share
+from brownid.errors import BrownidError
+from brownid.files import atomic_path, sha256
+from brownid.hypersphere.inversion import Inversion, InversionSettings, invert, reached
+from brownid.hypersphere.starts import starting_latents
+from brownid.jobs.embed_faces import load_faces
+from brownid.jobs.models import generator_checksums, load_face_model
+from brownid.jobs.processes import run_in_processes
+from brownid.jobs.states import open_state
+from brownid.samples.collection import SampleCollection
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import load_statistics, save_statistics
+
+
+def invert_embeddings(
+    settings: Mapping[str, Any],
+    *,
+    targets: Path,
+    packing_statistics: Path,
+    faces: Path | None,
+    weights: Path,
+    samples: Path,
+    statistics: Path,
+    command: Path,
+    table: Path,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+    processes: int = 1,
+    launcher: str = "auto",
+) -> None:
+    """Write the references of a packed entry, and a table with the angle that each identity reached to its target.
+
+    Identities that stay farther from it than `inversion.maximum_angle` are left out of `samples`, and told by the
+    column `kept` of the table; `BrownidError` where they are more than `maximum_failed_share`. Without `faces`, the
+    generator paints embeddings: the references are the targets, their statistics those of the packing. Resuming and
+    `processes` are those of `sample_references`.
+    """
+    paths = {"targets": targets, "faces": faces, "weights": weights}
+    inputs = {name: path and sha256(path) for name, path in paths.items()}
+    named = {str(path): inputs[name] for name, path in paths.items() if path}
+    if faces is None:
+        _take(settings, targets, packing_statistics, samples, statistics, table)
+    else:
+        inputs["generator"] = generator_checksums(settings)
+        named |= inputs["generator"]
+        resuming = None
+        if state is not None:
+            belongs_to = {"settings": settings, "code": code, "inputs": inputs}
+            resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
+        call = {"settings": settings, "resuming": resuming, "batch_size": batch_size}
+        call |= {name: str(path) for name, path in paths.items()}
+        call |= {"samples": samples, "statistics": statistics, "table": table}
+        if processes > 1:
+            run_in_processes("brownid.jobs.invert_embeddings:invert_share", call, processes, launcher)
+        else:
+            invert_share(**call)
+    write_command(command, settings=settings, seed=settings.get("seed"), inputs=named, command="invert_embeddings")
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def invert_share(
+    settings: Mapping[str, Any],
+    *,
+    targets: Path,
+    faces: Path,
+    weights: Path,
+    samples: Path,
+    statistics: Path,
+    table: Path,
+    batch_size: int,
+    resuming: Mapping[str, Any] | None,
+    share: Share = ALONE,
+) -> None:
+    """What each process of the job does; the first one writes."""
+    model = load_face_model(settings, weights)
+    wanted = SampleCollection.load(targets, columns=("embeddings",), required=True)
+    gallery = load_faces(faces, "gallery")
+    latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
+    aims = torch.from_numpy(wanted.embeddings).to(model.latent_mean)
+    inversion = InversionSettings(**settings["inversion"])
+    found = invert(
+        model,
+        aims,
+        starting_latents(aims, latents, torch.from_numpy(gallery.embeddings).to(latents), inversion),
+        inversion,
+        seed=settings["seed"],
+        items=wanted.identities.tolist(),
+        latent_spread=latent_spread(latents),
+        batch_size=batch_size,
+        state=resuming and open_state(**resuming),
+        share=share,
+    )
+    if share.rank:
+        return
+    kept = reached(found.angles, inversion, wanted.identities.tolist())
+    write_angles(table, wanted.identities, found.angles, kept)
+    _check_rejected(len(wanted), len(kept), inversion.maximum_angle, settings["maximum_failed_share"])
+    _collection(settings, wanted, found, kept).save(samples)
+    save_statistics(statistics, found.statistics)
+
+
+def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept: list[int]) -> None:
+    """One row an identity: the angle between the embedding reached and its target (radians; none where that is
+    painted itself), and whether it is kept."""
+    marks = np.zeros(len(identities), dtype=bool)
+    marks[kept] = True
+    rows = pd.DataFrame({"identity": identities, "angle": angles.cpu().numpy(), "kept": marks})
+    with atomic_path(table) as temporary:
+        rows.to_csv(temporary, index=False, float_format="%.6f")
+
+
+def _collection(
+    settings: Mapping[str, Any], wanted: SampleCollection, found: Inversion, kept: list[int]
+) -> SampleCollection:
+    return SampleCollection(
+        latents=found.latents[kept],
+        embeddings=found.embeddings[kept],
+        identities=wanted.identities[kept],
+        labels=[wanted.labels[row] for row in kept],
+        generator=settings["generator_name"],
+        recognition=settings["network_name"],
+        extra={"target_embedding": wanted.embeddings[kept], "target_angle": found.angles[kept]},
+        settings=settings,
+    )
+
+
+def _check_rejected(total: int, kept: int, limit: float | None, share: float) -> None:
+    if total - kept > share * total:
+        raise BrownidError(
+            f"{total - kept} of {total} identities were not reached within inversion.maximum_angle {limit}, more than "
+            f"images.maximum_failed_share ({share}) allows: raise maximum_angle, iterations or attempts, or raise "
+            "gallery_coefficient, which keeps the packed embeddings nearer to those of faces."
+        )
+
+
+def _take(
+    settings: Mapping[str, Any], targets: Path, packing_statistics: Path, samples: Path, statistics: Path, table: Path
+) -> None:
+    wanted = SampleCollection.load(targets, columns=("embeddings",), required=True)
+    SampleCollection(
+        latents=None,
+        embeddings=wanted.embeddings,
+        identities=wanted.identities,
+        labels=wanted.labels,
+        generator=settings["generator_name"],
+        recognition=wanted.recognition,
+        settings=settings,
+    ).save(samples)
+    write_angles(table, wanted.identities, torch.full((len(wanted),), math.nan), list(range(len(wanted))))
+    save_statistics(statistics, load_statistics(packing_statistics))

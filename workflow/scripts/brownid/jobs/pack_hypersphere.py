@@ -1,0 +1,101 @@
+"""Pack identities on the embedding hypersphere."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brownid.dynamics.share import ALONE, Share
+from brownid.files import sha256
+from brownid.hypersphere.packing import pack
+from brownid.hypersphere.settings import PackingSettings
+from brownid.jobs.embed_faces import load_faces
+from brownid.jobs.processes import run_in_processes
+from brownid.jobs.states import open_state
+from brownid.runtime import default_device
+from brownid.samples.collection import SampleCollection
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import save_statistics
+
+LABEL = "reference"
+
+
+def pack_hypersphere(
+    settings: Mapping[str, Any],
+    *,
+    start: Path,
+    gallery: Path,
+    samples: Path,
+    statistics: Path,
+    command: Path,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+    processes: int = 1,
+    launcher: str = "auto",
+) -> None:
+    """Write the packed embeddings of `settings["identities"]` identities, their statistics and provenance.
+
+    `start` and `gallery` are collections of embeddings: of `embed_faces`, where their labels tell them apart, or any
+    other. Resuming and `processes` are those of `sample_references`.
+    """
+    inputs = {str(path): sha256(path) for path in (start, gallery)}
+    resuming = None
+    if state is not None:
+        roles = {"start": inputs[str(start)], "gallery": inputs[str(gallery)]}
+        belongs_to = {"settings": settings, "code": code, "inputs": roles}
+        resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
+    call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
+    call |= {"samples": samples, "statistics": statistics, "resuming": resuming}
+    if processes > 1:
+        run_in_processes("brownid.jobs.pack_hypersphere:pack_share", call, processes, launcher)
+    else:
+        pack_share(**call)
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def pack_share(
+    settings: Mapping[str, Any],
+    *,
+    start: Path,
+    gallery: Path,
+    samples: Path,
+    statistics: Path,
+    resuming: Mapping[str, Any] | None,
+    share: Share = ALONE,
+) -> None:
+    """What each process of the job does; the first one writes."""
+    count = settings["identities"]
+    result = pack(
+        _embeddings(start, "start", count),
+        _embeddings(gallery, "gallery", settings["gallery_size"], at_least=count),
+        PackingSettings(**settings["packing"]),
+        seed=settings["seed"],
+        state=resuming and open_state(**resuming),
+        share=share,
+    )
+    if share.rank:
+        return
+    SampleCollection(
+        latents=None,
+        embeddings=result.references,
+        identities=np.arange(count),
+        labels=[LABEL] * count,
+        generator="",
+        recognition=settings["network_name"],
+        settings=settings,
+    ).save(samples)
+    save_statistics(statistics, result.statistics)
+
+
+def _embeddings(path: Path, label: str, count: int | None, at_least: int = 0) -> torch.Tensor:
+    """Float32 embeddings `[n, E]` on this machine's device: the first `count`, or all if they are enough."""
+    faces = load_faces(path, label, count=count)
+    if count is None and len(faces) < at_least:
+        faces = load_faces(path, label, count=at_least)  # refuses
+    return torch.from_numpy(faces.embeddings).float().to(default_device())
