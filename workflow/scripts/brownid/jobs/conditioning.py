@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from brownid.covariates.projection import latent_spread
 from brownid.dynamics.dispersion import variation_label
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.errors import BrownidError
 from brownid.hypersphere.conditioning import ConditioningSettings, noisy_targets, variation_starts
 from brownid.hypersphere.inversion import invert, reached
-from brownid.jobs.drawing import random_latents
+from brownid.jobs.drawing import generator_spread, random_latents
 from brownid.randomness import image_items
 from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile
@@ -87,11 +86,12 @@ def inverted_variations(
         conditioning,
         seed=settings["seed"],
         items=items,
-        latent_spread=latent_spread(drawn),
+        latent_spread=generator_spread(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=state,
     )
-    kept = reached(found.angles, conditioning, items)
+    names = [f"identity {owner}, {labels[row % count]}" for row, owner in enumerate(owners)]
+    kept = reached(found.angles, conditioning, names)
     _check_everybody(references.identities, owners[kept], conditioning.maximum_angle)
     statistics = {**found.statistics, "identities": np.full(conditioning.iterations, float(len(references)))}
     return Varied(

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from brownid.covariates.projection import latent_spread
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
 from brownid.hypersphere.inversion import Inversion, InversionSettings, invert, reached
 from brownid.hypersphere.starts import starting_latents
+from brownid.jobs.drawing import generator_spread
 from brownid.jobs.embed_faces import load_faces
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
@@ -102,14 +102,14 @@ def invert_share(
         inversion,
         seed=settings["seed"],
         items=wanted.identities.tolist(),
-        latent_spread=latent_spread(latents),
+        latent_spread=generator_spread(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=resuming and open_state(**resuming),
         share=share,
     )
     if share.rank:
         return
-    kept = reached(found.angles, inversion, wanted.identities.tolist())
+    kept = reached(found.angles, inversion, [f"identity {identity}" for identity in wanted.identities])
     write_angles(table, wanted.identities, found.angles, kept)
     _check_rejected(len(wanted), len(kept), inversion.maximum_angle, settings["maximum_failed_share"])
     _collection(settings, wanted, found, kept).save(samples)

@@ -11,7 +11,7 @@ import torch
 
 from brownid.covariates.attributes import CONTRASTS
 from brownid.covariates.pictures import Pictures
-from brownid.covariates.projection import latent_spread, project
+from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
 from brownid.covariates.vgg16_files import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
@@ -19,7 +19,7 @@ from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.photographs import image_aligner
 from brownid.databases.reading import read_images, write_failures
 from brownid.files import sha256
-from brownid.jobs.drawing import random_latents
+from brownid.jobs.drawing import generator_spread
 from brownid.jobs.groups import FITTED, HELD_OUT
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import shard_of
@@ -27,8 +27,6 @@ from brownid.jobs.states import open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime import logger
 from brownid.samples.collection import SampleCollection
-
-SPREAD_SAMPLES = 1000  # random latents from which the spread is measured that projection noise is a part of
 
 
 def project_database(
@@ -91,7 +89,7 @@ def project_database(
         features=features,
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
-        latent_spread=latent_spread(random_latents(model.generator, range(SPREAD_SAMPLES), 1.0, settings["seed"])),
+        latent_spread=generator_spread(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=resuming,
     )
