@@ -41,7 +41,7 @@ def pack(folder, faces, gallery_size=None, gallery=None, **packing):
 
 def invert(folder, targets, faces, weights, settings=FACE_MODEL, failed=1.0, **inversion):
     invert_embeddings(
-        settings | {"inversion": INVERSION | inversion, "maximum_failed_share": failed},
+        settings | {"inversion": INVERSION | inversion, "maximum_rejected_share": failed},
         targets=targets,
         packing_statistics=targets.with_name("packing.h5"),
         faces=faces,

@@ -188,8 +188,8 @@ def invert_embeddings(config: Mapping, references: str) -> dict[str, Any]:
         return {"generator_name": entry["generator"]}
     return {
         "seed": config["seed"],
-        "inversion": entry["inversion"],
-        "maximum_failed_share": config["images"]["maximum_failed_share"],
+        "inversion": _without(entry["inversion"], "maximum_rejected_share"),
+        "maximum_rejected_share": entry["inversion"]["maximum_rejected_share"],
         **_of_references(config, references),
     }
 

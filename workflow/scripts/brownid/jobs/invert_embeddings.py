@@ -47,7 +47,7 @@ def invert_embeddings(
     """Write the references of a packed entry, and a table with the angle that each identity reached to its target.
 
     Identities that stay farther from it than `inversion.maximum_angle` are left out of `samples`, and told by the
-    column `kept` of the table; `BrownidError` where they are more than `maximum_failed_share`. Without `faces`, the
+    column `kept` of the table; `BrownidError` where they are more than `maximum_rejected_share`. Without `faces`, the
     generator paints embeddings: the references are the targets, their statistics those of the packing. Resuming and
     `processes` are those of `sample_references`.
     """
@@ -111,7 +111,7 @@ def invert_share(
         return
     kept = reached(found.angles, inversion, [f"identity {identity}" for identity in wanted.identities])
     write_angles(table, wanted.identities, found.angles, kept)
-    _check_rejected(len(wanted), len(kept), inversion.maximum_angle, settings["maximum_failed_share"])
+    _check_rejected(len(wanted), len(kept), inversion.maximum_angle, settings["maximum_rejected_share"])
     _collection(settings, wanted, found, kept).save(samples)
     save_statistics(statistics, found.statistics)
 
@@ -145,7 +145,7 @@ def _check_rejected(total: int, kept: int, limit: float | None, share: float) ->
     if total - kept > share * total:
         raise BrownidError(
             f"{total - kept} of {total} identities were not reached within inversion.maximum_angle {limit}, more than "
-            f"images.maximum_failed_share ({share}) allows: raise maximum_angle, iterations or attempts, or raise "
+            f"maximum_rejected_share ({share}) allows: raise either of them, iterations or attempts, or raise "
             "gallery_coefficient, which keeps the packed embeddings nearer to those of faces."
         )
 
