@@ -1,4 +1,4 @@
-"""The published configuration makes a sensible plan on placeholders of the files that it names."""
+"""The published configurations make sensible plans on placeholders of the files that they name."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from conftest import PROJECT, pending
 from brownid.configuration.files import own_paths
 from brownid.configuration.loading import load_configuration
 
-PAPER = PROJECT / "config" / "paper.yaml"
+PAPER, HYPERFACE = (PROJECT / "config" / name for name in ("paper.yaml", "hyperface.yaml"))
 LEFT_OUT = ("models/vgg16.pt", "models/stylegan2-ffhq-256x256.pkl")  # and to be fetched
 
 PLAN = {
@@ -33,16 +33,45 @@ PLAN = {
     "verify_release": 1,
 }
 
+PACKED_PLAN = {
+    "sample_references": 4,  # random faces of two generators, 10 000 and 50 000
+    "embed_faces": 1,
+    "pack_hypersphere": 6,
+    "invert_embeddings": 6,
+    "measure_packing": 6,
+    "vary_references": 4 * 50 + 2 * 250,
+    "merge_variations": 6,
+    "render_images": 4 * (4 + 50) + 2 * (20 + 250),
+    "train_recognition": 6,
+    "score_model": 8,
+    "tabulate_scores": 1,
+    "plot_dynamics": 7,
+    "plot_distances": 6,
+    "show_faces": 12,
+    "package_release": 1,
+    "verify_release": 1,
+}
 
-def test_the_published_configuration_dry_runs_on_placeholders(tmp_path):
-    config = yaml.safe_load(PAPER.read_text())
+
+def place(configuration, folder, left_out=()):
+    """Make empty files and folders where a configuration looks for the user's own."""
+    config = yaml.safe_load(configuration.read_text())
     for own in own_paths(load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml", files=False)):
-        place = tmp_path / own.path
+        there = folder / own.path
         assert not Path(own.path).is_absolute()
         if own.is_folder:
-            place.mkdir(parents=True)
-        elif own.path not in LEFT_OUT:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
+            there.mkdir(parents=True, exist_ok=True)
+        elif own.path not in left_out:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.touch()
+
+
+def test_the_published_configuration_dry_runs_on_placeholders(tmp_path):
+    place(PAPER, tmp_path, LEFT_OUT)
     (tmp_path / "fetch.yaml").write_text("models: {fetch: true}")
     assert pending(tmp_path, configfiles=(PAPER, tmp_path / "fetch.yaml")) == PLAN
+
+
+def test_the_published_packings_dry_run_on_placeholders(tmp_path):
+    place(HYPERFACE, tmp_path)
+    assert pending(tmp_path, configfiles=(HYPERFACE,)) == PACKED_PLAN

@@ -1,0 +1,154 @@
+"""HyperFace's entries agree with their settings classes and with each other, or one sentence says where they do not."""
+
+from copy import deepcopy
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from brownid.configuration import paths, products, stages
+from brownid.configuration.loading import load_configuration
+from brownid.errors import BrownidError
+from brownid.hypersphere.conditioning import ConditioningSettings
+from brownid.hypersphere.inversion import InversionSettings
+from brownid.hypersphere.settings import PackingSettings
+
+PROJECT = Path(__file__).parents[3]
+SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
+DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
+TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
+PAINTER = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
+
+
+@pytest.fixture
+def config():
+    return deepcopy(TINY)
+
+
+def loaded(config):
+    return load_configuration(config, SCHEMA, files=False)
+
+
+def refusal(config):
+    with pytest.raises(BrownidError) as caught:
+        loaded(config)
+    return str(caught.value)
+
+
+def painting(config, **entry):
+    """The configuration with a generator that paints embeddings, and one references entry of it."""
+    config["generators"]["painter"] = PAINTER
+    config["references"]["painted"] = {
+        **{"algorithm": "hyperface", "generator": "painter", "network": "off_the_shelf", "identities": 6},
+        **{"start": "rejected", "gallery": "rejected", **entry},
+    }
+    return config
+
+
+@pytest.mark.parametrize(
+    ("definition", "settings_class", "elsewhere"),
+    [
+        ("packing", PackingSettings, set()),
+        ("inversion", InversionSettings, {"maximum_rejected_share"}),
+        ("conditioning", ConditioningSettings, set()),
+    ],
+)
+def test_the_schema_has_the_fields_and_defaults_of_the_settings(definition, settings_class, elsewhere):
+    properties = DEFINITIONS[definition]["properties"]
+    stated = {name: properties[name]["default"] for name in properties.keys() - elsewhere}
+    assert stated == {field.name: field.default for field in fields(settings_class)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"identities": 7, "gallery": "rejected", "gallery_size": None}, "but its gallery rejected only 6 faces"),
+        ({"gallery_size": 9, "gallery": "rejected"}, "has gallery_size 9, but its gallery rejected only 6 faces"),
+        ({"settings": {"batch": 7}}, "references.packed.settings.batch is 7, more than its 6 identities"),
+        ({"settings": {"batch": 1}}, "references.packed.settings.batch: 1"),
+        ({"settings": {"gallery_coefficient": -0.1}}, "references.packed.settings.gallery_coefficient: -0.1"),
+        ({"settings": {"gallery_coefficient": float("nan")}}, "references.packed.settings.gallery_coefficient: nan"),
+        ({"gallery": "nobody"}, "references.packed.gallery: there is no entry 'nobody' under references or databases"),
+        ({"gallery": "packed", "gallery_size": 6}, "references start from each other in a circle: packed -> packed"),
+        ({"leak_guard": "portraits"}, "references.packed.leak_guard: this key means nothing with the algorithm"),
+        ({"inversion": {"maximum_angle": 4.0}}, "references.packed.inversion.maximum_angle: 4.0"),
+    ],
+)
+def test_a_packing_that_cannot_be_is_refused(config, entry, sentence):
+    config["references"]["packed"] |= entry
+    assert sentence in refusal(config)
+
+
+@pytest.mark.parametrize("key", ["gallery", "gallery_size", "inversion"])
+def test_keys_of_a_packing_mean_nothing_to_langevin(config, key):
+    config["references"]["moved"][key] = {"gallery": "rejected", "gallery_size": 6, "inversion": {"iterations": 1}}[key]
+    assert "means nothing" in refusal(config)
+
+
+def test_a_smaller_gallery_will_do_where_it_is_asked_for(config):
+    config["references"]["packed"] |= {"identities": 7, "gallery": "rejected", "gallery_size": 6}
+    assert loaded(config)["references"]["packed"]["gallery_size"] == 6
+
+
+@pytest.mark.parametrize(("key", "value"), [("embedding_noise", -0.01), ("start_spread", 1.5), ("variations", 0)])
+def test_variations_out_of_range_are_refused(config, key, value):
+    config["variations"]["packed_varied"]["settings"][key] = value
+    assert f"variations.packed_varied.settings.{key}: {value}" in refusal(config)
+
+
+def test_a_start_or_gallery_of_another_network_is_refused(config):
+    config["networks"]["other"] = dict(config["networks"]["off_the_shelf"])
+    config["references"]["rejected"]["network"] = "other"
+    config["references"]["packed"]["gallery"] = "rejected"
+    assert "embeddings mean nothing to another network" in refusal(config)
+
+
+def test_a_generator_that_paints_embeddings_needs_start_and_gallery(config):
+    assert "references.painted.gallery is missing" in refusal(painting(config, gallery=None))
+    assert "references.painted.start is missing" in refusal(painting(config, start=None))
+    assert loaded(painting(config, start="rejected", gallery="rejected"))
+
+
+@pytest.mark.parametrize("algorithm", ["random", "langevin"])
+def test_a_generator_that_paints_embeddings_has_no_latents_to_sample(config, algorithm):
+    config["generators"]["painter"] = PAINTER
+    config["references"]["rejected"] |= {"algorithm": algorithm, "generator": "painter", "settings": {}}
+    config["references"]["moved"].pop("start")
+    assert "generator" in refusal(config) and "'painter'" in refusal(config)
+
+
+def test_painted_references_cannot_be_dispersed(config):
+    config = painting(config)
+    config["variations"]["dispersed"] = {"algorithm": "dispersion", "references": "painted"}
+    assert "variations.dispersed (dispersion) needs latents with gradients" in refusal(config)
+
+
+def test_latent_diffusion_serves_as_a_gallery_and_not_for_inversion(config):
+    config["generators"]["ldm"] = {"family": "ldm", "random": {"side": 32}, "seed": 1}
+    gallery = {"algorithm": "random", "generator": "ldm", "network": "off_the_shelf", "identities": 6}
+    config["references"] |= {"drawn": gallery}
+    config["references"]["packed"] |= {"gallery": "drawn", "gallery_size": None}
+    assert loaded(config)
+    config["references"]["packed"]["generator"] = "ldm"
+    assert "references.packed (hyperface) needs latents with gradients" in refusal(config)
+
+
+def test_a_painted_entry_has_no_random_faces_of_its_own(config):
+    config = loaded(painting(config))
+    assert paths.faces(config, "painted") == [] and paths.faces(config, "packed")
+    assert paths.packing_gallery(config, "painted") == paths.packing_start(config, "painted")
+    assert stages.invert_embeddings(config, "painted") == {"generator_name": "painter"}
+
+
+def test_a_set_that_is_only_a_gallery_is_not_shown(config):
+    assert "rejected" in products.shown_datasets(loaded(config))
+    config["references"]["packed"] |= {"gallery": "rejected", "gallery_size": 6}
+    assert "rejected" not in products.shown_datasets(loaded(config))
+
+
+def test_a_packing_is_measured_where_the_network_reads_the_crops_of_the_workflow(config):
+    assert products.measured_packings(loaded(config)) == ["packed"]
+    config["networks"]["off_the_shelf"] |= {"database": None, "weights": "models/net", "side": 48}
+    config["references"]["moved"].pop("leak_guard")
+    assert products.measured_packings(loaded(config)) == []
