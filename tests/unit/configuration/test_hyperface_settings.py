@@ -66,11 +66,15 @@ def test_the_schema_has_the_fields_and_defaults_of_the_settings(definition, sett
         ({"identities": 7, "gallery": "rejected", "gallery_size": None}, "but its gallery rejected only 6 faces"),
         ({"gallery_size": 9, "gallery": "rejected"}, "has gallery_size 9, but its gallery rejected only 6 faces"),
         ({"settings": {"batch": 7}}, "references.packed.settings.batch is 7, more than its 6 identities"),
+        ({"settings": {"batch_neighbours": "batch"}}, "batch_neighbours is 'batch', but there are no batches"),
+        ({"inversion": {"attempts": 9}}, "inversion.attempts is 9, more than the 8 random faces to start from"),
+        ({"processes": 7}, "references.packed.processes is 7, more than its 6 identities"),
+        ({"settings": {"iterations": "1e5"}}, "YAML reads this as text; write 100000"),
         ({"settings": {"batch": 1}}, "references.packed.settings.batch: 1"),
         ({"settings": {"gallery_coefficient": -0.1}}, "references.packed.settings.gallery_coefficient: -0.1"),
         ({"settings": {"gallery_coefficient": float("nan")}}, "references.packed.settings.gallery_coefficient: nan"),
         ({"gallery": "nobody"}, "references.packed.gallery: there is no entry 'nobody' under references or databases"),
-        ({"gallery": "packed", "gallery_size": 6}, "references start from each other in a circle: packed -> packed"),
+        ({"gallery": "packed"}, "references start from each other in a circle: packed -> packed"),
         ({"leak_guard": "portraits"}, "references.packed.leak_guard: this key means nothing with the algorithm"),
         ({"inversion": {"maximum_angle": 4.0}}, "references.packed.inversion.maximum_angle: 4.0"),
     ],
@@ -84,6 +88,29 @@ def test_a_packing_that_cannot_be_is_refused(config, entry, sentence):
 def test_keys_of_a_packing_mean_nothing_to_langevin(config, key):
     config["references"]["moved"][key] = {"gallery": "rejected", "gallery_size": 6, "inversion": {"iterations": 1}}[key]
     assert "means nothing" in refusal(config)
+
+
+def test_a_forgotten_algorithm_is_not_drowned_in_the_keys_of_all(config):
+    del config["references"]["packed"]["algorithm"]
+    said = refusal(config).splitlines()
+    assert "  references.packed: the key 'algorithm' is missing" in said and len(said) <= 4
+
+
+def test_a_batch_of_all_and_a_gallery_that_just_suffices_will_do(config):
+    config["references"]["packed"] |= {"gallery": "rejected", "gallery_size": None, "settings": {"batch": 6}}
+    assert loaded(config)
+    config["references"]["packed"]["gallery_size"] = 7
+    assert "has gallery_size 7, but its gallery rejected only 6" in refusal(config)
+
+
+def test_keys_without_a_meaning_to_a_painter_are_refused(config):
+    assert "references.painted.inversion means nothing" in refusal(painting(config, inversion={"iterations": 1}))
+    config["references"]["painted"].pop("inversion")
+    entry = {"algorithm": "hyperface", "references": "painted", "settings": {"embedding_noise": 0.1}}
+    config["variations"]["noisy"] = entry
+    assert loaded(config)
+    config["variations"]["noisy"] = entry | {"settings": {"start_spread": 0.1}}
+    assert "variations.noisy.settings.start_spread means nothing" in refusal(config)
 
 
 def test_a_smaller_gallery_will_do_where_it_is_asked_for(config):

@@ -91,6 +91,7 @@ def test_the_release_holds_the_covariates_and_indexes_its_datasets_need(config):
     assert all(isinstance(path, str) for path in products.files(parts))
 
 
+HYPER, NOISY = "world_n100_hyper", "world_n100_hyper_b01_n8"
 LANG, DISP, DISCO = "world_n100_lang", "world_n100_lang_disp_n8_rl12", "world_n100_lang_disco_n8_rl14"
 STAGES = [
     *[(stages.capture_database, name) for name in ("strangers", "world_ffhq")],
@@ -99,6 +100,8 @@ STAGES = [
     *[(stages.project_database, "world_covariates"), (stages.fit_covariates, "world_covariates")],
     *[(stages.sample_references, LANG), (stages.sample_references, "world_n100_random")],
     *[(stages.vary_references, DISP), (stages.vary_references, DISCO), (stages.render_images, LANG)],
+    *[(stage, HYPER) for stage in (stages.embed_faces, stages.pack_hypersphere, stages.invert_embeddings)],
+    *[(stages.measure_packing, HYPER), (stages.vary_references, NOISY)],
     *[
         (stages.train_recognition, "fr_genuine"),
         (stages.score_model, "off_the_shelf"),
@@ -106,14 +109,15 @@ STAGES = [
     ],
     *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
 ]
-STEERED = "embed_database fit_warm_start project_database sample_references vary_references measure_controls"
+STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
+STEERED += "embed_faces invert_embeddings"
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
-    ("networks.off_the_shelf.precision", "bfloat16", STEERED),
-    ("networks.off_the_shelf.template", "arcface", STEERED.replace("embed_database ", "")),
-    ("networks.off_the_shelf.compile", True, STEERED.replace("embed_database ", "")),
-    ("networks.off_the_shelf.channels_last", False, STEERED.replace("embed_database ", "")),
+    ("networks.off_the_shelf.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
+    ("networks.off_the_shelf.template", "arcface", STEERED),
+    ("networks.off_the_shelf.compile", True, STEERED),
+    ("networks.off_the_shelf.channels_last", False, STEERED),
     ("networks.off_the_shelf.mirror", True, "embed_database"),
     ("networks.off_the_shelf.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),
@@ -126,6 +130,15 @@ USES = [
     ("references.world_n100_random.truncation", 0.5, "sample_references:world_n100_random measure_controls"),
     (f"references.{LANG}.settings.ict", 1.3, f"sample_references:{LANG}"),
     (f"references.{LANG}.settings.neighbours", "previous", f"sample_references:{LANG}"),
+    (f"references.{HYPER}.truncation", 0.5, f"embed_faces vary_references:{NOISY} measure_controls"),
+    (f"references.{HYPER}.gallery_size", 500, "embed_faces pack_hypersphere"),
+    (f"references.{HYPER}.gallery", "world_n100_random", ""),
+    (f"references.{HYPER}.start", "world_n100_random", "embed_faces"),
+    (f"references.{HYPER}.settings.batch", 10, "pack_hypersphere"),
+    (f"references.{HYPER}.inversion.iterations", 10, "invert_embeddings"),
+    (f"references.{HYPER}.inversion.maximum_rejected_share", 0.2, "invert_embeddings"),
+    (f"references.{HYPER}.processes", 2, ""),
+    (f"variations.{NOISY}.settings.embedding_noise", 0.02, f"vary_references:{NOISY}"),
     (f"references.{LANG}.shards", 2, ""),
     (f"references.{LANG}.processes", 2, ""),
     (f"references.{LANG}.batch_size", 8, ""),

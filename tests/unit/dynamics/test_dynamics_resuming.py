@@ -184,7 +184,7 @@ def test_a_second_sigterm_does_not_disturb_the_saving(tmp_path, monkeypatch):
     monkeypatch.setattr("brownid.resuming.save_file", save_slowly)
     with pytest.raises(InterruptionError):
         run_langevin(FailingModel(9, interrupt), state)
-    assert len(saves) == 1 and read_owner(state.path)["algorithm"] == "langevin"
+    assert len(saves) == 1 and read_owner(state.path)["run"]["algorithm"] == "langevin"
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])

@@ -215,7 +215,7 @@ def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
         for precision in ("float32", "bfloat16")
     )
     assert near.dtype == torch.float32 and not torch.equal(near, whole)
-    assert (near - whole).abs().mean() < 0.4 * (whole - whole.roll(1, 0)).abs().mean()
+    assert (near - whole).abs().mean() < 0.7 * (whole - whole.roll(1, 0)).abs().mean()
 
 
 def test_it_is_a_conditional_generator_and_eyes_and_side_are_settings(generator):

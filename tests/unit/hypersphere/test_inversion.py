@@ -215,7 +215,7 @@ def test_what_ends_too_far_is_left_out_with_a_warning(caplog):
         assert reached(angles, InversionSettings(maximum_angle=0.5), items) == [0, 2]
     assert "2 of 4 embeddings, not reached within 0.500 radians" in caplog.text
     assert "that of 8 with 0.900" in caplog.text
-    with pytest.raises(BrownidError, match=r"smallest angle is 0\.200 radians. Raise iterations, attempts"):
+    with pytest.raises(BrownidError, match=r"smallest angle is 0\.200 radians. Raise maximum_angle"):
         reached(angles, InversionSettings(maximum_angle=0.1), items)
 
 
@@ -275,3 +275,40 @@ def test_a_wrong_setting_of_inversion_is_named(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(BrownidError, match=f"InversionSettings.{name} is {value!r}"):
         InversionSettings(**wrong)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_in_several_processes_noise_is_that_of_the_item_too(size):
+    expected = run(Noisy(), tries=2)
+    for found in Shares(size).run(lambda share: run(Noisy(), tries=2, share=share)):
+        assert_same(found, expected, exactly=False)
+
+
+@pytest.mark.parametrize(
+    "other, sentence",
+    [
+        ({"targets": random(COUNT, WIDTH, seed=10)}, "other targets"),
+        ({"starts": random(COUNT, DIM, seed=10)}, "other starting latents"),
+        ({"items": [0, 1, 2, 3, 9]}, "items is"),
+        ({"latent_spread": 3.0}, r"latent_spread is 2\.0 there and 3\.0 here"),
+        ({"seed": 2}, "seed is 1 there and 2 here"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_state_that_was_given_something_else_is_refused(tmp_path, other, sentence):
+    state = StateFile(tmp_path / "state", {}, iterations=1)
+    given = {"targets": random(COUNT, WIDTH, seed=9), "starts": random(COUNT, DIM), "seed": 1, "latent_spread": 2.0}
+    invert(Toy(), settings=SETTINGS, state=state, **given)
+    with pytest.raises(BrownidError, match=sentence):
+        invert(Toy(), settings=SETTINGS, state=state, **given | other)
+
+
+def test_what_ends_at_the_maximum_angle_is_kept():
+    assert reached(torch.tensor([0.5, 0.75], dtype=torch.float64), InversionSettings(maximum_angle=0.5), [0, 1]) == [0]
+
+
+@pytest.mark.parametrize("start", ["gallery", "regression"])
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_there_are_as_many_starts_as_attempts(start, attempts):
+    settings = InversionSettings(start=start, attempts=attempts)
+    assert starting_latents(random(2, WIDTH), random(7, DIM), random(7, WIDTH), settings).shape == (2, attempts, DIM)

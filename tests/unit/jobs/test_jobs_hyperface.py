@@ -1,24 +1,38 @@
 """From random faces to a packed dataset: the jobs of HyperFace, one after the other."""
 
 import dataclasses
+import inspect
+import pkgutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.benchmark.distances import row_angles, unit_rows
 from brownid.errors import BrownidError
+from brownid.hypersphere import PackingSettings
+from brownid.hypersphere import pack as pack_embeddings
+from brownid.jobs.drawing import random_latents
 from brownid.jobs.embed_faces import embed_faces, load_faces
 from brownid.jobs.invert_embeddings import invert_embeddings
 from brownid.jobs.merge_variations import merge_variations
+from brownid.jobs.models import load_face_model
 from brownid.jobs.pack_hypersphere import pack_hypersphere
 from brownid.jobs.vary_references import vary_references
+from brownid.randomness import image_items, normal
+from brownid.recognition.backbones import backbone
+from brownid.recognition.weights import save_backbone
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 
 PACKING = {"iterations": 6, "record_every": 2}
 INVERSION = {"iterations": 2, "learning_rate": 0.05, "start": "gallery"}
+
+
+def whole(path, label):
+    return load_faces(path, label, columns=("latents", "embeddings"))
 
 
 def packing_settings(gallery_size=None, **packing):
@@ -52,6 +66,7 @@ def invert(folder, targets, faces, weights, settings=FACE_MODEL, failed=1.0, **i
         table=folder / "inversion.csv",
         batch_size=4,
         state=folder / "state",
+        saving={"iterations": 1},
     )
     return SampleCollection.load(folder / "samples.h5")
 
@@ -76,6 +91,24 @@ def conditioned(**settings):
     return FACE_MODEL | {"variations": entry, "truncation": 0.7}
 
 
+def spied(monkeypatch, name):
+    """A dictionary that fills with what the next call of a function is given."""
+    given, function = {}, pkgutil.resolve_name(name)
+
+    def spy(*arguments, **named):
+        given.update(inspect.signature(function).bind(*arguments, **named).arguments)
+        return function(*arguments, **named)
+
+    monkeypatch.setattr(name, spy)
+    return given
+
+
+def spread_of_random_faces(weights):
+    """Root mean square distance of a thousand untruncated random latents from their mean."""
+    latents = random_latents(load_face_model(FACE_MODEL, weights).generator, range(1000), 1.0, 3).numpy()
+    return np.sqrt(latents.var(axis=0).sum())
+
+
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory, weights):
     path = tmp_path_factory.mktemp("faces") / "faces.h5"
@@ -97,7 +130,7 @@ def packed(tmp_path_factory, targets, faces, weights):
 
 
 def test_the_start_is_that_of_random_references_and_the_gallery_is_of_others(faces, references):
-    start, gallery = load_faces(faces, "start"), load_faces(faces, "gallery")
+    start, gallery = whole(faces, "start"), whole(faces, "gallery")
     np.testing.assert_allclose(start.latents, SampleCollection.load(references).latents, atol=1e-6)
     assert len(gallery) == 8 and np.linalg.norm(gallery.latents[:IDENTITIES] - start.latents, axis=1).min() > 0.1
 
@@ -193,3 +226,151 @@ def test_variations_aim_at_what_was_packed_not_at_what_was_reached(tmp_path, pac
         for path in (packed, tmp_path / "reached.h5")
     )
     assert np.abs(own.latents - other.latents).max() > 1e-4
+
+
+def test_the_gallery_is_of_the_entrys_truncation_and_does_not_depend_on_blocks(tmp_path, faces, weights, monkeypatch):
+    gallery = whole(faces, "gallery")
+    drawn = random_latents(
+        load_face_model(FACE_MODEL, weights).generator, range(8), 0.7, 3, purpose="hyperface/gallery"
+    )
+    np.testing.assert_allclose(gallery.latents, drawn, atol=1e-6)
+    monkeypatch.setattr("brownid.jobs.embed_faces.BLOCK", 3)
+    settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
+    embed_faces(settings, weights=weights, samples=tmp_path / "faces.h5", batch_size=4)
+    np.testing.assert_allclose(whole(tmp_path / "faces.h5", "gallery").latents, gallery.latents, atol=1e-6)
+
+
+def test_the_packing_is_of_the_start_faces_near_as_many_of_the_gallery_as_asked_for(tmp_path, faces):
+    start, gallery = (torch.from_numpy(load_faces(faces, label).embeddings) for label in ("start", "gallery"))
+    for size in (None, 6):
+        found = SampleCollection.load(pack(tmp_path, faces, size, gallery_coefficient=2.0, learning_rate=0.1))
+        settings = PackingSettings(**PACKING, gallery_coefficient=2.0, learning_rate=0.1)
+        wanted = pack_embeddings(start, gallery[:size], settings, seed=3)
+        np.testing.assert_allclose(found.embeddings, wanted.references, atol=1e-5)
+
+
+def test_inversion_starts_at_the_nearest_gallery_faces_and_is_told_the_spread_of_random_ones(
+    tmp_path, targets, faces, weights, monkeypatch
+):
+    given = spied(monkeypatch, "brownid.jobs.invert_embeddings.invert")
+    invert(tmp_path, targets, faces, weights, iterations=0)
+    gallery, wanted = whole(faces, "gallery"), SampleCollection.load(targets).embeddings
+    nearest = (unit_rows(wanted) @ unit_rows(gallery.embeddings).T).argmax(axis=1)
+    np.testing.assert_array_equal(given["starts"][:, 0], gallery.latents[nearest])
+    assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
+
+
+def test_what_is_kept_of_an_inversion_is_what_was_found_for_these_identities(tmp_path, packed, targets, faces, weights):
+    whole = SampleCollection.load(packed)
+    angles = whole.extra["target_angle"]
+    limit = float(np.sort(angles)[2:4].mean())
+    kept = np.flatnonzero(angles < limit)
+    assert kept.tolist() != [0, 1, 2]
+    few, wanted = invert(tmp_path, targets, faces, weights, maximum_angle=limit, failed=0.4), whole.rows(kept)
+    for name, values in wanted.columns().items():
+        np.testing.assert_array_equal(few.columns()[name], values, err_msg=name)
+
+
+def test_painted_references_are_all_kept_and_their_variations_do_not_depend_on_the_shards(tmp_path, targets):
+    invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
+    table = pd.read_csv(tmp_path / "inversion.csv")
+    assert table["kept"].all() and table["angle"].isna().all() and len(table) == IDENTITIES
+    settings = {"seed": 3, "painted": True, "variations": {"settings": {"variations": 2, "embedding_noise": 0.1}}}
+    whole = vary(tmp_path / "whole", tmp_path / "samples.h5", targets, settings)
+    parts = [vary(tmp_path, tmp_path / "samples.h5", targets, settings, shard, 2) for shard in (1, 2)]
+    np.testing.assert_allclose(SampleCollection.concatenate(parts).embeddings, whole.embeddings, atol=1e-6)
+    turned = row_angles(
+        unit_rows(whole.embeddings), unit_rows(np.repeat(SampleCollection.load(targets).embeddings, 2, axis=0))
+    )
+    statistics = load_statistics(tmp_path / "whole/1.stats.h5")
+    assert statistics["dist_avg"] == pytest.approx(turned.mean(), abs=2e-3)
+
+
+def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):
+    given = spied(monkeypatch, "brownid.jobs.noisy_variations.invert")
+    vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_spread=0.25))
+    references, people = SampleCollection.load(packed), range(IDENTITIES)
+    noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()
+    aims = unit_rows(references.extra["target_embedding"])[:, None] + 0.3 * noise
+    np.testing.assert_allclose(given["targets"], unit_rows(aims.reshape(-1, 16)), atol=1e-6)
+    generator = load_face_model(FACE_MODEL, weights).generator
+    drawn = random_latents(generator, people, 0.7, 3, purpose="hyperface/variations", count=3).numpy()
+    starts = 0.75 * np.repeat(references.latents, 3, axis=0) + 0.25 * drawn
+    np.testing.assert_allclose(given["starts"], starts, atol=1e-5)
+    labels = ["augmentation_0", "augmentation_1", "augmentation_2"] * IDENTITIES
+    assert list(given["items"]) == image_items(np.repeat(people, 3), labels)
+    assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
+
+
+def test_the_images_that_are_kept_keep_their_own_label_and_angle(tmp_path, packed, weights):
+    whole = vary(tmp_path / "whole", packed, weights, conditioned())
+    angles = whole.extra["target_angle"]
+    limit = float(np.sort(angles)[-2:].mean())
+    kept = vary(tmp_path / "kept", packed, weights, conditioned(maximum_angle=limit))
+    wanted = whole.rows(np.flatnonzero(angles < limit))
+    assert kept.labels == wanted.labels and kept.identities.tolist() == wanted.identities.tolist()
+    for name, values in wanted.columns().items():
+        np.testing.assert_allclose(kept.columns()[name], values, atol=1e-4, err_msg=name)
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupted(monkeypatch, step, work):
+    """Let `work()` be interrupted in its third call of the function `step`, and what it saved stay where it is."""
+    calls, whole = [], pkgutil.resolve_name(step)
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptionError
+        return whole(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, failing)
+        with pytest.raises(InterruptionError):
+            work()
+
+
+def test_an_interrupted_packing_begins_anew_with_another_gallery(tmp_path, faces, references, monkeypatch):
+    interrupted(monkeypatch, "brownid.hypersphere.descent.Descent.block", lambda: pack(tmp_path, faces))
+    assert list((tmp_path / "state").iterdir())
+    anew = SampleCollection.load(pack(tmp_path, faces, gallery=references))
+    fresh = SampleCollection.load(pack(tmp_path, faces, gallery=references))
+    np.testing.assert_array_equal(anew.embeddings, fresh.embeddings)
+
+
+def test_an_interrupted_inversion_begins_anew_with_another_network(tmp_path, targets, faces, weights, monkeypatch):
+    torch.manual_seed(2)
+    other = tmp_path / "other.safetensors"
+    save_backbone(other, backbone("slim", "slim_iresnet", FACE_MODEL["network"]["side"], 16))
+
+    def run(weights):
+        return invert(tmp_path, targets, faces, weights, iterations=4)
+
+    interrupted(monkeypatch, "brownid.hypersphere.inversion._iterate", lambda: run(weights))
+    assert list((tmp_path / "state").iterdir())
+    anew = run(other)
+    np.testing.assert_array_equal(anew.latents, run(other).latents)
+
+
+def test_raising_the_limit_goes_on_from_where_the_descent_ended(tmp_path, packed, targets, faces, weights, caplog):
+    limit = float(np.median(SampleCollection.load(packed).extra["target_angle"]))
+    with pytest.raises(BrownidError, match=r"half come within \d\.\d+, all within \d\.\d+ radians"):
+        invert(tmp_path, targets, faces, weights, failed=0.0, maximum_angle=limit)
+    with caplog.at_level("INFO"):
+        invert(tmp_path, targets, faces, weights, failed=0.0, maximum_angle=3.0)
+    assert "going on from iteration 2" in caplog.text and "not going on" not in caplog.text
+
+
+def test_embeddings_of_another_network_are_not_packed(tmp_path, faces):
+    other = dataclasses.replace(SampleCollection.load(faces), recognition="other")
+    other.save(tmp_path / "other.h5")
+    with pytest.raises(BrownidError, match=r"other\.h5: these are embeddings of 'other', the packing is of 'slim'"):
+        pack(tmp_path, tmp_path / "other.h5")
+
+
+def test_more_shards_than_identities_that_are_left_are_refused(tmp_path, packed, weights):
+    with pytest.raises(BrownidError, match="has 5 identities, too few for 6 shards"):
+        vary(tmp_path, packed, weights, conditioned(), 1, 6)

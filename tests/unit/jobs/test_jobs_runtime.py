@@ -46,6 +46,13 @@ def test_what_the_machine_refuses_is_a_sentence_and_a_defect_is_none():
     assert sentence_of(KeyError("x")) is None
 
 
+def test_a_terminal_gets_a_bar_and_a_command_without_one_is_silent(monkeypatch, capsys):
+    monkeypatch.setattr(runtime.logger, "level", logging.WARNING)
+    assert list(runtime.progress(range(3), "counting")) == [0, 1, 2] and not capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert list(runtime.progress(range(3), "counting")) == [0, 1, 2] and "counting" in capsys.readouterr().err
+
+
 def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, caplog):
     clock = iter(range(0, 1000, 10))  # ten seconds each time one looks
     monkeypatch.setattr(runtime.time, "monotonic", lambda: next(clock))

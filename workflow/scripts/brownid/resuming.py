@@ -23,6 +23,7 @@ from brownid.files import atomic_path
 from brownid.runtime import logger
 
 TERMINATED = 128 + signal.SIGTERM  # exit code: nothing is wrong, run it again (Snakemake does where it has retries)
+RUN = "run"  # the key of what a run adds to what its state belongs to
 SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 6, 60
 
 
@@ -55,8 +56,8 @@ class StateFile:
         self._saved = (0, time.monotonic())
 
     def with_settings(self, **more: object) -> "StateFile":
-        """The same file, belonging to these settings too."""
-        return StateFile(self.path, {**self.belongs_to, **more}, self.iterations, self.minutes)
+        """The same file, belonging to these settings of the run too."""
+        return StateFile(self.path, {**self.belongs_to, RUN: more}, self.iterations, self.minutes)
 
     def load(self) -> SavedState | None:
         """What an interrupted run left here; None where there is nothing.

@@ -102,17 +102,15 @@ def _version(package: str) -> str:
 def progress(items: Iterable, description: str, unit: str = "it", total: int | None = None) -> Iterable:
     """`items` with a progress bar on a terminal, and elsewhere (a log file) a line about every half minute.
 
-    Nothing where the log level is above INFO.
+    Without a terminal, nothing where the log level is above INFO, as for commands and all processes but the first.
     """
     if total is None and hasattr(items, "__len__"):
         total = len(items)
-    if not logger.isEnabledFor(logging.INFO):
-        return items
-    if not sys.stderr.isatty():
-        return _logged(items, description, unit, total)
-    from tqdm import tqdm
+    if sys.stderr.isatty():
+        from tqdm import tqdm
 
-    return tqdm(items, desc=description, unit=unit, total=total, leave=False)
+        return tqdm(items, desc=description, unit=unit, total=total, leave=False)
+    return _logged(items, description, unit, total) if logger.isEnabledFor(logging.INFO) else items
 
 
 def _logged(items: Iterable, description: str, unit: str, total: int | None) -> Iterator:

@@ -14,7 +14,9 @@ from brownid.cli import (
     embeddings,
     estimate,
     images,
+    inversion,
     models,
+    packing,
     plots,
     projection,
     release,
@@ -32,6 +34,8 @@ ORDER = (
     "embed",
     "project",
     "edit",
+    "pack",
+    "invert",
     "samples",
     "plot",
     "verify",
@@ -76,6 +80,8 @@ app.command(rich_help_panel=FACES)(crops.crop)
 app.command(rich_help_panel=FACES)(embeddings.embed)
 app.command(rich_help_panel=LATENTS)(projection.project)
 app.command(rich_help_panel=LATENTS)(editing.edit)
+app.command(rich_help_panel=LATENTS)(packing.pack)
+app.command(rich_help_panel=LATENTS)(inversion.invert)
 app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
 app.command(rich_help_panel=RESULTS)(release.verify)

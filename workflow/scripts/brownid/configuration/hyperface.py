@@ -1,11 +1,11 @@
 """Do the entries of HyperFace fit each other, and is each generator asked only for what it can do?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from brownid.errors import BrownidError
 
 CONDITIONAL = ("arc2face",)  # families that paint what an embedding says, and have no latents of their own
-WITHOUT_GRADIENTS = (*CONDITIONAL, "ldm")  # families that no gradient passes through
+FAMILIES_WITHOUT_GRADIENTS = (*CONDITIONAL, "ldm")  # families that no gradient passes through
 
 
 def is_conditional(config: Mapping, generator: str) -> bool:
@@ -29,7 +29,7 @@ def check_hyperface(config: Mapping) -> None:
         _check_packed(config, name)
     for place, generator, algorithm in _steered(config):
         family = config["generators"][generator].get("family")
-        if family in WITHOUT_GRADIENTS:
+        if family in FAMILIES_WITHOUT_GRADIENTS:
             raise BrownidError(
                 f"{place} ({algorithm}) needs latents with gradients, and the generator {generator!r} of the family "
                 f"{family!r} has none: name a procedural or StyleGAN generator, or one of your own"
@@ -42,11 +42,41 @@ def check_hyperface(config: Mapping) -> None:
             )
 
 
+def check_painted(given: Mapping, config: Mapping) -> None:
+    """Raise a `BrownidError` for a key in what was `given` that means nothing where the generator paints embeddings.
+
+    `config` is the same configuration with its defaults.
+    """
+    for name in packed_references(config):
+        if is_conditional(config, config["references"][name]["generator"]):
+            _refuse(given["references"][name], f"references.{name}", ("inversion", "truncation"))
+    for name, entry in config["variations"].items():
+        if is_conditional(config, config["references"][entry["references"]]["generator"]):
+            settings = given["variations"][name].get("settings", {})
+            meant = ("variations", "embedding_noise")
+            _refuse(settings, f"variations.{name}.settings", [key for key in settings if key not in meant])
+
+
+def _refuse(given: Mapping, place: str, keys: Sequence[str]) -> None:
+    for key in keys:
+        if key in given:
+            raise BrownidError(f"{place}.{key} means nothing to a generator that paints embeddings: leave it out")
+
+
 def _check_packed(config: Mapping, name: str) -> None:
     entry = config["references"][name]
     place, count, batch = f"references.{name}", entry["identities"], entry["settings"]["batch"]
     if batch is not None and batch > count:
         raise BrownidError(f"{place}.settings.batch is {batch}, more than its {count} identities: use fewer, or null")
+    if batch is None and entry["settings"]["batch_neighbours"] == "batch":
+        raise BrownidError(
+            f"{place}.settings.batch_neighbours is 'batch', but there are no batches: set batch, or leave it out"
+        )
+    if entry["inversion"]["attempts"] > (entry["gallery_size"] or count):
+        raise BrownidError(
+            f"{place}.inversion.attempts is {entry['inversion']['attempts']}, more than the "
+            f"{entry['gallery_size'] or count} random faces to start from: use fewer, or a larger gallery_size"
+        )
     for role in ("start", "gallery"):
         source = config["references"].get(entry[role])
         if source and source["network"] != entry["network"]:

@@ -51,8 +51,8 @@ def check_links(config: Mapping) -> None:
     _check_training(config)
     _check_gradients(config)
     _check_noise_maps(config)
-    check_hyperface(config)
     _check_acyclic(config["references"])
+    check_hyperface(config)
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in config["release"][field]:
             _check_target(config, f"release.{field}", name, targets)
@@ -98,6 +98,11 @@ def _check_agreement(config: Mapping) -> None:
                     f"{start['identities']}: ask for fewer, or make the start larger"
                 )
         _check_shards(f"references.{name}", entry["shards"], entry["identities"])
+        if entry["processes"] > entry["identities"]:
+            raise BrownidError(
+                f"references.{name}.processes is {entry['processes']}, more than its {entry['identities']} identities: "
+                "use fewer"
+            )
     for name, entry in config["variations"].items():
         references = config["references"][entry["references"]]
         if entry["covariates"]:

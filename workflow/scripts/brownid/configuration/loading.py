@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from brownid.configuration.files import check_files
+from brownid.configuration.hyperface import check_painted
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
 
@@ -32,6 +33,7 @@ def load_configuration(config: Mapping, schema: str | Path, files: bool = True) 
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
     check_links(complete)
+    check_painted(config, complete)
     if files:
         check_files(complete)
     return complete
@@ -122,10 +124,12 @@ def _either(values: str | list) -> str:
 
 
 def _number_hint(error: ValidationError) -> str:
-    if isinstance(error.instance, str) and "number" in error.validator_value:
-        try:
-            float(error.instance)
-            return " (YAML reads this as text; a number with an exponent needs a decimal point: 1.0e-4, not 1e-4)"
-        except ValueError:
-            return ""
-    return ""
+    try:
+        value = float(error.instance) if isinstance(error.instance, str) else math.nan
+    except ValueError:
+        return ""
+    if math.isnan(value):
+        return ""
+    if "integer" in error.validator_value:
+        return f" (YAML reads this as text; write {value:.0f})" if abs(value) < 1e15 else ""
+    return " (YAML reads this as text; an exponent needs a decimal point and a sign: 1.0e-4, 1.0e+30)"

@@ -6,7 +6,7 @@ radians. The second term keeps what the embedding says little about near the mea
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -37,10 +37,7 @@ STATISTICS = (
 class DescentSettings:
     """Settings of the descent on latents; shares are parts of the iterations, between 0 and 1.
 
-    A larger rate reaches a little less and moves what the embedding says little about: on the embedded world, 20
-    iterations at 0.05 end 0.675 radians from 100 packed embeddings with the nuisance 1.8 times as wide as the
-    generator's, at 0.1 with 2.5 times. The latent weight of 0.1 takes away what of the face is overdone and costs
-    0.001 radians; 0.3 costs 0.01.
+    docs/hyperface.md says what they were measured to do.
     """
 
     iterations: int = 200
@@ -66,12 +63,7 @@ class DescentSettings:
 
 @dataclass(frozen=True)
 class InversionSettings(DescentSettings):
-    """Settings of an inversion: those of the descent, and where it starts (`starts.starting_latents`).
-
-    On the embedded world the regression is the better start for embeddings that faces have (0.30 instead of 0.74
-    radians before the descent), the gallery for packed ones (0.84 instead of 0.97, and 0.675 instead of 0.70 after 20
-    iterations). A second and third attempt there gain 0.002 radians.
-    """
+    """Settings of an inversion: those of the descent, and where it starts (`starts.starting_latents`)."""
 
     start: str = "gallery"  # "gallery": the nearest random faces; "regression": a linear guess, then the nearest
     attempts: int = 1  # starts of each identity, of which the one that ends nearest to its target is kept
@@ -109,8 +101,7 @@ def invert(
     """The latents whose embeddings point at `targets`; the element type and device of the starts are kept.
 
     Every row has its own loss and its own Adam statistics, so that its result depends neither on the other rows and
-    their order nor on batch size and processes. The result is what the last update leaves, embedded again; on the way
-    no face was nearer to its target by more than 0.002 radians, since the rate falls.
+    their order nor on batch size and processes. The result is what the last update leaves, embedded again.
 
     Args:
         model: the face model; `embed` is called on at most `batch_size` latents at a time, on fewer where the memory
@@ -126,7 +117,8 @@ def invert(
 
     Returns:
         Latents, embeddings, angles, and statistics: `angle_*` to the target (radians), `wavg_*` distance to the mean
-        latent, `loss_avg`, `learning_rate`, and `identities`, their number.
+        latent, `loss_avg`, `learning_rate`, and `identities`, the number
+        of rows: attempts of all identities.
 
     Raises:
         BrownidError: wrong shapes or values; an embedding or gradient that is not finite; a state of other settings.
@@ -149,8 +141,14 @@ def invert(
     if share.size > count * tries:
         raise BrownidError(f"{share.size} processes cannot share {count * tries} latents; take fewer processes.")
     if state is not None:
-        given = {"settings": asdict(settings), "latent_spread": latent_spread, "seed": seed, "items": items}
-        state = state.with_settings(algorithm="inversion", **given)
+        # who is left out in the end does not matter to the descent
+        state = state.with_settings(
+            algorithm="inversion",
+            settings=asdict(replace(settings, maximum_angle=None)),
+            latent_spread=latent_spread,
+            seed=seed,
+            items=items,
+        )
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
     pull = 2 * settings.latent_weight / latent_spread**2 if settings.latent_weight else 0.0
     rows = own_rows(share, len(owners))
@@ -197,8 +195,8 @@ def reached(angles: Tensor, settings: DescentSettings, items: Sequence[object]) 
     if not rows:
         raise BrownidError(
             f"None of {len(angles)} embeddings was reached within maximum_angle {limit:.3f}: the smallest angle is "
-            f"{float(angles.min()):.3f} radians. Raise iterations, attempts or maximum_angle, change learning_rate, "
-            "lower latent_weight, or take more random faces to start from."
+            f"{float(angles.min()):.3f} radians. Raise maximum_angle or iterations, change learning_rate, or lower "
+            "latent_weight."
         )
     if len(rows) < len(angles):
         worst = int(angles.argmax())

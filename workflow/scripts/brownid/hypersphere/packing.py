@@ -56,7 +56,8 @@ def pack(
         seed: of the mini-batches; without these nothing is random.
         state: where to keep what an interrupted run goes on from. It counts blocks of `record_every` iterations.
         share: the processes that share the work; all call this with the same arguments and get the same result.
-        tile: side of the tiles of the pair matrix; None: what suits the device. It decides rounding alone.
+        tile: side of the tiles of the pair matrix; None: what suits the device. It decides rounding, and in bfloat16
+            also who of several about equally near is taken for the nearest.
 
     Returns:
         References and statistics: `nn_*` the angles to the nearest other reference, `gallery_avg` the mean angle to the

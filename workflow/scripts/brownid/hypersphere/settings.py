@@ -27,10 +27,10 @@ class PackingSettings:
 
     def __post_init__(self) -> None:
         check_number(self, "iterations", 0, whole=True)
-        check_number(self, "learning_rate", 0.0, exclusive=True)
+        check_number(self, "learning_rate", 0.0, 1000.0, exclusive=True)
         check_number(self, "decay", 0.0, 1.0, exclusive=True)
         check_number(self, "decay_every", 1, whole=True)
-        check_number(self, "gallery_coefficient", 0.0)
+        check_number(self, "gallery_coefficient", 0.0, 1e6)
         check_choice(self, "repulsion", REPULSIONS)
         if self.batch is not None:
             check_number(self, "batch", 2, whole=True)

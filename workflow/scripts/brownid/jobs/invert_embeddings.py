@@ -21,6 +21,8 @@ from brownid.jobs.embed_faces import load_faces
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
+from brownid.recognition.facemodel import FaceModel
+from brownid.resuming import StateFile
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import load_statistics, save_statistics
@@ -55,21 +57,21 @@ def invert_embeddings(
     inputs = {name: path and sha256(path) for name, path in paths.items()}
     named = {str(path): inputs[name] for name, path in paths.items() if path}
     if faces is None:
-        _take(settings, targets, packing_statistics, samples, statistics, table)
+        _write_targets_as_references(settings, targets, packing_statistics, samples, statistics, table)
     else:
         inputs["generator"] = generator_checksums(settings)
         named |= inputs["generator"]
         resuming = None
         if state is not None:
-            belongs_to = {"settings": settings, "code": code, "inputs": inputs}
+            # who is left out in the end does not matter to the descent
+            descent = {**settings, "inversion": {**settings["inversion"], "maximum_angle": None}}
+            descent.pop("maximum_rejected_share")
+            belongs_to = {"settings": descent, "code": code, "inputs": inputs}
             resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
         call = {"settings": settings, "resuming": resuming, "batch_size": batch_size}
         call |= {name: str(path) for name, path in paths.items()}
         call |= {"samples": samples, "statistics": statistics, "table": table}
-        if processes > 1:
-            run_in_processes("brownid.jobs.invert_embeddings:invert_share", call, processes, launcher)
-        else:
-            invert_share(**call)
+        run_in_processes("brownid.jobs.invert_embeddings:invert_share", call, processes, launcher)
     write_command(command, settings=settings, seed=settings.get("seed"), inputs=named, command="invert_embeddings")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
@@ -91,18 +93,13 @@ def invert_share(
     """What each process of the job does; the first one writes."""
     model = load_face_model(settings, weights)
     wanted = SampleCollection.load(targets, columns=("embeddings",), required=True)
-    gallery = load_faces(faces, "gallery")
-    latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
-    aims = torch.from_numpy(wanted.embeddings).to(model.latent_mean)
     inversion = InversionSettings(**settings["inversion"])
-    found = invert(
+    found = search(
         model,
-        aims,
-        starting_latents(aims, latents, torch.from_numpy(gallery.embeddings).to(latents), inversion),
+        wanted,
+        load_faces(faces, "gallery", columns=("latents", "embeddings")),
         inversion,
         seed=settings["seed"],
-        items=wanted.identities.tolist(),
-        latent_spread=generator_spread(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=resuming and open_state(**resuming),
         share=share,
@@ -111,9 +108,37 @@ def invert_share(
         return
     kept = reached(found.angles, inversion, [f"identity {identity}" for identity in wanted.identities])
     write_angles(table, wanted.identities, found.angles, kept)
-    _check_rejected(len(wanted), len(kept), inversion.maximum_angle, settings["maximum_rejected_share"])
-    _collection(settings, wanted, found, kept).save(samples)
+    _check_rejected(found.angles, len(kept), inversion.maximum_angle, settings["maximum_rejected_share"])
+    found_references(settings, wanted, found, kept).save(samples)
     save_statistics(statistics, found.statistics)
+
+
+def search(
+    model: FaceModel,
+    wanted: SampleCollection,
+    gallery: SampleCollection,
+    inversion: InversionSettings,
+    *,
+    seed: int,
+    batch_size: int,
+    state: StateFile | None = None,
+    share: Share = ALONE,
+) -> Inversion:
+    """The latents whose embeddings point at those of `wanted`, from starts that the faces of `gallery` give."""
+    latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
+    aims = torch.from_numpy(wanted.embeddings).to(model.latent_mean)
+    return invert(
+        model,
+        aims,
+        starting_latents(aims, latents, torch.from_numpy(gallery.embeddings).to(latents), inversion),
+        inversion,
+        seed=seed,
+        items=wanted.identities.tolist(),
+        latent_spread=generator_spread(model.generator, seed),
+        batch_size=batch_size,
+        state=state,
+        share=share,
+    )
 
 
 def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept: list[int]) -> None:
@@ -126,9 +151,10 @@ def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept
         rows.to_csv(temporary, index=False, float_format="%.6f")
 
 
-def _collection(
+def found_references(
     settings: Mapping[str, Any], wanted: SampleCollection, found: Inversion, kept: list[int]
 ) -> SampleCollection:
+    """The rows of `wanted` that are kept, with what was found for them, their targets and the angles to these."""
     return SampleCollection(
         latents=found.latents[kept],
         embeddings=found.embeddings[kept],
@@ -141,16 +167,18 @@ def _collection(
     )
 
 
-def _check_rejected(total: int, kept: int, limit: float | None, share: float) -> None:
-    if total - kept > share * total:
+def _check_rejected(angles: torch.Tensor, kept: int, limit: float | None, share: float) -> None:
+    total = len(angles)
+    if total - kept > math.floor(share * total + 1e-9):  # 0.29 · 100 is a little less than 29
         raise BrownidError(
             f"{total - kept} of {total} identities were not reached within inversion.maximum_angle {limit}, more than "
-            f"maximum_rejected_share ({share}) allows: raise either of them, iterations or attempts, or raise "
+            f"maximum_rejected_share ({share}) allows: raise either of them (half come within "
+            f"{float(angles.median()):.3f}, all within {float(angles.max()):.3f} radians), iterations or attempts, or "
             "gallery_coefficient, which keeps the packed embeddings nearer to those of faces."
         )
 
 
-def _take(
+def _write_targets_as_references(
     settings: Mapping[str, Any], targets: Path, packing_statistics: Path, samples: Path, statistics: Path, table: Path
 ) -> None:
     wanted = SampleCollection.load(targets, columns=("embeddings",), required=True)

@@ -1,6 +1,6 @@
 """The ground-truth controls of the embedded world as one table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ def measure_controls(
     for name, entry in settings["references"].items():
         model = load_face_model(entry, weights[entry["network_name"]])
         references = _latents(samples[name]).to(model.latent_mean)
-        for stage, latents in _stages(entry, model, references, samples, settings["seed"]).items():
+        identities = SampleCollection.load(samples[name], columns=()).identities.tolist()
+        for stage, latents in _stages(entry, model, references, identities, samples, settings["seed"]).items():
             found = separation_control(model, model.generator, latents)
             rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
         for varied, source in settings["variations"].items():
@@ -70,13 +71,21 @@ def _variation_control(model: FaceModel, references: Path, variations: Path, see
 
 
 def _stages(
-    entry: Mapping[str, Any], model: FaceModel, references: torch.Tensor, samples: Mapping[str, Path], seed: int
+    entry: Mapping[str, Any],
+    model: FaceModel,
+    references: torch.Tensor,
+    identities: Sequence[int],
+    samples: Mapping[str, Path],
+    seed: int,
 ) -> dict[str, torch.Tensor]:
-    """What to call the references `[n, D]` before and after the dynamics; without a name where nothing moved."""
+    """What to call the references `[n, D]` before and after they moved; without a name where nothing did.
+
+    Before are the latents that an entry names as its start, else the random ones of the same `identities`.
+    """
     if entry["start"] is not None:
         start = _latents(samples[entry["start"]])[: len(references)].to(references)
     else:
-        start = random_latents(model.generator, range(len(references)), entry["truncation"], seed)
+        start = random_latents(model.generator, identities, entry["truncation"], seed)
     if torch.allclose(start, references, atol=UNMOVED):
         return {"": references}
     return {"before, ": start, "after, ": references}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from brownid.dynamics.share import ALONE, Share
+from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.hypersphere.packing import pack
 from brownid.hypersphere.settings import PackingSettings
@@ -50,10 +51,7 @@ def pack_hypersphere(
         resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
     call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
     call |= {"samples": samples, "statistics": statistics, "resuming": resuming}
-    if processes > 1:
-        run_in_processes("brownid.jobs.pack_hypersphere:pack_share", call, processes, launcher)
-    else:
-        pack_share(**call)
+    run_in_processes("brownid.jobs.pack_hypersphere:pack_share", call, processes, launcher)
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
@@ -70,15 +68,18 @@ def pack_share(
     share: Share = ALONE,
 ) -> None:
     """What each process of the job does; the first one writes."""
-    count = settings["identities"]
-    result = pack(
-        _embeddings(start, "start", count),
-        _embeddings(gallery, "gallery", settings["gallery_size"], at_least=count),
-        PackingSettings(**settings["packing"]),
-        seed=settings["seed"],
-        state=resuming and open_state(**resuming),
-        share=share,
-    )
+    count, network = settings["identities"], settings["network_name"]
+    try:
+        result = pack(
+            _embeddings(start, "start", network, count),
+            _embeddings(gallery, "gallery", network, settings["gallery_size"], at_least=count),
+            PackingSettings(**settings["packing"]),
+            seed=settings["seed"],
+            state=resuming and open_state(**resuming),
+            share=share,
+        )
+    except BrownidError as error:
+        raise BrownidError(f"{error} The start is from {start}, the gallery from {gallery}.") from None
     if share.rank:
         return
     SampleCollection(
@@ -93,9 +94,11 @@ def pack_share(
     save_statistics(statistics, result.statistics)
 
 
-def _embeddings(path: Path, label: str, count: int | None, at_least: int = 0) -> torch.Tensor:
-    """Float32 embeddings `[n, E]` on this machine's device: the first `count`, or all if they are enough."""
+def _embeddings(path: Path, label: str, network: str, count: int | None, at_least: int = 0) -> torch.Tensor:
+    """Float32 embeddings `[n, E]` of a network on this machine's device: the first `count`, or all if enough."""
     faces = load_faces(path, label, count=count)
+    if faces.recognition != network:
+        raise BrownidError(f"{path}: these are embeddings of {faces.recognition!r}, the packing is of {network!r}.")
     if count is None and len(faces) < at_least:
         faces = load_faces(path, label, count=at_least)  # refuses
     return torch.from_numpy(faces.embeddings).float().to(default_device())

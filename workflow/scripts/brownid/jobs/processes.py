@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int, launcher: str = "auto") -> None:
-    """Call `function` ("module:name") with `arguments` (plain values and paths) and its `share` in each process.
+    """Call `function` ("module:name") with `arguments` (plain values and paths) and its `share` in each process; where
+    there is to be one only, in this.
 
     "srun" starts them on the GPUs and nodes that Slurm gave this job, "torchrun" on this machine; "auto" is srun on the
     node of a Slurm job. Raises `BrownidError` with the sentence of the process that failed first; SIGTERM is
     passed on, and ends this process too once they have saved their state.
     """
+    if processes == 1:
+        _named(function)(**arguments)
+        return
     if launcher not in LAUNCHERS:
         raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
     if launcher == "auto":
@@ -52,6 +56,11 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
             raise BrownidError(sentence.read_text())
     if code:
         raise BrownidError(f"the {processes} processes that {launcher} started failed with exit code {code}; see above")
+
+
+def _named(function: str) -> Callable[..., None]:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _command(launcher: str, processes: int, call: Path) -> list[str]:
@@ -108,9 +117,8 @@ def main() -> None:
 
     with joined() as share:
         start_process(share.rank)
-        module, _, name = content["function"].partition(":")
         try:
-            getattr(importlib.import_module(module), name)(**content["arguments"], share=share)
+            _named(content["function"])(**content["arguments"], share=share)
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:

@@ -11,7 +11,7 @@ from brownid.batching import Batching
 from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for, device_of
 from brownid.jobs.rendering import render
-from brownid.jobs.sharding import shard_of
+from brownid.jobs.sharding import identities_of_shard
 from brownid.randomness import Address, image_items
 from brownid.runtime import default_device, progress
 from brownid.samples.collection import SampleCollection
@@ -24,8 +24,7 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     """Write the images of the identities of one shard (1 to `shards`)."""
     generator = load_generator(settings["generator"], default_device())
     crop = crop_for(generator, settings["template"], settings["side"])
-    everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
-    wanted = shard_of(everybody, shard, shards)
+    wanted = identities_of_shard(samples, shard, shards)
     column = "embeddings" if getattr(generator, "conditional", False) else "latents"
     chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)
     painted = torch.from_numpy(chosen.columns()[column]).to(device_of(generator))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brownid.errors import BrownidError
 from brownid.generators.protocol import ConditionalGenerator, Generator
 from brownid.randomness import Address
 
@@ -28,5 +29,11 @@ def render(
         images = crop(generator.render(latents, address))
     else:
         images = crop(generator.render(latents))
+    broken = (~images.isfinite().flatten(1).all(dim=1)).nonzero()
+    if len(broken):
+        raise BrownidError(
+            f"{len(broken)} of {len(images)} images of a batch hold NaN or infinite numbers and would be black: look "
+            "for bad numbers in the generator's files, or take precision float32."
+        )
     levels = ((images.float() + 1) * 127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -67,10 +67,7 @@ def sample_references(
         resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
     call = {"settings": settings, **files, "samples": samples, "statistics": statistics}
     call |= {"batch_size": batch_size, "resuming": resuming}
-    if processes > 1:
-        run_in_processes("brownid.jobs.sample_references:sample_share", call, processes, launcher)
-    else:
-        sample_share(**call)
+    run_in_processes("brownid.jobs.sample_references:sample_share", call, processes, launcher)
     inputs |= generator
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="sample_references")
     if state is not None:
@@ -152,4 +149,4 @@ def _starting_latents(path: Path, identities: int) -> torch.Tensor:
             f"{path} has {len(collection)} identities, but {identities} are to start from it: "
             "ask for fewer identities, or make its entry larger"
         )
-    return torch.from_numpy(collection.select(range(identities)).latents)
+    return torch.from_numpy(collection.rows(range(identities)).latents)

@@ -1,9 +1,13 @@
 """How the work of a stage is split into shards: one formula for all, so that the same shard is the same items."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from brownid.errors import BrownidError
+from brownid.samples.collection import SampleCollection
 
 Items = TypeVar("Items", bound=Sequence)
 
@@ -16,3 +20,14 @@ def shard_of(items: Items, shard: int, shards: int) -> Items:
     if not 1 <= shard <= shards:
         raise BrownidError(f"There is no shard {shard} of {shards}; shards count from 1 to their number.")
     return items[len(items) * (shard - 1) // shards : len(items) * shard // shards]
+
+
+def identities_of_shard(samples: Path, shard: int, shards: int) -> np.ndarray:
+    """The identities of a collection that a shard works on: at least one, or `BrownidError`."""
+    everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
+    if len(everybody) < shards:
+        raise BrownidError(
+            f"{samples} has {len(everybody)} identities, too few for {shards} shards, as some may have been rejected: "
+            "use fewer shards."
+        )
+    return shard_of(everybody, shard, shards)

@@ -22,7 +22,10 @@ def show_faces(settings: Mapping[str, Any], *, images: Sequence[Path], figure: P
     if all(len(row) == 1 for row in rows):
         contact_sheet(shards.decode(np.concatenate(rows)), figure, title=settings["dataset"])
         return
-    cells = [list(shards.decode(row[:SHOWN_COLUMNS])) for row in rows[:SHOWN_ROWS]]
+    by_label = [{shards.labels[index]: index for index in row} for row in rows[:SHOWN_ROWS]]
+    labels = list(max(by_label, key=len))[:SHOWN_COLUMNS]  # an identity may lack some that were left out
+    blank = np.full((shards.side, shards.side, 3), 255, np.uint8)
+    cells = [[shards.decode([row[label]])[0] if label in row else blank for label in labels] for row in by_label]
     names = [f"{identity:05}" for identity in identities[:SHOWN_ROWS]]
-    columns = [shards.labels[index].replace("augmentation_", "") for index in rows[0][:SHOWN_COLUMNS]]
+    columns = [label.replace("augmentation_", "") for label in labels]
     image_grid(cells, figure, row_labels=names, column_labels=columns, title=settings["dataset"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from brownid.errors import BrownidError
-from brownid.resuming import StateFile, differences, read_owner, state_path
+from brownid.resuming import RUN, StateFile, differences, read_owner, state_path
 from brownid.runtime import logger
 
 SUFFIX = ".safetensors"
@@ -29,6 +29,8 @@ def open_state(
 
 def _reason(other: Path, belongs_to: Mapping[str, Any]) -> str:
     try:
-        return "it belongs to other settings, " + "; ".join(differences(read_owner(other), belongs_to)[:SHOWN])
+        theirs = read_owner(other)
+        theirs.pop(RUN, None)  # what the run adds follows from the rest, and would fill the line
+        return "it belongs to other settings, " + "; ".join(differences(theirs, belongs_to)[:SHOWN])
     except BrownidError as error:  # another run's damage must not stop this one
         return str(error)

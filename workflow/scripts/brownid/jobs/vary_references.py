@@ -15,9 +15,9 @@ from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
-from brownid.jobs.conditioning import Varied, inverted_variations, painted_variations
 from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.sharding import shard_of
+from brownid.jobs.noisy_variations import Varied, inverted_variations, painted_variations
+from brownid.jobs.sharding import identities_of_shard
 from brownid.jobs.states import open_state
 from brownid.randomness import image_items
 from brownid.recognition.facemodel import FaceModel
@@ -47,8 +47,7 @@ def vary_references(
     settings and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says. Where
     `settings["painted"]`, the generator paints embeddings: the variations have no latents.
     """
-    everybody = np.unique(SampleCollection.load(references, columns=()).identities)
-    wanted = shard_of(everybody, shard, shards)
+    wanted = identities_of_shard(references, shard, shards)
     if settings.get("painted"):
         chosen = SampleCollection.load(references, identities=wanted)
         varied = painted_variations(settings, chosen)
@@ -59,7 +58,8 @@ def vary_references(
             roles = {"references": references, "weights": weights, "covariates": covariates}
             inputs = {name: path and sha256(path) for name, path in roles.items()}
             inputs["generator"] = generator_checksums(settings)
-            belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
+            belongs_to = {"settings": _of_descent(settings), "code": code, "inputs": inputs}
+            belongs_to["shard"] = f"{shard} of {shards}"
             resuming = open_state(state, belongs_to, saving)
         model = load_face_model(settings, weights)
         varied = _run(settings, model, chosen, covariates, batch_size, resuming)
@@ -76,6 +76,13 @@ def vary_references(
     save_statistics(statistics, varied.statistics)
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _of_descent(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without the limit that what was found is judged by in the end."""
+    entry = settings["variations"]
+    kept = {name: value for name, value in entry["settings"].items() if name != "maximum_angle"}
+    return {**settings, "variations": {**entry, "settings": kept}}
 
 
 def _run(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from brownid.errors import BrownidError
 from brownid.generators.arc2face.encoder import IdentityEncoder
 from brownid.generators.arc2face.settings import Arc2FaceSettings
+from brownid.generators.ldm.components import positive_scale
 from brownid.generators.ldm.eyes import eyes_at
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
 
@@ -58,6 +59,7 @@ class Arc2Face(nn.Module):
                 f"Arc2Face's unet listens to {unet.config.cross_attention_dim} numbers a word, its text encoder says "
                 f"{encoder.width}: they do not belong together."
             )
+        self._scale = positive_scale(vae.config.scaling_factor)
         self._shrinks = _halvings(vae)
         self.resolution = settings.side or unet.config.sample_size * self._shrinks
         multiple = self._shrinks * _halvings(unet)
@@ -104,7 +106,7 @@ class Arc2Face(nn.Module):
 
         scheduler = make_scheduler(self.settings.scheduler, self.noise_levels, self.settings.steps, self.device)
         latents = denoise(predict, noise, scheduler)
-        return decode(self.vae, latents / self.vae.config.scaling_factor)
+        return decode(self.vae, latents / self._scale)
 
     def _check(self, embeddings: Tensor) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embedding_dim:

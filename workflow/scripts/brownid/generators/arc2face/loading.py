@@ -13,6 +13,7 @@ from brownid.generators.arc2face.settings import Arc2FaceSettings, RandomSizes
 from brownid.generators.ldm.components import (
     build_network,
     draw_weights,
+    fitting,
     frozen,
     in_format,
     library,
@@ -115,13 +116,12 @@ def random_arc2face(sizes: RandomSizes, settings: Arc2FaceSettings, seed: int) -
 def _from_files(folder: Path, base: Path, settings: Arc2FaceSettings) -> Arc2Face:
     vocabulary = read_json(base / "tokenizer" / VOCABULARY, STABLE_DIFFUSION_PAGE)
     noise_levels = read_json(base / "scheduler" / SCHEDULE, STABLE_DIFFUSION_PAGE)
-    return Arc2Face(
-        load_network(folder / "arc2face", ("UNet2DConditionModel",), ARC2FACE_PAGE),
-        load_network(base / "vae", ("AutoencoderKL",), STABLE_DIFFUSION_PAGE),
-        IdentityEncoder(_load_text(folder / "encoder"), vocabulary, settings.embedding_dim),
-        noise_levels,
-        settings,
-    )
+    unet = load_network(folder / "arc2face", ("UNet2DConditionModel",), ARC2FACE_PAGE)
+    vae = load_network(base / "vae", ("AutoencoderKL",), STABLE_DIFFUSION_PAGE)
+    text = _load_text(folder / "encoder")
+    with fitting(f"{folder} and {base}", f"{ARC2FACE_PAGE} and {STABLE_DIFFUSION_PAGE}"):
+        encoder = IdentityEncoder(text, vocabulary, settings.embedding_dim)
+        return Arc2Face(unet, vae, encoder, noise_levels, settings)
 
 
 def _load_text(folder: Path) -> nn.Module:

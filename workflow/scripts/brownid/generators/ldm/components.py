@@ -8,7 +8,8 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -40,6 +41,27 @@ def library(name: str) -> ModuleType:
             f"Generators of the families arc2face and ldm need {name}, which cannot be imported ({error}): "
             "install the extra with pip install '.[diffusion]'."
         ) from error
+
+
+@contextmanager
+def fitting(folders: str, page: str) -> Iterator[None]:
+    """Within the block, numbers and words in the JSON files of `folders` that do not fit are a `BrownidError`."""
+    try:
+        yield
+    except BrownidError as error:
+        raise BrownidError(f"{folders}: {error}") from error
+    except (ArithmeticError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise BrownidError(
+            f"{folders}: something in the .json files makes no generator ({error}); fetch them again from {page}."
+        ) from error
+
+
+def positive_scale(number: object) -> float:
+    """What latent images are divided by; `ValueError` where that is no positive number."""
+    scale = float(number)
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"scaling_factor is {number!r}")
+    return scale
 
 
 def read_json(path: Path, page: str) -> dict[str, Any]:

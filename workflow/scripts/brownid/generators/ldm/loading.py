@@ -8,7 +8,15 @@ from typing import Any
 import torch
 
 from brownid.errors import BrownidError
-from brownid.generators.ldm.components import build_network, draw_weights, in_format, load_network, read_json
+from brownid.generators.ldm.components import (
+    build_network,
+    draw_weights,
+    fitting,
+    in_format,
+    load_network,
+    positive_scale,
+    read_json,
+)
 from brownid.generators.ldm.generator import LatentDiffusion
 from brownid.models.folders import CONFIG, LDM_PAGE, SCHEDULE
 from brownid.precision import compute_dtype
@@ -57,14 +65,13 @@ def ldm(
         generator = random_ldm(random, seed, scale=scaling_factor or 1.0, **options)
     else:
         place = Path(folder)
-        scale = scaling_factor or _scale_of(read_json(place / "vqvae" / CONFIG, LDM_PAGE))
-        generator = LatentDiffusion(
-            load_network(place / "unet", ("UNet2DModel",), LDM_PAGE),
-            load_network(place / "vqvae", tuple(_SCALES), LDM_PAGE),
-            read_json(place / "scheduler" / SCHEDULE, LDM_PAGE),
-            scale=scale,
-            **options,
-        )
+        described = read_json(place / "vqvae" / CONFIG, LDM_PAGE)
+        unet = load_network(place / "unet", ("UNet2DModel",), LDM_PAGE)
+        decoder = load_network(place / "vqvae", tuple(_SCALES), LDM_PAGE)
+        noise_levels = read_json(place / "scheduler" / SCHEDULE, LDM_PAGE)
+        with fitting(str(place), LDM_PAGE):
+            scale = scaling_factor or _scale_of(described)
+            generator = LatentDiffusion(unet, decoder, noise_levels, scale=scale, **options)
     return in_format(generator, dtype, ("unet", "vqvae")).to(device)
 
 
@@ -106,7 +113,7 @@ def random_ldm(sizes: Mapping[str, int], seed: int, **options: Any) -> LatentDif
 
 def _scale_of(described: Mapping[str, Any]) -> float:
     """What a decoder's config.json says that latent images are divided by, or what it means where it says nothing."""
-    return float(described.get("scaling_factor") or _SCALES.get(described.get("_class_name"), 1.0))
+    return positive_scale(described.get("scaling_factor") or _SCALES.get(described.get("_class_name"), 1.0))
 
 
 def _check_numbers(steps: object, scaling_factor: object) -> None:

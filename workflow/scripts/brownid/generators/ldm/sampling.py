@@ -19,6 +19,9 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+# Where a file is silent, diffusers would take numbers of its own, and images would be spoilt without a word.
+NOISE_LEVELS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
 _DRAWING = ("ancestral", "ddpm", "lcm", "sde", "tcd")  # what the names of schedulers say that add noise on the way
 _DECODED_AT_ONCE = 4  # images: a decoder takes more memory for an image than the denoising network does
 
@@ -40,6 +43,11 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int, device: tor
     """A scheduler with the noise levels of `config`, as a scheduler_config.json has them, set to `steps` steps."""
     kind, settings = SCHEDULERS[name]
     try:
+        missing = [key for key in NOISE_LEVELS if key not in config]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing in its scheduler_config.json")
+        if config.get("prediction_type", PREDICTIONS[0]) not in PREDICTIONS:
+            raise ValueError(f"prediction_type {config['prediction_type']!r} is none of {', '.join(PREDICTIONS)}")
         scheduler = getattr(library("diffusers"), kind).from_config(dict(config), **settings)
         if not 1 <= steps <= scheduler.config.num_train_timesteps:
             raise ValueError(f"{steps} steps where 1 to {scheduler.config.num_train_timesteps} are possible")

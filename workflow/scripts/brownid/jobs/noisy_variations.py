@@ -92,7 +92,8 @@ def inverted_variations(
     )
     names = [f"identity {owner}, {labels[row % count]}" for row, owner in enumerate(owners)]
     kept = reached(found.angles, conditioning, names)
-    _check_everybody(references.identities, owners[kept], conditioning.maximum_angle)
+    nearest = found.angles.view(-1, count).min(dim=1).values
+    _check_everybody(references.identities, owners[kept], conditioning.maximum_angle, float(nearest.max()))
     statistics = {**found.statistics, "identities": np.full(conditioning.iterations, float(len(references)))}
     return Varied(
         found.latents[kept],
@@ -117,10 +118,11 @@ def painted_variations(settings: Mapping[str, Any], references: SampleCollection
     return Varied.of_each(references, [variation_label(number) for number in range(count)], None, targets, statistics)
 
 
-def _check_everybody(identities: np.ndarray, kept: np.ndarray, limit: float | None) -> None:
+def _check_everybody(identities: np.ndarray, kept: np.ndarray, limit: float | None, enough: float) -> None:
     lost = np.setdiff1d(identities, kept)
     if len(lost):
         raise BrownidError(
             f"identity {lost[0]} loses all its images (and {len(lost) - 1} more do): none came within maximum_angle "
-            f"{limit} of what it aimed at; raise maximum_angle or iterations, or lower embedding_noise or start_spread."
+            f"{limit} of what it aimed at; raise maximum_angle ({enough:.3f} leaves everybody one) or iterations, or "
+            "lower embedding_noise or start_spread."
         )

@@ -1,0 +1,205 @@
+"""`brownid pack`: embeddings moved apart on the hypersphere, near those of faces (HyperFace)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brownid.cli import files, options
+from brownid.errors import BrownidError
+from brownid.runtime import default_device
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from brownid.samples.collection import SampleCollection
+
+RECORDS = 100  # values of each statistic over a packing
+FORCES, DESCENT = "What moves", "Descent"
+
+Destination = Annotated[
+    Path, typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write.")
+]
+
+
+def pack(
+    start: Annotated[
+        Path,
+        typer.Argument(metavar="START", help="Embeddings to begin with: those labelled start, or all where none is."),
+    ],
+    output: Destination,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="Curves of angles, energy, learning rate."),
+    ] = None,
+    statistics: Annotated[
+        Path | None,
+        typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="What the curves show, as a stats.h5."),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="H5",
+            rich_help_panel=FORCES,
+            help="Embeddings of faces that pull: those labelled gallery, or all. Default: nothing pulls.",
+        ),
+    ] = None,
+    gallery_coefficient: Annotated[
+        float, typer.Option(rich_help_panel=FORCES, help="How much the nearest of the gallery pulls (alpha).")
+    ] = 0.5,
+    repulsion: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=FORCES, help="each: all from their nearest neighbours; closest: the closest pair alone."
+        ),
+    ] = "each",
+    identities: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Pack the first N embeddings. Default: all."),
+    ] = None,
+    iterations: Annotated[
+        int, typer.Option(min=0, rich_help_panel=DESCENT, help="Steps; published: 100 000. 0: none, as a control.")
+    ] = 2000,
+    learning_rate: Annotated[float, typer.Option(rich_help_panel=DESCENT, help="Of Adam, at the beginning.")] = 0.01,
+    decay: Annotated[float, typer.Option(rich_help_panel=DESCENT, help="The factor by which the rate falls.")] = 0.75,
+    decay_every: Annotated[
+        int, typer.Option(min=1, rich_help_panel=DESCENT, help="Steps after which it falls; published: 5000.")
+    ] = 100,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=2, rich_help_panel=DESCENT, help="Embeddings that a step moves (Algorithm 2). Default: all of them."
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(rich_help_panel=DESCENT, help="Of the search for neighbours: float32, bfloat16, or auto.")
+    ] = "auto",
+    seed: options.Seed = 1,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Pack embeddings on the hypersphere: each far from its nearest neighbour.
+
+    HyperFace's first half; `brownid invert` finds faces for the result. The i-th
+    embedding becomes identity i. As published for 10 000 identities:
+    --iterations 100000 --decay-every 5000, with as many faces in the gallery.
+
+    Examples:
+    brownid pack faces.h5 --gallery faces.h5 -o packed.h5 --plot curves.png
+    brownid pack references.h5 --identities 100 --iterations 500 -o packed.h5
+    """
+    import torch
+
+    from brownid.figures.dynamics import plot_statistics
+    from brownid.files import sha256
+    from brownid.hypersphere.packing import pack
+    from brownid.hypersphere.settings import PackingSettings
+    from brownid.jobs.pack_hypersphere import LABEL
+    from brownid.samples.collection import SampleCollection
+    from brownid.samples.statistics import save_statistics
+
+    for path in (output, plot, statistics):
+        files.check_new_file(path, overwrite)
+    settings = PackingSettings(
+        iterations=iterations,
+        learning_rate=learning_rate,
+        decay=decay,
+        decay_every=decay_every,
+        gallery_coefficient=gallery_coefficient,
+        repulsion=repulsion,
+        batch=batch,
+        precision=precision,
+        record_every=max(1, iterations // RECORDS),
+    )
+    begun = _first(start, identities)
+    near = None if gallery is None else faces_of(gallery, "gallery")
+    if near is not None:
+        check_one_network({start: begun, gallery: near})
+    sums = {f"{name}_sha256": path and sha256(path) for name, path in {"start": start, "gallery": gallery}.items()}
+    on_device = [
+        None if part is None else torch.from_numpy(part.embeddings).float().to(default_device())
+        for part in (begun, near)
+    ]
+    typer.echo(f"Packing {len(begun)} embeddings, {iterations} iterations ...", err=True)
+    result = pack(*on_device, settings, seed=seed)
+    for line in _angle_lines(result.statistics, *result.references.shape):
+        typer.echo(line)
+    SampleCollection(
+        latents=None,
+        embeddings=result.references,
+        identities=range(len(begun)),
+        labels=[LABEL] * len(begun),
+        generator="",
+        recognition=begun.recognition,
+        settings={**_origin(begun), **sums, "packing": asdict(settings), "seed": seed},
+    ).save(output)
+    files.wrote(output, f"{len(begun)} embeddings")
+    if statistics is not None:
+        save_statistics(statistics, result.statistics)
+        files.wrote(statistics)
+    if plot is not None:
+        plot_statistics(result.statistics, plot, title=output.stem)
+        files.wrote(plot)
+
+
+def faces_of(path: Path, label: str, columns: Sequence[str] = ("embeddings",)) -> SampleCollection:
+    """The samples of a file with this label, or all of them where none has it; each has all of these columns."""
+    from brownid.jobs.embed_faces import load_faces
+
+    found = load_faces(path, label, columns=columns)
+    if not len(found):
+        raise BrownidError(f"{path}: there are no samples in this collection.")
+    return found
+
+
+def check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
+    """Refuse embeddings of different networks; a network without a name may be any of its width."""
+    known: dict[str, tuple[object, Path]] = {}
+    for path, collection in collections.items():
+        width = collection.embeddings.shape[1]
+        for what, value in {"numbers": width, "network": collection.recognition or None}.items():
+            if value is None:
+                continue
+            first, where = known.setdefault(what, (value, path))
+            if first != value:
+                both = f"{first!r} in {where}, {value!r} in {path}"
+                raise BrownidError(
+                    f"The embeddings are of different networks ({what}: {both}), between which angles mean nothing: "
+                    "make both with one network, and give it one name (--network-name of brownid embed)."
+                )
+
+
+def _first(path: Path, count: int | None) -> SampleCollection:
+    """What a packing starts from: the first `count` embeddings of a file, or all."""
+    found = faces_of(path, "start")
+    if count is not None and len(found) < count:
+        raise BrownidError(
+            f"{path}: {count} identities need as many embeddings to start from, and there are {len(found)}: "
+            "ask for fewer --identities, or make more faces."
+        )
+    return found if count is None else found.rows(range(count))
+
+
+def _origin(collection: SampleCollection) -> dict[str, object]:
+    """The generator and network that a collection says it came from, for `brownid invert` to find faces with."""
+    return {name: value for name, value in collection.settings.items() if name in ("generator", "network")}
+
+
+def _angle_lines(statistics: Mapping[str, np.ndarray], count: int, dimension: int) -> list[str]:
+    """A table of the angles before and after a packing, in radians."""
+    from brownid.hypersphere.bounds import simplex_bound
+
+    lines = [f"{'angles (radians)':<34} {'before':>8} {'after':>8}"]
+    shown = {
+        "nearest neighbour, smallest": "nn_min",
+        "nearest neighbour, mean": "nn_avg",
+        "nearest of the gallery, mean": "gallery_avg",
+    }
+    for words, name in shown.items():
+        before, after = (float(statistics[name][record]) for record in (0, -1))
+        if before == before:  # NaN without a gallery
+            lines.append(f"{words:<34} {before:>8.3f} {after:>8.3f}")
+    return [*lines, f"{'largest possible smallest angle':<34} {'':>8} {simplex_bound(count, dimension):>8.3f}"]
