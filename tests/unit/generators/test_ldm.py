@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -130,3 +131,20 @@ def test_latents_and_networks_that_do_not_fit_are_refused_in_a_sentence(generato
     build_network("UNet2DModel", {**described, "in_channels": 4}).save_pretrained(folder / "unet")
     with pytest.raises(BrownidError, match="turns 4 channels into 3, its vqvae decodes 3"):
         load_generator({**COMMON, "folder": str(folder)})
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("scheduler/scheduler_config.json", {"beta_start": None}, "beta_start is missing"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "foo"}, "prediction_type 'foo' is none of epsilon"),
+        ("unet/config.json", {"sample_size": "x"}, "something in the .json files makes no generator"),
+        ("vqvae/config.json", {"scaling_factor": -1}, "scaling_factor is -1"),
+    ],
+)
+def test_settings_of_the_files_that_make_no_generator_are_one_sentence(folder, tmp_path, file, change, message):
+    copy = shutil.copytree(folder, tmp_path / "ldm")
+    content = {**json.loads((copy / file).read_text()), **change}
+    (copy / file).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    with pytest.raises(BrownidError, match=re.escape(message)):
+        load_generator({"family": "ldm", "folder": str(copy), "steps": 2})
