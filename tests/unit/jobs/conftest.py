@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packed_jobs import invert, pack
 from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
 
 from brownid.benchmark.bins import write_bin
 from brownid.covariates.attributes import CONTRASTS
 from brownid.covariates.store import save_covariates
 from brownid.covariates.svm import Covariate
+from brownid.jobs.embed_faces import embed_faces
 from brownid.jobs.sample_references import sample_references
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
@@ -81,3 +83,23 @@ def benchmark_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("benchmark") / "lfw.bin"
     write_bin(path, [png.encode(image) for image in images], [pair % 2 == 0 for pair in range(20)])
     return path
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory, weights):
+    path = tmp_path_factory.mktemp("faces") / "faces.h5"
+    settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
+    embed_faces(settings, weights=weights, samples=path, batch_size=4)
+    return path
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory, faces):
+    return pack(tmp_path_factory.mktemp("targets"), faces)
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory, targets, faces, weights):
+    folder = tmp_path_factory.mktemp("packed")
+    invert(folder, targets, faces, weights)
+    return folder / "samples.h5"

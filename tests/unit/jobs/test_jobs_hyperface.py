@@ -1,13 +1,13 @@
-"""From random faces to a packed dataset: the jobs of HyperFace, one after the other."""
+"""From random faces to packed references: the jobs of HyperFace, one after the other."""
 
 import dataclasses
-import inspect
 import pkgutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from packed_jobs import PACKING, invert, pack, spied, spread_of_random_faces, whole
 from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.benchmark.distances import row_angles, unit_rows
@@ -16,117 +16,11 @@ from brownid.hypersphere import PackingSettings
 from brownid.hypersphere import pack as pack_embeddings
 from brownid.jobs.drawing import random_latents
 from brownid.jobs.embed_faces import embed_faces, load_faces
-from brownid.jobs.invert_embeddings import invert_embeddings
-from brownid.jobs.merge_variations import merge_variations
 from brownid.jobs.models import load_face_model
-from brownid.jobs.pack_hypersphere import pack_hypersphere
-from brownid.jobs.vary_references import vary_references
-from brownid.randomness import image_items, normal
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
-
-PACKING = {"iterations": 6, "record_every": 2}
-INVERSION = {"iterations": 2, "learning_rate": 0.05, "start": "gallery"}
-
-
-def whole(path, label):
-    return load_faces(path, label, columns=("latents", "embeddings"))
-
-
-def packing_settings(gallery_size=None, **packing):
-    settings = {"seed": 3, "packing": PACKING | packing, "identities": IDENTITIES, "network_name": "slim"}
-    return settings | {"gallery_size": gallery_size}
-
-
-def pack(folder, faces, gallery_size=None, gallery=None, **packing):
-    pack_hypersphere(
-        packing_settings(gallery_size, **packing),
-        start=faces,
-        gallery=gallery or faces,
-        samples=folder / "targets.h5",
-        statistics=folder / "packing.h5",
-        command=folder / "packing.yml",
-        state=folder / "state",
-    )
-    return folder / "targets.h5"
-
-
-def invert(folder, targets, faces, weights, settings=FACE_MODEL, failed=1.0, **inversion):
-    invert_embeddings(
-        settings | {"inversion": INVERSION | inversion, "maximum_rejected_share": failed},
-        targets=targets,
-        packing_statistics=targets.with_name("packing.h5"),
-        faces=faces,
-        weights=weights,
-        samples=folder / "samples.h5",
-        statistics=folder / "stats.h5",
-        command=folder / "command.yml",
-        table=folder / "inversion.csv",
-        batch_size=4,
-        state=folder / "state",
-        saving={"iterations": 1},
-    )
-    return SampleCollection.load(folder / "samples.h5")
-
-
-def vary(folder, references, weights, settings, shard=1, shards=1):
-    vary_references(
-        settings,
-        references=references,
-        weights=weights,
-        covariates=None,
-        shard=shard,
-        shards=shards,
-        samples=folder / f"{shard}.h5",
-        statistics=folder / f"{shard}.stats.h5",
-        batch_size=4,
-    )
-    return SampleCollection.load(folder / f"{shard}.h5")
-
-
-def conditioned(**settings):
-    entry = {"algorithm": "hyperface", "settings": {"variations": 3, "iterations": 1, **settings}}
-    return FACE_MODEL | {"variations": entry, "truncation": 0.7}
-
-
-def spied(monkeypatch, name):
-    """A dictionary that fills with what the next call of a function is given."""
-    given, function = {}, pkgutil.resolve_name(name)
-
-    def spy(*arguments, **named):
-        given.update(inspect.signature(function).bind(*arguments, **named).arguments)
-        return function(*arguments, **named)
-
-    monkeypatch.setattr(name, spy)
-    return given
-
-
-def spread_of_random_faces(weights):
-    """Root mean square distance of a thousand untruncated random latents from their mean."""
-    latents = random_latents(load_face_model(FACE_MODEL, weights).generator, range(1000), 1.0, 3).numpy()
-    return np.sqrt(latents.var(axis=0).sum())
-
-
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory, weights):
-    path = tmp_path_factory.mktemp("faces") / "faces.h5"
-    settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
-    embed_faces(settings, weights=weights, samples=path, batch_size=4)
-    return path
-
-
-@pytest.fixture(scope="session")
-def targets(tmp_path_factory, faces):
-    return pack(tmp_path_factory.mktemp("targets"), faces)
-
-
-@pytest.fixture(scope="session")
-def packed(tmp_path_factory, targets, faces, weights):
-    folder = tmp_path_factory.mktemp("packed")
-    invert(folder, targets, faces, weights)
-    return folder / "samples.h5"
 
 
 def test_the_start_is_that_of_random_references_and_the_gallery_is_of_others(faces, references):
@@ -177,57 +71,6 @@ def test_identities_that_are_not_reached_are_left_out_and_listed(tmp_path, packe
         invert(tmp_path, targets, faces, weights, maximum_angle=limit, failed=0.2)
 
 
-def test_a_generator_that_paints_embeddings_gets_the_targets_themselves(tmp_path, targets):
-    painted = invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
-    assert painted.latents is None and painted.generator == "arc2face"
-    np.testing.assert_array_equal(painted.embeddings, SampleCollection.load(targets).embeddings)
-    settings = {"seed": 3, "painted": True, "variations": {"settings": {"variations": 2, "embedding_noise": 0.01}}}
-    varied = vary(tmp_path, tmp_path / "samples.h5", targets, settings)
-    assert varied.latents is None and len(varied) == 2 * IDENTITIES
-    turned = row_angles(unit_rows(varied.embeddings), np.repeat(unit_rows(painted.embeddings), 2, axis=0))
-    assert turned.min() > 0.01 and turned.max() < 0.1  # about 0.01 √16
-
-
-def test_variations_do_not_depend_on_the_shards(tmp_path, packed, weights):
-    whole = vary(tmp_path / "whole", packed, weights, conditioned())
-    parts = [vary(tmp_path / "parts", packed, weights, conditioned(), shard, 2) for shard in (1, 2)]
-    together = SampleCollection.concatenate(parts)
-    assert together.labels == whole.labels == ["augmentation_0", "augmentation_1", "augmentation_2"] * IDENTITIES
-    np.testing.assert_allclose(together.latents, whole.latents, atol=1e-4)
-
-
-def test_images_that_miss_what_they_aim_at_are_left_out_and_the_rest_is_merged(tmp_path, packed, weights):
-    whole = vary(tmp_path / "whole", packed, weights, conditioned())
-    farthest = np.sort(whole.extra["target_angle"])[-2:]
-    settings = conditioned(maximum_angle=float(farthest.mean()))
-    kept = vary(tmp_path / "kept", packed, weights, settings)
-    assert len(kept) == 3 * IDENTITIES - 1
-    merge_variations(
-        settings,
-        shard_samples=[tmp_path / "kept/1.h5"],
-        shard_statistics=[tmp_path / "kept/1.stats.h5"],
-        inputs=[packed],
-        references=packed,
-        samples=tmp_path / "samples.h5",
-        statistics=tmp_path / "stats.h5",
-        command=tmp_path / "command.yml",
-    )
-    assert SampleCollection.load(tmp_path / "samples.h5").labels == kept.labels
-    nearest = float(np.sort(whole.extra["target_angle"].reshape(-1, 3).min(axis=1))[-2:].mean())
-    with pytest.raises(BrownidError, match=r"identity \d loses all its images"):
-        vary(tmp_path / "lost", packed, weights, conditioned(maximum_angle=nearest))
-
-
-def test_variations_aim_at_what_was_packed_not_at_what_was_reached(tmp_path, packed, weights):
-    moved = SampleCollection.load(packed)
-    dataclasses.replace(moved, extra={}).save(tmp_path / "reached.h5")
-    own, other = (
-        vary(tmp_path / path.stem, path, weights, conditioned(embedding_noise=0.0))
-        for path in (packed, tmp_path / "reached.h5")
-    )
-    assert np.abs(own.latents - other.latents).max() > 1e-4
-
-
 def test_the_gallery_is_of_the_entrys_truncation_and_does_not_depend_on_blocks(tmp_path, faces, weights, monkeypatch):
     gallery = whole(faces, "gallery")
     drawn = random_latents(
@@ -269,48 +112,6 @@ def test_what_is_kept_of_an_inversion_is_what_was_found_for_these_identities(tmp
     few, wanted = invert(tmp_path, targets, faces, weights, maximum_angle=limit, failed=0.4), whole.rows(kept)
     for name, values in wanted.columns().items():
         np.testing.assert_array_equal(few.columns()[name], values, err_msg=name)
-
-
-def test_painted_references_are_all_kept_and_their_variations_do_not_depend_on_the_shards(tmp_path, targets):
-    invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
-    table = pd.read_csv(tmp_path / "inversion.csv")
-    assert table["kept"].all() and table["angle"].isna().all() and len(table) == IDENTITIES
-    settings = {"seed": 3, "painted": True, "variations": {"settings": {"variations": 2, "embedding_noise": 0.1}}}
-    whole = vary(tmp_path / "whole", tmp_path / "samples.h5", targets, settings)
-    parts = [vary(tmp_path, tmp_path / "samples.h5", targets, settings, shard, 2) for shard in (1, 2)]
-    np.testing.assert_allclose(SampleCollection.concatenate(parts).embeddings, whole.embeddings, atol=1e-6)
-    turned = row_angles(
-        unit_rows(whole.embeddings), unit_rows(np.repeat(SampleCollection.load(targets).embeddings, 2, axis=0))
-    )
-    statistics = load_statistics(tmp_path / "whole/1.stats.h5")
-    assert statistics["dist_avg"] == pytest.approx(turned.mean(), abs=2e-3)
-
-
-def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):
-    given = spied(monkeypatch, "brownid.jobs.noisy_variations.invert")
-    vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_spread=0.25))
-    references, people = SampleCollection.load(packed), range(IDENTITIES)
-    noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()
-    aims = unit_rows(references.extra["target_embedding"])[:, None] + 0.3 * noise
-    np.testing.assert_allclose(given["targets"], unit_rows(aims.reshape(-1, 16)), atol=1e-6)
-    generator = load_face_model(FACE_MODEL, weights).generator
-    drawn = random_latents(generator, people, 0.7, 3, purpose="hyperface/variations", count=3).numpy()
-    starts = 0.75 * np.repeat(references.latents, 3, axis=0) + 0.25 * drawn
-    np.testing.assert_allclose(given["starts"], starts, atol=1e-5)
-    labels = ["augmentation_0", "augmentation_1", "augmentation_2"] * IDENTITIES
-    assert list(given["items"]) == image_items(np.repeat(people, 3), labels)
-    assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
-
-
-def test_the_images_that_are_kept_keep_their_own_label_and_angle(tmp_path, packed, weights):
-    whole = vary(tmp_path / "whole", packed, weights, conditioned())
-    angles = whole.extra["target_angle"]
-    limit = float(np.sort(angles)[-2:].mean())
-    kept = vary(tmp_path / "kept", packed, weights, conditioned(maximum_angle=limit))
-    wanted = whole.rows(np.flatnonzero(angles < limit))
-    assert kept.labels == wanted.labels and kept.identities.tolist() == wanted.identities.tolist()
-    for name, values in wanted.columns().items():
-        np.testing.assert_allclose(kept.columns()[name], values, atol=1e-4, err_msg=name)
 
 
 class InterruptionError(Exception):
@@ -369,8 +170,3 @@ def test_embeddings_of_another_network_are_not_packed(tmp_path, faces):
     other.save(tmp_path / "other.h5")
     with pytest.raises(BrownidError, match=r"other\.h5: these are embeddings of 'other', the packing is of 'slim'"):
         pack(tmp_path, tmp_path / "other.h5")
-
-
-def test_more_shards_than_identities_that_are_left_are_refused(tmp_path, packed, weights):
-    with pytest.raises(BrownidError, match="has 5 identities, too few for 6 shards"):
-        vary(tmp_path, packed, weights, conditioned(), 1, 6)
