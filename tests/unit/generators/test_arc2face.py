@@ -209,13 +209,12 @@ def test_a_batch_that_failed_on_the_way_leaves_nothing_behind(generator, images,
 
 
 def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
-    plain = {**SPEC, "guidance_scale": 1.0}  # guidance, and a first step without training, multiply rounding
     whole, near = (
-        load_generator({**plain, "precision": precision}).render_embeddings(embeddings, ADDRESS)
+        load_generator({**SPEC, "precision": precision}).render_embeddings(embeddings, ADDRESS)
         for precision in ("float32", "bfloat16")
     )
     assert near.dtype == torch.float32 and not torch.equal(near, whole)
-    assert (near - whole).abs().mean() < 0.7 * (whole - whole.roll(1, 0)).abs().mean()
+    assert (near - whole).abs().mean() < 0.1 * (whole - whole.roll(1, 0)).abs().mean()
 
 
 def test_it_is_a_conditional_generator_and_eyes_and_side_are_settings(generator):
@@ -350,3 +349,8 @@ def test_without_diffusers_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(components.importlib, "import_module", lambda name: __import__(f"no_{name}"))
     with pytest.raises(BrownidError, match=r"need transformers, which.*pip install '\.\[diffusion\]'"):
         load_generator(SPEC)
+
+
+def test_random_weights_are_the_same_in_every_process(embeddings, images):
+    torch.rand(7)  # whatever came before
+    assert torch.equal(load_generator(SPEC).render_embeddings(embeddings, ADDRESS), images)

@@ -23,7 +23,7 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["measure_packing"] = len(products.measured_packings(config))
     jobs["vary_references"] = sum(entry["shards"] for entry in variations.values())
     jobs["merge_variations"] = len(variations)
-    for dataset in shown_datasets(config):
+    for dataset in rendered_datasets(config):
         section = paths.section_of(config, paths.original(config, dataset), DATASETS)
         rule = {"databases": "pack_database"}.get(section, "render_images")
         rule = "realign_images" if dataset in config["realigned"] else rule
@@ -67,7 +67,7 @@ def covariates_in_use(config: Mapping) -> list[str]:
     return sorted(used)
 
 
-def shown_datasets(config: Mapping) -> list[str]:
+def rendered_datasets(config: Mapping) -> list[str]:
     """The datasets that are rendered or packed as images, those that realigned ones come from included."""
     names = {*products.shown_datasets(config), *config["release"]["datasets"]}
     names |= {database for _, database in embedded_databases(config)}
@@ -79,5 +79,5 @@ def shown_datasets(config: Mapping) -> list[str]:
 
 def databases_in_use(config: Mapping) -> list[str]:
     """The databases that are indexed: packed as images, or projected."""
-    packed = {name for name in shown_datasets(config) if name in config["databases"]}
+    packed = {name for name in rendered_datasets(config) if name in config["databases"]}
     return sorted(packed | {config["covariates"][name]["database"] for name in covariates_in_use(config)})

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from brownid.configuration import paths
 from brownid.configuration.hyperface import packed_references
-from brownid.estimation.counting import covariates_in_use, embedded_databases, shown_datasets
+from brownid.estimation.counting import covariates_in_use, embedded_databases, rendered_datasets
 from brownid.models.catalogue import Model
 from brownid.preflight import sizes
 from brownid.preflight.networks import FULL_CHANNELS_FROM
@@ -68,7 +68,7 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         if paths.is_painted(config, name):
             continue  # noise on embeddings, no network
         yield Stage("vary_references", name, entry["shards"], images * passes * (g + n))
-    for name in shown_datasets(config):
+    for name in rendered_datasets(config):
         if name in config["references"] or name in config["variations"]:
             images = sizes.image_count(config, name, catalogue) or 0
             jobs = len(paths.shard_names(config, name))

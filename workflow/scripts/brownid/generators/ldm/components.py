@@ -123,11 +123,16 @@ def with_new_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def draw_weights(network: nn.Module, seed: int, name: str) -> nn.Module:
-    """The network with every matrix and kernel drawn from (seed, `name` and its own name), of variance 1 / inputs."""
+    """The network with every matrix and kernel drawn from (seed, `name` and its own name), of variance 1 / inputs.
+
+    Biases are zero: as torch made them, they would be other ones in every process. Norms keep their factors of 1.
+    """
     for own, parameter in network.named_parameters():
         if parameter.ndim > 1:
             drawn = normal(seed, f"{name}/{own}", [0], tuple(parameter.shape))[0]
             parameter.data.copy_(drawn / math.sqrt(parameter[0].numel()))
+        elif own.endswith("bias"):
+            parameter.data.zero_()
     return frozen(network)
 
 
