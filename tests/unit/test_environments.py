@@ -1,4 +1,4 @@
-"""Each rule's conda environment has every package that its script imports: an environment must not lean on luck.
+"""Each rule's conda environment has every package that its script imports, and the package all files that it reads.
 
 Snakemake's own site-packages leak into rule environments, so a run alone does not show what is missing.
 """
@@ -6,6 +6,7 @@ Snakemake's own site-packages leak into rule environments, so a run alone does n
 import ast
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,12 @@ def test_an_environment_pins_the_minor_versions_of_the_requirements(path):
         name, version = dependency.replace("=", " ").split()
         if name != "python":
             assert pinned[names.get(name, name)].startswith(f"{version}."), dependency
+
+
+def test_every_file_of_the_package_is_installed_with_it():
+    setuptools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = setuptools["package-data"]["*"]
+    for path in (SCRIPTS / "brownid").rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent} is no package: setuptools would not find it"
+            assert path.suffix == ".py" or any(path.match(pattern) for pattern in patterns), path

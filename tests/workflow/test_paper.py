@@ -56,7 +56,7 @@ PACKED_PLAN = {
 def place(configuration, folder, left_out=()):
     """Make empty files and folders where a configuration looks for the user's own."""
     config = yaml.safe_load(configuration.read_text())
-    for own in own_paths(load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml", files=False)):
+    for own in own_paths(load_configuration(config, files=False)):
         there = folder / own.path
         assert not Path(own.path).is_absolute()
         if own.is_folder:

@@ -19,7 +19,7 @@ set_process_environment()
 try:
     for file in workflow.config_settings.configfiles or ["config/config.yaml"]:
         check_repetition(file)
-    config = load_configuration(config, PROJECT / "workflow/schemas/config.schema.yaml")
+    config = load_configuration(config)
 except BrownidError as error:
     sys.exit(
         f"error: {error}"

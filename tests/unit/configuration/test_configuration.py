@@ -9,7 +9,7 @@ import yaml
 
 from brownid.benchmark.capture import BenchmarkCapture
 from brownid.configuration.files import check_repetition
-from brownid.configuration.loading import load_configuration
+from brownid.configuration.loading import SCHEMA, load_configuration
 from brownid.covariates.editing import EditingSettings
 from brownid.covariates.projection import ProjectionSettings
 from brownid.covariates.warm_start import WarmStartSettings
@@ -25,7 +25,6 @@ from brownid.recognition.backbones import FAMILIES
 from brownid.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).parents[3]
-SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
 DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
 LANG, DISCO = "world_n100_lang", "world_n100_lang_disco_n8_rl14"
@@ -38,18 +37,18 @@ def config():
 
 def refusal(config):
     with pytest.raises(BrownidError) as caught:
-        load_configuration(config, SCHEMA)
+        load_configuration(config)
     return str(caught.value)
 
 
 def test_the_default_configuration_is_complete_after_loading(config):
-    loaded = load_configuration(config, SCHEMA)
+    loaded = load_configuration(config)
     assert loaded["references"][LANG]["settings"]["latent_force"] == 0.1
     assert loaded["scoring"]["false_accept_rates"]
 
 
 def test_loading_does_not_change_what_it_is_given(config):
-    load_configuration(config, SCHEMA)
+    load_configuration(config)
     assert config == DEFAULT
 
 
@@ -267,7 +266,7 @@ RANDOM = {"family": "stylegan2", "random": {"resolution": 64}, "seed": 1}
 def test_a_generator_of_random_weights_gets_the_defaults_of_its_family(config):
     config["generators"]["sg3"] = {"family": "stylegan3", "random": {}, "seed": 0}
     config["generators"]["sg2"] = RANDOM
-    made = load_configuration(config, SCHEMA)["generators"]
+    made = load_configuration(config)["generators"]
     assert made["sg3"]["random"]["mapping_layers"] == 2 and made["sg2"]["random"]["mapping_layers"] == 8
     assert made["sg2"]["noise"] == "off" and "noise" not in made["sg3"] and "file" not in made["sg2"]
 
@@ -305,7 +304,7 @@ def test_a_network_of_the_users_own_takes_any_keys_but_needs_its_weights(config,
     own = {"factory": "my.module:network", "depth": 3, "weights": str(tmp_path / "weights")}
     (tmp_path / "weights").touch()
     config["networks"]["own"] = own
-    assert load_configuration(config, SCHEMA)["networks"]["own"]["depth"] == 3
+    assert load_configuration(config)["networks"]["own"]["depth"] == 3
     config["networks"]["own"] = {**own, "family": "slim"}
     assert "networks.own: the key 'family' means nothing here" in refusal(config)
     config["networks"]["own"] = {"factory": "my.module:network", "database": "strangers"}
@@ -339,7 +338,7 @@ def test_steering_by_an_onnx_network_is_refused_and_embedding_with_it_is_not(con
         **{"algorithm": "reject", "generator": "world", "network": "onnx", "identities": 9},
         "settings": {"ict": 0.1},
     }
-    load_configuration(config, SCHEMA)
+    load_configuration(config)
     if section == "variations":
         config["variations"]["mine"] = {**config["variations"][DISCO], "references": "seen", "shards": 1}
         entry = "mine"

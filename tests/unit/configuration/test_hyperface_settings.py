@@ -8,14 +8,13 @@ import pytest
 import yaml
 
 from brownid.configuration import paths, products, stages
-from brownid.configuration.loading import load_configuration
+from brownid.configuration.loading import SCHEMA, load_configuration
 from brownid.errors import BrownidError
 from brownid.hypersphere.conditioning import ConditioningSettings
 from brownid.hypersphere.inversion import InversionSettings
 from brownid.hypersphere.settings import PackingSettings
 
 PROJECT = Path(__file__).parents[3]
-SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
 DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
 TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
 PAINTER = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
@@ -27,7 +26,7 @@ def config():
 
 
 def loaded(config):
-    return load_configuration(config, SCHEMA, files=False)
+    return load_configuration(config, files=False)
 
 
 def refusal(config):

@@ -11,7 +11,6 @@ from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
-SCHEMA = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
 
 
@@ -62,7 +61,7 @@ def own(tmp_path):
 
 @pytest.fixture
 def loaded(own):
-    return load_configuration(own, SCHEMA)
+    return load_configuration(own)
 
 
 def test_the_users_files_are_inputs_of_the_stages_that_read_them(loaded, tmp_path):
@@ -175,13 +174,13 @@ def test_keys_that_do_not_fit_are_refused(own, tmp_path, key, value, sentence):
         section = section[name]
     section[last] = value.replace("{tmp}", str(tmp_path)) if isinstance(value, str) else value
     with pytest.raises(BrownidError, match=sentence):
-        load_configuration(own, SCHEMA)
+        load_configuration(own)
 
 
 def test_templates_are_photographs_with_landmarks_only_where_these_are_listed(own, tmp_path):
     metadata = str(tmp_path / "pairs.txt")
     own["databases"]["ijbc"] = {"kind": "templates", "root": str(tmp_path), "metadata": metadata, "alignment": {}}
     with pytest.raises(BrownidError, match=r"ijbc\.alignment says neither"):
-        load_configuration(own, SCHEMA)
+        load_configuration(own)
     own["databases"]["ijbc"]["landmarks"] = metadata
-    load_configuration(own, SCHEMA)
+    load_configuration(own)

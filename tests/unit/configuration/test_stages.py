@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[3]
 @pytest.fixture
 def config():
     raw = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
-    return load_configuration(raw, PROJECT / "workflow" / "schemas" / "config.schema.yaml")
+    return load_configuration(raw)
 
 
 def reordered(value):

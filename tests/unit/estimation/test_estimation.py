@@ -12,7 +12,7 @@ from brownid.estimation.counting import job_counts
 from brownid.estimation.rates import MACHINES, machine, recorded
 from brownid.estimation.work import generator_gflop, network_gflop, stages
 from brownid.models.catalogue import read_catalogue
-from brownid.preflight.examination import SCHEMA, merged
+from brownid.preflight.examination import merged
 
 PROJECT = Path(__file__).parents[3]
 TINY, PAPER = PROJECT / "tests/tiny.yaml", PROJECT / "config/paper.yaml"
@@ -24,12 +24,12 @@ def in_the_project(monkeypatch):
 
 
 def work_of(path, **changes):
-    config = load_configuration({**merged([path]), **changes}, SCHEMA, files=False)
+    config = load_configuration({**merged([path]), **changes}, files=False)
     return {(s.rule, s.entry): s for s in stages(config, read_catalogue(config["models"]["catalogue"]))}
 
 
 def test_jobs_of_the_tiny_configuration_are_those_that_snakemake_counts():
-    config = load_configuration(merged([TINY]), SCHEMA, files=False)
+    config = load_configuration(merged([TINY]), files=False)
     jobs = job_counts(config)
     assert jobs["project_database"] == jobs["sample_references"] == 2 and jobs["pack_hypersphere"] == 1
     assert jobs["vary_references"] == jobs["index_database"] == 3 and jobs["render_images"] == 6

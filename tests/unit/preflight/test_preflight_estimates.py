@@ -41,8 +41,7 @@ def kept_bytes(function, module):
 @pytest.fixture
 def tiny():
     """The tiny configuration with its defaults, to change."""
-    schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
-    return deepcopy(load_configuration(TINY, schema))
+    return deepcopy(load_configuration(TINY))
 
 
 @pytest.mark.parametrize(("family", "architecture"), [("insightface", "iresnet18"), ("slim", "slim_iresnet")])
@@ -137,7 +136,6 @@ def test_what_is_said_about_a_gpu(machine, level, words):
 
 
 def test_the_room_that_the_documentation_states_for_the_published_datasets_is_the_estimate():
-    schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
-    paper = load_configuration(yaml.safe_load((PROJECT / "config" / "paper.yaml").read_text()), schema, files=False)
+    paper = load_configuration(yaml.safe_load((PROJECT / "config" / "paper.yaml").read_text()), files=False)
     room, _ = disk.expected(paper, read_catalogue())
     assert f"GPUs and {amount(sum(room.values()))} |" in (PROJECT / "config" / "README.md").read_text()

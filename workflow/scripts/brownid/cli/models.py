@@ -19,7 +19,7 @@ app = typer.Typer(
 
 Catalogue = Annotated[
     Path | None,
-    typer.Option(metavar="YAML", help="A catalogue of your own, in the format of config/models.yaml (the default)."),
+    typer.Option(metavar="YAML", help="A catalogue of your own, in the format of the project's own (the default)."),
 ]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names of the catalogue.")]
 
@@ -104,11 +104,11 @@ def check(names: Names = None, catalogue: Catalogue = None) -> None:
 
 def _read(catalogue: Path | None) -> dict[str, Model]:
     from brownid.errors import BrownidError
-    from brownid.models.catalogue import OWN_CATALOGUE, read_catalogue
+    from brownid.models.catalogue import read_catalogue
 
     models = read_catalogue(catalogue)
     if not models:
-        raise BrownidError(f"There is no catalogue at {OWN_CATALOGUE}: name config/models.yaml with --catalogue.")
+        raise BrownidError(f"{catalogue} lists no model.")
     return models
 
 

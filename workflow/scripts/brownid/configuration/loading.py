@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import yaml
@@ -17,18 +17,19 @@ from brownid.configuration.hyperface import check_painted
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
 
+SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
 SHA256 = "^[0-9a-f]{64}$"  # as the schema has it
 TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
 
 
-def load_configuration(config: Mapping, schema: str | Path, files: bool = True) -> dict[str, Any]:
+def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     """The configuration with every default filled in; raises a `BrownidError` that lists every mistake, one a line.
 
-    `config` is what the YAML files and the command line gave, `schema` the path of the JSON schema (as YAML). The files
-    that it names must be there, unless `files` is False.
+    `config` is what the YAML files and the command line gave. The files that it names must be there, unless `files` is
+    False.
     """
     complete = deepcopy(dict(config))
-    validator = _defaulting_validator(_read_schema(str(schema)))
+    validator = _defaulting_validator(_read_schema())
     errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
@@ -44,8 +45,8 @@ def _join(sentences: Iterator[str]) -> str:
 
 
 @cache
-def _read_schema(path: str) -> dict:
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+def _read_schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
 def _defaulting_validator(schema: dict) -> Draft202012Validator:

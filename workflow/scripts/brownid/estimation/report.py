@@ -9,7 +9,7 @@ from brownid.estimation.rates import Machine, machine, recorded
 from brownid.estimation.work import Stage, stages
 from brownid.models.catalogue import Model, read_catalogue
 from brownid.preflight.disk import expected
-from brownid.preflight.examination import SCHEMA, merged
+from brownid.preflight.examination import merged
 from brownid.preflight.finding import amount
 from brownid.preflight.memory import gpu_memory
 from brownid.preflight.sizes import image_count
@@ -66,7 +66,7 @@ def estimate_run(
 
 
 def _loaded(configfiles: Sequence[str | Path]) -> tuple[dict, Mapping[str, Model]]:
-    config = load_configuration(merged(configfiles), SCHEMA, files=False)
+    config = load_configuration(merged(configfiles), files=False)
     return config, read_catalogue(config["models"]["catalogue"])
 
 

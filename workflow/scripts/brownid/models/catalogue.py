@@ -5,13 +5,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
 
 import yaml
 
 from brownid.errors import BrownidError
 
-OWN_CATALOGUE = Path(__file__).parents[4] / "config" / "models.yaml"  # beside the workflow, not in an installed package
+OWN_CATALOGUE = resources.files("brownid.models") / "catalogue.yaml"
 SCHEMES = ("https://", "file://")
 
 
@@ -38,13 +40,11 @@ class Model:
 
 
 def read_catalogue(path: str | Path | None = None) -> dict[str, Model]:
-    """The models of a catalogue file by name; None means the project's own, which may be absent.
+    """The models of a catalogue file by name; None means the project's own.
 
     BrownidError for a file that is missing, no YAML, or has an entry with a wrong or missing key.
     """
-    if path is None:
-        return dict(_read(str(OWN_CATALOGUE))) if OWN_CATALOGUE.is_file() else {}
-    return dict(_read(str(path)))
+    return dict(_read(OWN_CATALOGUE if path is None else Path(path)))
 
 
 def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
@@ -78,16 +78,16 @@ def advice(catalogue: Mapping[str, Model], path: str | Path) -> str:
 
 
 @cache
-def _read(path: str) -> dict[str, Model]:
+def _read(path: Path | Traversable) -> dict[str, Model]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BrownidError(f"{path}: cannot read the catalogue of models: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise BrownidError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: a catalogue of models is a section for each model, by name.")
-    models = {str(name): _model(path, str(name), entry) for name, entry in content.items()}
+    models = {str(name): _model(str(path), str(name), entry) for name, entry in content.items()}
     places: dict[str, str] = {}
     for model in models.values():
         first = places.setdefault(same_path(model.path), model.name)

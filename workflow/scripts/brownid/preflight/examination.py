@@ -17,7 +17,6 @@ from brownid.preflight.machine import GIBIBYTE, Machine, examine_machine, this_m
 from brownid.preflight.memory import examine_memory
 from brownid.preflight.packages import examine_packages
 
-SCHEMA = Path(__file__).parents[4] / "workflow" / "schemas" / "config.schema.yaml"
 CONFIGURATION = "Configuration"
 
 
@@ -33,12 +32,10 @@ def examine(
 
     `gpu_memory` (GiB) replaces the memory of this machine's GPU, `free_disk` (GiB) what is free here, `machine` what
     is found here; `quick` compares sizes of files, not their checksums. A configuration that cannot be used is the only
-    finding. Raises `BrownidError` where the schema is missing, that is, outside a checkout of the project.
+    finding.
     """
-    if not SCHEMA.is_file():
-        raise BrownidError(f"{SCHEMA} is missing: the examination needs a checkout of the project, installed from it.")
     try:
-        config = load_configuration(merged(configfiles), SCHEMA, files=False)
+        config = load_configuration(merged(configfiles), files=False)
         catalogue = read_catalogue(config["models"]["catalogue"])
     except BrownidError as error:
         return [Finding("blocks", CONFIGURATION, str(error))]
