@@ -9,7 +9,7 @@ from PIL import Image
 
 from brownid.alignment import Detection, template
 from brownid.cli.options import generator_spec, identity_numbers
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.errors import BrownidError
 from brownid.samples import SampleCollection
 

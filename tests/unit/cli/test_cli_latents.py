@@ -5,7 +5,7 @@ import pytest
 
 from brownid.covariates.store import load_covariates
 from brownid.covariates.warm_start import WarmStartSettings, fit_warm_start
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.generators import load_generator
 from brownid.samples import SampleCollection
 

@@ -7,7 +7,7 @@ import pytest
 
 from brownid.benchmark.distances import nearest_angles, row_angles
 from brownid.cli.inverting import draw_faces, face_model
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.release import DatasetPart, ReleaseDescription, build_release
 from brownid.samples import SampleCollection, save_statistics, write_command, write_image_shard
 

@@ -6,7 +6,7 @@ import pytest
 from brownid.benchmark.bins import read_bin
 from brownid.benchmark.capture import BenchmarkCapture, capture_benchmark
 from brownid.databases.capture import MultipieCapture, capture_multipie
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.generators import load_generator
 from brownid.generators.procedural import GenuineWorld
 from brownid.samples import png

@@ -13,9 +13,9 @@ from brownid.databases.capture import (
     capture_people,
     capture_portraits,
 )
+from brownid.databases.decoding import load_rgb
 from brownid.databases.folders import index_identity_folders
 from brownid.databases.multipie import index_multipie
-from brownid.databases.reading import load_rgb
 from brownid.errors import BrownidError
 from brownid.generators.procedural.parameters import NUISANCE, NUISANCE_NAMES
 

@@ -1,11 +1,13 @@
 """Reading: damaged images are listed with their paths, too many of them stop the stage."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from brownid.databases import Sample
-from brownid.databases.reading import load_rgb, read_images, resize, write_failures
+from brownid.databases.decoding import load_rgb
+from brownid.databases.reading import read_images, resize, write_failures
 from brownid.errors import BrownidError
 
 
@@ -38,21 +40,6 @@ def test_more_failures_than_allowed_stop_with_the_first_of_them(database):
         read_images(samples, root, 8, maximum_failed_share=0.29)
 
 
-def test_grey_and_transparent_images_are_read_as_rgb(tmp_path):
-    Image.fromarray(np.full((4, 4), 7, np.uint8)).save(tmp_path / "grey.png")
-    Image.new("RGBA", (4, 4), (1, 2, 3, 255)).save(tmp_path / "alpha.png")
-    np.testing.assert_array_equal(load_rgb(tmp_path / "grey.png"), np.full((4, 4, 3), 7))
-    assert load_rgb(tmp_path / "alpha.png")[0, 0].tolist() == [1, 2, 3]
-
-
-def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(load_rgb(tmp_path / "turned.png"), np.rot90(pixels, -1))
-
-
 def test_resizing_averages_and_leaves_the_right_side_alone():
     image = np.zeros((4, 4, 3), np.uint8)
     image[::2] = 200
@@ -76,21 +63,22 @@ def test_an_image_in_which_no_face_is_found_is_a_failure(database):
     assert failures == [("6.png", "no face was detected")]
 
 
+@pytest.mark.parametrize("error", [cv2.error("too large"), MemoryError(), np.linalg.LinAlgError("no convergence")])
+def test_an_image_that_a_library_cannot_align_is_a_failure(database, error):
+    root, samples = database
+
+    def align(image, sample):
+        if sample.key == "k6":
+            raise error
+        return image
+
+    _, kept, failures = read_images(samples[6:], root, 8, 0.5, align)
+    assert [sample.key for sample in kept] == ["k7", "k8", "k9"]
+    assert failures == [("6.png", f"its 8 x 8 pixels cannot be aligned ({str(error) or 'MemoryError'})")]
+
+
 def test_failures_are_written_as_a_table(tmp_path):
     write_failures(tmp_path / "none.csv", [])
     write_failures(tmp_path / "some.csv", [("a,b.png", "it is damaged")])
     assert (tmp_path / "none.csv").read_text() == "path,reason\n"
     assert (tmp_path / "some.csv").read_text() == 'path,reason\n"a,b.png",it is damaged\n'
-
-
-@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
-def test_grey_of_16_bits_is_scaled_not_cut(tmp_path, name):
-    Image.fromarray(np.array([[0, 257, 25700, 65535]], np.uint16)).save(tmp_path / name)
-    np.testing.assert_array_equal(load_rgb(tmp_path / name)[0], np.array([[0, 1, 100, 255]] * 3).T)
-
-
-def test_pixels_of_no_known_range_are_refused(tmp_path):
-    for values in (np.full((1, 2), 70000, np.int32), np.full((1, 2), 0.5, np.float32)):
-        Image.fromarray(values).save(tmp_path / "deep.tif")
-        with pytest.raises(BrownidError, match="neither 8 nor 16 bits"):
-            load_rgb(tmp_path / "deep.tif")

@@ -13,7 +13,7 @@ from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
 from brownid.alignment import Detection, realign, template
 from brownid.databases import DatabaseIndex, Sample, photographs
-from brownid.databases.reading import load_rgb
+from brownid.databases.decoding import load_rgb
 from brownid.errors import BrownidError, sentence_of
 from brownid.files import sha256
 from brownid.jobs.fit_covariates import fit_covariates

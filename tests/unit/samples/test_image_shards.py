@@ -189,3 +189,21 @@ def test_every_damage_of_a_png_file_has_its_reason(pixels, change, reason):
 def test_a_png_file_of_another_size_is_refused(pixels):
     with pytest.raises(BrownidError, match="12x12 instead of 24x24"):
         png.decode(png.encode(pixels[0]), 24)
+
+
+def part(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (struct.pack(">2I5B", 0, 0, 8, 2, 0, 0, 0), "cannot hold the 0x0 pixels"),
+        (struct.pack(">2I5B", 40000, 40000, 8, 2, 0, 0, 0), "cannot hold the 40000x40000 pixels"),
+        (b"", "header has 0 bytes instead of 13"),
+    ],
+)
+def test_a_header_that_promises_too_much_is_refused_before_it_is_believed(header, problem):
+    file = png.SIGNATURE + part(b"IHDR", header) + part(b"IDAT", zlib.compress(bytes(100))) + part(b"IEND", b"")
+    with pytest.raises(BrownidError, match=problem):
+        png.decode(file)

@@ -1,15 +1,13 @@
 """Benchmarks of other forms as a `.bin` file, which is the one form that scoring reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from brownid.benchmark.bins import write_bin
 from brownid.benchmark.memmaps import read_adaface
 from brownid.benchmark.pairs import Pair
 from brownid.databases.index import Sample
-from brownid.databases.reading import Align, Failure, check_failures, load_rgb
+from brownid.databases.reading import Align, Failure, check_failures, read_aligned
 from brownid.errors import BrownidError
 from brownid.runtime import logger, progress
 from brownid.samples import png
@@ -31,7 +29,7 @@ def pack_pairs(
     BrownidError.
     """
     paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
-    encoded, failures = _encode_all(paths, lambda path: align(load_rgb(Path(folder) / path), Sample(path, path, 0)))
+    encoded, failures = _encode_all(paths, Path(folder), align)
     check_failures(failures, len(paths), folder, maximum_failed_share)
     whole = [pair for pair in pairs if pair.first in encoded and pair.second in encoded]
     if not whole:
@@ -44,12 +42,13 @@ def pack_pairs(
     return failures
 
 
-def _encode_all(paths: Sequence[str], aligned: Callable[[str], np.ndarray]) -> tuple[dict[str, bytes], list[Failure]]:
+def _encode_all(paths: Sequence[str], folder: Path, align: Align) -> tuple[dict[str, bytes], list[Failure]]:
     """The PNG file of each image that succeeds, by path, and the failures."""
     encoded, failures = {}, []
     for path in progress(paths, "align images", "image"):
         try:
-            encoded[path] = png.encode(aligned(path))
+            sample = Sample(path, path, 0)
+            encoded[path] = png.encode(read_aligned(folder / path, lambda image, sample=sample: align(image, sample)))
         except BrownidError as error:
             failures.append((path, str(error)))
     return encoded, failures

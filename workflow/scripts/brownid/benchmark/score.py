@@ -1,16 +1,15 @@
 """Scores of a face-recognition network on benchmark files."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from brownid.benchmark.bins import read_bin
 from brownid.benchmark.roc import equal_error_rate, roc, tar_at_far
 from brownid.benchmark.verification import folded_accuracy, squared_distances
+from brownid.databases.decoding import decode_rgb
 from brownid.databases.reading import resize
 from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images
@@ -116,11 +115,8 @@ def _decode(path: str | Path, encoded: Sequence[bytes], side: int) -> tuple[np.n
     failures = []
     for number, data in enumerate(encoded):
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                images[number] = resize(np.asarray(image.convert("RGB")), side)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, BrownidError) as error:
-            # Pillow's own words name the place of the bytes in memory, which is another one in every run
-            reason = "no image" if isinstance(error, UnidentifiedImageError) else str(error)
-            failures.append((number, reason))
-            logger.warning("%s: image %d cannot be decoded: %s", path, number, reason)
+            images[number] = resize(decode_rgb(data), side)
+        except BrownidError as error:
+            failures.append((number, str(error)))
+            logger.warning("%s: image %d cannot be used: %s", path, number, error)
     return images, failures

@@ -22,7 +22,8 @@ LANDMARK_COUNTS = (2, 5)
 FAILURES = "failures.csv"
 DETECTOR = "Detector"
 
-Align = Callable[[Path, Sequence[str]], "np.ndarray"]  # a photograph and its landmarks as text -> the aligned image
+# a photograph uint8 RGB [h, w, 3] and its landmarks as text -> the aligned image
+Align = Callable[["np.ndarray", Sequence[str]], "np.ndarray"]
 
 
 def crop(
@@ -93,7 +94,7 @@ def crop(
     if photograph is not None and not photograph.is_dir():
         files.check_new_file(output, overwrite)
         try:
-            image = align(photograph, [] if landmarks is None else landmarks.split(","))
+            image = _cropped(photograph, [] if landmarks is None else landmarks.split(","), align)
         except BrownidError as error:
             raise BrownidError(f"{photograph}: {error}") from None
         with atomic_path(output) as temporary:
@@ -128,7 +129,7 @@ def _crop_all(rows: Sequence[_Row], root: Path, align: Align, output: Path) -> l
     with files.new_folder(output) as folder:
         for row in progress(rows, "crop", "image"):
             try:
-                files.write_png(folder / row.place, align(root / row.path, row.numbers))
+                files.write_png(folder / row.place, _cropped(root / row.path, row.numbers, align))
             except BrownidError as error:
                 failures.append((row.path, str(error)))
                 typer.echo(f"brownid: {root / row.path}: {error}", err=True)
@@ -138,12 +139,17 @@ def _crop_all(rows: Sequence[_Row], root: Path, align: Align, output: Path) -> l
     return failures
 
 
+def _cropped(path: Path, numbers: Sequence[str], align: Align) -> np.ndarray:
+    from brownid.databases.reading import read_aligned
+
+    return read_aligned(path, lambda image: align(image, numbers))
+
+
 def _by_landmarks(template: str, side: int) -> Align:
     """Alignment by the landmarks that come with a photograph."""
     from brownid.alignment import align_landmarks
-    from brownid.databases.reading import load_rgb
 
-    return lambda path, numbers: align_landmarks(load_rgb(path), _points(numbers), template, side)
+    return lambda image, numbers: align_landmarks(image, _points(numbers), template, side)
 
 
 def _detecting(family: str, paths: Sequence[Path], threshold: float, template: str, side: int) -> Align:
@@ -151,7 +157,6 @@ def _detecting(family: str, paths: Sequence[Path], threshold: float, template: s
     from brownid.alignment import AlignedImage, align_photograph
     from brownid.alignment import detector as open_detector
     from brownid.alignment.detection import MTCNN_NETWORKS
-    from brownid.databases.reading import load_rgb
 
     needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
     if len(paths) != needed:
@@ -159,8 +164,8 @@ def _detecting(family: str, paths: Sequence[Path], threshold: float, template: s
     places = {"files": dict(zip(MTCNN_NETWORKS, paths, strict=True))} if needed > 1 else {"file": paths[0]}
     finder = open_detector({"family": family, "threshold": threshold, **places})
 
-    def align(path: Path, _: Sequence[str]) -> np.ndarray:
-        result = align_photograph(load_rgb(path), finder, template, side)
+    def align(image: np.ndarray, _: Sequence[str]) -> np.ndarray:
+        result = align_photograph(image, finder, template, side)
         if isinstance(result, AlignedImage):
             return result.image
         raise BrownidError(f"{result.reason}.")

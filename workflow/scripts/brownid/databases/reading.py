@@ -6,14 +6,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 
+from brownid.databases.decoding import load_rgb
 from brownid.databases.index import Sample
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.runtime import logger, progress
 
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's for more than 8 bits: it would cut, not scale
+ALIGNMENT_ERRORS = (cv2.error, np.linalg.LinAlgError, MemoryError)  # of pixels or landmarks that no library foresaw
 Failure = tuple[str, str]  # (path as in the index, reason)
 # uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
@@ -32,11 +32,11 @@ def read_images(
     only resized. A missing or damaged image, and one that `align` refuses, is a failure with its path; more than
     `maximum_failed_share` of them (0 to 1) raises BrownidError.
     """
+    move = align or (lambda image, sample: resize(image, side))
     kept, images, failures = [], [], []
     for sample in progress(samples, "read images", "image"):
         try:
-            image = load_rgb(Path(root) / sample.path)
-            images.append(resize(image, side) if align is None else align(image, sample))
+            images.append(read_aligned(Path(root) / sample.path, lambda image, sample=sample: move(image, sample)))
             kept.append(sample)
         except BrownidError as error:
             failures.append((sample.path, str(error)))
@@ -45,29 +45,14 @@ def read_images(
     return stacked, kept, failures
 
 
-def load_rgb(path: str | Path) -> np.ndarray:
-    """The image file as uint8 RGB `[h, w, 3]`, upright; BrownidError with the reason when it is missing or damaged.
-
-    Cameras note in the EXIF data how they were held; the pixels are turned accordingly. Grey of
-    16 bits is scaled to 8.
-    """
+def read_aligned(path: str | Path, align: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What `align` makes of the image file (uint8 RGB); BrownidError with the reason where reading or `align` fails."""
+    image = load_rgb(path)
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            return np.asarray(image.convert("RGB")) if image.mode not in DEEP_MODES else _from_deep(image)
-    except FileNotFoundError as error:
-        raise BrownidError("the file is missing") from error
-    # Pillow reports damage by any of these, depending on the format and on where it is
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BrownidError(f"not a readable image ({str(error).replace(str(path), 'file')})") from error
-
-
-def _from_deep(image: Image.Image) -> np.ndarray:
-    """Grey of 16 bits as uint8 RGB `[h, w, 3]`."""
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise BrownidError("its pixels are neither 8 nor 16 bits, so what is white is not known; convert it")
-    return np.repeat(np.rint(values / 257).astype(np.uint8)[..., None], 3, axis=2)
+        return align(image)
+    except ALIGNMENT_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrownidError(f"its {image.shape[1]} x {image.shape[0]} pixels cannot be aligned ({reason})") from error
 
 
 def resize(image: np.ndarray, side: int) -> np.ndarray:
