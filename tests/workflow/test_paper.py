@@ -75,3 +75,11 @@ def test_the_published_configuration_dry_runs_on_placeholders(tmp_path):
 def test_the_published_packings_dry_run_on_placeholders(tmp_path):
     place(HYPERFACE, tmp_path)
     assert pending(tmp_path, configfiles=(HYPERFACE,)) == PACKED_PLAN
+
+
+def test_the_published_datasets_keep_their_crop_and_others_use_the_measured_points():
+    given = [yaml.safe_load(path.read_text()) for path in (PAPER, HYPERFACE)]
+    paper, hyperface = (load_configuration(config, files=False) for config in given)
+    assert paper["generators"]["sg2"]["template"] == "ffhq_published"
+    assert paper["databases"]["ffhq"]["alignment"]["template"] == "ffhq_published"
+    assert {entry["template"] for entry in hyperface["generators"].values()} == {"ffhq"}

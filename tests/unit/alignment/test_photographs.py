@@ -52,6 +52,7 @@ def test_of_equal_faces_the_first_is_taken():
         ("arcface", lambda image: warp_image(image, FIVE, template("arcface", 64), 64)),
         ("two_eye", lambda image: warp_image(image, FIVE[:2], template("two_eye", 64), 64)),
         ("ffhq", lambda image: align_ffhq(image, FIVE, 64)),
+        ("ffhq_published", lambda image: align_ffhq(image, FIVE, 64)),
     ],
 )
 def test_every_template_has_its_own_crop(name, expected):

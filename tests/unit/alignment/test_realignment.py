@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from brownid.alignment import realign, template
+from brownid.alignment import FixedCrop, realign, template
 from brownid.errors import BrownidError
 
 
@@ -18,7 +19,10 @@ def test_the_same_template_at_the_same_side_returns_the_pixels():
     np.testing.assert_array_equal(realign(images, "arcface", "arcface", 112), images)
 
 
-@pytest.mark.parametrize(("source", "target", "side"), [("ffhq", "arcface", 112), ("arcface", "two_eye", 112)])
+@pytest.mark.parametrize(
+    ("source", "target", "side"),
+    [("ffhq_published", "arcface", 112), ("ffhq", "two_eye", 112), ("arcface", "two_eye", 112)],
+)
 def test_the_eyes_of_one_template_land_on_those_of_the_other(source, target, side):
     images = spots(template(source, 256)[:2], 256, 4.0)[None]
     moved = realign(images, source, target, side)[0, ..., 0].astype(float)
@@ -27,6 +31,14 @@ def test_the_eyes_of_one_template_land_on_those_of_the_other(source, target, sid
         weights = moved * half
         centre = (columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()
         np.testing.assert_allclose(centre, template(target, side)[eye], atol=0.15)  # the arcface eyes are not level
+
+
+def test_generated_and_genuine_images_are_moved_by_the_same_points():
+    images = np.random.default_rng(5).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
+    crop = FixedCrop(template("ffhq", 128), template("arcface", 56), 128, 56)
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+    cropped = ((crop(tensor)[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    assert np.abs(realign(images, "ffhq", "arcface", 56)[0] - cropped).max() < 3  # of 255, by rounding
 
 
 def test_five_known_points_are_all_used():

@@ -115,8 +115,8 @@ def test_the_low_pass_vanishes_as_the_crop_stops_shrinking():
 
 def test_templates_scale_with_the_side_and_unknown_names_are_refused():
     np.testing.assert_array_equal(template("two_eye", 112), [[38.2946, 51.6], [73.5318, 51.6]])
-    np.testing.assert_allclose(template("ffhq", 256), [[94.625, 119.625], [162.125, 119.625]])
-    with pytest.raises(BrownidError, match="arcface, ffhq, two_eye"):
+    np.testing.assert_allclose(template("ffhq_published", 256), [[94.625, 119.625], [162.125, 119.625]])
+    with pytest.raises(BrownidError, match="arcface, two_eye, ffhq, ffhq_published"):
         template("arc", 112)
     with pytest.raises(BrownidError, match="side of 0"):
         template("arcface", 0)

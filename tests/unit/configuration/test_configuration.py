@@ -188,6 +188,20 @@ def test_a_network_that_reads_other_crops_than_the_aligned_images_is_refused(con
 
 
 @pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"eyes": [[1, 2], [3, 2]], "landmarks": [[1, 2], [3, 2], [2, 3], [1, 4], [3, 4]]}, "leave one of them out"),
+        ({"eyes": [[3, 2], [1, 2]]}, "generators.gan.eyes begin with the right eye"),
+        ({"eyes": [[1, 2]]}, "generators.gan.eyes"),
+        ({"template": "arcface"}, "'arcface' is not one of ffhq, ffhq_published"),
+    ],
+)
+def test_a_face_that_a_generator_cannot_have_is_refused(config, keys, sentence):
+    config["generators"]["gan"] = {"family": "stylegan2", "random": {}, "seed": 1, **keys}
+    assert sentence in refusal(config)
+
+
+@pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
         (("networks", "off_the_shelf", "architecture"), "iresnet50", "'iresnet50' is not one of slim_iresnet"),

@@ -75,6 +75,18 @@ def test_the_keys_of_a_users_own_network_reach_its_stages(config):
     assert steered == {"factory": "a:b", "options": {"depth": 3}, **common}
 
 
+def test_genuine_pictures_are_projected_on_the_template_of_the_generators_faces(config):
+    config["databases"]["world_multipie"]["alignment"] = {"template": None, "detector": None}
+    entry = config["covariates"]["world_covariates"]
+    for frame, generator, expected in [
+        ("network", {"family": "stylegan2", "template": "ffhq_published"}, "two_eye"),
+        ("generator", {"family": "stylegan2", "template": "ffhq_published"}, "ffhq_published"),
+        ("generator", {"factory": "a:b", "template": "of its own"}, "ffhq"),
+    ]:
+        entry["projection"]["frame"], config["generators"]["world"] = frame, generator
+        assert stages.project_database(config, "world_covariates")["alignment"]["to"] == expected
+
+
 def test_variations_show_the_persons_of_their_references(config):
     assert paths.namespace(config, "world_n100_lang_disco_n8_rl14") == "world_n100_lang"
     assert paths.namespace(config, "world_webface") == "world_webface"

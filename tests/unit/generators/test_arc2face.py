@@ -220,7 +220,7 @@ def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
 def test_it_is_a_conditional_generator_and_eyes_and_side_are_settings(generator):
     assert isinstance(generator, ConditionalGenerator) and generator.conditional and generator.takes_address
     assert not isinstance(generator, Generator) and (generator.embedding_dim, generator.resolution) == (6, 16)
-    assert generator.eyes == ((380.5 / 64 - 0.5, 480.5 / 64 - 0.5), (650.5 / 64 - 0.5, 480.5 / 64 - 0.5))
+    assert generator.eyes == ((385.5 / 64 - 0.5, 485.5 / 64 - 0.5), (638.5 / 64 - 0.5, 487.5 / 64 - 0.5))
     larger = load_generator({**SPEC, "side": 24, "eyes": [[8, 9], [15, 9.5]]})
     assert larger.eyes == ((8.0, 9.0), (15.0, 9.5))
     assert larger.render_embeddings(F.normalize(torch.ones(1, 6)), Address(1, [0], None)).shape == (1, 3, 24, 24)

@@ -59,7 +59,7 @@ def test_it_is_a_generator_whose_latent_is_its_noise(generator, latents, images)
     assert (generator.latent_dim, generator.resolution, images.shape) == (3 * 8 * 8, 16, (3, 3, 16, 16))
     assert torch.equal(generator.map(latents, 0.5), latents / 2) and not generator.latent_mean.any()
     assert images.min() >= -1 and images.max() <= 1 and not images.requires_grad
-    assert generator.eyes[0] == (380.5 / 64 - 0.5, 480.5 / 64 - 0.5)
+    assert generator.eyes[0] == (385.5 / 64 - 0.5, 485.5 / 64 - 0.5) and len(generator.landmarks) == 5
 
 
 def test_an_image_depends_on_its_latent_and_not_on_its_batch(generator, latents, images):

@@ -3,16 +3,19 @@
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from checkpoint_files import network, write_network_pickle
 from torch import Tensor
 
+from brownid.alignment import FixedCrop, template
 from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
 from brownid.generators.checkpoints import convert
 from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
+from brownid.jobs.crops import crop_for
 from brownid.randomness import Address
 
 RANDOM = {"resolution": 16, "latent_dim": 6, "mapping_layers": 2, "channel_base": 64, "channel_max": 4}
@@ -79,10 +82,30 @@ def test_noise_and_layout_of_a_stylegan2_are_settings():
     assert noisy.render(latents(noisy), Address(1, [4, 5], None)).shape == (2, 3, 16, 16)
 
 
-def test_a_stylegan3_may_be_anchored_and_told_where_the_eyes_are():
+FIVE = [[5, 6], [10, 6.5], [7, 8], [6, 11], [9, 11]]
+
+
+@pytest.mark.parametrize("spec", [STYLEGAN2, STYLEGAN3], ids=["stylegan2", "stylegan3"])
+def test_where_an_average_face_lies_is_a_template_or_points_of_the_users(spec):
+    assert len(load_generator(spec).landmarks) == 5
+    published = load_generator({**spec, "template": "ffhq_published"})
+    assert published.landmarks == published.eyes == ((380.5 / 64 - 0.5, 7.0078125), (650.5 / 64 - 0.5, 7.0078125))
+    assert load_generator({**spec, "eyes": FIVE[:2]}).landmarks == ((5.0, 6.0), (10.0, 6.5))
+    whole = load_generator({**spec, "landmarks": FIVE})
+    assert whole.landmarks == tuple(map(tuple, FIVE)) and whole.eyes == ((5.0, 6.0), (10.0, 6.5))
+
+
+def test_a_crop_matches_all_points_that_generator_and_template_know():
+    plain, eyes = load_generator(STYLEGAN2), load_generator({**STYLEGAN2, "eyes": FIVE[:2]})
+    for generator, name, count in ((plain, "arcface", 5), (plain, "two_eye", 2), (eyes, "arcface", 2)):
+        expected = FixedCrop(generator.landmarks[:count], template(name, 8)[:count], 16, 8)
+        np.testing.assert_array_equal(crop_for(generator, name, 8).matrix, expected.matrix)
+    assert not np.allclose(crop_for(plain, "arcface", 8).matrix, crop_for(eyes, "arcface", 8).matrix)
+
+
+def test_a_stylegan3_may_be_anchored():
     plain = load_generator(STYLEGAN3)
-    anchored = load_generator({**STYLEGAN3, "anchored": True, "eyes": [[5, 6], [10, 6.5]]})
-    assert anchored.eyes == ((5.0, 6.0), (10.0, 6.5))
+    anchored = load_generator({**STYLEGAN3, "anchored": True})
     assert not torch.allclose(anchored.render(latents(plain)), plain.render(latents(plain)))
     torch.testing.assert_close(anchored.render(plain.latent_mean[None]), plain.render(plain.latent_mean[None]))
 
@@ -98,7 +121,12 @@ def test_a_stylegan3_may_be_anchored_and_told_where_the_eyes_are():
         ({"noise": "loud"}, "not 'loud'"),
         ({"precision": "float16"}, "not 'float16'"),
         ({"anchored": True}, "does not take the settings"),
-        ({"family": "stylegan3", "eyes": [[9, 5], [2, 5]]}, r"eyes are \[\[9, 5\], \[2, 5\]\]"),
+        ({"eyes": [[9, 5], [2, 5]]}, r"eyes are \[\[9, 5\], \[2, 5\]\]: give two points"),
+        ({"eyes": [[1, 5], [float("nan"), 5]]}, "give two points"),
+        ({"landmarks": FIVE[:4]}, "give five points"),
+        ({"landmarks": [*FIVE[:3], *FIVE[:2:-1]]}, "give five points .*corners of the mouth"),
+        ({"eyes": FIVE[:2], "landmarks": FIVE}, "`eyes` or `landmarks`"),
+        ({"template": "dlib"}, "no alignment template 'dlib'"),
         ({"random": None, "seed": None, "file": "nowhere.pkl"}, "nowhere.pkl: cannot read"),
     ],
 )

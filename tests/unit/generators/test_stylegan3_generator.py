@@ -3,9 +3,11 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from brownid.alignment import template
 from brownid.errors import BrownidError
 from brownid.generators import Generator
 from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
@@ -56,9 +58,9 @@ def test_it_is_a_generator(small, latents):
     assert 0.02 < images.std() < 1
 
 
-def test_the_eyes_are_those_of_ffhq_unless_others_are_given(small):
-    assert small.eyes == ((11.390625, 14.515625), (19.828125, 14.515625))
-    assert StyleGAN3(SMALL, eyes=((10, 14), (21, 14))).eyes == ((10, 14), (21, 14))
+def test_an_average_face_lies_where_ffhq_has_it(small):
+    np.testing.assert_allclose(small.landmarks, template("ffhq", 32))
+    assert small.eyes == small.landmarks[:2]
 
 
 def test_truncation_pulls_towards_the_mean(small):

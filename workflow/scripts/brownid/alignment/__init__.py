@@ -5,12 +5,21 @@ from brownid.alignment.detection import Detection, Detector, choose_face, detect
 from brownid.alignment.ffhq import align_ffhq
 from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph
 from brownid.alignment.realignment import realign
-from brownid.alignment.templates import ARCFACE_112, FFHQ_1024, TEMPLATES, TWO_EYE_112, Template, template
+from brownid.alignment.templates import (
+    ARCFACE_112,
+    FFHQ_1024,
+    FFHQ_PUBLISHED_1024,
+    TEMPLATES,
+    TWO_EYE_112,
+    Template,
+    template,
+)
 from brownid.alignment.warp import low_pass_kernel, similarity_from_points, warp_image
 
 __all__ = [
     "ARCFACE_112",
     "FFHQ_1024",
+    "FFHQ_PUBLISHED_1024",
     "TEMPLATES",
     "TWO_EYE_112",
     "AlignedImage",

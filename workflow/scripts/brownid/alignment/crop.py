@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,24 +15,25 @@ IDENTITY_TOLERANCE = 1e-4  # pixels: what no eye sees and what rounding of landm
 
 
 class FixedCrop(nn.Module):
-    """Turn, scale and cut every image in the same way, so that `source_eyes` come to lie on `target_eyes`.
+    """Turn, scale and cut every image in the same way, so that `source` points come to lie on `target` points.
 
-    Eyes are two (x, y) positions in pixels, image left one first, (0, 0) the centre of the upper left pixel. A
-    generator puts the eyes of all its frontal faces in nearly the same place, so no landmark detector is needed. Where
-    the crop shrinks, a separable low-pass comes first; where it reaches beyond the image, the result is black (-1).
+    Points are the same two or more landmarks in both, (x, y) in pixels, (0, 0) the centre of the upper left pixel; more
+    than two are matched by least squares. A generator puts all its frontal faces in nearly the same place, so no
+    landmark detector is needed. Where the crop shrinks, a separable low-pass comes first; where it reaches beyond the
+    image, the result is black (-1).
     """
 
     def __init__(
         self,
-        source_eyes: Sequence[Sequence[float]],
-        target_eyes: Sequence[Sequence[float]],
+        source: Sequence[Sequence[float]],
+        target: Sequence[Sequence[float]],
         source_side: int,
         target_side: int,
     ) -> None:
         super().__init__()
         self.source_side, self.target_side = source_side, target_side
-        self.matrix = similarity_from_points(np.asarray(source_eyes), np.asarray(target_eyes))  # source to target
-        inverse = similarity_from_points(np.asarray(target_eyes), np.asarray(source_eyes))
+        self.matrix = similarity_from_points(np.asarray(source), np.asarray(target))  # source to target
+        inverse = cv2.invertAffineTransform(self.matrix)  # as `warp_image` moves photographs
         self.is_identity = source_side == target_side and _largest_shift(self.matrix, source_side) < IDENTITY_TOLERANCE
         kernel = low_pass_kernel(np.hypot(inverse[0, 0], inverse[1, 0]))
         self.register_buffer("kernel", torch.from_numpy(kernel).float(), persistent=False)

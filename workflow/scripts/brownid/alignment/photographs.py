@@ -6,6 +6,7 @@ import numpy as np
 
 from brownid.alignment.detection import Detection, Detector, choose_face
 from brownid.alignment.ffhq import align_ffhq
+from brownid.alignment.templates import is_oriented
 from brownid.alignment.templates import template as template_points
 from brownid.alignment.warp import warp_image
 from brownid.errors import BrownidError
@@ -45,11 +46,11 @@ def align_photograph(image: np.ndarray, detector: Detector, template: str, side:
 def align_landmarks(image: np.ndarray, points: np.ndarray, template: str, side: int) -> np.ndarray:
     """A photograph uint8 RGB `[H, W, 3]` on the named template, from five landmarks `[5, 2]`: `[side, side, 3]`.
 
-    `ffhq` is the oriented crop of that dataset (which takes its 68 landmarks too); `two_eye` looks at the eyes alone;
-    with two landmarks, the eyes, every template does.
+    `ffhq` and `ffhq_published` are the oriented crop of that dataset (which takes its 68 landmarks too); `two_eye`
+    looks at the eyes alone; with two landmarks, the eyes, every template does.
     """
     target = template_points(template, side)
-    if template == "ffhq" and len(points) != 2:
+    if is_oriented(template) and len(points) != 2:
         return align_ffhq(image, points, side)
     shared = min(len(points), len(target))
     return warp_image(image, points[:shared], target[:shared], side)

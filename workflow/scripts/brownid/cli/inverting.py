@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRUNCATION = 0.7  # of random faces, the default of the config
 TEMPLATE = "arcface"  # likewise
 TRIED = 8  # faces that are embedded again, to see whether generator and network are theirs
-DIFFERENT = 0.5  # radians; on the embedded world rounding makes 0.02, the ffhq template 0.84, another world 1.3
+DIFFERENT = 0.5  # radians; on the embedded world rounding makes 0.02, another template 0.8, another world 1.3
 SHOWN_FACES = 200  # on the sheet
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from brownid.configuration.crops import check_crops
 from brownid.configuration.hyperface import check_hyperface, is_conditional
 from brownid.configuration.photographs import check_photographs
 from brownid.databases.people import PeopleRange, check_disjoint
@@ -46,7 +47,7 @@ def check_links(config: Mapping) -> None:
                     _check_target(config, f"{section}.{entry}.{field}", name, targets)
     check_photographs(config)
     _check_people(config)
-    _check_crops(config)
+    check_crops(config)
     _check_agreement(config)
     _check_training(config)
     _check_gradients(config)
@@ -169,23 +170,6 @@ def _same(place: str, entry: Mapping, other_place: str, other: Mapping) -> None:
 def _check_shards(place: str, shards: int, identities: int) -> None:
     if shards > identities:
         raise BrownidError(f"{place}.shards is {shards}, more than its {identities} identities: use fewer")
-
-
-def _check_crops(config: Mapping) -> None:
-    """A network that is trained on a database, or embeds one, reads the workflow's aligned images."""
-    guards = {
-        entry["network"]
-        for entry in config["references"].values()
-        if entry["leak_guard"] or entry["gallery"] in config["databases"]
-    }
-    for name, network in config["networks"].items():
-        for key in ("side", "template"):
-            wanted = config["images"][key]
-            if (network["database"] or name in guards) and network[key] != wanted:
-                raise BrownidError(
-                    f"networks.{name}.{key} is {network[key]!r}, but images.{key} is {wanted!r}: the network reads the "
-                    "aligned images of a database, so both must be the same"
-                )
 
 
 def _names(settings: Mapping, field: str) -> Iterator[str]:

@@ -132,7 +132,9 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
     unused = ["start"] + ["noise_weight"] * (not projection["noise_maps"])
     unused += ["pyramid_weight", "embedding_weight"] * (projection["features"] == "vgg16")
     whole = projection["frame"] == "generator"
-    wanted = "ffhq" if whole else config["networks"][entry["network"]]["template"]
+    generator = config["generators"][entry["generator"]]
+    faces = "ffhq" if "factory" in generator else generator.get("template", "ffhq")
+    wanted = faces if whole else config["networks"][entry["network"]]["template"]
     alignment = _alignment(config, config["databases"][entry["database"]])
     return {
         "seed": config["seed"],

@@ -18,7 +18,8 @@ class Generator(Protocol):
 
     A generator whose noise maps depend on the item says so with `takes_address = True`, and its `render` then takes a
     `brownid.randomness.Address` as second argument; one that torch.compile cannot take says `compiles = False`; one
-    whose images carry no gradients says `differentiable = False`, and then serves for random faces only.
+    whose images carry no gradients says `differentiable = False`, and then serves for random faces only. One that knows
+    five landmarks of an average face has them as `landmarks` (see `brownid.generators.average_face`).
     Generators that need a camera beside the latent (EG3D, whose labels `[B, 25]` the published collections carry) are
     planned: they are to take it as a keyword of `map` and `render`.
     """

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from brownid.errors import BrownidError
+from brownid.generators.average_face import AverageFace
 from brownid.generators.checkpoints.files import GeneratorFile, read_generator_file
 from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
@@ -35,22 +36,30 @@ def stylegan2(
     random: Mapping[str, int] | None = None,
     seed: int | None = None,
     noise: str = "off",
+    template: str = "ffhq",
+    eyes: Sequence[Sequence[float]] | None = None,
+    landmarks: Sequence[Sequence[float]] | None = None,
     precision: str = "float32",
     channels_last: bool = True,
     device: str | torch.device = "cpu",
 ) -> StyleGAN2:
     """A StyleGAN2 of the weights in `file`, or of sizes `random` (see `STYLEGAN2_SIZES`) and weights drawn by `seed`.
 
-    `noise` is "off", "fixed", "item" or "random" (see `StyleGAN2`); `precision` is "float32", "bfloat16" or "auto".
-    Raises `BrownidError` where the file holds anything but an unconditional StyleGAN2, whole.
+    `noise` is "off", "fixed", "item" or "random" (see `StyleGAN2`); `precision` is "float32", "bfloat16" or "auto";
+    `template`, `eyes` and `landmarks` are those of `AverageFace`. Raises `BrownidError` where the file holds anything
+    but an unconditional StyleGAN2, whole.
     """
+    face = AverageFace(template, eyes, landmarks)
     options = {"noise": noise, "compute_dtype": compute_dtype(precision, device), "channels_last": channels_last}
     _check_source("stylegan2", file, random, seed)
     if file is None:
         settings = _random_settings(StyleGAN2Settings, random, STYLEGAN2_SIZES)
-        return random_stylegan2(settings, seed, **options).to(device)
-    content, settings = _read(file, "stylegan2", StyleGAN2Settings)
-    return _loaded(StyleGAN2(settings, **options), content, file).to(device)
+        generator = random_stylegan2(settings, seed, **options)
+    else:
+        content, settings = _read(file, "stylegan2", StyleGAN2Settings)
+        generator = _loaded(StyleGAN2(settings, **options), content, file)
+    generator.landmarks = face.points(generator.resolution)
+    return generator.to(device)
 
 
 def stylegan3(
@@ -59,15 +68,18 @@ def stylegan3(
     random: Mapping[str, int] | None = None,
     seed: int | None = None,
     anchored: bool = False,
+    template: str = "ffhq",
     eyes: Sequence[Sequence[float]] | None = None,
+    landmarks: Sequence[Sequence[float]] | None = None,
     precision: str = "float32",
     device: str | torch.device = "cpu",
 ) -> StyleGAN3:
     """A StyleGAN3 of the weights in `file`, or of sizes `random` (see `STYLEGAN3_SIZES`) and weights drawn by `seed`.
 
-    `anchored` holds the pose of the mean latent (see `StyleGAN3.anchor`); `eyes` replaces where the eyes of an average
-    face lie, (x, y) in pixels, the image's left one first. Raises `BrownidError` as `stylegan2` does.
+    `anchored` holds the pose of the mean latent (see `StyleGAN3.anchor`); `template`, `eyes` and `landmarks` are those
+    of `AverageFace`. Raises `BrownidError` as `stylegan2` does.
     """
+    face = AverageFace(template, eyes, landmarks)
     _check_source("stylegan3", file, random, seed)
     if file is None:
         generator = random_stylegan3(_random_settings(StyleGAN3Settings, random, STYLEGAN3_SIZES), seed)
@@ -76,8 +88,7 @@ def stylegan3(
         generator = _loaded(StyleGAN3(settings), content, file)
     generator.compute_dtype = compute_dtype(precision, device)
     generator.compiles = False  # its nonlinearity branches on the values of its input
-    if eyes is not None:
-        generator.eyes = _checked_eyes(eyes)
+    generator.landmarks = face.points(generator.resolution)
     generator = generator.to(device)
     return generator.anchor() if anchored else generator
 
@@ -123,12 +134,3 @@ def _read(file: str, family: str, settings_class: type[Settings]) -> tuple[Gener
 def _loaded(generator: Network, content: GeneratorFile, file: str) -> Network:
     load_strictly(generator, content.state, f"{file} (as {content.family})")
     return generator
-
-
-def _checked_eyes(eyes: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
-    points = tuple(tuple(float(number) for number in point) for point in eyes)
-    if [len(point) for point in points] != [2, 2] or points[0][0] >= points[1][0]:
-        raise BrownidError(
-            f"eyes are {eyes}: give two points [x, y] in pixels, that of the eye on the left of the image first."
-        )
-    return points

@@ -4,13 +4,18 @@ import torch
 
 from brownid.alignment.crop import FixedCrop
 from brownid.alignment.templates import template
+from brownid.generators.average_face import landmarks_of
 from brownid.generators.protocol import ConditionalGenerator, Generator
 
 
 def crop_for(generator: Generator | ConditionalGenerator, template_name: str, side: int) -> FixedCrop:
-    """The crop that brings the generator's eyes to those of an alignment template, in images of `side` pixels."""
-    eyes = template(template_name, side)[:2]
-    return FixedCrop(generator.eyes, eyes, generator.resolution, side).to(device_of(generator))
+    """The crop that brings the generator's faces to an alignment template, in images of `side` pixels.
+
+    All five landmarks are matched where generator and template know them, else the eyes, as in `realign`.
+    """
+    source, target = landmarks_of(generator), template(template_name, side)
+    shared = min(len(source), len(target))
+    return FixedCrop(source[:shared], target[:shared], generator.resolution, side).to(device_of(generator))
 
 
 def device_of(generator: Generator | ConditionalGenerator) -> torch.device:

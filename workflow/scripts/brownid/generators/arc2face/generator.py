@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from brownid.errors import BrownidError
 from brownid.generators.arc2face.encoder import IdentityEncoder
 from brownid.generators.arc2face.settings import Arc2FaceSettings
+from brownid.generators.average_face import AverageFace, KnowsAverageFace
 from brownid.generators.ldm.components import positive_scale
-from brownid.generators.ldm.eyes import eyes_at
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNIT = 1e-3  # how far from 1 the length of an embedding may be, for rounding
 
 
-class Arc2Face(nn.Module):
+class Arc2Face(KnowsAverageFace, nn.Module):
     """Face pictures from face embeddings by latent diffusion with classifier-free guidance; not differentiable.
 
     `unet`, `vae` are a UNet2DConditionModel and an AutoencoderKL of diffusers, `encoder` the text encoder,
@@ -65,7 +65,7 @@ class Arc2Face(nn.Module):
         multiple = self._shrinks * _halvings(unet)
         if self.resolution % multiple:
             raise BrownidError(f"side is {self.resolution}, but Arc2Face's images have a multiple of {multiple}.")
-        self.eyes = eyes_at(self.resolution, settings.eyes)
+        self.landmarks = AverageFace().points(self.resolution)
         make_scheduler(settings.scheduler, noise_levels, settings.steps, self.device)  # refuses wrong steps now
 
     @property

@@ -10,6 +10,7 @@ from brownid.errors import BrownidError
 from brownid.generators.arc2face.encoder import END, PROMPT, START, IdentityEncoder
 from brownid.generators.arc2face.generator import Arc2Face
 from brownid.generators.arc2face.settings import Arc2FaceSettings, RandomSizes
+from brownid.generators.average_face import AverageFace
 from brownid.generators.ldm.components import (
     build_network,
     draw_weights,
@@ -41,16 +42,18 @@ def arc2face(
     scheduler: str = "dpmsolver++",
     side: int | None = None,
     embedding_dim: int = 512,
+    template: str = "ffhq",
     eyes: Sequence[Sequence[float]] | None = None,
+    landmarks: Sequence[Sequence[float]] | None = None,
     precision: str = "auto",
     device: str | torch.device = "cpu",
 ) -> Arc2Face:
     """An Arc2Face of the weights in `folder` and those of Stable Diffusion in `base`, or of `random` sizes by `seed`.
 
-    `folder` has the subfolders arc2face and encoder as published, `base` has vae, tokenizer and scheduler. The other
-    arguments are those of `Arc2FaceSettings`; `precision` is "float32", "bfloat16" or "auto". Nothing is fetched, and
-    nothing in the files is executed. Raises `BrownidError` where a file is missing or does not fit, or where diffusers
-    or transformers is not installed.
+    `folder` has the subfolders arc2face and encoder as published, `base` has vae, tokenizer and scheduler. `template`,
+    `eyes` and `landmarks` are those of `AverageFace`, the other arguments those of `Arc2FaceSettings`; `precision` is
+    "float32", "bfloat16" or "auto". Nothing is fetched, and nothing in the files is executed. Raises `BrownidError`
+    where a file is missing or does not fit, or where diffusers or transformers is not installed.
     """
     given = (folder is not None, base is not None)
     if given != ((True, True) if random is None else (False, False)):
@@ -63,12 +66,14 @@ def arc2face(
             "A generator of the family 'arc2face' with 'random' needs a 'seed' that its weights are drawn by, one from "
             "files takes none."
         )
-    settings = Arc2FaceSettings(steps, guidance_scale, scheduler, side, embedding_dim, eyes)
+    settings = Arc2FaceSettings(steps, guidance_scale, scheduler, side, embedding_dim)
+    face = AverageFace(template, eyes, landmarks)
     dtype = compute_dtype(precision, device)
     if random is None:
         generator = _from_files(Path(folder), Path(base), settings)
     else:
         generator = random_arc2face(RandomSizes.checked(dict(random)), settings, seed)
+    generator.landmarks = face.points(generator.resolution)
     return in_format(generator, dtype, ("unet", "vae")).to(device)
 
 

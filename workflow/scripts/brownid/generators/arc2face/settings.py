@@ -1,7 +1,6 @@
 """How Arc2Face renders an embedding, and how large one with random weights is."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from brownid.errors import BrownidError
@@ -17,7 +16,6 @@ class Arc2FaceSettings:
     scheduler: str = "dpmsolver++"  # one of `brownid.generators.ldm.sampling.SCHEDULERS`
     side: int | None = None  # pixels of an image; None: those that the weights were trained at
     embedding_dim: int = 512  # components of the embeddings that the weights were trained with
-    eyes: Sequence[Sequence[float]] | None = None  # (x, y) in pixels, the image's left one first; None: as in FFHQ
 
     def __post_init__(self) -> None:
         check_scheduler(self.scheduler)

@@ -5,23 +5,24 @@ on the way (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eta =
 noise that it begins with, which is the latent here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.generators.ldm.eyes import eyes_at
+from brownid.generators.average_face import AverageFace, KnowsAverageFace
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
 
 
-class LatentDiffusion(nn.Module):
+class LatentDiffusion(KnowsAverageFace, nn.Module):
     """Random faces by latent diffusion: for galleries and random references, since no gradients are formed.
 
     `unet` and `vqvae` are a UNet2DModel and a VQModel or AutoencoderKL of diffusers, `noise_levels` the settings in a
-    scheduler_config.json, `scale` what the model's latent images are divided by for the decoder. `eyes` as in
-    `brownid.generators.ldm.eyes`. Both networks compute in the number format of their parameters.
+    scheduler_config.json, `scale` what the model's latent images are divided by for the decoder. `landmarks`
+    of an average face are FFHQ's; set others as `AverageFace` says. Both networks compute in the number format of their
+    parameters.
     """
 
     differentiable = False
@@ -35,7 +36,6 @@ class LatentDiffusion(nn.Module):
         *,
         scale: float,
         steps: int = 50,
-        eyes: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.unet, self.vqvae = unet, vqvae
@@ -53,7 +53,7 @@ class LatentDiffusion(nn.Module):
         self._shape = (channels, side, side)
         self.latent_dim: int = channels * side * side
         self.resolution: int = side * 2 ** (len(vqvae.config.block_out_channels) - 1)
-        self.eyes = eyes_at(self.resolution, eyes)
+        self.landmarks = AverageFace().points(self.resolution)
         self.latent_mean: Tensor
         self.register_buffer("latent_mean", torch.zeros(self.latent_dim), persistent=False)
         make_scheduler("ddim", noise_levels, steps, self.latent_mean.device)  # refuses wrong steps now

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from brownid.errors import BrownidError
+from brownid.generators.average_face import AverageFace
 from brownid.generators.ldm.components import (
     build_network,
     draw_weights,
@@ -37,16 +38,18 @@ def ldm(
     seed: int | None = None,
     steps: int = 50,
     scaling_factor: float | None = None,
+    template: str = "ffhq",
     eyes: Sequence[Sequence[float]] | None = None,
+    landmarks: Sequence[Sequence[float]] | None = None,
     precision: str = "auto",
     device: str | torch.device = "cpu",
 ) -> LatentDiffusion:
     """A latent diffusion model of the weights in `folder`, or of sizes `random` (see `RANDOM_SIZES`) drawn by `seed`.
 
     `folder` has the subfolders unet, vqvae and scheduler of diffusers' LDMPipeline. `scaling_factor` replaces what the
-    latent images are divided by for the decoder, `eyes` where an average face has its eyes; `precision` is "float32",
-    "bfloat16" or "auto". Nothing is fetched, and nothing in the files is executed. Raises `BrownidError` where a file
-    is missing or does not fit, or where diffusers is not installed.
+    latent images are divided by for the decoder; `template`, `eyes` and `landmarks` are those of `AverageFace`;
+    `precision` is "float32", "bfloat16" or "auto". Nothing is fetched, and nothing in the files is executed. Raises
+    `BrownidError` where a file is missing or does not fit, or where diffusers is not installed.
     """
     if (folder is None) == (random is None):
         raise BrownidError(
@@ -59,10 +62,10 @@ def ldm(
             "files takes none."
         )
     _check_numbers(steps, scaling_factor)
-    options = {"steps": steps, "eyes": eyes}
+    face = AverageFace(template, eyes, landmarks)
     dtype = compute_dtype(precision, device)
     if random is not None:
-        generator = random_ldm(random, seed, scale=scaling_factor or 1.0, **options)
+        generator = random_ldm(random, seed, scale=scaling_factor or 1.0, steps=steps)
     else:
         place = Path(folder)
         described = read_json(place / "vqvae" / CONFIG, LDM_PAGE)
@@ -71,7 +74,8 @@ def ldm(
         noise_levels = read_json(place / "scheduler" / SCHEDULE, LDM_PAGE)
         with fitting(str(place), LDM_PAGE):
             scale = scaling_factor or _scale_of(described)
-            generator = LatentDiffusion(unet, decoder, noise_levels, scale=scale, **options)
+            generator = LatentDiffusion(unet, decoder, noise_levels, scale=scale, steps=steps)
+    generator.landmarks = face.points(generator.resolution)
     return in_format(generator, dtype, ("unet", "vqvae")).to(device)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.generators.protocol import Point
+from brownid.generators.average_face import AverageFace, KnowsAverageFace
 from brownid.generators.stylegan2 import noise as noises
 from brownid.generators.stylegan2.layers import Linear
 from brownid.generators.stylegan2.layers import Mapping as MappingNetwork
@@ -20,11 +20,10 @@ from brownid.randomness import normal
 if TYPE_CHECKING:
     from brownid.randomness import Address
 
-EYES_1024: tuple[Point, Point] = ((380.0, 480.0), (650.0, 480.0))  # of the mean face of generators trained on FFHQ
 _MEAN_SAMPLES = 4096  # mapped vectors in the mean latent of a random generator
 
 
-class StyleGAN2(nn.Module):
+class StyleGAN2(KnowsAverageFace, nn.Module):
     """A StyleGAN2 generator whose state dict has the names and shapes of NVIDIA's `Generator`.
 
     Parameters are constants: gradients are formed for latents and given noise maps alone. They begin as zeros, so load
@@ -33,7 +32,7 @@ class StyleGAN2(nn.Module):
     `noise` is "off", "fixed" (the maps of the file), "item" or "random" (maps drawn for each item, or for each item and
     iteration; `render` then needs an address). `compute_dtype` is the number format of the activations (None: that of
     the parameters); styles, demodulation and the sum of the RGB layers keep that of the parameters. bfloat16 pays with
-    `channels_last` only.
+    `channels_last` only. `landmarks` of an average face are FFHQ's; set others as `AverageFace` says.
     """
 
     def __init__(
@@ -54,6 +53,7 @@ class StyleGAN2(nn.Module):
         self.mapping = MappingNetwork(s.z_dim, s.c_dim, s.w_dim, s.mapping_layers, width, label_width, s.mapping_rate)
         self.synthesis = Synthesis(settings)
         self.to(memory_format=self.memory_format)
+        self.landmarks = AverageFace().points(self.resolution)
         self.requires_grad_(False).eval()
 
     @property
@@ -70,13 +70,6 @@ class StyleGAN2(nn.Module):
     def resolution(self) -> int:
         """Height and width of an image, pixels."""
         return self.settings.resolution
-
-    @property
-    def eyes(self) -> tuple[Point, Point]:
-        """Pixel positions of the eyes of the mean face of a generator trained on FFHQ, the image's left one first."""
-        # pixel edges keep their place from side to side, pixel centres do not
-        left, right = (tuple((p + 0.5) * self.resolution / 1024 - 0.5 for p in eye) for eye in EYES_1024)
-        return left, right
 
     @property
     def takes_address(self) -> bool:

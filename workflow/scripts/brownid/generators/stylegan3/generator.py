@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from brownid import randomness
-from brownid.alignment.templates import FFHQ_1024
 from brownid.errors import BrownidError
-from brownid.generators.protocol import Point
+from brownid.generators.average_face import AverageFace, KnowsAverageFace
 from brownid.generators.stylegan3.dense import MappingNetwork
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.generators.stylegan3.synthesis import SynthesisNetwork
@@ -14,7 +13,7 @@ from brownid.generators.stylegan3.synthesis import SynthesisNetwork
 MEAN_DRAWS = 4096  # of a random network's mean latent
 
 
-class StyleGAN3(nn.Module):
+class StyleGAN3(KnowsAverageFace, nn.Module):
     """The generator of "Alias-Free Generative Adversarial Networks" (Karras et al. 2021), configs T and R.
 
     Names and shapes of parameters and buffers are those of the published networks, so `load_state_dict` is strict.
@@ -24,25 +23,17 @@ class StyleGAN3(nn.Module):
     `compute_dtype` is the number format of the signals (None: that of the parameters); the input's waves, styles and
     demodulation keep that of the parameters. In float32 the images are those of the published code with `force_fp32`.
 
-    `eyes` are (x, y) in pixels, the image's left one first. Networks of FFHQ put the eyes of frontal faces in nearly
-    one place, and the default is that place. FFHQ-U is not aligned: faces are only roughly centred, upright and of one
-    size, and move with the latent. For these networks the default is a first guess; measure the eyes of rendered
-    images, give what you find as `eyes`, and `anchor()` the generator before a fixed crop, or detect landmarks in every
-    image.
+    `landmarks` are those of an average face, FFHQ's unless others are set as `AverageFace` says. Networks of FFHQ put
+    frontal faces in nearly one place. FFHQ-U is not aligned: faces are only roughly centred, upright and of one size,
+    and move with the latent. For these networks the default is a first guess; measure rendered images, set what you
+    find as `landmarks`, and `anchor()` the generator before a fixed crop, or detect landmarks in every image.
     """
 
-    def __init__(
-        self,
-        settings: StyleGAN3Settings,
-        *,
-        eyes: tuple[Point, Point] | None = None,
-        compute_dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, settings: StyleGAN3Settings, *, compute_dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.settings, self.compute_dtype = settings, compute_dtype
         self.latent_dim, self.resolution = settings.w_dim, settings.img_resolution
-        left, right = FFHQ_1024.scaled(self.resolution).tolist() if eyes is None else eyes
-        self.eyes: tuple[Point, Point] = (tuple(left), tuple(right))
+        self.landmarks = AverageFace().points(self.resolution)
         self.mapping = MappingNetwork(
             settings.z_dim, settings.w_dim, settings.mapping_layers, settings.mapping_lr_multiplier
         )
