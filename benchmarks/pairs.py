@@ -50,7 +50,7 @@ def tiled(embeddings, latents):
     distances = latent_statistics(latents)
     seconds = middle - begin, time.perf_counter() - middle
     angles = forces.angles
-    seen = (angles.minimum, angles.mean, angles.maximum, angles.share_below, float(angles.nearest.mean()))
+    seen = (angles.minimum, angles.mean, angles.maximum, angles.share_above, float(angles.nearest.mean()))
     return forces.gradients, float(forces.energies.sum()) / 2, (*seen, *vars(distances).values()), *seconds
 
 

@@ -90,7 +90,7 @@ def test_the_middle_one_of_three_feels_no_force():
 def test_embeddings_beyond_the_radius_do_not_interact(radius):
     found = crowd_forces(on_circle(0, 90, 180, 270), 1.0, radius, 1.6, tile=2)
     assert found.energies.abs().max() == 0 and found.gradients.abs().max() == 0
-    assert found.angles.share_below == 4 / 6
+    assert found.angles.share_above == 2 / 6
 
 
 @pytest.mark.parametrize("tile", [1, 7, 11, 22, COUNT, 64])
@@ -101,7 +101,7 @@ def test_forces_and_angles_are_right_at_every_tile_size(embeddings, true_forces,
     angles = angle_statistics(embeddings, 1.4)
     torch.testing.assert_close(found.angles.nearest, angles.nearest)
     assert (found.angles.minimum, found.angles.mean) == pytest.approx((angles.minimum, angles.mean))
-    assert (found.angles.maximum, found.angles.share_below) == pytest.approx((angles.maximum, angles.share_below))
+    assert (found.angles.maximum, found.angles.share_above) == pytest.approx((angles.maximum, angles.share_above))
 
 
 def test_every_pair_pushes_where_the_radius_is_pi(embeddings):
@@ -134,7 +134,7 @@ def test_the_order_of_the_identities_does_not_matter(embeddings):
     torch.testing.assert_close(other.energies, found.energies[order], rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(other.gradients, found.gradients[order], rtol=1e-12, atol=1e-13)
     assert other.angles.mean == pytest.approx(found.angles.mean, rel=1e-12)
-    assert other.angles.share_below == found.angles.share_below
+    assert other.angles.share_above == found.angles.share_above
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -145,7 +145,7 @@ def test_equal_and_opposite_embeddings_give_finite_forces(dtype, tile):
     found = crowd_forces(embeddings, 1.0, math.pi, 1.0, tile=tile)
     assert found.energies.isfinite().all() and found.gradients.isfinite().all()
     assert found.gradients.abs().max() < 1e-2  # no direction is preferred
-    assert found.angles.share_below == 7 / 15
+    assert found.angles.share_above == 8 / 15
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -173,7 +173,7 @@ def test_processes_share_the_forces_and_all_get_the_same(embeddings, true_forces
         assert torch.equal(found.gradients, results[0].gradients)
         assert torch.equal(found.angles.nearest, alone.angles.nearest)
         assert found.angles.mean == pytest.approx(alone.angles.mean, rel=1e-12)
-        assert found.angles.maximum == alone.angles.maximum and found.angles.share_below == alone.angles.share_below
+        assert found.angles.maximum == alone.angles.maximum and found.angles.share_above == alone.angles.share_above
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -182,7 +182,7 @@ def test_processes_share_the_statistics_and_all_get_the_same(embeddings, size):
     for tile in (5, 64):  # with the second, some have nothing to do
         for found in shared(size, lambda share, tile=tile: angle_statistics(embeddings, 1.4, tile=tile, share=share)):
             torch.testing.assert_close(found.nearest, angles.nearest)
-            assert found.mean == pytest.approx(angles.mean, rel=1e-12) and found.share_below == angles.share_below
+            assert found.mean == pytest.approx(angles.mean, rel=1e-12) and found.share_above == angles.share_above
         for found in shared(size, lambda share, tile=tile: latent_statistics(embeddings, tile=tile, share=share)):
             assert found.minimum == distances.minimum
             assert (found.mean, found.maximum) == pytest.approx((distances.mean, distances.maximum))

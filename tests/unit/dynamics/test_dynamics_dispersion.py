@@ -9,6 +9,8 @@ from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_
 
 from brownid.dynamics import DispersionSettings, dispersion, dispersion_start, merge_statistics
 from brownid.dynamics.dispersion import STATISTICS
+from brownid.dynamics.pairs import angles_within
+from brownid.dynamics.potentials import angles_to
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 
@@ -240,6 +242,32 @@ def test_wrong_input_is_refused_in_a_sentence():
         with_settings(variations=1, timestep=-0.3)
 
 
+def test_forces_and_angles_are_grouped_as_in_the_published_files():
+    """The pull to the reference alone, all forces in latent space, and all together with the noise."""
+    model, references, targets = people(3)
+    settings = with_settings(iterations=1, latent_global_coefficient=0.5)
+    start = dispersion_start(references, settings, seed=1)
+    result = dispersion(model, references, targets, settings, seed=1)
+
+    def moved(**changed):
+        alone = with_settings(iterations=1, **changed)
+        end = dispersion(model, references, targets, alone, seed=1, initial=start).latents
+        return ((end - start) * alone.viscous_coefficient / alone.timestep).norm(dim=2)
+
+    still = {"random_force": 0.0}
+    parts = {
+        "intf": moved(latent_coefficient=0.0, latent_global_coefficient=0.0, **still),
+        "latf": moved(embedding_coefficient=0.0, latent_global_coefficient=0.5, **still),
+        "totf": moved(latent_global_coefficient=0.5),
+    }
+    embeddings = model.embed(start.flatten(0, 1)).unflatten(0, (3, -1))
+    parts["dist"] = angles_within(embeddings)
+    parts["refd"] = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(settings.variations, dim=0))
+    for name, sizes in parts.items():
+        found = [float(result.statistics[f"{name}_{kind}"][0]) for kind in ("min", "avg", "max")]
+        assert found == pytest.approx([float(sizes.min()), float(sizes.mean()), float(sizes.max())], rel=1e-6), name
+
+
 def test_statistics_of_forces_are_norms_over_the_latent_dimension():
     model, references, targets = people(3)
     settings = with_settings(iterations=1, latent_global_coefficient=0.0, embedding_coefficient=0.0)
@@ -248,6 +276,6 @@ def test_statistics_of_forces_are_norms_over_the_latent_dimension():
     moved = dispersion(model, references, targets, dataclasses.replace(settings, random_force=0.0), seed=1).latents
     forces = (moved - start) * settings.viscous_coefficient / settings.timestep
     noise = settings.random_force * normal(1, "dispersion/noise", range(3), (settings.variations, 6))
-    for name, norms in (("intf", forces.norm(dim=2)), ("rndf", noise.norm(dim=2))):
+    for name, norms in (("latf", forces.norm(dim=2)), ("rndf", noise.norm(dim=2)), ("intf", torch.zeros(3, 4))):
         found = [float(statistics[f"{name}_{kind}"][0]) for kind in ("min", "avg", "max")]
         assert found == pytest.approx([float(norms.min()), float(norms.mean()), float(norms.max())], rel=1e-6)

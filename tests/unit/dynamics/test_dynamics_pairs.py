@@ -7,7 +7,7 @@ import torch
 from slow_dynamics import angle, random_latents
 
 from brownid.dynamics import pairs
-from brownid.dynamics.pairs import angle_statistics, latent_statistics, nearest_neighbours
+from brownid.dynamics.pairs import angle_statistics, angles_within, latent_statistics, nearest_neighbours
 
 
 def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
@@ -16,8 +16,21 @@ def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
     assert statistics.minimum == pytest.approx(0.5, abs=1e-5)
     assert statistics.mean == pytest.approx((0.5 + 1.0 + 1.5) / 3, abs=1e-5)
     assert statistics.maximum == pytest.approx(1.5, abs=1e-5)
-    assert statistics.share_below == 2 / 3
+    assert statistics.share_above == 1 / 3
     assert statistics.nearest.tolist() == pytest.approx([0.5, 0.5, 1.0], abs=1e-5)
+
+
+def test_all_pairs_of_almost_orthogonal_embeddings_are_above_the_threshold():
+    assert angle_statistics(random_latents(24, 512, dtype=torch.float32), 1.2).share_above == 1.0
+
+
+def test_angles_within_groups_are_those_of_their_pairs_at_every_size_of_part(monkeypatch):
+    groups = random_latents(5, 4, 6)
+    expected = [[float(angle(group[i], group[j])) for i in range(4) for j in range(i + 1, 4)] for group in groups]
+    for tile in (1, 5, 512):
+        monkeypatch.setattr(pairs, "TILE", tile)
+        torch.testing.assert_close(angles_within(groups), torch.tensor(expected, dtype=torch.float64))
+    assert angles_within(groups[:, :1]).shape == (5, 0)
 
 
 @pytest.mark.parametrize("tile", [1, 2, 4, 5, 11, 64])
@@ -29,7 +42,7 @@ def test_every_pair_is_counted_once_at_every_tile_size(tile):
     assert statistics.minimum == pytest.approx(float(upper.min()))
     assert statistics.mean == pytest.approx(float(upper.mean()))
     assert statistics.maximum == pytest.approx(float(upper.max()))
-    assert statistics.share_below == float((upper < 1.4).double().mean())
+    assert statistics.share_above == float((upper > 1.4).double().mean())
     nearest = angles.fill_diagonal_(math.inf).min(dim=1)
     torch.testing.assert_close(statistics.nearest, nearest.values)
     found, rows = nearest_neighbours(embeddings, tile=tile)
@@ -84,7 +97,7 @@ def test_latents_that_are_all_equal_have_no_distances():
 
 def test_a_lone_identity_has_no_pairs():
     statistics = angle_statistics(random_latents(1, 4), 1.4)
-    assert math.isnan(statistics.minimum) and math.isnan(statistics.share_below)
+    assert math.isnan(statistics.minimum) and math.isnan(statistics.share_above)
     assert statistics.nearest.tolist() == [math.inf]
     assert math.isnan(latent_statistics(random_latents(1, 4)).minimum)
     assert nearest_neighbours(random_latents(1, 4))[1].tolist() == [-1]

@@ -81,7 +81,7 @@ def test_painted_references_are_all_kept_and_their_variations_do_not_depend_on_t
         unit_rows(whole.embeddings), unit_rows(np.repeat(SampleCollection.load(targets).embeddings, 2, axis=0))
     )
     statistics = load_statistics(tmp_path / "whole/1.stats.h5")
-    assert statistics["dist_avg"] == pytest.approx(turned.mean(), abs=2e-3)
+    assert statistics["refd_avg"] == pytest.approx(turned.mean(), abs=2e-3)
 
 
 def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_three_shards_give_the_variations_that_one_gives(vary, entry):
     np.testing.assert_allclose(whole.latents, parts.latents, atol=1e-3)
     np.testing.assert_allclose(whole.embeddings, parts.embeddings, atol=1e-3)
     first, second = (load_statistics(path.with_suffix(".stats")) for path in paths)
-    np.testing.assert_allclose(first["dist_avg"], second["dist_avg"], atol=1e-3)
+    np.testing.assert_allclose(first["refd_avg"], second["refd_avg"], atol=1e-3)
 
 
 def test_disco_and_dispersion_differ_by_the_covariates(vary):

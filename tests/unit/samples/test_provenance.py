@@ -44,6 +44,43 @@ def test_a_damaged_or_strange_statistics_file_is_named(tmp_path):
         load_statistics(path)
 
 
+def write_unmarked(path, **statistics):
+    with h5py.File(path, "w") as file:
+        for name, values in statistics.items():
+            file[name] = np.array(values)
+
+
+def test_earlier_statistics_of_references_are_read_as_the_share_above_the_threshold(tmp_path):
+    write_unmarked(tmp_path / "stats.h5", prop_ict=[0.0, 0.25], nn_mean=[1.0, 1.0], dist_avg=[1.5, 1.5])
+    loaded = load_statistics(tmp_path / "stats.h5")
+    assert loaded["prop_ict"].tolist() == [1.0, 0.75] and loaded["dist_avg"].tolist() == [1.5, 1.5]
+
+
+def test_earlier_statistics_of_variations_are_read_under_the_names_of_today(tmp_path, caplog):
+    write_unmarked(
+        tmp_path / "stats.h5", identities=[5.0], dist_avg=[0.4], dist_max=[0.6], intf_avg=[1.0], w2wd_avg=[9]
+    )
+    loaded = load_statistics(tmp_path / "stats.h5")
+    assert loaded == {"identities": 5.0, "refd_avg": 0.4, "refd_max": 0.6, "w2wd_avg": 9}
+    assert "left out intf_avg" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("prop_ict", "dist_avg", "totf_avg"), ("dist_avg", "intf_avg", "timestep")])
+def test_statistics_of_the_authors_are_read_as_they_are(tmp_path, names):
+    write_unmarked(tmp_path / "stats.h5", **{name: [0.25] for name in names})
+    assert load_statistics(tmp_path / "stats.h5") == dict.fromkeys(names, 0.25)
+
+
+def test_marked_statistics_are_read_as_they_are_and_newer_ones_refused(tmp_path):
+    path = tmp_path / "stats.h5"
+    save_statistics(path, {"prop_ict": [0.25], "nn_mean": [1.0], "identities": [2.0], "dist_avg": [1.0]})
+    assert load_statistics(path)["prop_ict"] == 0.25 and "dist_avg" in load_statistics(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["statistics_version"] = 3
+    with pytest.raises(BrownidError, match=r"stats\.h5: these statistics are of version 3; .* update it"):
+        load_statistics(path)
+
+
 def test_the_command_holds_settings_seed_inputs_revision_and_versions(tmp_path, monkeypatch):
     monkeypatch.setenv(provenance.REVISION_VARIABLE, "abc123-dirty")
     settings = {"run": Settings(3, 1.4, Path("a/b")), "sizes": (1, np.int64(2)), "array": np.eye(1)}

@@ -37,7 +37,7 @@ def crowd_forces(
     Args:
         embeddings: all identities' `[N,E]`, of any norm but 0; the same on every process.
         coefficient, radius: k and d0 (radians).
-        threshold: angle (radians) of `angles.share_below`.
+        threshold: angle (radians) of `angles.share_above`.
         tile: side of the tiles.
         share: which of several processes this is; they share the tiles, and each gets the whole result.
     """

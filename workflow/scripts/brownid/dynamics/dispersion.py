@@ -18,6 +18,7 @@ import torch
 
 from brownid.dynamics.checks import check_items, check_matrix, check_number, check_timestep
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
+from brownid.dynamics.pairs import angles_within
 from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
 from brownid.dynamics.run import Tensors, iterate
@@ -28,7 +29,8 @@ from brownid.randomness import image_items, normal, uniform
 from brownid.resuming import StateFile
 
 STATISTICS = (
-    *("dist_min", "dist_avg", "dist_max", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
+    *("dist_min", "dist_avg", "dist_max", "refd_min", "refd_avg", "refd_max"),
+    *("w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
     *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
     *("energy", "timestep", "identities"),
 )
@@ -131,9 +133,10 @@ def dispersion(
         state: where to keep what an interrupted run goes on from.
 
     Returns:
-        Latents, embeddings and statistics: `dist_*` angle to the reference (radians), `w2wd_*` distance of two
-        variations of one identity, `wavg_avg` mean distance to the mean latent; norms over the latent dimension of
-        −∂U/∂w (`intf`), η₀ξ (`rndf`), k_g(w̄−w) (`latf`) and the sum of first and third after the clip (`totf`);
+        Latents, embeddings and statistics: `dist_*` angle (radians) and `w2wd_*` latent distance between two variations
+        of one identity; `refd_*` angle to the reference; `wavg_avg` mean distance to the mean latent; norms over the
+        latent dimension of the forces, grouped as the authors do: `intf` that of the embedding term, `latf` those of
+        the latent repulsion and k_g(w̄−w) together, `rndf` η₀ξ, `totf` all of them, clipped where there is a clip;
         `energy` summed over identities; `timestep`, mean over identities; `identities`, their number.
 
     Raises:
@@ -190,8 +193,8 @@ class _Families:
     items: list[int]  # the identities' numbers
     images: list[int]  # the item numbers of their N·n images
 
-    def attraction(self, latents: torch.Tensor, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Angles to the reference `[N,n]` and the gradient of Σ_a k_e/4 · d² by the latents `[N,n,D]`.
+    def attraction(self, latents: torch.Tensor, iteration: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Embeddings `[N,n,E]`, their angles to the reference `[N,n]`, and ∂(Σ_a k_e/4 · d²)/∂w `[N,n,D]`.
 
         The energy of a variation depends on its own embedding alone, so one pass through the model serves both.
         """
@@ -202,13 +205,13 @@ class _Families:
 
         embeddings, pulled = self.passes.pull_back_each(latents.flatten(0, 1), gradients_of, self.images, iteration)
         angles = angles_to(embeddings, self.targets[owners])
-        return angles.view(latents.shape[:2]), pulled.view_as(latents)
+        return embeddings.unflatten(0, latents.shape[:2]), angles.view(latents.shape[:2]), pulled.view_as(latents)
 
 
 def _iterate(families: _Families, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The latents after one iteration, and the statistics before it."""
     settings, items, latents = families.settings, families.items, tensors["latents"]
-    angles, pulled = families.attraction(latents, iteration)
+    embeddings, angles, pulled = families.attraction(latents, iteration)
     energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
     energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
     interaction = -pulled - gradients
@@ -222,13 +225,14 @@ def _iterate(families: _Families, tensors: Tensors, iteration: int) -> tuple[Ten
     closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
     timestep = timesteps(settings.timestep, settings.viscous_coefficient, closest, norms.amax(dim=1))
     record = {
-        **spread("dist", angles),
+        **spread("dist", angles_within(embeddings)),
+        **spread("refd", angles),
         **spread("w2wd", distances),
         **spread("wavg", torch.linalg.vector_norm(latents - families.mean, dim=2)),
-        **spread("intf", torch.linalg.vector_norm(interaction, dim=2)),
+        **spread("intf", torch.linalg.vector_norm(pulled, dim=2)),
         **spread("rndf", torch.linalg.vector_norm(noise, dim=2)),
-        **spread("latf", torch.linalg.vector_norm(latent_force, dim=2)),
-        **spread("totf", norms),
+        **spread("latf", torch.linalg.vector_norm(latent_force - gradients, dim=2)),
+        **spread("totf", torch.linalg.vector_norm(forces + noise, dim=2)),
         "energy": energy,
         "timestep": spread("timestep", timestep)["timestep_avg"],
         "identities": float(len(latents)),

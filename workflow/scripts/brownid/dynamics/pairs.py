@@ -23,7 +23,7 @@ class AngleStatistics:
     minimum: float
     mean: float
     maximum: float
-    share_below: float  # share of all pairs (not of identities) closer than the threshold
+    share_above: float  # share of all pairs (not of identities) farther apart than the threshold
     nearest: torch.Tensor  # [N], each identity's angle to its nearest neighbour; infinite for a lone identity
 
 
@@ -69,7 +69,7 @@ class AngleTally:
         self._threshold = threshold
         self._nearest = unit.new_full((len(unit),), math.inf)
         self._maximum = unit.new_full((1,), -math.inf)
-        self._sums = torch.zeros(2, dtype=torch.float64, device=unit.device)  # angles; pairs below the threshold
+        self._sums = torch.zeros(2, dtype=torch.float64, device=unit.device)  # angles; pairs above the threshold
 
     def add(self, tile: Tile, angles: torch.Tensor) -> torch.Tensor:
         """Count the `angles` `[rows, columns]` of a tile; those that are no pair i<j become infinite.
@@ -79,8 +79,8 @@ class AngleTally:
         torch.maximum(self._maximum, angles.amax(), out=self._maximum)  # the unwanted angles are no larger
         tile.discard(angles, 0.0)
         self._sums[0] += angles.sum(dtype=torch.float64)
+        self._sums[1] += torch.count_nonzero(angles > self._threshold)  # the unwanted angles are 0 here
         tile.discard(angles, math.inf)
-        self._sums[1] += torch.count_nonzero(angles < self._threshold)
         of_rows = angles.amin(dim=1)
         for identities, smallest in ((tile.rows, of_rows), (tile.columns, angles.amin(dim=0))):
             torch.minimum(self._nearest[identities], smallest, out=self._nearest[identities])
@@ -89,22 +89,31 @@ class AngleTally:
     def finish(self, share: Share) -> AngleStatistics:
         """The statistics of the tiles of all processes."""
         nearest, maximum = share.minimum(self._nearest), share.maximum(self._maximum)
-        total, below = share.sum(self._sums).tolist()
+        total, above = share.sum(self._sums).tolist()
         pairs = len(nearest) * (len(nearest) - 1) // 2
         if pairs == 0:
             return AngleStatistics(math.nan, math.nan, math.nan, math.nan, nearest)
-        return AngleStatistics(float(nearest.min()), total / pairs, float(maximum), below / pairs, nearest)
+        return AngleStatistics(float(nearest.min()), total / pairs, float(maximum), above / pairs, nearest)
 
 
 def angle_statistics(
     embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, share: Share = ALONE
 ) -> AngleStatistics:
-    """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share below `threshold`."""
+    """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share above `threshold`."""
     unit, _ = unit_rows(embeddings)
     tally = AngleTally(unit, threshold)
     for part in upper_tiles(len(unit), tile, unit.device, share):
         tally.add(part, torch.acos(scaled_cosines(unit[part.rows] @ unit[part.columns].T)))
     return tally.finish(share)
+
+
+def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
+    """The angles (radians) between the n embeddings of each of N groups `[N,n,E]`: `[N, n(n−1)/2]`."""
+    groups, members, width = embeddings.shape
+    unit = unit_rows(embeddings.reshape(-1, width))[0].view(groups, members, width)
+    first, second = torch.triu_indices(members, members, offset=1, device=embeddings.device)
+    parts = unit.split(max(1, TILE**2 // members**2))
+    return torch.cat([torch.acos(scaled_cosines((part @ part.mT)[:, first, second])) for part in parts])
 
 
 def nearest_neighbours(

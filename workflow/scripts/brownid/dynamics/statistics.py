@@ -32,8 +32,8 @@ def crowd_statistics(
 ) -> dict[str, float]:
     """What describes a set of references `[N,D]`, `[N,E]` at one moment, over all pairs and none dropped.
 
-    `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs closer than `ict`; `nn_mean`: mean angle to the
-    nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.
+    `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs farther apart than `ict`; `nn_mean`: mean angle to
+    the nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.
     """
     return crowd_record(angle_statistics(embeddings, ict), latent_statistics(latents), latents, latent_mean)
 
@@ -46,7 +46,7 @@ def crowd_record(
         "dist_min": angles.minimum,
         "dist_avg": angles.mean,
         "dist_max": angles.maximum,
-        "prop_ict": angles.share_below,
+        "prop_ict": angles.share_above,
         "nn_mean": float(angles.nearest.mean(dtype=torch.float64)) if len(latents) > 1 else float("nan"),
         "w2wd_min": distances.minimum,
         "w2wd_avg": distances.mean,

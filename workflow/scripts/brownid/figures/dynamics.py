@@ -27,7 +27,8 @@ PANELS = (
     Panel(
         "Angles between embeddings", "radians", {"dist_avg": "mean (band: min to max)", "nn_mean": "nearest neighbour"}
     ),
-    Panel("Pairs closer than the threshold", "share of pairs", {"prop_ict": ""}),
+    Panel("Angles to the reference", "radians", {"refd_avg": "mean (band: min to max)"}),
+    Panel("Pairs farther apart than the threshold", "share of pairs", {"prop_ict": ""}),
     Panel("Energy", "U", {"energy": ""}, logarithmic=True),
     Panel(
         "Distances between latents",
@@ -37,7 +38,7 @@ PANELS = (
     Panel(
         "Forces, mean norm",
         "force",
-        {"intf_avg": "interaction", "latf_avg": "centre", "rndf_avg": "random", "totf_avg": "total"},
+        {"intf_avg": "interaction", "latf_avg": "latent space", "rndf_avg": "random", "totf_avg": "total"},
         logarithmic=True,
         bands=False,
     ),

@@ -113,7 +113,7 @@ def painted_variations(settings: Mapping[str, Any], references: SampleCollection
     count, noise = wanted["variations"], wanted["embedding_noise"]
     targets = noisy_targets(embeddings, count, noise, seed=settings["seed"], items=items)
     angles = angles_to(targets.flatten(0, 1), embeddings.repeat_interleave(count, dim=0))
-    measured = {**spread("dist", angles), "identities": float(len(references))}
+    measured = {**spread("refd", angles), "identities": float(len(references))}
     statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
     return Varied.of_each(references, [variation_label(number) for number in range(count)], None, targets, statistics)
 

@@ -145,6 +145,6 @@ def _edited(
     embeddings = passes.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
     targets = torch.from_numpy(references.embeddings).to(embeddings)
     angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
-    measured = {**spread("dist", angles), "identities": float(len(references))}
+    measured = {**spread("refd", angles), "identities": float(len(references))}
     statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
     return Varied.of_each(references, labels, edited, embeddings, statistics)

@@ -11,7 +11,7 @@ from brownid.release.metadata import METADATA, DatasetRecord, write_metadata
 from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
 from brownid.release.readme import readme
 from brownid.runtime import progress
-from brownid.samples import ImageShards, SampleCollection
+from brownid.samples import ImageShards, SampleCollection, load_statistics, save_statistics
 from brownid.samples.published import publishable, published_labels
 
 
@@ -64,7 +64,7 @@ def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
     publishable(collection).save_published(folder / "samples.h5")
     shutil.copyfile(part.command, folder / "command.yml")
     if part.statistics is not None:
-        shutil.copyfile(part.statistics, folder / "stats.h5")
+        save_statistics(folder / "stats.h5", load_statistics(part.statistics))  # in the meanings of today
     return record
 
 
