@@ -43,6 +43,16 @@ def interrupt():
     raise InterruptionError
 
 
+def test_what_is_loaded_lies_where_computed_tensors_lie(tmp_path):
+    """Addresses decide how some processors round matrix products, and those in a mapped file are odd."""
+    state = StateFile(tmp_path / "state", {})
+    saved = {f"t{width}": random_latents(3, width, dtype=torch.float32) for width in (1, 3, 7, 16)}
+    state.save(1, saved)
+    loaded = state.load().tensors
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in loaded.values())
+
+
 def run_langevin(model, state=None, settings=LANGEVIN, start=None, fixed=None, batch_size=4):
     start = random_latents(7, 6) if start is None else start
     fixed = random_latents(5, 4, seed=2) if fixed is None else fixed

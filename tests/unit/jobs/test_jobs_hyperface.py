@@ -118,20 +118,45 @@ class InterruptionError(Exception):
     pass
 
 
-def interrupted(monkeypatch, step, work):
-    """Let `work()` be interrupted in its third call of the function `step`, and what it saved stay where it is."""
+def interrupted(monkeypatch, step, work, call=3):
+    """Let `work()` be interrupted in its so many-th call of the function `step`, and what it saved stay where it is."""
     calls, whole = [], pkgutil.resolve_name(step)
 
-    def failing(*arguments):
+    def failing(*arguments, **named):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == call:
             raise InterruptionError
-        return whole(*arguments)
+        return whole(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(step, failing)
         with pytest.raises(InterruptionError):
             work()
+
+
+STOPS = {
+    "in its first block": ("brownid.hypersphere.descent.Descent.block", 1),
+    "in its last block": ("brownid.hypersphere.descent.Descent.block", 3),
+    "before its last record": ("brownid.hypersphere.descent.Descent.record", 1),
+    "before any output": ("brownid.samples.collection.SampleCollection.save", 1),
+    "between two outputs": ("brownid.jobs.pack_hypersphere.save_statistics", 1),
+    "before the record of its settings": ("brownid.jobs.pack_hypersphere.write_command", 1),
+}
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize("stop", STOPS)
+def test_every_output_of_a_resumed_packing_has_the_bits_of_an_undisturbed_one(
+    tmp_path, faces, monkeypatch, stop, batch
+):
+    step, call = STOPS[stop]
+    calm, stopped = tmp_path / "calm", tmp_path / "stopped"
+    pack(calm, faces, batch=batch)
+    interrupted(monkeypatch, step, lambda: pack(stopped, faces, batch=batch), call)
+    pack(stopped, faces, batch=batch)
+    for name in ("targets.h5", "packing.h5", "packing.yml"):
+        assert (stopped / name).read_bytes() == (calm / name).read_bytes(), name
+    assert not (stopped / "state").exists()
 
 
 def test_an_interrupted_packing_begins_anew_with_another_gallery(tmp_path, faces, references, monkeypatch):

@@ -76,7 +76,9 @@ class StateFile:
         with _opened(self.path) as file:
             metadata = file.metadata()
             iteration = int(metadata["iteration"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            # Copies in memory of their own: in the mapped file they lie at odd addresses, where matrix products of some
+            # processors round otherwise than in the run that was interrupted.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, it is no mapping
         if metadata.get("checksum") != _checksum(iteration, tensors):
             raise BrownidError(f"{self.path}: this state is damaged, its checksum is wrong; delete it and run again.")
         logger.info("going on from iteration %d of %s", iteration, self.path)
