@@ -153,6 +153,14 @@ def test_an_image_that_cannot_be_read_is_reported_and_left_out(run, faces, weigh
     assert "bad.png" in caplog.text and "3 embeddings, 1 images failed" in result.stdout
 
 
+def test_crops_that_are_not_square_are_embedded_as_the_option_says(run, refusal, weights, tmp_path):
+    Image.new("RGB", (24, 28), (90, 60, 50)).save(tmp_path / "tall.png")
+    request = ("embed", tmp_path / "tall.png", "-w", weights, "-o", tmp_path / "e.h5")
+    assert "None of the 1 images" in refusal(*request)
+    assert "'fill'; it is one of pad, stretch, crop" in refusal(*request, "--not-square", "fill")
+    assert "1 embeddings, 0 images failed" in run(*request, "--not-square", "pad").stdout
+
+
 def test_bad_requests_to_embed_are_refused(refusal, faces, weights, tmp_path):
     image = faces / "images" / "00000.png"
     assert "damaged" in refusal("embed", image, "--weights", image)

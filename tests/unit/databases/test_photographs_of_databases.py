@@ -7,6 +7,7 @@ from brownid.alignment import Detection, align_landmarks, realign, template
 from brownid.databases import Sample, photographs
 from brownid.databases.landmarks import five_of_68, landmark_points, landmark_text
 from brownid.databases.photographs import image_aligner
+from brownid.databases.reading import squared
 from brownid.errors import BrownidError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 120, 3), dtype=np.uint8)
@@ -37,8 +38,16 @@ def test_aligned_crops_are_resized():
 def test_crops_on_another_template_are_moved():
     align = image_aligner({"to": "two_eye", "template": "ffhq"}, 40, None)
     np.testing.assert_array_equal(align(IMAGE, WITH), realign(IMAGE[None], "ffhq", "two_eye", 40)[0])
-    with pytest.raises(BrownidError, match="120 x 100 pixels, not square"):
+    with pytest.raises(BrownidError, match=r"120 x 100 pixels.* set `not_square`"):
         align(IMAGE[:100], WITHOUT)
+
+
+@pytest.mark.parametrize("alignment", [None, {"to": "two_eye", "template": "arcface"}])
+@pytest.mark.parametrize("how", ["pad", "stretch", "crop"])
+def test_crops_that_are_not_square_become_so_before_they_are_moved(alignment, how):
+    square = squared(IMAGE[:, :100], how)
+    expected = image_aligner(alignment, 40)(square, WITHOUT)
+    np.testing.assert_array_equal(image_aligner(alignment, 40, not_square=how)(IMAGE[:, :100], WITHOUT), expected)
 
 
 def test_landmarks_of_the_index_come_before_detection(specs):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brownid.alignment import template
 from brownid.databases import Sample
 from brownid.databases.decoding import load_rgb
-from brownid.databases.reading import read_images, resize, write_failures
+from brownid.databases.reading import read_images, resize, squared, write_failures
 from brownid.errors import BrownidError
 
 
@@ -45,8 +46,42 @@ def test_resizing_averages_and_leaves_the_right_side_alone():
     image[::2] = 200
     assert resize(image, 4) is image
     np.testing.assert_array_equal(resize(image, 2), np.full((2, 2, 3), 100))
-    with pytest.raises(BrownidError, match="4 x 3 pixels, not square"):
-        resize(image[:3], 2)
+
+
+TALL = np.random.default_rng(1).integers(1, 255, (112, 96, 3), np.uint8)
+# where the crops of 96 x 112 pixels have their landmarks that SphereFace's and CosFace's authors align to
+SPHEREFACE = np.array(
+    [(30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)]
+)
+
+
+def test_an_image_that_is_not_square_names_the_key_that_says_how():
+    for image in (TALL, TALL.swapaxes(0, 1)):
+        with pytest.raises(BrownidError, match=r"96 x 112|112 x 96 pixels.* set `not_square` .*pad, stretch or crop"):
+            resize(image, 112)
+    with pytest.raises(BrownidError, match="not_square is 'fill'; it is one of pad, stretch, crop"):
+        resize(TALL, 112, "fill")
+    with pytest.raises(BrownidError, match="1 x 60000 pixels, which is no crop of a face"):
+        resize(np.zeros((60000, 1, 3), np.uint8), 112, "pad")
+
+
+def test_padding_is_black_and_about_the_centre_so_that_narrow_crops_lie_on_the_arcface_template():
+    padded = squared(TALL, "pad")
+    np.testing.assert_array_equal(padded[:, 8:104], TALL)
+    assert not padded[:, :8].any() and not padded[:, 104:].any()
+    np.testing.assert_allclose(SPHEREFACE + np.array((8, 0)), template("arcface", 112))
+    assert squared(TALL[:, :95], "pad").shape == (112, 112, 3)
+
+
+def test_stretching_and_cutting_keep_the_centre():
+    assert squared(TALL, "stretch").shape == (112, 112, 3)
+    np.testing.assert_array_equal(squared(TALL, "crop"), TALL[8:104])
+    np.testing.assert_array_equal(squared(TALL.swapaxes(0, 1), "crop"), TALL.swapaxes(0, 1)[:, 8:104])
+    flat = np.full((112, 96, 3), 77, np.uint8)
+    for how in ("stretch", "crop"):
+        np.testing.assert_array_equal(resize(flat, 56, how), np.full((56, 56, 3), 77))
+    square = TALL[:96]
+    assert squared(square, "pad") is square
 
 
 def test_an_image_in_which_no_face_is_found_is_a_failure(database):

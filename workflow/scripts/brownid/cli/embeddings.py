@@ -29,6 +29,7 @@ def embed(
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Add the embedding of the mirror image, as benchmarks are scored.")
     ] = False,
+    not_square: options.NotSquare = None,
     network_family: options.NetworkFamily = None,
     architecture: options.Architecture = None,
     network_name: options.NetworkName = None,
@@ -63,7 +64,7 @@ def embed(
     rows, kept = [], []
     starts = range(0, len(found), PORTION)
     for start in progress(starts, "embed", "portion") if len(starts) > 1 else starts:
-        pixels, readable = files.read_aligned(found[start : start + PORTION], network.description.side)
+        pixels, readable = files.read_aligned(found[start : start + PORTION], network.description.side, not_square)
         rows.append(embed_images(network, pixels, batch_size, mirror, precision).numpy())
         kept += readable
     if not kept:

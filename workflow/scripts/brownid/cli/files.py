@@ -79,11 +79,20 @@ def image_samples(paths: Sequence[Path]) -> list[Sample]:
     return [Sample(path.as_posix(), path.as_posix(), number) for number, path in enumerate(found)]
 
 
-def read_aligned(samples: Sequence[Sample], side: int) -> tuple[np.ndarray, list[Sample]]:
-    """The images uint8 RGB `[n, side, side, 3]` that can be read, and their samples; the others are warned of."""
-    from brownid.databases.reading import read_images
+def read_aligned(
+    samples: Sequence[Sample], side: int, not_square: str | None = None
+) -> tuple[np.ndarray, list[Sample]]:
+    """The images uint8 RGB `[n, side, side, 3]` that can be read, and their samples; the others are warned of.
 
-    images, kept, _ = read_images(samples, "", side, maximum_failed_share=1.0)
+    `not_square` says how crops become square, see `brownid.databases.reading.squared`.
+    """
+    from brownid.databases.photographs import image_aligner
+    from brownid.databases.reading import NOT_SQUARE, read_images
+
+    if not_square is not None and not_square not in NOT_SQUARE:
+        raise BrownidError(f"--not-square is {not_square!r}; it is one of {', '.join(NOT_SQUARE)}.")
+    align = image_aligner(None, side, not_square=not_square)
+    images, kept, _ = read_images(samples, "", side, maximum_failed_share=1.0, align=align)
     return images, kept
 
 

@@ -94,6 +94,10 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="LABEL", help="Only samples with this label; may be repeated.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+NotSquare = Annotated[
+    str | None,
+    typer.Option(metavar="HOW", help="How crops that are not square become so: pad (black), stretch or crop."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace an existing file.")]
 
 

@@ -72,6 +72,7 @@ def project(
         int, typer.Option(min=1, help="Images side by side; fewer where the memory runs out.")
     ] = projecting.BATCH_SIZE,
     template: Annotated[str, typer.Option(help="How the crops are aligned: arcface, two_eye or ffhq.")] = "arcface",
+    not_square: options.NotSquare = None,
     seed: options.Seed = 1,
     network_family: options.NetworkFamily = None,
     architecture: options.Architecture = None,
@@ -119,7 +120,7 @@ def project(
     model = projecting.face_model(spec, weights, network_family, architecture, template, precision)
     pictures = Pictures(model, frame)
     found = files.image_samples(images)
-    pixels, kept = files.read_aligned(found, pictures.side)
+    pixels, kept = files.read_aligned(found, pictures.side, not_square)
     if not kept:
         raise BrownidError(f"None of the {len(found)} images could be read; nothing was written.")
     targets = as_network_input(torch.from_numpy(pixels)).to(model.device)

@@ -13,7 +13,7 @@ KEYS_OF_KINDS = {
 }
 PHOTOGRAPHED_KINDS = ("multipie", "people", "portraits")
 USUAL_SET = "aligned"  # the default of `images`
-OWN_KEYS = ("index", *KEYS_OF_KINDS, "alignment")  # mean nothing where the embedded world is photographed
+OWN_KEYS = ("index", *KEYS_OF_KINDS, "alignment", "not_square")  # mean nothing where the embedded world is photographed
 
 
 def check_photographs(config: Mapping) -> None:
@@ -24,7 +24,7 @@ def check_photographs(config: Mapping) -> None:
             _check_captured(place, entry)
         else:
             _check_own(place, entry)
-            _check_alignment(place, entry["alignment"], landmarks=_has_landmarks(entry))
+            _check_alignment(place, entry, landmarks=_has_landmarks(entry))
     for name, entry in config["benchmarks"].items():
         _check_benchmark(f"benchmarks.{name}", entry)
     for name, entry in config["training"].items():
@@ -63,9 +63,12 @@ def _has_landmarks(entry: Mapping) -> bool:
     return entry["kind"] == "templates" and entry["landmarks"] is not None
 
 
-def _check_alignment(place: str, alignment: Mapping | None, landmarks: bool) -> None:
+def _check_alignment(place: str, entry: Mapping, landmarks: bool) -> None:
+    alignment = entry["alignment"]
     if alignment is None:
         return
+    if entry["not_square"] and not alignment["template"]:
+        raise BrownidError(f"{place}.not_square means nothing where photographs are aligned: leave it out")
     if alignment["template"] and alignment["detector"]:
         raise BrownidError(
             f"{place}.alignment has a template, which says that the images are crops on it, and a detector, which "
@@ -79,16 +82,16 @@ def _check_alignment(place: str, alignment: Mapping | None, landmarks: bool) -> 
 
 def _check_benchmark(place: str, entry: Mapping) -> None:
     if not entry["folder"]:
-        given = [key for key in ("pairs", "alignment") if entry[key] is not None]
+        given = [key for key in ("pairs", "alignment", "not_square") if entry[key] is not None]
         if given:
             raise BrownidError(f"{place}.{given[0]} belongs to a `folder` of images, which is not given: leave it out")
     elif entry["format"] == "adaface":
-        given = [key for key in ("pairs", "alignment") if entry[key] is not None]
+        given = [key for key in ("pairs", "alignment", "not_square") if entry[key] is not None]
         if given:
             raise BrownidError(f"{place}.{given[0]} means nothing with the format 'adaface': leave it out")
     elif entry["pairs"] is None:
         raise BrownidError(f"{place}.pairs is missing: a folder of images needs a pairs file, or the format 'adaface'")
-    _check_alignment(place, entry["alignment"], landmarks=False)
+    _check_alignment(place, entry, landmarks=False)
 
 
 def _check_side(config: Mapping, training: str, dataset: str) -> None:

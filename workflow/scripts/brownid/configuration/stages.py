@@ -95,6 +95,7 @@ def pack_database(config: Mapping, database: str) -> dict[str, Any]:
         "root": database_root(config, database),
         "side": config["images"]["side"],
         "alignment": _alignment(config, config["databases"][database]),
+        "not_square": config["databases"][database]["not_square"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
     }
 
@@ -140,6 +141,7 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
         "seed": config["seed"],
         "projection": _without(projection, *unused),
         "alignment": alignment and alignment | {"to": wanted},
+        "not_square": config["databases"][entry["database"]]["not_square"],
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
         **_of_covariates(config, covariates),
@@ -263,6 +265,7 @@ def prepare_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
         "format": entry["format"],
         "side": config["images"]["side"],
         "alignment": _alignment(config, entry),
+        "not_square": entry["not_square"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
     }
 

@@ -14,6 +14,8 @@ from brownid.files import atomic_path
 from brownid.runtime import logger, progress
 
 ALIGNMENT_ERRORS = (cv2.error, np.linalg.LinAlgError, MemoryError)  # of pixels or landmarks that no library foresaw
+NOT_SQUARE = ("pad", "stretch", "crop")
+LONGEST_SHAPE = 4  # longer side over shorter one: beyond, an image is no crop of a face
 Failure = tuple[str, str]  # (path as in the index, reason)
 # uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
@@ -55,12 +57,43 @@ def read_aligned(path: str | Path, align: Callable[[np.ndarray], np.ndarray]) ->
         raise BrownidError(f"its {image.shape[1]} x {image.shape[0]} pixels cannot be aligned ({reason})") from error
 
 
-def resize(image: np.ndarray, side: int) -> np.ndarray:
-    """A square uint8 RGB image at `side` pixels, antialiased; the image itself when it has that side already."""
+def squared(image: np.ndarray, not_square: str | None) -> np.ndarray:
+    """An aligned image uint8 RGB `[h, w, 3]` as a square of its longer or (crop) shorter side, about the same centre.
+
+    `not_square` says how: "pad" with black, as aligned crops are black beyond the photograph; "stretch" the shorter
+    side; "crop" the longer one. None, and sides that no crop of a face has, are a BrownidError; a square is returned
+    as it is.
+    """
+    height, width = image.shape[:2]
+    if height == width:
+        return image
+    size = f"{width} x {height} pixels"
+    if not_square is None:
+        raise BrownidError(
+            f"it is {size}, and an aligned image is square: set `not_square` (a command's --not-square) to "
+            f"{', '.join(NOT_SQUARE[:-1])} or {NOT_SQUARE[-1]}"
+        )
+    if not_square not in NOT_SQUARE:
+        raise BrownidError(f"not_square is {not_square!r}; it is one of {', '.join(NOT_SQUARE)}")
+    shorter, longer = sorted((height, width))
+    if longer > LONGEST_SHAPE * shorter:
+        raise BrownidError(f"it is {size}, which is no crop of a face")
+    if not_square == "stretch":
+        return cv2.resize(image, (longer, longer), interpolation=cv2.INTER_CUBIC)
+    if not_square == "crop":
+        top, left = (height - shorter) // 2, (width - shorter) // 2
+        return image[top : top + shorter, left : left + shorter]
+    padded = np.zeros((longer, longer, 3), np.uint8)
+    top, left = (longer - height) // 2, (longer - width) // 2
+    padded[top : top + height, left : left + width] = image
+    return padded
+
+
+def resize(image: np.ndarray, side: int, not_square: str | None = None) -> np.ndarray:
+    """An image uint8 RGB, made square as in `squared`, at `side` pixels, antialiased; itself if it is so already."""
     if image.shape[:2] == (side, side):
         return image
-    if image.shape[0] != image.shape[1]:
-        raise BrownidError(f"not an aligned image: it is {image.shape[1]} x {image.shape[0]} pixels, not square")
+    image = squared(image, not_square)
     method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
     return cv2.resize(image, (side, side), interpolation=method)
 

@@ -27,7 +27,7 @@ def pack_database(
     Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
     `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes an image of the shard.
     """
-    align = image_aligner(settings["alignment"], settings["side"], detector)
+    align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
     with DatabaseIndex.open(index) as database:
         chosen = shard_of(database.samples(), shard, shards)
     pixels, kept, failed = read_images(

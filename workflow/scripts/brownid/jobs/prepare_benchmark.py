@@ -26,7 +26,7 @@ def prepare_benchmark(
     if pairs is None:
         pack_adaface(settings["folder"], benchmark)
     else:
-        align = image_aligner(settings["alignment"], settings["side"], detector)
+        align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
         listed = read_pairs(pairs, settings["folder"])
         failed = pack_pairs(listed, settings["folder"], benchmark, align, settings["maximum_failed_share"])
     write_failures(failures, failed)

@@ -63,7 +63,7 @@ def project_database(
     chosen = shard_of(projected, shard, shards)
     model = load_face_model(settings, weights)
     pictures = Pictures(model, frame)
-    align = image_aligner(settings.get("alignment"), pictures.side, detector)
+    align = image_aligner(settings.get("alignment"), pictures.side, detector, settings.get("not_square"))
     images, kept, failed = read_images(chosen, settings["root"], pictures.side, settings["maximum_failed_share"], align)
     resuming = None
     if state is not None:
