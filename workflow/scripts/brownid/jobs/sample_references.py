@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from brownid.dynamics.baselines import (
     reject_references,
     repulse_references,
 )
-from brownid.dynamics.langevin import LangevinSettings, langevin
+from brownid.dynamics.langevin import LangevinResult, LangevinSettings, langevin
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import sha256
@@ -92,25 +93,8 @@ def sample_share(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-
-    def draw(items: Sequence[int]) -> torch.Tensor:
-        return random_latents(model.generator, items, entry["truncation"], settings["seed"])
-
-    if entry["algorithm"] == "langevin":
-        count = entry["identities"]
-        initial = draw(range(count)) if start is None else _starting_latents(start, count).to(model.latent_mean)
-        result = langevin(
-            model,
-            initial,
-            LangevinSettings(**entry["settings"]),
-            seed=settings["seed"],
-            fixed_embeddings=fixed,
-            batch_size=batch_size,
-            state=resuming and open_state(**resuming),
-            share=share,
-        )
-    else:
-        result = _baseline(settings, model, draw, fixed, batch_size)
+    sampling = _Sampling(settings, model, start, fixed, batch_size, resuming, share)
+    result = ALGORITHMS[entry["algorithm"]](sampling)
     if share.rank:
         return
     SampleCollection(
@@ -125,21 +109,82 @@ def sample_share(
     save_statistics(statistics, result.statistics)
 
 
-def _baseline(
-    settings: Mapping[str, Any],
-    model: FaceModel,
-    draw: Callable[[Sequence[int]], torch.Tensor],
-    fixed: torch.Tensor | None,
-    batch_size: int,
-) -> BaselineResult:
-    entry = settings["references"]
-    count = entry["identities"]
-    if entry["algorithm"] == "random":
-        return random_references(model, draw, count, **entry["settings"], batch_size=batch_size, seed=settings["seed"])
-    shared = {"fixed_embeddings": fixed, "batch_size": batch_size}
-    if entry["algorithm"] == "reject":
-        return reject_references(model, draw, count, RejectSettings(**entry["settings"]), **shared)
-    return repulse_references(model, draw, count, RepulseSettings(**entry["settings"]), **shared)
+@dataclass(frozen=True)
+class _Sampling:
+    """What an algorithm gets: the job's settings, E = F(A(G(w))), where to start, what to stay away from."""
+
+    settings: Mapping[str, Any]
+    model: FaceModel
+    start: Path | None
+    fixed_embeddings: torch.Tensor | None  # [M, E]
+    batch_size: int
+    resuming: Mapping[str, Any] | None
+    share: Share
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """The references entry of the configuration."""
+        return self.settings["references"]
+
+    def draw(self, items: Sequence[int]) -> torch.Tensor:
+        """Random latents `[n, D]` of these identities."""
+        return random_latents(self.model.generator, items, self.entry["truncation"], self.settings["seed"])
+
+
+def _random(sampling: _Sampling) -> BaselineResult:
+    entry, seed = sampling.entry, sampling.settings["seed"]
+    count, batch_size = entry["identities"], sampling.batch_size
+    return random_references(
+        sampling.model, sampling.draw, count, **entry["settings"], batch_size=batch_size, seed=seed
+    )
+
+
+def _reject(sampling: _Sampling) -> BaselineResult:
+    settings = RejectSettings(**sampling.entry["settings"])
+    return _accepted(sampling, reject_references, settings)
+
+
+def _repulse(sampling: _Sampling) -> BaselineResult:
+    settings = RepulseSettings(**sampling.entry["settings"])
+    return _accepted(sampling, repulse_references, settings)
+
+
+def _accepted(sampling: _Sampling, algorithm: Callable[..., BaselineResult], settings: object) -> BaselineResult:
+    return algorithm(
+        sampling.model,
+        sampling.draw,
+        sampling.entry["identities"],
+        settings,
+        fixed_embeddings=sampling.fixed_embeddings,
+        batch_size=sampling.batch_size,
+    )
+
+
+def _langevin(sampling: _Sampling) -> LangevinResult:
+    count, start = sampling.entry["identities"], sampling.start
+    if start is None:
+        initial = sampling.draw(range(count))
+    else:
+        initial = _starting_latents(start, count).to(sampling.model.latent_mean)
+    return langevin(
+        sampling.model,
+        initial,
+        LangevinSettings(**sampling.entry["settings"]),
+        seed=sampling.settings["seed"],
+        fixed_embeddings=sampling.fixed_embeddings,
+        batch_size=sampling.batch_size,
+        state=sampling.resuming and open_state(**sampling.resuming),
+        share=sampling.share,
+    )
+
+
+# Of this table a job's fingerprint covers its own algorithm alone.
+ALGORITHMS: dict[str, Callable[[_Sampling], BaselineResult | LangevinResult]] = {
+    "random": _random,
+    "reject": _reject,
+    "repulse": _repulse,
+    "langevin": _langevin,
+}
 
 
 def _starting_latents(path: Path, identities: int) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Vary identities: Dispersion, DisCo, HyperFace's noise, or editing along the covariates; one shard at a time."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,19 @@ def _run(
     batch_size: int,
     state: StateFile | None,
 ) -> Varied:
-    algorithm = settings["variations"]["algorithm"]
-    if algorithm == "hyperface":
-        return inverted_variations(settings, model, references, batch_size, state)
     fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
-    if algorithm == "covariates":
-        return _edited(settings, model, references, fitted, batch_size)
-    return _dispersed(settings, model, references, fitted, batch_size, state)
+    return ALGORITHMS[settings["variations"]["algorithm"]](settings, model, references, fitted, batch_size, state)
+
+
+def _inverted(
+    settings: Mapping[str, Any],
+    model: FaceModel,
+    references: SampleCollection,
+    fitted: None,
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
+    return inverted_variations(settings, model, references, batch_size, state)
 
 
 def _dispersed(
@@ -136,6 +142,7 @@ def _edited(
     references: SampleCollection,
     fitted: Mapping[str, Any],
     batch_size: int,
+    state: StateFile | None,
 ) -> Varied:
     editing = EditingSettings(**settings["variations"]["settings"])
     edited, labels = edit_references(references.latents, fitted, editing)
@@ -148,3 +155,12 @@ def _edited(
     measured = {**spread("refd", angles), "identities": float(len(references))}
     statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
     return Varied.of_each(references, labels, edited, embeddings, statistics)
+
+
+# Of this table a job's fingerprint covers its own algorithm alone.
+ALGORITHMS: dict[str, Callable[..., Varied]] = {
+    "dispersion": _dispersed,
+    "disco": _dispersed,
+    "covariates": _edited,
+    "hyperface": _inverted,
+}
