@@ -141,17 +141,20 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
     assert pending(tiny_run, project=clone) == {}
 
 
-def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone):
-    edit(clone / "workflow/scripts/brownid/dynamics/langevin.py", "def langevin(", "EDITED = True\n\n\ndef langevin(")
-    # rejected references are sampled by the same script, and so by the edited module too
-    assert pending(tiny_run, project=clone) == {
-        **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
-    }
-
-
-def test_an_edit_of_the_packing_runs_neither_the_random_faces_nor_other_references(tiny_run, clone):
-    edit(clone / "workflow/scripts/brownid/hypersphere/energy.py", "def energy(", "EDITED = True\n\n\ndef energy(")
-    assert pending(tiny_run, project=clone) == PACKED
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stages"),
+    [
+        # references that are sampled by another algorithm stay as they are, although the script is the same
+        ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", MOVED),
+        # neither the random faces that a packing begins with, nor other references
+        ("hypersphere/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
+        ("benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
+        ("generators/stylegan3/filters.py", "0.07886", "0.07887", {}),
+    ],
+)
+def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone, file, old, new, stages):
+    edit(clone / "workflow/scripts/brownid" / file, old, new)
+    assert pending(tiny_run, project=clone) == stages
 
 
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):

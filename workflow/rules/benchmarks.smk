@@ -16,7 +16,7 @@ rule capture_benchmark:
         runtime=growing(30),
     params:
         settings=settings("capture_benchmark", "benchmark"),
-        code=code("capture_benchmark", "torch"),
+        code=code("capture_benchmark", "torch", "benchmark"),
     message:
         "Photograph the embedded world for the benchmark {wildcards.benchmark}"
     script:
@@ -42,7 +42,7 @@ rule prepare_benchmark:
         runtime=growing(60),
     params:
         settings=settings("prepare_benchmark", "benchmark"),
-        code=code("prepare_benchmark", "torch"),
+        code=code("prepare_benchmark", "torch", "benchmark"),
     message:
         "Align and pack the images of the benchmark {wildcards.benchmark}"
     script:
@@ -71,7 +71,7 @@ rule score_model:
         runtime=growing(60),
     params:
         settings=settings("score_model", "model"),
-        code=code("score_model", "torch-gpu"),
+        code=code("score_model", "torch-gpu", "model"),
     message:
         "Score {wildcards.model} on the benchmarks"
     script:

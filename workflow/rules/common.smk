@@ -9,7 +9,7 @@ sys.path.insert(0, str(LIBRARY))
 
 from brownid.configuration import paths, products, stages
 from brownid.configuration.files import check_repetition
-from brownid.configuration.fingerprint import fingerprint
+from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
 from brownid.preflight.queue import check_start
@@ -41,17 +41,24 @@ wildcard_constraints:
     shards=r"\d+",
 
 
-def code(script, environment):
-    """The fingerprint of what workflow/scripts/SCRIPT.py executes in envs/ENVIRONMENT.yaml."""
-    return fingerprint(
-        LIBRARY / f"{script}.py", PROJECT / f"envs/{environment}.yaml", LIBRARY
-    )
-
-
 def settings(rule, *wildcards):
     """The settings of a rule for the entries that its wildcards name; see brownid.configuration.stages."""
     return lambda w: stages.sorted_keys(
         getattr(stages, rule)(config, *(w[name] for name in wildcards))
+    )
+
+
+def code(rule, environment, *wildcards, script=None):
+    """The fingerprint of workflow/scripts/SCRIPT.py, named as the rule unless given, in envs/ENVIRONMENT.yaml.
+
+    It covers the families and algorithms that the settings of the rule name.
+    """
+    chosen = settings(rule, *wildcards) if hasattr(stages, rule) else lambda w: None
+    return lambda w: fingerprint(
+        LIBRARY / f"{script or rule}.py",
+        PROJECT / f"envs/{environment}.yaml",
+        LIBRARY,
+        families_of(chosen(w)),
     )
 
 

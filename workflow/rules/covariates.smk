@@ -24,7 +24,7 @@ rule fit_warm_start:
         runtime=growing(60),
     params:
         settings=settings("fit_warm_start", "covariates"),
-        code=code("fit_warm_start", "torch-gpu"),
+        code=code("fit_warm_start", "torch-gpu", "covariates"),
     message:
         "Learn where the projection of {wildcards.covariates} starts"
     script:
@@ -68,7 +68,7 @@ rule project_database:
     params:
         state="results/state/covariates/{covariates}/{shard}-of-{shards}",
         settings=settings("project_database", "covariates"),
-        code=code("project_database", "torch-gpu"),
+        code=code("project_database", "torch-gpu", "covariates"),
     message:
         "Project the images of {wildcards.covariates} into latent space, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -103,7 +103,7 @@ rule fit_covariates:
         runtime=growing(30),
     params:
         settings=settings("fit_covariates", "covariates"),
-        code=code("fit_covariates", "torch"),
+        code=code("fit_covariates", "torch", "covariates"),
     message:
         "Fit the covariates {wildcards.covariates}"
     script:

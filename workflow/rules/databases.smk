@@ -14,7 +14,7 @@ rule capture_database:
         runtime=growing(60),
     params:
         settings=settings("capture_database", "database"),
-        code=code("capture_database", "torch"),
+        code=code("capture_database", "torch", "database"),
     message:
         "Photograph the embedded world for the database {wildcards.database}"
     script:
@@ -40,7 +40,7 @@ rule index_database:
         runtime=growing(60),
     params:
         settings=settings("index_database", "database"),
-        code=code("index_database", "torch"),
+        code=code("index_database", "torch", "database"),
     message:
         "Index the database {wildcards.database}"
     script:
@@ -67,7 +67,7 @@ rule pack_database:
         runtime=growing(120),
     params:
         settings=settings("pack_database", "database"),
-        code=code("pack_database", "torch"),
+        code=code("pack_database", "torch", "database"),
     message:
         "Align and pack the images of {wildcards.database}"
     script:
@@ -95,7 +95,7 @@ rule embed_database:
     params:
         state="results/state/embeddings/{network}/{database}",
         settings=settings("embed_database", "database", "network"),
-        code=code("embed_database", "torch-gpu"),
+        code=code("embed_database", "torch-gpu", "database", "network"),
     message:
         "Embed {wildcards.database} with {wildcards.network}"
     script:

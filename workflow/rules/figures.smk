@@ -22,7 +22,7 @@ rule plot_dynamics:
         runtime=growing(10),
     params:
         settings=settings("plot_dynamics", "dataset"),
-        code=code("plot_dynamics", "plots"),
+        code=code("plot_dynamics", "plots", "dataset"),
     message:
         "Plot the dynamics of {wildcards.dataset}"
     script:
@@ -63,7 +63,7 @@ rule plot_distances:
         runtime=growing(60),
     params:
         settings=settings("plot_distances", "variations"),
-        code=code("plot_distances", "plots"),
+        code=code("plot_distances", "plots", "variations"),
     message:
         "Plot the distances within and between the identities of {wildcards.variations}"
     script:
@@ -90,7 +90,7 @@ rule show_faces:
         runtime=growing(10),
     params:
         settings=settings("show_faces", "dataset"),
-        code=code("show_faces", "plots"),
+        code=code("show_faces", "plots", "dataset"),
     message:
         "Show some faces of {wildcards.dataset}"
     script:
@@ -128,7 +128,7 @@ rule audit_leaks:
         runtime=growing(60),
     params:
         settings=settings("audit_leaks", "references"),
-        code=code("audit_leaks", "plots"),
+        code=code("audit_leaks", "plots", "references"),
     message:
         "Look for faces of the training set among {wildcards.references}"
     script:

@@ -22,7 +22,7 @@ rule embed_faces:
         runtime=growing(120),
     params:
         settings=settings("embed_faces", "references"),
-        code=code("embed_faces", "torch-gpu"),
+        code=code("embed_faces", "torch-gpu", "references"),
     message:
         "Draw the random faces that the packing of {wildcards.references} begins with"
     script:
@@ -53,7 +53,7 @@ rule pack_hypersphere:
     params:
         state="results/state/hypersphere/{references}",
         settings=settings("pack_hypersphere", "references"),
-        code=code("pack_hypersphere", "torch-gpu"),
+        code=code("pack_hypersphere", "torch-gpu", "references"),
     message:
         "Pack the identities of {wildcards.references} on the hypersphere"
     script:
@@ -92,7 +92,7 @@ rule invert_embeddings:
     params:
         state="results/state/references/{references}",
         settings=settings("invert_embeddings", "references"),
-        code=code("invert_embeddings", "torch-gpu"),
+        code=code("invert_embeddings", "torch-gpu", "references"),
     message:
         "Find faces for the packed embeddings of {wildcards.references}"
     script:
@@ -141,7 +141,7 @@ rule measure_packing:
         runtime=growing(60),
     params:
         settings=settings("measure_packing", "references"),
-        code=code("measure_packing", "torch-gpu"),
+        code=code("measure_packing", "torch-gpu", "references"),
     message:
         "Measure how much of the packing of {wildcards.references} its images keep"
     script:

@@ -20,7 +20,7 @@ rule render_images:
         runtime=growing(120),
     params:
         settings=settings("render_images", "dataset"),
-        code=code("render_images", "torch-gpu"),
+        code=code("render_images", "torch-gpu", "dataset"),
     message:
         "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -44,7 +44,7 @@ rule realign_images:
         runtime=growing(60),
     params:
         settings=settings("realign_images", "realigned"),
-        code=code("realign_images", "torch"),
+        code=code("realign_images", "torch", "realigned"),
     message:
         "Align the images of {wildcards.realigned} anew, part {wildcards.shard} of {wildcards.shards}"
     script:

@@ -31,7 +31,7 @@ rule train_network:
     params:
         state="results/state/networks/{network}",
         settings=settings("train_network", "network"),
-        code=code("train_recognition", "training"),
+        code=code("train_network", "training", "network", script="train_recognition"),
     message:
         "Train the FR network {wildcards.network}"
     script:

@@ -31,7 +31,7 @@ rule sample_references:
     params:
         state="results/state/references/{references}",
         settings=settings("sample_references", "references"),
-        code=code("sample_references", "torch-gpu"),
+        code=code("sample_references", "torch-gpu", "references"),
     message:
         "Sample the identities of {wildcards.references}"
     script:

@@ -33,7 +33,7 @@ rule train_recognition:
     params:
         state="results/state/training/{training}",
         settings=settings("train_recognition", "training"),
-        code=code("train_recognition", "training"),
+        code=code("train_recognition", "training", "training"),
     message:
         "Train an FR network on the datasets of {wildcards.training}"
     script:

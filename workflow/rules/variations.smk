@@ -26,7 +26,7 @@ rule vary_references:
     params:
         state="results/state/variations/{variations}/{shard}-of-{shards}",
         settings=settings("vary_references", "variations"),
-        code=code("vary_references", "torch-gpu"),
+        code=code("vary_references", "torch-gpu", "variations"),
     message:
         "Vary the identities of {wildcards.variations}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -59,7 +59,7 @@ rule merge_variations:
         runtime=growing(60),
     params:
         settings=settings("merge_variations", "variations"),
-        code=code("merge_variations", "torch"),
+        code=code("merge_variations", "torch", "variations"),
     message:
         "Merge the parts of {wildcards.variations}"
     script:

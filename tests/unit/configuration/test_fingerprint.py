@@ -1,21 +1,35 @@
 """The code fingerprint changes exactly when what a job executes changes."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from brownid.configuration import fingerprint as module
-from brownid.configuration.fingerprint import fingerprint, imported_modules
+from brownid.configuration.definitions import ALL, ON_IMPORT, Library, _parsed
+from brownid.configuration.fingerprint import (
+    DYNAMIC,
+    TABLES,
+    UNTRACKED,
+    families_of,
+    fingerprint,
+    reached_definitions,
+)
 
 PROJECT = Path(__file__).parents[3]
 SCRIPTS = PROJECT / "workflow" / "scripts"
+EVERY_SCRIPT = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 
 FILES = {
     "job.py": '"""A job."""\nfrom brownid.room import used\nused()\n',
     "env.yaml": "dependencies:\n  - python =3.11\n",
     "brownid/__init__.py": '"""Package."""\n',
     "brownid/room/__init__.py": "from brownid.room.first import used\nfrom brownid.room.second import other\n",
-    "brownid/room/first.py": "from brownid.deep import value\n\n\ndef used():\n    return value\n",
+    "brownid/room/first.py": (
+        "from brownid.deep import value\nUNUSED = 1\n\n\n"
+        "def used(count: int = 1) -> int:\n    return _helped(value)\n\n\n"
+        "def _helped(value):\n    return value\n"
+    ),
     "brownid/room/second.py": "def other():\n    return 2\n",
     "brownid/deep.py": "value = 1\n",
 }
@@ -30,52 +44,239 @@ def tree(tmp_path):
     return tmp_path
 
 
-def of(tree, **edits):
-    for name, text in edits.items():
-        (tree / name.replace("__", "/")).with_suffix(".py").write_text(text)
-    for cached in (module._parse, module._tree, module._direct_imports):
-        cached.cache_clear()
-    return fingerprint(tree / "job.py", tree / "env.yaml", tree)
+def of(tree, edits=None, families=None):
+    for name, text in (edits or {}).items():
+        (tree / name).write_text(text)
+    module._library.cache_clear()
+    module._fingerprint.cache_clear()
+    return fingerprint(tree / "job.py", tree / "env.yaml", tree, families)
 
 
-def test_a_name_from_a_room_leads_to_the_module_that_defines_it(tree):
-    assert imported_modules(tree / "job.py", tree) == {"brownid.room.first", "brownid.deep"}
+def names(tree, families=None):
+    of(tree)
+    return {f"{d.module}.{d.name}" for d in reached_definitions(tree / "job.py", tree, families)}
 
 
-def test_a_code_edit_in_a_module_imported_transitively_changes_it(tree):
-    assert of(tree) != of(tree, brownid__deep="value = 2\n")
+def test_a_name_from_a_room_leads_to_its_definition_and_what_that_uses(tree):
+    assert names(tree) == {"brownid.room.first.used", "brownid.room.first._helped", "brownid.deep.value"}
 
 
-def test_an_edit_of_a_module_that_the_job_does_not_use_does_not_change_it(tree):
-    assert of(tree) == of(tree, brownid__room__second="def other():\n    return 3\n")
-
-
-def test_comments_docstrings_and_blank_lines_do_not_change_it(tree):
-    edited = '"""New words."""\n\n# why\nfrom brownid.room import used\n\n\nused()\n'
-    assert of(tree) == of(tree, job=edited)
-
-
-def test_reverting_an_edit_gives_the_old_fingerprint_back(tree):
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("job.py", "used()\n", "used()\nused()\n"),
+        ("brownid/deep.py", "value = 1", "value = 2"),
+        ("brownid/deep.py", "value = 1", "value = 1\nvalue += 1"),
+        ("brownid/deep.py", "value = 1", "value = []\nvalue.append(1)"),
+        ("brownid/deep.py", "value = 1", "value = {}\nvalue['a'] = 1"),
+        ("brownid/deep.py", "value = 1", "value = 1\nimport numpy\nnumpy.seterr(all='raise')"),
+        ("brownid/deep.py", "value = 1", "try:\n    from numpy import pi as value\nexcept ImportError:\n    value = 1"),
+        ("brownid/room/first.py", "return value\n", "return 2 * value\n"),
+        ("brownid/room/first.py", "count: int = 1", "count: int = 2"),
+        ("brownid/room/first.py", "def used", "@staticmethod\ndef used"),
+        ("brownid/room/first.py", "from brownid.deep import value", "from brownid.room.second import other as value"),
+    ],
+)
+def test_an_edit_of_what_the_job_executes_changes_it(tree, file, old, new):
+    assert old in FILES[file]
     before = of(tree)
-    of(tree, brownid__deep="value = 2\n")
-    assert of(tree, brownid__deep=FILES["brownid/deep.py"]) == before
+    assert of(tree, {file: FILES[file].replace(old, new)}) != before
+    assert of(tree, {file: FILES[file]}) == before
 
 
-def test_packages_of_the_environment_change_it_and_comments_there_do_not(tree):
-    before = of(tree)
-    (tree / "env.yaml").write_text("# pinned\n" + FILES["env.yaml"])
-    assert of(tree) == before
-    (tree / "env.yaml").write_text("dependencies:\n  - python =3.12\n")
-    assert of(tree) != before
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("job.py", '"""A job."""\n', '"""New words."""\n\n# why\n\n'),
+        ("brownid/room/second.py", "return 2", "return 3"),
+        ("brownid/room/first.py", "UNUSED = 1", "UNUSED = 2\nMORE = 3"),
+        ("brownid/room/first.py", "def used(count: int = 1) -> int:", "def used(\n    count: 'float' = 1,\n):"),
+        ("brownid/room/first.py", "return value", '"""Words."""\n    return (value)  # why'),
+        ("brownid/room/__init__.py", "import other", "import other as another"),
+        ("env.yaml", "dependencies:", "# pinned\ndependencies:"),
+    ],
+)
+def test_an_edit_of_anything_else_does_not_change_it(tree, file, old, new):
+    assert old in FILES[file]
+    assert of(tree) == of(tree, {file: FILES[file].replace(old, new)})
 
 
-def test_importing_a_whole_room_depends_on_all_its_modules(tree):
-    (tree / "job.py").write_text("import brownid.room\n")
-    assert imported_modules(tree / "job.py", tree) >= {"brownid.room.first", "brownid.room.second", "brownid.deep"}
+def test_moving_a_definition_to_another_file_does_not_change_it(tree):
+    first = FILES["brownid/room/first.py"]
+    helped = first[first.index("def _helped") :]
+    edits = {
+        "brownid/elsewhere.py": helped,
+        "brownid/room/first.py": "from brownid.elsewhere import _helped\n" + first.replace(helped, ""),
+    }
+    assert of(tree) == of(tree, edits)
 
 
-def test_the_scripts_of_the_workflow_depend_on_the_modules_they_run():
-    dynamics = imported_modules(SCRIPTS / "sample_references.py", SCRIPTS)
-    assert "brownid.dynamics.langevin" in dynamics
-    assert "brownid.dynamics.dispersion" not in dynamics
-    assert not any(name.startswith("brownid.training") for name in dynamics)
+def test_definitions_of_one_name_in_two_files_are_told_apart(tree):
+    edits = {
+        "brownid/room/second.py": "def _helped(value):\n    return -value\n\n\ndef other():\n    return _helped(2)\n",
+        "job.py": "from brownid.room import other, used\nused(), other()\n",
+    }
+    before = of(tree, edits)
+    swapped = {
+        "brownid/room/second.py": edits["brownid/room/second.py"].replace("-value", "value"),
+        "brownid/room/first.py": FILES["brownid/room/first.py"].replace("return value", "return -value"),
+    }
+    assert of(tree, swapped) != before
+
+
+def test_packages_of_the_environment_change_it(tree):
+    assert of(tree) != of(tree, {"env.yaml": "dependencies:\n  - python =3.12\n"})
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "import brownid.room.second as second\nsecond.other()\n",
+        "from brownid.room import second\nsecond.other()\n",
+        "import brownid.room.second\nbrownid.room.second.other()\n",
+        'start("brownid.room.second:other")\n',
+        "def run():\n    from brownid.room.second import other\n\n    return other()\n\n\nrun()\n",
+    ],
+)
+def test_a_definition_is_reached_through_modules_strings_and_imports_inside_functions(tree, job):
+    (tree / "job.py").write_text(job)
+    assert names(tree) == {"brownid.room.second.other"}
+
+
+def test_a_module_that_is_passed_on_as_an_object_is_reached_whole(tree):
+    (tree / "job.py").write_text("from brownid.room import first\nsave(first)\n")
+    assert {"brownid.room.first.UNUSED", "brownid.room.first.used", "brownid.deep.value"} < names(tree)
+
+
+def test_of_a_table_only_the_families_that_the_job_uses_are_reached(tree, monkeypatch):
+    (tree / "brownid/deep.py").write_text("def a(): pass\n\n\ndef b(): pass\n\n\nvalue = {'a': a, 'b': b}\n")
+    monkeypatch.setattr(
+        module, "_library", module.cache(lambda folder: Library(folder, (), {("brownid.deep", "value")}))
+    )
+    assert "brownid.deep.b" not in names(tree, {"a"})
+    assert {"brownid.deep.a", "brownid.deep.b"} < names(tree)
+    assert {"brownid.deep.a", "brownid.deep.b"} < names(tree, {"c"}), "a table without any of the names counts whole"
+    before = of(tree, families={"a"})
+    assert of(tree, {"brownid/deep.py": "def a(): pass\n\n\nvalue = {'a': a}\n"}, {"a"}) == before
+
+
+def test_families_and_algorithms_are_found_at_any_depth_of_the_settings():
+    settings = {"generator": {"family": "stylegan2"}, "references": [{"x": {"algorithm": "langevin"}}], "seed": 1}
+    assert families_of(settings) == {"stylegan2", "langevin"}
+    assert families_of({"network": {"factory": "mine:network"}}) == {"mine:network"}
+    assert families_of({"seed": 1}) is None
+
+
+# ---- the library itself ----------------------------------------------------------------------------------------------
+
+
+def test_modules_are_imported_by_name_only_where_the_list_says_so():
+    library = module._library(SCRIPTS)
+    reached = {d for script in EVERY_SCRIPT for d in reached_definitions(SCRIPTS / f"{script}.py", SCRIPTS)}
+    found = set()
+    for definition in reached:
+        if definition.name not in (ALL, ON_IMPORT):
+            for statement in library.module(definition.module).bindings[definition.name]:
+                calls = {ast.unparse(node.func) for node in ast.walk(statement.tree) if isinstance(node, ast.Call)}
+                if calls & {"importlib.import_module", "import_module", "__import__", "exec", "eval", "globals"}:
+                    found.add(definition)
+    assert found == DYNAMIC.keys()
+
+
+def test_every_table_is_a_dictionary_that_is_written_out():
+    for definition in TABLES:
+        statement = module._library(SCRIPTS).module(definition.module).bindings[definition.name][0].tree
+        keys = next(node for node in ast.walk(statement) if isinstance(node, ast.Dict)).keys
+        assert keys and all(isinstance(key, ast.Constant) for key in keys)
+
+
+class Edited(Library):
+    """The project's library with other texts in some files; what is not edited is parsed once for all tests."""
+
+    shared = Library(SCRIPTS, UNTRACKED, TABLES)
+
+    def __init__(self, texts):
+        super().__init__(SCRIPTS, UNTRACKED, TABLES)
+        self.texts = {SCRIPTS / file: text for file, text in texts.items()}
+        edited = {file.removesuffix(".py").replace("/", ".") for file in texts}
+        self._modules = {name: module for name, module in self.shared._modules.items() if name not in edited}
+        if len(edited) == 1:  # else a definition may have moved, and with it where names lead
+            self._parts = {to: part for to, part in self.shared._parts.items() if to.module not in edited}
+
+    def _parse(self, path):
+        return _parsed(self.texts.get(path) or path.read_text(encoding="utf-8"), path)
+
+
+def changed(texts, families):
+    """The scripts whose fingerprints differ once these files of the library have these texts."""
+    environment = PROJECT / "envs/torch.yaml"
+    edited = Edited(texts)
+    return {
+        script
+        for script in EVERY_SCRIPT
+        if module._fingerprint(SCRIPTS / f"{script}.py", environment, edited, families)
+        != module._fingerprint(SCRIPTS / f"{script}.py", environment, Edited.shared, families)
+    }
+
+
+# What two runs name in their settings: one of the embedded world, one of a StyleGAN2 file.
+WORLD = frozenset({"procedural", "slim", "langevin", "reject", "hyperface", "disco", "covariates"})
+STYLEGAN2 = frozenset({"stylegan2", "insightface", "langevin", "disco"})
+LOADING = {"capture_benchmark", "capture_database", "embed_faces", "fit_warm_start", "invert_embeddings"} | {
+    *("measure_controls", "project_database", "render_images", "sample_references", "vary_references")
+}  # every script that loads a generator
+FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "measure_packing"}
+
+# file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
+EDITS = [
+    ("generators/stylegan3/filters.py", "0.07886", "0.07887", WORLD, set()),
+    ("generators/stylegan3/filters.py", "0.07886", "0.07887", STYLEGAN2, set()),
+    ("generators/arc2face/encoder.py", "photo of a id person", "photo of an id person", WORLD, set()),
+    ("generators/arc2face/encoder.py", "photo of a id person", "photo of an id person", STYLEGAN2, set()),
+    ("generators/stylegan2/operations.py", "return ", "return 2 * ", WORLD, set()),
+    ("generators/stylegan2/operations.py", "return ", "return 2 * ", STYLEGAN2, LOADING),
+    ("generators/procedural/bumps.py", "0.", "1.", WORLD, LOADING),
+    ("generators/loading.py", '"ldm": ldm,', '"ldm": ldm,\n    "mine": ldm,', WORLD, set()),
+    ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", WORLD, {"sample_references"}),
+    ("dynamics/baselines.py", "steps=0", "steps=1", WORLD, {"sample_references"}),
+    ("dynamics/dispersion.py", "settings.initial_noise *", "2 * settings.initial_noise *", WORLD, {"vary_references"}),
+    ("hypersphere/energy.py", "gradient.zero_()", "gradient.fill_(1)", WORLD, {"pack_hypersphere"}),
+    ("covariates/svm.py", "10000", "20000", WORLD, {"fit_covariates"}),
+    ("training/augmentation.py", "0.5", "0.6", WORLD, {"train_recognition"}),
+    ("benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02", WORLD, {"score_model"}),
+    ("figures/style.py", '"font.size": 9', '"font.size": 10', WORLD, FIGURES),
+    ("figures/faces.py", "9", "10", WORLD, {"show_faces", "audit_leaks"}),
+    ("release/readme.py", '"""The README', '"""THE README', WORLD, set()),
+    ("release/readme.py", "## ", "### ", WORLD, {"package_release"}),
+    ("errors.py", "return ", "return not ", WORLD, set()),
+    ("runtime.py", "logger", "loggers", WORLD, set()),
+    ("cli/crops.py", "return ", "return not ", WORLD, set()),
+    ("preflight/disk.py", "return ", "return not ", WORLD, set()),
+    ("estimation/rates.py", "return ", "return not ", WORLD, set()),
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "families", "scripts"),
+    EDITS,
+    ids=[f"{number}-{file}" for number, (file, *_) in enumerate(EDITS)],
+)
+def test_an_edit_of_the_library_concerns_exactly_these_scripts(file, old, new, families, scripts):
+    text = (SCRIPTS / "brownid" / file).read_text()
+    assert old in text, f"{file} no longer has {old!r}: edit something else of the same kind"
+    assert changed({f"brownid/{file}": text.replace(old, new)}, families) == scripts
+
+
+def test_moving_a_definition_of_the_library_concerns_no_script():
+    source, target = "brownid/benchmark/verification.py", "brownid/benchmark/roc.py"
+    text, other = (SCRIPTS / source).read_text(), (SCRIPTS / target).read_text()
+    moved = text[text.index("\ndef _correct(") :]
+    assert moved.count("\ndef ") == 1, "the function that moves must be the last of its file"
+    texts = {
+        source: text.replace(moved, "").replace(
+            "import numpy as np\n", "import numpy as np\nfrom brownid.benchmark.roc import _correct\n"
+        ),
+        target: other + "\n\nfrom brownid.benchmark.verification import THRESHOLDS\n" + moved,
+    }
+    assert changed(texts, WORLD) == set()
+    assert changed({**texts, target: texts[target].replace('side="left"', 'side="right"')}, WORLD) >= {"score_model"}

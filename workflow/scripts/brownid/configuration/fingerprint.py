@@ -1,108 +1,85 @@
 """The fingerprint of a job's code: equal exactly when the job would compute the same thing.
 
 Snakemake watches the script file alone, by its modification time. A fingerprint in a rule's `params` watches what the
-job executes: the syntax trees of the script and of every `brownid` module that it imports, followed transitively, and
-the packages of its conda environment. Comments, docstrings and file times are not in it.
+job executes: the definitions (functions, classes, module constants) that its script reaches in this library, directly
+or through others, and the packages of its conda environment. In which file a definition stands does not count; neither
+do comments, docstrings, annotations of functions, formatting and file times.
+
+Of a table of families (`TABLES`) only the families that the job's settings name are followed: an edit of StyleGAN3 does
+not run a job again that uses StyleGAN2.
 """
 
-import ast
+from collections.abc import Collection, Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-PACKAGE = "brownid"
+from brownid.configuration.definitions import Definition, Library
+
 # The version, and what shapes messages, logs and process start: none of it changes a result.
-UNTRACKED = {"brownid", "brownid.errors", "brownid.runtime"}
+UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.runtime"})
+# Dictionaries from the names of families or algorithms to what implements them.
+TABLES = frozenset(
+    {
+        Definition("brownid.generators.loading", "FAMILIES"),
+        Definition("brownid.jobs.sample_references", "ALGORITHMS"),
+        Definition("brownid.jobs.vary_references", "ALGORITHMS"),
+    }
+)
+# Where a module is imported by a name that no syntax tree shows, and why nothing of the library is missed there.
+DYNAMIC = {
+    Definition("brownid.factories", "import_factory"): "the user's own code: config/README.md says so",
+    Definition("brownid.jobs.processes", "_named"): "names stand as strings 'module:function', which are followed",
+    Definition("brownid.generators.ldm.components", "library"): "diffusers and transformers, which environments pin",
+}
+
+_library = cache(lambda folder: Library(folder, UNTRACKED, TABLES))  # syntax trees are read once a process
 
 
-def fingerprint(script: str | Path, environment: str | Path, library: str | Path) -> str:
+def fingerprint(
+    script: str | Path, environment: str | Path, library: str | Path, families: Collection[str] | None = None
+) -> str:
     """SHA-256 (16 hexadecimal digits) of what `script` executes.
 
     `library` is the folder that holds the package `brownid`; `environment` is a conda environment file, of which the
-    content counts, not the layout.
+    content counts, not the layout. `families` are the names that the job uses of `TABLES`; None means all of them.
     """
-    digest = sha256(_tree(Path(script)).encode())
-    for module in sorted(imported_modules(script, library)):
-        digest.update(f"{module}\n{_tree(_module_file(module, Path(library)))}".encode())
-    digest.update(repr(yaml.safe_load(Path(environment).read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()[:16]
+    chosen = None if families is None else frozenset(families)
+    return _fingerprint(Path(script), Path(environment), _library(Path(library)), chosen)
 
 
-def imported_modules(script: str | Path, library: str | Path) -> set[str]:
-    """The dotted names of all `brownid` modules that `script` executes, directly or through others.
+@cache  # many jobs run one script
+def _fingerprint(script: Path, environment: Path, library: Library, families: frozenset[str] | None) -> str:
+    parts = library.reached(script, families)
+    contents = {definition: part.content for definition, part in parts.items()}
+    lines = sorted(
+        # by content, so that two definitions of one name differ and a definition that moves stays the same
+        repr((part.content, sorted((name, contents.get(target, target)) for name, target in part.references)))
+        for part in parts.values()
+    )
+    lines.append(repr(yaml.safe_load(environment.read_text(encoding="utf-8"))))
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
-    `from brownid.room import name` leads to the module that defines `name`, not to everything that the room's
-    `__init__` offers: a stage does not depend on its room's other tenants.
-    """
-    library = Path(library)
+
+def reached_definitions(
+    script: str | Path, library: str | Path, families: Collection[str] | None = None
+) -> set[Definition]:
+    """The definitions of the library that `script` can execute; the arguments are those of `fingerprint`."""
+    return {definition for definition in _library(Path(library)).reached(Path(script), families) if definition.module}
+
+
+def families_of(settings: object) -> set[str] | None:
+    """The families, factories and algorithms that a job's settings name, at any depth; None where they name none."""
     found: set[str] = set()
-    waiting = set(_direct_imports(Path(script), library))
+    waiting: list[Any] = [settings]
     while waiting:
-        module = waiting.pop()
-        if module in found or module in UNTRACKED:
-            continue
-        found.add(module)
-        path = _module_file(module, library)
-        # A room's __init__ only forwards names; whoever wants one of them is led to its module above.
-        if path.name != "__init__.py":
-            waiting |= _direct_imports(path, library)
-    return found
-
-
-@cache
-def _direct_imports(path: Path, library: Path) -> frozenset[str]:
-    modules = set()
-    for node in ast.walk(_parse(path)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == PACKAGE:
-                    modules |= {alias.name} | _offered_by_room(alias.name, library)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
-            modules |= {_definition(node.module, alias.name, library) for alias in node.names}
-    return frozenset(modules)
-
-
-def _offered_by_room(module: str, library: Path) -> frozenset[str]:
-    """What `import brownid.room` makes reachable: all that the room's `__init__` imports."""
-    path = _module_file(module, library)
-    return _direct_imports(path, library) if path.name == "__init__.py" else frozenset()
-
-
-def _definition(module: str, name: str, library: Path) -> str:
-    """The module that `from module import name` finally reads `name` from."""
-    path = _module_file(module, library)
-    if path.name != "__init__.py":
-        return module
-    folder = path.parent / name
-    if folder.with_suffix(".py").exists() or (folder / "__init__.py").exists():
-        return f"{module}.{name}"
-    for node in _parse(path).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return _definition(node.module, alias.name, library)
-    return module
-
-
-def _module_file(module: str, library: Path) -> Path:
-    folder = library.joinpath(*module.split("."))
-    return folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-
-
-@cache
-def _parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return tree
-
-
-@cache
-def _tree(path: Path) -> str:
-    """The syntax tree of a file as text."""
-    return ast.dump(_parse(path))
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            found |= {value[key] for key in ("family", "factory", "algorithm") if isinstance(value.get(key), str)}
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return found or None
