@@ -77,6 +77,26 @@ def test_a_pair_with_a_damaged_image_is_left_out_and_listed(benchmark, tmp_path)
         score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE)
 
 
+def test_an_image_of_several_pairs_is_embedded_once(benchmark, tmp_path):
+    _, images, same = benchmark
+    write_bin(tmp_path / "twice.bin", [*images, *images], [*same, *same])
+
+    def embed(distinct):
+        assert len(distinct) == len(images)
+        return colour_embedding(distinct)
+
+    scores = score_benchmark(embed, tmp_path / "twice.bin", side=SIDE)
+    assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], side=SIDE)["roc"]
+
+
+def test_a_damaged_image_is_listed_for_every_pair_that_it_is_in(benchmark, tmp_path):
+    _, images, same = benchmark
+    images = [*images[:6], images[6][:60], images[7], images[6][:60], *images[9:]]
+    write_bin(tmp_path / "damaged.bin", images, same)
+    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE, maximum_failed_share=0.03)
+    assert [failure["image"] for failure in scores["failures"]] == [6, 8] and scores["pairs"] == 38
+
+
 def test_perfect_embeddings_score_one_everywhere():
     same = np.arange(40) % 2 == 0
     first = np.eye(40)

@@ -54,10 +54,16 @@ def score_benchmark(
 ) -> dict[str, object]:
     """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be decoded.
 
-    A pair with such an image is left out. More than `maximum_failed_share` of the images raises BrownidError.
+    A pair with such an image is left out. More than `maximum_failed_share` of the images raises BrownidError. An image
+    that is in several pairs is embedded once.
     """
     encoded, same = read_bin(path)
-    images, failures = _decode(path, encoded, side)
+    rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
+    images, reasons = _decode(list(rows), side)
+    numbers = [rows[data] for data in encoded]
+    failures = [(number, reasons[row]) for number, row in enumerate(numbers) if row in reasons]
+    for number, reason in failures:
+        logger.warning("%s: image %d cannot be used: %s", path, number, reason)
     if len(failures) > maximum_failed_share * len(encoded):
         number, reason = failures[0]
         raise BrownidError(
@@ -66,7 +72,7 @@ def score_benchmark(
         )
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
-    embeddings = np.asarray(embed(images))
+    embeddings = np.asarray(embed(images))[numbers]
     scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates)
     logger.info("%s: accuracy %.4f (std %.4f), %d pairs", path, scores["accuracy"], scores["std"], scores["pairs"])
     listed = [{"image": number, "reason": reason} for number, reason in failures]
@@ -109,14 +115,13 @@ def _plain(entry) -> dict[str, object]:
     return {"tar": entry.tar, "threshold": entry.threshold if np.isfinite(entry.threshold) else None}
 
 
-def _decode(path: str | Path, encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be decoded, and (number, reason) of those."""
+def _decode(encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, dict[int, str]]:
+    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be decoded, and the reasons, by row."""
     images = np.zeros((len(encoded), side, side, 3), np.uint8)
-    failures = []
-    for number, data in enumerate(encoded):
+    reasons = {}
+    for row, data in enumerate(encoded):
         try:
-            images[number] = resize(decode_rgb(data), side)
+            images[row] = resize(decode_rgb(data), side)
         except BrownidError as error:
-            failures.append((number, str(error)))
-            logger.warning("%s: image %d cannot be used: %s", path, number, error)
-    return images, failures
+            reasons[row] = str(error)
+    return images, reasons
