@@ -92,7 +92,6 @@ def test_code_in_a_file_is_refused_by_name_and_not_executed(tmp_path, place):
         b"Psomewhere\n.",  # persistent reference
         b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",  # another codec
         b"c_codecs\nencode\n}S'a'\nI1\nsb.",  # a state for a function
-        b"cnumpy\ndtype\n(S'O'\ntR.",  # an array of objects
     ],
 )
 def test_every_way_of_naming_code_is_refused(tmp_path, program):
@@ -189,6 +188,6 @@ def test_the_python_2_sample_of_these_tests_is_a_python_2_pickle():
     assert "SHORT_BINSTRING" in opcodes
 
 
-def test_tuples_too_deep_to_hash_are_refused(tmp_path):
-    with pytest.raises(BrownidError, match=r"lfw\.bin was refused.* tuples are nested more than"):
+def test_tuples_too_large_to_hash_are_refused(tmp_path):
+    with pytest.raises(BrownidError, match=r"lfw\.bin was refused.* a key of more than 100 parts"):
         read_bin(written(tmp_path, b"\x80\x02})" + b"\x85" * 5000 + b"Ns."))

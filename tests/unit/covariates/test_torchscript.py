@@ -65,7 +65,7 @@ def test_only_what_is_wanted_is_read(archive, monkeypatch):
     read, whole = [], zipfile.ZipFile.read
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda self, entry: read.append(entry) or whole(self, entry))
     assert set(read_torchscript(archive, lambda name: name == "count")) == {"count"}
-    assert len(read) == 2  # the tree, and the one tensor
+    assert [entry.filename for entry in read if "/data/" in entry.filename] == ["network/data/0"]
 
 
 def test_the_program_in_the_archive_is_not_looked_at(archive, tmp_path):
@@ -127,8 +127,8 @@ def test_modules_named_twice_at_every_depth_are_refused_before_the_walk_ends(arc
         read_torchscript(path, lambda name: True)
 
 
-def test_tuples_too_deep_to_hash_are_refused(archive, tmp_path):
+def test_tuples_too_large_to_hash_are_refused(archive, tmp_path):
     deep = b"\x80\x02})" + b"\x85" * 5000 + b"Ns."
     path = rewritten(archive, tmp_path / "a.pt", lambda n, c: deep if n.endswith("/data.pkl") else c)
-    with pytest.raises(BrownidError, match="tuples are nested more than"):
+    with pytest.raises(BrownidError, match="a key of more than 100 parts"):
         read_torchscript(path, lambda name: True)

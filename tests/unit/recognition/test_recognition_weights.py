@@ -158,21 +158,11 @@ def test_a_refusal_names_the_class_and_does_not_advise_to_execute_it(tmp_path, z
     assert "weights_only" not in str(caught.value) and "Re-running" not in str(caught.value)
 
 
-def test_other_failures_of_torch_come_without_its_advice_too(tmp_path):
-    torch.save({"a": 1}, tmp_path / "odd.pt", _use_new_zipfile_serialization=False)
-    whole = (tmp_path / "odd.pt").read_bytes()
-    assert whole.count(b"K\x01s.") == 1
-    (tmp_path / "odd.pt").write_bytes(whole.replace(b"K\x01s.", b"I01\ns."))  # an opcode that torch never writes
-    with pytest.raises(BrownidError, match=r"odd\.pt: not a file of weights.* Unsupported operand") as caught:
-        read_weights(tmp_path / "odd.pt")
-    assert "Re-running" not in str(caught.value)
-
-
 DEEP = b"\x80\x02})" + b"\x85" * 5000 + b"Ns."
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_tuples_too_deep_to_hash_are_refused_before_torch_hashes_them(tmp_path, zipped):
+def test_tuples_too_large_to_hash_are_refused(tmp_path, zipped):
     torch.save({}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
     if zipped:
         with zipfile.ZipFile(tmp_path / "b.pt", "w") as copy, zipfile.ZipFile(tmp_path / "a.pt") as source:
@@ -183,7 +173,7 @@ def test_tuples_too_deep_to_hash_are_refused_before_torch_hashes_them(tmp_path, 
         whole = (tmp_path / "a.pt").read_bytes()
         assert whole.count(empty) == 1
         (tmp_path / "b.pt").write_bytes(whole.replace(empty, DEEP))
-    with pytest.raises(BrownidError, match="tuples are nested more than"):
+    with pytest.raises(BrownidError, match="a key of more than 100 parts"):
         read_weights(tmp_path / "b.pt")
 
 
@@ -195,7 +185,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, network, dama
         load_backbone(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("content", [{1: torch.ones(1)}, {"a": torch.ones(1).to_sparse()}, [torch.ones(1)]])
+@pytest.mark.parametrize("content", [{1: torch.ones(1)}, [torch.ones(1)]])
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
     with pytest.raises(BrownidError, match=r"a\.pt: holds no state dict"):
         read_weights(written(tmp_path / "a.pt", content))

@@ -1,80 +1,163 @@
-"""Torch files read as data: tensors and plain containers, on the CPU; what names code is refused by name."""
+"""Torch files read as data: tensors and plain containers, on the CPU.
+
+Of the two formats the newer one is a ZIP file (`data.pkl`, and `data/<key>` with the numbers of each storage), the
+older one five pickles in a row with the numbers after them.
+"""
 
 import io
-import pickle
-import re
+import mmap
+import sys
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
+from torch import Tensor
 
-from brownid.pickles import RefusedError, check_opcodes
+from brownid.pickles import PickleReader, RefusedError, check_needed
+from brownid.pickles.tensors import Storage, StoredTensor, TensorReader
 
 _ZIP = b"PK\x03\x04"  # as torch tells its newer format from the older
-_OLD_PICKLES = 5  # magic number, protocol, machine, content, keys; raw numbers follow
-_ADVICE = "In PyTorch 2.6"  # how it begins
-_NAMED_BY_TORCH = re.compile(r"GLOBAL (\S+)|module (\S+) is blocked")
-_REASON_OF_TORCH = re.compile(r"WeightsUnpickler error:\s*([^\n]+)")
+_MAGIC = 0x1950A86A20F9469CFC6C
+_MORE_MEMORY = "it asks for more memory than its content can need"
 
 
-class Ignored:
-    """Takes the place of an object that nobody needs, such as training settings: keeps nothing, does nothing."""
+def load_torch(file: Path | io.BytesIO) -> object:
+    """Tensors and plain containers of a torch file, on the CPU wherever they were written; parameters are tensors.
 
-    def __new__(cls, *_arguments: object, **_keywords: object) -> "Ignored":
-        return super().__new__(cls)
-
-    def __init__(self, *_arguments: object, **_keywords: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def load_torch(file: Path | io.BytesIO, ignored: tuple[str, ...] = ("argparse.Namespace",)) -> object:
-    """Tensors and containers of a torch file, on the CPU wherever they were written.
-
-    An object whose class begins with one of `ignored` is an `Ignored`; in torch's older format only a whole name can be
-    ignored. Raises `RefusedError` that names any other class, and whatever a damaged file makes torch raise, without
-    the advice that torch gives then: to execute the file.
+    What else the file holds is a `Placeholder`, which `check_needed` refuses by its name. Raises `RefusedError` for
+    what no torch file needs, and whatever a damaged file leads to.
     """
-    if isinstance(file, Path):
-        with open(file, "rb") as opened:
-            zipped = _check_pickles(opened)
-    else:
-        zipped = _check_pickles(file)
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(file) if zipped else ignored
-        stand_ins = [(type("Ignored", (Ignored,), {}), name) for name in names if name.startswith(ignored)]
-        if not isinstance(file, Path):
-            file.seek(0)
-        with torch.serialization.safe_globals(stand_ins):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        if (named := _NAMED_BY_TORCH.search(str(error))) is not None:
-            name = named[1] or named[2]
-            raise RefusedError(f"it names {name}, and only tensors and plain containers are read") from error
-        if _ADVICE not in str(error):
-            raise
-        reason = _REASON_OF_TORCH.search(str(error))
-        raise pickle.UnpicklingError(reason[1] if reason else str(error).partition(_ADVICE)[0].strip()) from None
+    with open(file, "rb") if isinstance(file, Path) else nullcontext(file) as opened:
+        if opened.read(len(_ZIP)) == _ZIP:
+            with zipfile.ZipFile(opened) as archive:
+                return _EagerArchiveReader(archive).read()
+        if isinstance(opened, io.BytesIO):
+            return _read_old(opened, len(opened.getbuffer()))
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _read_old(content, len(content))
 
 
-def _check_pickles(file: BinaryIO) -> bool:
-    """Look through the opcodes of every pickle in a torch file; is it one of the newer format, a ZIP file?"""
-    zipped = file.read(len(_ZIP)) == _ZIP
-    length = file.seek(0, io.SEEK_END)
+class ArchiveReader(TensorReader):
+    """Reads the `data.pkl` of a ZIP file of torch's, whose tensors are read when they are needed."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise ValueError(f"{len(names)} entries are named data.pkl")
+        self._archive, self._folder = archive, names[0].removesuffix("/data.pkl")
+        length = archive.fp.seek(0, io.SEEK_END)
+        # Entries can lie on one another: a small file with any amount of content.
+        if sum(entry.file_size for entry in archive.infolist()) > length:
+            raise RefusedError(f"{_MORE_MEMORY}, or is compressed, which torch never does")
+        super().__init__(self._entry("data.pkl"), length)
+        swapped = f"{self._folder}/byteorder" in archive.namelist()
+        self._swapped = swapped and self._entry("byteorder") != sys.byteorder.encode()
+
+    def persistent(self, key: object) -> Storage:
+        """The storage that `("storage", type, key, device, count)` means."""
+        match key:
+            case ("storage", torch.dtype() as dtype, str(name), _, int(count)):
+                if self._archive.getinfo(f"{self._folder}/data/{name}").file_size != count * dtype.itemsize:
+                    raise RefusedError(f"its entry data/{name} does not hold the numbers that it should")
+                return Storage(lambda: self._numbers(name, dtype))
+        raise RefusedError("it refers to something that is no tensor")
+
+    def _numbers(self, name: str, dtype: torch.dtype) -> Tensor:
+        numbers = _as_numbers(bytearray(self._entry(f"data/{name}")), dtype)
+        if self._swapped:
+            numbers.untyped_storage().byteswap(dtype)
+        return numbers
+
+    def _entry(self, name: str) -> bytes:
+        entry = self._archive.getinfo(f"{self._folder}/{name}")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise RefusedError(f"its entry {name} is compressed, which torch never does")
+        return self._archive.read(entry)
+
+
+class _EagerArchiveReader(ArchiveReader):
+    """Reads every tensor at once; those of one storage share its memory."""
+
+    lenient = True
+
+    def __init__(self, archive: zipfile.ZipFile):
+        super().__init__(archive)
+        self._read: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def persistent(self, key: object) -> Storage:
+        """The storage, which is read before the archive is closed."""
+        numbers = super().persistent(key).numbers()
+        return Storage(lambda: numbers)
+
+    def finished(self, tensor: StoredTensor) -> Tensor:
+        """The tensor itself."""
+        return tensor.view()
+
+    def _numbers(self, name: str, dtype: torch.dtype) -> Tensor:
+        if (name, dtype) not in self._read:
+            self._read[name, dtype] = super()._numbers(name, dtype)
+        return self._read[name, dtype]
+
+
+class _OldReader(TensorReader):
+    """Reads the content of a file of the older format; the numbers are filled in afterwards."""
+
+    lenient = True
+
+    def __init__(self, content: io.BytesIO | mmap.mmap, length: int):
+        super().__init__(content, length)
+        self._bytes_left = length
+        self.buffers: dict[str, tuple[bytearray, int]] = {}  # the bytes of a storage by key, and how many are a number
+
+    def python_2_string(self, raw: bytes) -> object:
+        """Names of tensors are text, also where Python 2 has written them."""
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+
+    def finished(self, tensor: StoredTensor) -> Tensor:
+        """The tensor itself."""
+        return tensor.view()
+
+    def persistent(self, key: object) -> Storage:
+        """The storage of `("storage", type, key, device, count, part)`, or the part (key, offset, count) of it."""
+        match key:
+            case ("storage", torch.dtype() as dtype, str(name), _, int(count), part) if count >= 0:
+                if name not in self.buffers:
+                    self._bytes_left -= count * dtype.itemsize
+                    if self._bytes_left < 0:
+                        raise RefusedError(_MORE_MEMORY)
+                    self.buffers[name] = bytearray(count * dtype.itemsize), dtype.itemsize
+                numbers = _as_numbers(self.buffers[name][0], dtype)
+                match part:
+                    case None:
+                        return Storage(lambda: numbers)
+                    case (_, int(start), int(size)) if 0 <= start <= start + size <= numbers.numel():
+                        return Storage(lambda: numbers[start : start + size])
+        raise RefusedError("it refers to something that is no tensor")
+
+
+def _read_old(file: io.BytesIO | mmap.mmap, length: int) -> object:
     file.seek(0)
-    if not zipped:
-        for _ in range(_OLD_PICKLES):
-            check_opcodes(file, length)
-        file.seek(0)
-        return False
-    with zipfile.ZipFile(file) as archive:
-        for entry in archive.infolist():
-            if entry.filename.endswith("data.pkl"):
-                if entry.compress_type != zipfile.ZIP_STORED:
-                    raise RefusedError(f"its entry {entry.filename} is compressed, which torch never does")
-                check_opcodes(archive.read(entry), entry.file_size)
-    file.seek(0)
-    return True
+    magic, _protocol, _machine = (PickleReader(file, length).read() for _ in range(3))
+    if magic != _MAGIC:
+        raise ValueError("it does not begin as a torch file does")
+    reader = _OldReader(file, length)
+    content, keys = reader.read(), PickleReader(file, length).read()
+    keys = [reader.python_2_string(key) if isinstance(key, bytes) else key for key in keys]
+    if not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(reader.buffers):
+        check_needed(content)  # a storage that was refused is not in the list
+        raise ValueError("the list of its storages does not fit its tensors")
+    for key in keys:
+        buffer, size = reader.buffers[key]
+        count, numbers = int.from_bytes(file.read(8), "little"), file.read(len(buffer))
+        if count * size != len(buffer) or len(numbers) != len(buffer):
+            raise EOFError("its numbers end early")
+        memoryview(buffer)[:] = numbers
+    return content
+
+
+def _as_numbers(buffer: bytearray, dtype: torch.dtype) -> Tensor:
+    return torch.frombuffer(buffer, dtype=dtype) if buffer else torch.empty(0, dtype=dtype)

@@ -4,30 +4,19 @@ An archive (`torch.jit.save`) is a ZIP file: `code/` holds the program, `data.pk
 `data/<number>` the numbers of each tensor.
 """
 
-import io
 import itertools
-import pickle
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from brownid.generators.checkpoints.plain import MOST_VALUES, Function, Items, file_error
-from brownid.generators.checkpoints.tensors import Storage, StoredTensor, rebuild_tensor
-from brownid.pickles import RefusedError, check_opcodes
+from brownid.generators.checkpoints.plain import MOST_VALUES, file_error
+from brownid.pickles import Function, Inert, RefusedError, is_name
+from brownid.pickles.tensors import StoredTensor
+from brownid.torchfiles import ArchiveReader
 
 DEEPEST = 50  # modules inside modules
-_DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "BoolStorage": torch.bool,
-}
 _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
 
 
@@ -46,17 +35,14 @@ def read_torchscript(path: str | Path, wanted: Callable[[str], bool]) -> dict[st
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            (pickled,) = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
-            data = archive.read(pickled)
-            check_opcodes(data, len(data))
-            root = _ArchiveUnpickler(data, archive, pickled.removesuffix(".pkl")).load()
+            root = _ScriptReader(archive).read()
             return {name: tensor.load() for name, tensor in _tensors(root, "", 0, itertools.count()) if wanted(name)}
     # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
         raise file_error(path, error) from error
 
 
-class _ScriptModule:
+class _ScriptModule(Inert):
     """Takes the place of a scripted module: its attributes by name."""
 
     __slots__ = ("attributes",)
@@ -64,74 +50,36 @@ class _ScriptModule:
     def __init__(self) -> None:
         self.attributes: dict[str, object] = {}
 
-    def __setstate__(self, state: object) -> None:
+    def set_state(self, state: object) -> None:
+        """Its attributes by name."""
         if not isinstance(state, dict):
             raise RefusedError("it holds a module with an unknown state")
         self.attributes = state
 
 
-class _Entry(Storage):
-    """The numbers of one entry of the archive, which are read when somebody wants them."""
+class _ScriptReader(ArchiveReader):
+    """Reads the tree of modules."""
 
-    __slots__ = ("_archive", "_dtype", "_name")
+    def __init__(self, archive: zipfile.ZipFile):
+        super().__init__(archive)
+        self.names |= {("torch.jit._pickle", name): Function(_first) for name in (*_LISTS, "restore_type_tag")}
 
-    def __init__(self, archive: zipfile.ZipFile, name: str, dtype: torch.dtype, count: int) -> None:
-        super().__init__(b"")
-        info = archive.getinfo(name)
-        # torch never compresses; what is not compressed cannot grow
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * dtype.itemsize:
-            raise RefusedError(f"its entry {name} does not hold the numbers that it should")
-        self._archive, self._name, self._dtype = archive, name, dtype
-
-    def numbers(self) -> Tensor:
-        """All numbers of the entry, `[n]`; a Storage keeps them, these are dropped again."""
-        return torch.frombuffer(bytearray(self._archive.read(self._name)), dtype=self._dtype)
-
-
-class _ArchiveUnpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(io.BytesIO(data))
-        self._archive, self._folder = archive, folder
-
-    def find_class(self, module: str, name: str) -> object:
-        """The stand-in of a known name, without importing anything."""
-        if module.partition(".")[0] == "__torch__":
-            return _ScriptModule
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return Function(rebuild_tensor)
-        if module == "torch" and name in _DTYPES:
-            return _DTYPES[name]
-        if (module, name) == ("collections", "OrderedDict"):
-            return Items
-        if module == "torch.jit._pickle" and name in _LISTS:
-            return Function(_same)
-        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
-            return Function(_first)
-        raise RefusedError(f"it names {module}.{name}, and only tensors and plain values are read")
-
-    def persistent_load(self, key: object) -> _Entry:
-        """The storage that `("storage", type, number, device, count)` means."""
-        match key:
-            case ("storage", torch.dtype() as dtype, str(number), str(), int(count)):
-                return _Entry(self._archive, f"{self._folder}/{number}", dtype, count)
-        raise RefusedError("it refers to something that is no tensor")
+    def stand_in(self, module: str, name: str) -> object | None:
+        """Every class of the archive's program is a module."""
+        return Function(_ScriptModule) if module.partition(".")[0] == "__torch__" else super().stand_in(module, name)
 
 
 def _tensors(module: object, prefix: str, depth: int, visits: Iterator[int]) -> Iterator[tuple[str, StoredTensor]]:
     if depth > DEEPEST or not isinstance(module, _ScriptModule):
         raise RefusedError("its modules are no tree")
     for name, value in module.attributes.items():
-        if next(visits) >= MOST_VALUES:  # a small pickle can name a module often enough to walk for ever
-            raise RefusedError(f"its modules hold more than {MOST_VALUES} values")
+        if next(visits) >= MOST_VALUES or not is_name(name):  # a small pickle can name a module any number of times
+            raise RefusedError(f"its modules hold more than {MOST_VALUES} values, or such without a name")
         if isinstance(value, StoredTensor):
             yield f"{prefix}{name}", value
         elif isinstance(value, _ScriptModule):
             yield from _tensors(value, f"{prefix}{name}.", depth + 1, visits)
 
 
-def _same(value: object) -> object:
-    return value
-
-
-def _first(value: object, _tag: object) -> object:
+def _first(value: object, *_: object) -> object:
     return value

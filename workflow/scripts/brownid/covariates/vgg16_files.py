@@ -11,8 +11,7 @@ from brownid.covariates.perceptual import CONVOLUTIONS, WIDTHS, PerceptualFeatur
 from brownid.covariates.torchscript import is_torchscript, read_torchscript
 from brownid.errors import BrownidError
 from brownid.recognition.weights import read_weights
-
-NAMED_KEYS = 5  # how many keys an error lists
+from brownid.statedict import listed
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _check(
     known = {*shapes, *linear}
     unknown = [name for name in tensors if name not in known and not (unused and name.startswith(unused))]
     problems = [
-        f"{len(names)} {what}: {', '.join(names[:NAMED_KEYS])}{', …' if len(names) > NAMED_KEYS else ''}"
+        f"{len(names)} {what}: {listed(names)}"
         for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
         if names
     ]

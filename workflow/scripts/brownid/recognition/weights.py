@@ -1,7 +1,7 @@
 """Weights of backbones: written as safetensors, read from safetensors, a plain state dict or an AdaFace `.ckpt`.
 
-Nothing is executed from a file. Old Lightning checkpoints name classes of the program that wrote them (callbacks,
-hyper-parameters); those few are read into inert stand-ins, every other class is refused.
+Nothing is executed from a file. Checkpoints name classes of the program that wrote them (callbacks, hyper-parameters):
+outside the state dict they are left out, in it they are refused.
 """
 
 import json
@@ -16,15 +16,14 @@ from torch import Tensor, nn
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
-from brownid.pickles import RefusedError
+from brownid.pickles import RefusedError, check_needed, short_reason
 from brownid.recognition import onnx
 from brownid.recognition.backbones import Description, backbone
-from brownid.statedict import NAMED_KEYS, check_finite, load_strictly
+from brownid.statedict import check_finite, listed, load_strictly
 from brownid.torchfiles import load_torch
 
 FORMAT_VERSION = 1
 METADATA_KEY = "brownid_backbone"  # one key with JSON: safetensors does not keep the order of several
-INERT = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "argparse.Namespace", "omegaconf.")
 MODEL, HEAD = "model.", "head."  # of an AdaFace checkpoint
 
 
@@ -106,15 +105,18 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
 
 
 def _read_torch(path: Path) -> object:
-    """Tensors and containers of a torch file; refuses everything else."""
+    """The state dict of a torch file, or the whole of it; refuses what is neither tensor nor plain container in it."""
     try:
-        return load_torch(path, INERT)
+        content = load_torch(path)
+        if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+            content = content["state_dict"]
+        check_needed(content)
     except RefusedError as error:
         raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
     # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
-        reason = str(error).split("\n")[0]
-        raise BrownidError(f"{path}: not a file of weights, or damaged ({type(error).__name__}: {reason})") from error
+        raise BrownidError(f"{path}: not a file of weights, or damaged ({short_reason(error)})") from error
+    return content
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
@@ -122,8 +124,6 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
 
     Beside `model.` there may only be the `head.` of the training loss, which is left out.
     """
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
         for name, value in content.items()
@@ -134,6 +134,5 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
         return dict(content)
     others = [name for name in content if not name.startswith((MODEL, HEAD))]
     if others:
-        named = f"{', '.join(others[:NAMED_KEYS])}{', …' if len(others) > NAMED_KEYS else ''}"
-        raise BrownidError(f"{path}: beside the network, {MODEL}…, and its head, {HEAD}…, it holds {named}")
+        raise BrownidError(f"{path}: beside the network, {MODEL}…, and its head, {HEAD}…, it holds {listed(others)}")
     return prefixed

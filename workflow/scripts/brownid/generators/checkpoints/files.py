@@ -11,7 +11,8 @@ from torch import Tensor
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
 from brownid.generators.checkpoints import nvidia, rosinality
-from brownid.generators.checkpoints.plain import PlainValue, RefusedError, file_error
+from brownid.generators.checkpoints.plain import PlainValue, file_error
+from brownid.pickles import RefusedError, check_needed
 from brownid.statedict import check_finite
 from brownid.torchfiles import load_torch
 
@@ -122,5 +123,6 @@ def _read_ours(path: Path) -> GeneratorFile:
 def _read_torch(path: Path) -> tuple[str, dict[str, PlainValue], dict[str, Tensor]]:
     content = load_torch(path)
     if not rosinality.is_rosinality(content):
+        check_needed(content)
         raise RefusedError("it holds no weights under the names of rosinality's StyleGAN2, such as style.1.weight")
     return "stylegan2", *rosinality.nvidia_form(content, path)

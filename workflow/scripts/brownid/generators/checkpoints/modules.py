@@ -1,24 +1,32 @@
 """Modules of NVIDIA's persistent classes: their class name and state, without the Python source they carry."""
 
+import functools
+import io
 import itertools
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from brownid.generators.checkpoints.plain import MOST_VALUES, Frozen, RefusedError
-from brownid.generators.checkpoints.tensors import StoredTensor
+from brownid.generators.checkpoints.plain import MOST_VALUES
+from brownid.pickles import Function, Inert, RefusedError, check_needed, is_name
+from brownid.pickles.tensors import Storage, StoredTensor, TensorReader
+from brownid.torchfiles import load_torch
 
 VERSION = 6  # of torch_utils.persistence, in every published file
 DEEPEST = 50  # modules inside modules; published generators have 4
 
 
-class Module(Frozen):
+class Module(Inert):
     """A module: what its class was called, and its `__dict__`."""
 
     __slots__ = ("class_name", "state")
 
     def __init__(self, class_name: str, state: Mapping[str, object]):
         self.class_name, self.state = class_name, state
+
+    def parts(self) -> tuple[object]:
+        """What its class has set."""
+        return (self.state,)
 
     def attribute(self, name: str, kind: type) -> object:
         """A value of the state; an empty one of its kind where there is none."""
@@ -28,14 +36,46 @@ class Module(Frozen):
         return kind() if value is None else value
 
 
+class NetworkReader(TensorReader):
+    """Reads NVIDIA's network pickles; what G_ema does not need can be anything."""
+
+    lenient = True
+
+    def __init__(self, data: bytes):
+        super().__init__(data)
+        self._storages: dict[int, tuple[object, Storage]] = {}  # by the id of their bytes, which are kept with them
+        self.names |= {
+            ("torch_utils.persistence", "_reconstruct_persistent_obj"): Function(rebuild_module),
+            ("dnnlib.util", "EasyDict"): self.names["collections", "OrderedDict"],
+            ("torch.storage", "_load_from_bytes"): Function(self._storage),
+        }
+
+    def _storage(self, raw: object) -> Storage:
+        """`torch.storage._load_from_bytes(raw)`: a small torch file inside the pickle, read when it is needed."""
+        if not isinstance(raw, bytes | bytearray):
+            raise RefusedError("it holds a tensor whose content is not raw bytes")
+        if id(raw) not in self._storages:
+            self._storages[id(raw)] = raw, Storage(functools.cache(lambda: _stored_numbers(raw)))
+        return self._storages[id(raw)][1]
+
+
+def _stored_numbers(raw: bytes) -> Tensor:
+    stored = load_torch(io.BytesIO(raw))
+    check_needed(stored)
+    if not isinstance(stored, Storage):
+        raise RefusedError(f"it holds a {type(stored).__name__} where the numbers of a tensor should be")
+    return stored.numbers()
+
+
 def rebuild_module(description: object) -> Module:
     """`torch_utils.persistence._reconstruct_persistent_obj(description)`, less compiling the source in it."""
     if not isinstance(description, dict) or description.get("type") != "class":
         raise RefusedError("it holds a persistent object that is not an instance of a class")
     version, class_name, state = (description.get(key) for key in ("version", "class_name", "state"))
-    if version != VERSION:
-        raise RefusedError(f"its persistent classes are of version {version!r}, and version {VERSION} is read")
-    if not isinstance(class_name, str) or not isinstance(state, dict):
+    if type(version) is not int or version != VERSION:
+        found = f"version {version}" if type(version) is int else "no version"
+        raise RefusedError(f"its persistent classes are of {found}, and version {VERSION} is read")
+    if not is_name(class_name) or not isinstance(state, dict):
         raise RefusedError("it holds a persistent object without a class name or state")
     return Module(class_name, state)
 
@@ -57,14 +97,14 @@ def _walk(module: Module, prefix: str, depth: int, visits: Iterator[int]) -> Ite
     transient = module.attribute("_non_persistent_buffers_set", set)
     for kind in ("_parameters", "_buffers"):
         for name, tensor in module.attribute(kind, dict).items():
-            _count(visits)
+            _count(visits, name)
             if tensor is None or (kind == "_buffers" and name in transient):
                 continue
             if not isinstance(tensor, StoredTensor):
                 raise RefusedError(f"its {prefix}{name} is no tensor but a {type(tensor).__name__}")
             yield f"{prefix}{name}", tensor
     for name, inner in module.attribute("_modules", dict).items():
-        _count(visits)
+        _count(visits, name)
         if inner is None:
             continue
         if not isinstance(inner, Module):
@@ -72,7 +112,9 @@ def _walk(module: Module, prefix: str, depth: int, visits: Iterator[int]) -> Ite
         yield from _walk(inner, f"{prefix}{name}.", depth + 1, visits)
 
 
-def _count(visits: Iterator[int]) -> None:
+def _count(visits: Iterator[int], name: object) -> None:
     """A small pickle can name a module often enough, at every depth, to walk for ever."""
     if next(visits) >= MOST_VALUES:
         raise RefusedError(f"its network holds more than {MOST_VALUES} tensors and modules")
+    if not is_name(name):
+        raise RefusedError("its network holds tensors or modules whose names are none")

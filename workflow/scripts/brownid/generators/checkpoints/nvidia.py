@@ -1,14 +1,15 @@
 """The generator in NVIDIA's network pickles (stylegan2-ada-pytorch and stylegan3): `G_ema`, the averaged weights.
 
 The pickle is a dict of networks whose classes carry their Python source; NVIDIA's own loader executes that source,
-this one leaves it out. What the source would define is known: `brownid.generators` has it.
+this one leaves it out. What the source would define is known: `brownid.generators` has it. The other entries of the
+dict (discriminator, settings of the training set, augmentation) can hold objects of any class: they are left out too.
 """
 
 from torch import Tensor
 
-from brownid.generators.checkpoints.modules import Module, named_tensors
-from brownid.generators.checkpoints.plain import PlainValue, RefusedError, plain
-from brownid.generators.checkpoints.unpickling import read_pickle
+from brownid.generators.checkpoints.modules import Module, NetworkReader, named_tensors
+from brownid.generators.checkpoints.plain import PlainValue, plain
+from brownid.pickles import RefusedError, check_needed
 
 # The first parameters of both generators' constructors, in their published order.
 _POSITIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
@@ -22,8 +23,9 @@ def read_network_pickle(data: bytes) -> tuple[str, dict[str, PlainValue], dict[s
     writes them), but beside the others for StyleGAN3 (as stylegan3 writes both families).
     Raises `RefusedError` or, for a damaged pickle, whatever its opcodes happen to raise.
     """
-    content = read_pickle(data)
+    content = NetworkReader(data).read()
     generator = content.get("G_ema") if isinstance(content, dict) else None
+    check_needed(content if generator is None else generator)
     if not isinstance(generator, Module):
         raise RefusedError("it holds no network 'G_ema', the averaged generator of NVIDIA's network pickles")
     arguments = _arguments(generator)  # first: it is quicker than the tensors

@@ -21,12 +21,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
-from brownid.generators.checkpoints.plain import PlainValue, RefusedError
+from brownid.generators.checkpoints.plain import PlainValue
+from brownid.pickles import RefusedError, check_needed
 from brownid.randomness import normal
+from brownid.statedict import listed
 
 _LR_MULTIPLIER = 0.01  # of the mapping: rosinality's default; the file does not tell
 _MEAN_OF = 16_384  # mapped latents, where the file has no mean; rosinality's own programs take 4 096
-_NAMED_KEYS = 5  # how many an error lists
+_MOST_LAYERS = 50  # published networks have 8 of mapping and 8 blocks
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +39,26 @@ def is_rosinality(content: object) -> bool:
 
 
 def nvidia_form(content: Mapping[str, object], path: object) -> tuple[dict[str, PlainValue], dict[str, Tensor]]:
-    """Constructor arguments and named tensors (float32), in NVIDIA's terms, of what `torch.load` found at `path`.
+    """Constructor arguments and named tensors (float32), in NVIDIA's terms, of what `load_torch` found at `path`.
 
     Training checkpoints lack the mean latent, and a file may lack the noise maps, which rosinality's own programs do
     without: the mean is then computed, the maps are drawn, the same every time, and a warning says so.
     Raises `RefusedError` where weights are missing, unexpected, or of another architecture.
     """
-    weights = {name: value for name, value in _weights(content).items() if isinstance(value, Tensor)}
-    _check_blurs({name: weights.pop(name) for name in list(weights) if name.endswith(".kernel")})
-    layers = sum(1 for name in weights if name.startswith("style.") and name.endswith(".weight"))
-    blocks = sum(1 for name in weights if name.startswith("to_rgbs.") and name.endswith(".conv.weight"))
+    found = {name: value for name, value in _weights(content).items() if isinstance(name, str)}
+    layers = sum(1 for name in found if name.startswith("style.") and name.endswith(".weight"))
+    blocks = sum(1 for name in found if name.startswith("to_rgbs.") and name.endswith(".conv.weight"))
+    if max(layers, blocks) > _MOST_LAYERS:
+        raise RefusedError(f"it has {layers} layers of mapping and {blocks} blocks, unlike rosinality's StyleGAN2")
     sources = _sources(layers, blocks)
+    check_needed([content.get("latent_avg"), *(found.get(name) for name in sources)])
+    weights = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    _check_blurs({name: weights.pop(name) for name in list(weights) if name.endswith(".kernel")})
     missing = [name for name in sources if name not in weights and not name.startswith("noises.")]
     unexpected = [name for name in weights if name not in sources]
     for what, names in (("lacks", missing), ("has, beyond rosinality's StyleGAN2,", unexpected)):
         if names:
-            raise RefusedError(f"it {what} {', '.join(names[:_NAMED_KEYS])}{', …' if len(names) > _NAMED_KEYS else ''}")
+            raise RefusedError(f"it {what} {listed(names)}")
     tensors = {}
     for source, target in sources.items():
         if source in weights:

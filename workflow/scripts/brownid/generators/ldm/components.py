@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from brownid.errors import BrownidError
 from brownid.models.folders import CONFIG, network_weights
+from brownid.pickles import check_needed
 from brownid.randomness import normal
 from brownid.statedict import check_finite, load_strictly
 from brownid.torchfiles import load_torch
@@ -83,6 +84,7 @@ def read_weights(path: Path, page: str) -> dict[str, Tensor]:
         with open(path, "rb"):
             pass
         content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else load_torch(path)
+        check_needed(content)
     except OSError as error:
         raise _unreadable(path, page, error) from error
     except SafetensorError as error:
