@@ -47,6 +47,13 @@ def test_a_video_is_written_by_the_ending_of_its_name(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_a_video_that_opencv_could_not_write_whole_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: type("Cut", (), {"get": lambda self, _: 3.0})())
+    with pytest.raises(BrownidError, match=r"video\.mp4: the video could not be written whole; make room there"):
+        recorded().save(tmp_path / "video.mp4")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(BrownidError, match=r"video\.avi: a video is written as \.mp4, \.gif"):
         recorded().save(tmp_path / "video.avi")

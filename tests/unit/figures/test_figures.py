@@ -1,5 +1,8 @@
 """Every figure is a picture of its data, written whole and with the same bytes each time."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +19,7 @@ from brownid.figures.style import line_style, new_figure
 
 RANDOM = np.random.default_rng(0)
 STATISTICS = {
-    **{name: 1 + RANDOM.random(5) for panel in PANELS[:6] for name in panel.lines},
+    **{name: 1 + RANDOM.random(5) for panel in PANELS[:7] for name in panel.lines},
     **{f"dist_{end}": 1 + RANDOM.random(5) for end in ("min", "max")},
 }
 RATES = np.linspace(0, 1, 20)
@@ -140,3 +143,13 @@ def test_the_html_table_is_escaped():
 
 def test_the_first_21_series_of_a_figure_look_different():
     assert len(pd.DataFrame([line_style(index) for index in range(21)]).astype(str).drop_duplicates()) == 21
+
+
+@pytest.mark.parametrize("drawing", ["dynamics", "sheet"])
+def test_a_full_disk_is_a_sentence_although_pillow_hides_the_reason(tmp_path, monkeypatch, drawing):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BrownidError, match=rf"{drawing}\.png: No space left on device; make room there"):
+        DRAWINGS[drawing](tmp_path / f"{drawing}.png")

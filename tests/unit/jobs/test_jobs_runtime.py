@@ -42,6 +42,7 @@ def test_what_the_machine_refuses_is_a_sentence_and_a_defect_is_none():
     assert sentence_of(BrownidError("so it is")) == "so it is"
     assert sentence_of(PermissionError(errno.EACCES, "x", "/shut/a")).startswith("/shut/a: Permission denied; see to")
     assert "No space left" in sentence_of(RuntimeError("while serializing: I/O error: x (os error 28)"))
+    assert "its disk or network file system fails" in sentence_of(OSError(errno.ESTALE, "x", "/nfs/a"))
     assert sentence_of(ConnectionResetError(errno.ECONNRESET, "x")) is None
     assert sentence_of(KeyError("x")) is None
 

@@ -1,12 +1,16 @@
-"""Temporary files: one for each call, and those of killed processes are removed, but nobody else's."""
+"""Temporary files: one for each call, on the disk before they count, removed when their process was killed."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
 
 import pytest
 
+from brownid import files
+from brownid.errors import BrownidError
 from brownid.files import atomic_path
 
 MANY = 8
@@ -120,3 +124,117 @@ def test_calls_within_one_another_have_files_of_their_own(target):
         replace(target)
         assert outer.read_text() == "outer"
     assert target.read_text() == "outer"
+
+
+@pytest.fixture
+def happened(monkeypatch):
+    """What is synced and renamed, in order: "file", "folder", "rename"."""
+    order, sync, rename = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        order.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def renamed(*paths):
+        order.append("rename")
+        rename(*paths)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    return order
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_call_ends(target, happened):
+    replace(target)
+    assert happened == ["file", "rename", "folder"]
+
+
+def test_new_folders_on_the_way_are_on_the_disk_too(tmp_path, happened):
+    replace(tmp_path / "a" / "b" / "c.txt")
+    assert happened == ["file", "rename", *["folder"] * 3]
+
+
+def test_a_folder_is_on_the_disk_with_all_that_is_in_it(tmp_path, happened):
+    with atomic_path(tmp_path / "release") as folder:
+        (folder / "images").mkdir(parents=True)
+        for name in ("README.md", "images/0.png", "images/1.png"):
+            (folder / name).write_text(name)
+        (folder / "link").symlink_to("/dev/zero")
+    assert happened == ["file"] * 3 + ["folder"] * 2 + ["rename", "folder"]
+
+
+def failing_sync(monkeypatch, number, kind):
+    sync = os.fsync
+
+    def fail(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (kind == "folder"):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_file_systems_that_cannot_sync_are_written_all_the_same(target, monkeypatch, kind, number):
+    failing_sync(monkeypatch, number, kind)
+    replace(target)
+
+
+def test_folders_that_may_be_written_but_not_opened_are_written(target, monkeypatch):
+    failing_sync(monkeypatch, errno.EACCES, "folder")
+    replace(target)
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "No space left on device; make room there, then run again"),
+        (errno.EDQUOT, "Disk quota exceeded; make room there, then run again"),
+        (errno.EIO, "Input/output error; its disk or network file system fails: ask who looks after it"),
+        (errno.EROFS, "Read-only file system; see to its permissions, or choose another place"),
+    ],
+)
+@pytest.mark.parametrize("when", ["in the block", "when synced", "when renamed", "when its folder is made"])
+def test_what_the_disk_refuses_is_a_sentence_with_the_path(target, monkeypatch, number, sentence, when):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    path = target
+    if when == "when synced":
+        failing_sync(monkeypatch, number, "file")
+    elif when == "when renamed":
+        monkeypatch.setattr(os, "replace", fail)
+    elif when == "when its folder is made":
+        path = target.parent / "new" / "samples.h5"
+        monkeypatch.setattr(os, "mkdir", fail)
+    with pytest.raises(BrownidError) as raised, atomic_path(path) as temporary:
+        temporary.write_text("new")
+        if when == "in the block":
+            fail()
+    assert str(raised.value).startswith(f"{path}: {sentence}")
+    assert target.read_text() == "old" and list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_that_names_the_temporary_file_is_told_of_the_file_itself(target):
+    with pytest.raises(BrownidError, match=rf"^{target}: Permission denied"), atomic_path(target) as temporary:
+        raise PermissionError(errno.EACCES, "x", str(temporary / "images"))
+
+
+def test_an_error_that_names_another_file_is_told_of_that(target):
+    with pytest.raises(BrownidError, match=r"^/data/images: Permission denied"), atomic_path(target):
+        raise PermissionError(errno.EACCES, "x", "/data/images")
+
+
+def test_a_name_that_is_too_long_is_a_sentence(tmp_path):
+    with pytest.raises(BrownidError, match="File name too long; choose a shorter name"):
+        replace(tmp_path / ("a" * 250))
+
+
+def test_a_temporary_file_that_cannot_be_removed_hides_no_error(target, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EROFS, "x")
+
+    with pytest.raises(ZeroDivisionError), atomic_path(target):
+        monkeypatch.setattr(files, "_remove", fail)
+        raise ZeroDivisionError

@@ -26,14 +26,14 @@ with appending(sys.argv[1]) as writer:
 """
 FILL_THE_DISK = """
 import resource, signal, sys
-from brownid.errors import sentence_of
+from brownid.errors import BrownidError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
 for save in (made.save, made.save_published):
     try:
         save(sys.argv[1])
-    except OSError as error:
-        print(sentence_of(error))
+    except BrownidError as error:
+        print(error)
 """
 
 

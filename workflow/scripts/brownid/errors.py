@@ -3,9 +3,12 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+BROKEN = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+REFUSALS = FULL | BROKEN | FORBIDDEN | {errno.ENAMETOOLONG}
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors gives the number in its text alone
 
 
@@ -19,15 +22,46 @@ class BrownidError(Exception):
 def sentence_of(error: BaseException) -> str | None:
     """What to tell the user about an error that is not a defect of ours; None where it is one.
 
-    Beside `BrownidError` these are a full disk or quota, and a place that one has no access to.
+    Apart from `BrownidError` these are a full disk or quota, a disk that fails, and a place that one has no access to.
     """
     if isinstance(error, BrownidError):
         return str(error)
-    found = RUST_ERROR.search(str(error))
-    number = int(found[1]) if found else getattr(error, "errno", None)
-    if number not in FULL | FORBIDDEN:
+    number = _number_of(error)
+    if number not in REFUSALS:
         return None
-    # of a copy, the file that is written is the second one
-    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file could not be written"
-    remedy = "make room there" if number in FULL else "see to its permissions, or choose another place"
+    return _sentence(_place_of(error) or "a file could not be written", number)
+
+
+def refused_write(error: BaseException, path: Path, temporary: Path) -> BrownidError | None:
+    """What to tell the user where `path` could not be written, by way of `temporary`; None for any other error.
+
+    Errors of the system often come without the name of the file; one that names another file is of that file.
+    """
+    number, place = _number_of(error), _place_of(error)
+    if isinstance(error, BrownidError) or number not in REFUSALS:
+        return None
+    if place is None or Path(place) == temporary or temporary in Path(place).parents:
+        place = path
+    return BrownidError(_sentence(place, number))
+
+
+def _number_of(error: BaseException) -> int | None:
+    found = RUST_ERROR.search(str(error))
+    return int(found[1]) if found else getattr(error, "errno", None)
+
+
+def _place_of(error: BaseException) -> str | None:
+    """The file that an error names; of a copy, the one that is written is the second."""
+    return getattr(error, "filename2", None) or getattr(error, "filename", None)
+
+
+def _sentence(place: str | Path, number: int) -> str:
+    if number in FULL:
+        remedy = "make room there"
+    elif number in BROKEN:
+        remedy = "its disk or network file system fails: ask who looks after it"
+    elif number == errno.ENAMETOOLONG:
+        remedy = "choose a shorter name"
+    else:
+        remedy = "see to its permissions, or choose another place"
     return f"{place}: {os.strerror(number)}; {remedy}, then run again."

@@ -1,5 +1,6 @@
 """A video of projection: each target above what descent shows at an iteration."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,8 +58,9 @@ class ProgressVideo:
                 _write_mp4(frames, temporary, path)
             else:
                 first, *others = map(Image.fromarray, frames)
-                kind = path.suffix[1:].upper()
-                first.save(temporary, kind, save_all=True, append_images=others, duration=1000 // RATE, loop=0)
+                kind, drawn = path.suffix[1:].upper(), io.BytesIO()  # Pillow hides why it cannot write a file
+                first.save(drawn, kind, save_all=True, append_images=others, duration=1000 // RATE, loop=0)
+                temporary.write_bytes(drawn.getvalue())
 
 
 def check_ending(path: str | Path) -> None:
@@ -85,4 +87,6 @@ def _write_mp4(frames: Sequence[np.ndarray], temporary: Path, path: Path) -> Non
         for frame in frames:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         writer.release()
+        if int(cv2.VideoCapture(str(inside)).get(cv2.CAP_PROP_FRAME_COUNT)) != len(frames):  # it does not say so
+            raise BrownidError(f"{path}: the video could not be written whole; make room there, then run again.")
         os.replace(inside, temporary)

@@ -1,5 +1,6 @@
 """Contact sheets of face images, pixel for pixel: rows of identities, training batches, pairs of a leak audit."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,10 @@ def image_grid(
         if row_labels is not None:
             x, y = layout.corner(row, 0)
             draw.text((x - 8, y + height // 2), row_labels[row], fill=INK, font=text, anchor="rm")
+    drawn = io.BytesIO()  # Pillow hides why it cannot write a file
+    sheet.save(drawn, format="png")
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="png")
+        temporary.write_bytes(drawn.getvalue())
 
 
 def contact_sheet(

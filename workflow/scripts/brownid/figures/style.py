@@ -1,5 +1,6 @@
 """The house style of all figures."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +65,10 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
     with matplotlib.style.context(["default", HOUSE_STYLE]):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
+        drawn = io.BytesIO()  # Pillow hides why it cannot write a file
+        figure.savefig(drawn, format="png", metadata={"Software": None})
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+            temporary.write_bytes(drawn.getvalue())
 
 
 def panel_grid(figure: Figure, count: int, columns: int, **options: object) -> list[Axes]:

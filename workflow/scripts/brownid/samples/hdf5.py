@@ -54,8 +54,7 @@ class OutputFile(h5py.File):
 def writing(path: str | Path, libver: str = "v110") -> Iterator[OutputFile]:
     """A new file that appears at `path` when the block ends well and all is on the disk; until then the old one stays.
 
-    The HDF5 1.10 file layout carries checksums of its own structure; "earliest" can be read by every HDF5. A full disk
-    is the system's OSError with `path`.
+    The HDF5 1.10 file layout carries checksums of its own structure; "earliest" can be read by every HDF5.
     """
     with atomic_path(path) as temporary:
         sink = Sink(temporary)
