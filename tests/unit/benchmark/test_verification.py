@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brownid.benchmark import verification_accuracy
-from brownid.benchmark.verification import THRESHOLDS, folded_accuracy, squared_distances
+from brownid.benchmark.verification import THRESHOLDS, _stratified, folded_accuracy, squared_distances
 from brownid.errors import BrownidError
 
 
@@ -109,3 +109,75 @@ def test_the_fast_count_equals_the_definition():
 def test_what_cannot_be_verified_is_refused(first, second, same, message):
     with pytest.raises(BrownidError, match=message):
         verification_accuracy(first, second, same)
+
+
+def drawn(same, seed=0):
+    """Squared distances of pairs, impostors a little further apart; both kinds overlap."""
+    random = np.random.default_rng(seed)
+    return np.where(same, random.normal(1.2, 0.2, len(same)), random.normal(1.5, 0.2, len(same))).clip(0, 4)
+
+
+def test_pairs_sorted_by_label_get_a_note_a_warning_and_a_stratified_accuracy_that_no_order_changes_much(caplog):
+    same = np.arange(2000) < 1000
+    distances, order = drawn(same), np.random.default_rng(1).permutation(2000)
+    sorted_pairs, shuffled = (
+        folded_accuracy(distances, same, name="own.bin"),
+        folded_accuracy(distances[order], same[order]),
+    )
+    assert sorted_pairs.accuracy < shuffled.accuracy - 0.01
+    assert sorted_pairs.stratified_accuracy == pytest.approx(shuffled.accuracy, abs=0.015)
+    assert "in the 10 contiguous folds runs from 0.00 to 1.00 (0.50 in all)" in sorted_pairs.note
+    assert caplog.text.count("own.bin: the share of genuine pairs") == 1
+    assert shuffled.note is None
+
+
+def test_in_the_published_order_of_lfw_the_stratified_folds_are_the_contiguous_ones(caplog):
+    same = np.tile(np.arange(600) < 300, 10)
+    result = folded_accuracy(drawn(same), same)
+    np.testing.assert_array_equal(result.stratified, result.accuracies)
+    assert result.note is None and not caplog.text
+
+
+@pytest.mark.parametrize("pairs", [40, 100, 600, 6000, 6007])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_sorted_pairs_are_noticed_and_random_orders_are_not_whatever_their_number_and_balance(pairs, share):
+    same = np.arange(pairs) < share * pairs
+    distances = drawn(same)
+    assert folded_accuracy(distances, same).note and folded_accuracy(distances, same[::-1]).note
+    for seed in range(20):
+        assert folded_accuracy(distances, np.random.default_rng(seed).permutation(same)).note is None
+
+
+def test_one_fold_of_one_kind_among_balanced_ones_is_noticed():
+    same = np.arange(6000) % 2 == 0
+    same[1200:1800] = True
+    assert "to 1.00 (0.55 in all)" in folded_accuracy(drawn(same), same).note
+
+
+def test_small_differences_between_many_pairs_are_not_far():
+    """Folds of 48 and 52 per cent: no chance among 60 000 pairs, but of no weight either."""
+    same = np.concatenate([np.random.default_rng(0).permutation(np.arange(6000) < n) for n in (2880, 3120) * 5])
+    assert folded_accuracy(drawn(same), same).note is None
+
+
+@pytest.mark.parametrize(("genuine", "impostors"), [(10, 0), (0, 10), (3, 8), (5, 5), (1, 40), (23, 4), (601, 601)])
+def test_stratified_folds_are_of_one_size_none_empty_and_hold_every_pair_once(genuine, impostors):
+    same = np.array([True] * genuine + [False] * impostors)
+    folds = _stratified(same, 10)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(same)))
+    assert {len(fold) for fold in folds} <= {len(same) // 10, len(same) // 10 + 1, len(same) // 10 + 2} - {0}
+    assert {same[fold].sum() for fold in folds} <= {genuine // 10, genuine // 10 + 1}
+    result = folded_accuracy(np.where(same, 0.5, 1.5), same)
+    assert np.isfinite(result.stratified).all()
+
+
+def test_pairs_of_one_kind_have_no_shares_to_differ():
+    assert folded_accuracy(np.ones(20), np.ones(20, bool)).note is None
+
+
+@pytest.mark.parametrize("distance", [np.nan, np.inf])
+def test_distances_that_are_no_numbers_are_refused_and_not_counted_as_different(distance):
+    distances = np.ones(20)
+    distances[7] = distance
+    with pytest.raises(BrownidError, match="distance of pair 7 is not finite"):
+        folded_accuracy(distances, np.arange(20) % 2 == 0)

@@ -73,23 +73,28 @@ def score_benchmark(
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
     embeddings = np.asarray(embed(images))[numbers]
-    scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates)
+    scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates, str(path))
     logger.info("%s: accuracy %.4f (std %.4f), %d pairs", path, scores["accuracy"], scores["std"], scores["pairs"])
     listed = [{"image": number, "reason": reason} for number, reason in failures]
     return scores | {"failures": listed}
 
 
 def score_pairs(
-    first: np.ndarray, second: np.ndarray, same: np.ndarray, rates: Sequence[float] = FALSE_ACCEPT_RATES
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    name: str = "the pairs",
 ) -> dict[str, object]:
-    """Everything one reads off a verification, as plain numbers for a JSON file.
+    """Everything one reads off a verification, as plain numbers for a JSON file; `name` begins warnings.
 
-    `accuracy`, `std`, `threshold` (10 folds; of the squared distance), `auc`, `eer`, `tar_at_far` (rate to `tar`,
-    `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc` (corner
-    points), `pairs`, `genuine`, `impostors`.
+    `accuracy`, `std`, `threshold` (10 contiguous folds; of the squared distance), `stratified_accuracy` (see
+    `benchmark.verification`), `fold_note` (why only that should be compared, or None), `auc`, `eer`, `tar_at_far` (rate
+    to `tar`, `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc`
+    (corner points), `pairs`, `genuine`, `impostors`.
     """
     distances = squared_distances(first, second)
-    verification = folded_accuracy(distances, same, FOLDS)
+    verification = folded_accuracy(distances, same, FOLDS, name)
     curve = roc(1 - distances / 2, same)  # the cosine of unit vectors
     corners = curve.corners()
     return {
@@ -97,6 +102,8 @@ def score_pairs(
         "std": verification.std,
         "threshold": verification.threshold,
         "accuracies": verification.accuracies.tolist(),
+        "stratified_accuracy": verification.stratified_accuracy,
+        "fold_note": verification.note,
         "auc": curve.area,
         "eer": equal_error_rate(curve),
         "tar_at_far": {f"{entry.far:g}": _plain(entry) for entry in tar_at_far(curve, rates)},

@@ -1,6 +1,6 @@
 """Benchmark accuracies by network, as a figure and as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +28,25 @@ def score_table(scores: Scores) -> pd.DataFrame:
     return table
 
 
-def markdown_table(table: pd.DataFrame) -> str:
-    """A score table in per cent as Markdown; the best of each column in bold."""
+def markdown_table(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A score table in per cent as Markdown, the best of each column in bold, and a list of notes below."""
     rows = [["network", *map(str, table.columns)], ["---", *["---:"] * table.shape[1]]]
     for (name, values), best in zip(table.iterrows(), _best(table), strict=True):
         numbers = [_percent(value) for value in values]
         rows.append([str(name), *(f"**{text}**" if bold else text for text, bold in zip(numbers, best, strict=True))])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    listed = "".join(f"- {note}\n" for note in notes)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + (f"\n{listed}" if listed else "")
 
 
-def html_table(table: pd.DataFrame) -> str:
-    """A score table in per cent as a page of its own for the report; the best of each column in bold."""
+def html_table(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A score table in per cent as a page of its own for the report, the best of each column in bold, and the notes."""
     best = pd.DataFrame(_best(table), index=table.index, columns=table.columns)
     text = table.map(_percent)
     text = text.where(~best, "<b>" + text + "</b>").rename_axis(None)
     text.index = [_escape(str(name)) for name in text.index]
     text.columns = [_escape(str(name)) for name in text.columns]
-    return _PAGE.format(table=text.to_html(escape=False, border=0))
+    paragraphs = "".join(f"\n<p>{_escape(note)}</p>" for note in notes)
+    return _PAGE.format(table=text.to_html(escape=False, border=0) + paragraphs)
 
 
 def plot_scores(scores: Scores, path: str | Path, *, spread: Scores | None = None, title: str | None = None) -> None:

@@ -24,23 +24,41 @@ def tabulate_scores(
     chart: Path,
     roc: Path,
 ) -> None:
-    """Write the accuracies as CSV, Markdown and HTML, their chart, and the ROC curves; the best network comes last."""
+    """Write the accuracies as CSV, Markdown and HTML, their chart, and the ROC curves; the best network comes last.
+
+    A benchmark with folds whose accuracy depends on the order of the pairs has a second column, and a note below.
+    """
     read = (json.loads(Path(path).read_text(encoding="utf-8")) for path in scores)
     results = {result["model"]: result["benchmarks"] for result in read}
     compared = score_table(_figure(results, "accuracy"))
     compared = compared.sort_values(compared.columns[-1], kind="stable")
+    notes = _fold_notes(results)
+    for name in notes:
+        stratified = {model: rows[name]["stratified_accuracy"] for model, rows in results.items() if name in rows}
+        compared.insert(compared.columns.get_loc(name) + 1, f"{name} (stratified)", pd.Series(stratified))
     results = {model: results[model] for model in compared.index}
     logger.info("scores:\n%s", compared.to_string(float_format="%.4f"))
     _write(table, _long_table(results).to_csv(index=False, float_format="%.6f"))
     _write(accuracies, compared.to_csv(float_format="%.6f"))
-    _write(markdown, markdown_table(compared))
-    _write(page, html_table(compared))
+    sentences = [f"{name}: {note}." for name, note in notes.items()]
+    _write(markdown, markdown_table(compared, sentences))
+    _write(page, html_table(compared, sentences))
     plot_scores(_figure(results, "accuracy"), chart, spread=_figure(results, "std"))
     plot_roc(_curves(results), roc)
 
 
 def _figure(results: Mapping[str, Mapping], name: str) -> dict[str, dict[str, float]]:
     return {model: {bench: row[name] for bench, row in rows.items()} for model, rows in results.items()}
+
+
+def _fold_notes(results: Mapping[str, Mapping]) -> dict[str, str]:
+    """By benchmark: why its accuracies should not be compared. All networks are scored on the same pairs."""
+    return {
+        name: row["fold_note"]
+        for rows in results.values()
+        for name, row in rows.items()
+        if row.get("fold_note") is not None  # scores of earlier versions have none
+    }
 
 
 def _curves(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
@@ -56,15 +74,18 @@ def _curves(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
 
 
 def _long_table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """One row a network and benchmark: accuracy and its spread over the folds, AUC, EER, TAR at each FAR."""
+    """A row per network and benchmark: accuracy and its spread over the folds, AUC, EER, TAR at each FAR."""
     return pd.DataFrame(
         [
             {
                 "network": model,
                 "benchmark": name,
-                **{key: row[key] for key in ("accuracy", "std", "threshold", "auc", "eer")},
+                **{key: row[key] for key in ("accuracy", "std", "threshold")},
+                "stratified_accuracy": row.get("stratified_accuracy"),
+                **{key: row[key] for key in ("auc", "eer")},
                 **{f"tar_at_far_{rate}": entry["tar"] for rate, entry in row["tar_at_far"].items()},
                 "pairs": row["pairs"],
+                "fold_note": row.get("fold_note"),
             }
             for model, rows in results.items()
             for name, row in rows.items()
