@@ -1,6 +1,10 @@
 """The database index: what is written is read back, and nothing else is taken for an index."""
 
+import resource
+import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -128,3 +132,75 @@ def test_a_contradiction_is_refused_and_leaves_no_file(tmp_path, samples, protoc
     with pytest.raises(BrownidError, match=message):
         DatabaseIndex.create(tmp_path / "index.sqlite", samples, protocols)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_groups_of_all_samples_and_places_in_the_order_of_the_index(tmp_path):
+    DatabaseIndex.create(tmp_path / "index", iter(SAMPLES), {"P": {"train": None, "dev": ["c", "c"]}})
+    with DatabaseIndex.open(tmp_path / "index") as index:
+        assert index.samples("train") == SAMPLES and keys(index.samples("dev")) == ["c"]
+        assert index.samples_at(range(1, 3)) == SAMPLES[1:] and index.samples_at(range(3, 3)) == []
+        assert index.counts() == (3, 2)
+
+
+def test_a_full_disk_is_one_sentence_that_names_the_index(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))
+    try:
+        with pytest.raises(BrownidError, match=rf"{tmp_path / 'index'} cannot be written .*room"):
+            DatabaseIndex.create(tmp_path / "index", (Sample(f"{n:0200}", "p", n) for n in range(1000)), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_sqlite_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(BrownidError, match="too large"):
+        DatabaseIndex.create(tmp_path / "index", [Sample("a", "p", 1 << 70)], {})
+
+
+def test_an_index_that_may_not_be_read_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "index").touch()
+
+    def refuse(*_, **__):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(BrownidError, match="unable to open database file"):
+        DatabaseIndex.open(tmp_path / "index")
+
+
+NO_LOCKS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+static int asks(int c) {
+    return c == F_SETLK || c == F_SETLKW || c == F_GETLK || c == F_OFD_SETLK || c == F_OFD_SETLKW;
+}
+#define REPLACE(name) int name(int fd, int command, ...) { \\
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, #name); \\
+    va_list more; va_start(more, command); void *value = va_arg(more, void *); va_end(more); \\
+    if (asks(command)) { errno = ENOLCK; return -1; } \\
+    return real(fd, command, value); }
+REPLACE(fcntl)
+REPLACE(fcntl64)
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler to make a file system without locks from")
+def test_a_file_system_without_locks_is_written_and_read(tmp_path):
+    (tmp_path / "locks.c").write_text(NO_LOCKS)
+    library = tmp_path / "locks.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "locks.c", "-ldl"], check=True)
+    job = (
+        "import sqlite3, sys; from brownid.databases.index import DatabaseIndex, Sample\n"
+        "DatabaseIndex.create(sys.argv[1], [Sample('a', 'p', 1)], {'P': {'train': ['a']}})\n"
+        "print(DatabaseIndex.open(sys.argv[1]).counts())\n"
+        "sqlite3.connect(sys.argv[1]).execute('CREATE TABLE t (i)')"  # shows that the locks are gone
+    )
+    environment = {"LD_PRELOAD": str(library), "PYTHONPATH": ":".join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", job, tmp_path / "index"], capture_output=True, text=True, env=environment
+    )
+    assert ran.stdout == "(1, 1)\n" and "OperationalError" in ran.stderr.splitlines()[-1], ran.stderr

@@ -10,6 +10,7 @@ The tables and columns are those of the index files published with the paper, so
     groups_samples(group_id, sample_id)
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -43,6 +44,7 @@ CREATE INDEX meta_data_of_sample ON meta_data(sample_id);
 CHOSEN = """(? OR {} IN (
     SELECT sample_id FROM groups_samples s JOIN groups g ON g.id = s.group_id JOIN protocols p ON p.id = g.protocol_id
     WHERE (? IS NULL OR g.name = ?) AND (? IS NULL OR p.name = ?)))"""
+PLACES = "{} IN (SELECT id FROM samples ORDER BY id LIMIT ? OFFSET ?)"  # a sample id among so many after so many
 TABLES = ("samples", "meta_data", "meta_data_types", "groups", "protocols", "groups_samples")
 
 
@@ -70,34 +72,28 @@ class DatabaseIndex:
 
     @staticmethod
     def create(
-        path: str | Path, samples: Iterable[Sample], protocols: Mapping[str, Mapping[str, Iterable[str]]]
+        path: str | Path, samples: Iterable[Sample], protocols: Mapping[str, Mapping[str, Iterable[str] | None]]
     ) -> None:
         """Write an index: `protocols` maps a protocol's name to its groups, and each group to the keys of its samples.
 
-        The file appears whole or not at all, and equal arguments give equal bytes. Raises BrownidError when two
-        samples share a key, a group names an unknown key, or an attribute has values of two types.
+        None in place of the keys stands for all samples. The samples are read once and not kept. The file appears whole
+        or not at all, and equal arguments give equal bytes. Raises BrownidError when two samples share a key, a group
+        names an unknown key, an attribute has values of two types, or the file cannot be written.
         """
-        samples = list(samples)
-        numbers = {sample.key: number for number, sample in enumerate(samples, 1)}
-        if len(numbers) < len(samples):
-            raise BrownidError(f"The index {path} would hold two samples with the key {_first_repeated(samples)!r}.")
-        types = _meta_types(path, samples)
-        with atomic_path(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
-            connection.executescript(SCHEMA)
-            connection.executemany(
-                "INSERT INTO samples VALUES (?, ?, ?, ?)",
-                ((numbers[sample.key], sample.key, sample.path, sample.identity) for sample in samples),
-            )
-            connection.executemany(
-                "INSERT INTO meta_data_types VALUES (?, ?, ?)",
-                ((number, name, META_TYPES[kind]) for name, (number, kind) in types.items()),
-            )
-            connection.executemany(
-                "INSERT INTO meta_data (value_str, value_int, value_float, sample_id, type_id) VALUES (?, ?, ?, ?, ?)",
-                _meta_rows(samples, numbers, types),
-            )
-            _insert_protocols(connection, path, protocols, numbers)
-            connection.commit()
+        with atomic_path(path) as temporary:
+            try:
+                with closing(_connect(temporary, "mode=rwc&nolock=1")) as connection:
+                    # nothing to go back to: a file that is not finished is removed
+                    connection.execute("PRAGMA journal_mode = OFF")
+                    connection.executescript(SCHEMA)
+                    _insert_samples(connection, path, samples)
+                    _insert_protocols(connection, path, protocols)
+                    connection.commit()
+            except (sqlite3.Error, OverflowError) as error:
+                raise BrownidError(
+                    f"The database index {path} cannot be written ({error}); see to the room, quota and permissions "
+                    "there, then run again."
+                ) from error
 
     @classmethod
     def open(cls, path: str | Path) -> "DatabaseIndex":
@@ -105,12 +101,14 @@ class DatabaseIndex:
         path = Path(path)
         if not path.is_file():
             raise BrownidError(f"There is no database index at {path}; index the database first.")
-        # immutable: no lock and no journal file, both of which a shared file system may refuse
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)
+        connection = None
         try:
+            # immutable: no lock and no journal file, both of which a shared file system may refuse
+            connection = _connect(path, "mode=ro&immutable=1")
             present = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        except sqlite3.DatabaseError as error:
-            connection.close()
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
             raise BrownidError(f"{path} is not a database index ({error}); index the database again.") from error
         missing = [table for table in TABLES if table not in present]
         if missing:
@@ -163,16 +161,19 @@ class DatabaseIndex:
             self._known("attribute", name, list(types))
         wanted = {name: {values} if isinstance(values, MetaValue) else set(values) for name, values in meta.items()}
         chosen = (group is None and protocol is None, group, group, protocol, protocol)
-        attributes = self._attributes(types, chosen)
-        found = self._rows(
-            f"SELECT id, key, path, identity FROM samples WHERE {CHOSEN.format('id')} ORDER BY id", chosen
-        )
-        samples = [Sample(*rows.sample(self.path, *row), attributes.get(row[0], {})) for row in found]
         return [
             sample
-            for sample in samples
+            for sample in self._samples(CHOSEN, chosen)
             if all(name in sample.meta and sample.meta[name] in values for name, values in wanted.items())
         ]
+
+    def samples_at(self, places: range) -> list[Sample]:
+        """The samples at consecutive places, from 0, of the index's order."""
+        return self._samples(PLACES, (len(places), places.start))
+
+    def counts(self) -> tuple[int, int]:
+        """The number of samples, and that of identities."""
+        return self._rows("SELECT COUNT(*), COUNT(DISTINCT identity) FROM samples")[0]
 
     def members(self) -> dict[str, dict[str, list[str]]]:
         """The keys of all samples by protocol and group, in the index's order: what `create` takes as `protocols`."""
@@ -184,11 +185,19 @@ class DatabaseIndex:
             members[protocol][group].append(key)
         return members
 
-    def _attributes(self, types: Mapping[str, str], chosen: tuple) -> dict[int, dict[str, MetaValue]]:
+    def _samples(self, condition: str, values: tuple) -> list[Sample]:
+        attributes = self._attributes(condition, values)
+        found = self._rows(
+            f"SELECT id, key, path, identity FROM samples WHERE {condition.format('id')} ORDER BY id", values
+        )
+        return [Sample(*rows.sample(self.path, *row), attributes.get(row[0], {})) for row in found]
+
+    def _attributes(self, condition: str, chosen: tuple) -> dict[int, dict[str, MetaValue]]:
+        types = self.meta_types()
         attributes: dict[int, dict[str, MetaValue]] = {}
         for sample, name, *values in self._rows(
             "SELECT m.sample_id, t.name, m.value_str, m.value_int, m.value_float FROM meta_data m "
-            f"JOIN meta_data_types t ON t.id = m.type_id WHERE {CHOSEN.format('m.sample_id')} ORDER BY m.id",
+            f"JOIN meta_data_types t ON t.id = m.type_id WHERE {condition.format('m.sample_id')} ORDER BY m.id",
             chosen,
         ):
             value = rows.value(self.path, name, types[name], values)
@@ -199,7 +208,7 @@ class DatabaseIndex:
     def _rows(self, query: str, values: tuple = ()) -> list[tuple]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise BrownidError(
                 f"The database index {self.path} is damaged ({error}); index the database again."
             ) from error
@@ -209,43 +218,56 @@ class DatabaseIndex:
             raise BrownidError(f"The database index {self.path} has no {what} {name!r}; it has: {', '.join(names)}.")
 
 
-def _first_repeated(samples: list[Sample]) -> str:
-    seen: set[str] = set()
-    return next(sample.key for sample in samples if sample.key in seen or seen.add(sample.key))
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    """A connection without file locks, which shared file systems may lack; the caller alone uses the file."""
+    return sqlite3.connect(f"file:{quote(os.fsencode(path.absolute()))}?{options}", uri=True)
 
 
-def _meta_types(path: str | Path, samples: list[Sample]) -> dict[str, tuple[int, type]]:
+def _insert_samples(connection: sqlite3.Connection, path: str | Path, samples: Iterable[Sample]) -> None:
     types: dict[str, tuple[int, type]] = {}
-    for sample in samples:
+    for number, sample in enumerate(samples, 1):
+        try:
+            connection.execute(
+                "INSERT INTO samples VALUES (?, ?, ?, ?)", (number, sample.key, sample.path, sample.identity)
+            )
+        except sqlite3.IntegrityError:
+            raise BrownidError(f"The index {path} would hold two samples with the key {sample.key!r}.") from None
         for name, value in sample.meta.items():
-            kind = types.setdefault(name, (len(types) + 1, type(value)))[1]
+            type_number, kind = types.setdefault(name, (len(types) + 1, type(value)))
             if kind not in META_TYPES or type(value) is not kind:
                 raise BrownidError(
                     f"The index {path} cannot hold {name} = {value!r} of sample {sample.key!r}: the values of an "
                     "attribute are all text, all whole numbers or all decimal numbers."
                 )
-    return types
-
-
-def _meta_rows(samples: list[Sample], numbers: Mapping[str, int], types: Mapping[str, tuple[int, type]]):
-    for sample in samples:
-        for name, value in sample.meta.items():
-            number, kind = types[name]
             columns = [value if kind is column else None for column in META_TYPES]
-            yield (*columns, numbers[sample.key], number)
+            connection.execute(
+                "INSERT INTO meta_data (value_str, value_int, value_float, sample_id, type_id) VALUES (?, ?, ?, ?, ?)",
+                (*columns, number, type_number),
+            )
+    connection.executemany(
+        "INSERT INTO meta_data_types VALUES (?, ?, ?)",
+        ((number, name, META_TYPES[kind]) for name, (number, kind) in types.items()),
+    )
 
 
-def _insert_protocols(connection, path, protocols, numbers) -> None:
+def _insert_protocols(
+    connection: sqlite3.Connection,
+    path: str | Path,
+    protocols: Mapping[str, Mapping[str, Iterable[str] | None]],
+) -> None:
     group_number = 0
     for protocol_number, (protocol, groups) in enumerate(protocols.items(), 1):
         connection.execute("INSERT INTO protocols VALUES (?, ?)", (protocol_number, protocol))
         for group, keys in groups.items():
             group_number += 1
             connection.execute("INSERT INTO groups VALUES (?, ?, ?)", (group_number, group, protocol_number))
-            for key in keys:
-                if key not in numbers:
+            if keys is None:
+                connection.execute("INSERT INTO groups_samples SELECT ?, id FROM samples ORDER BY id", (group_number,))
+            for key in keys or ():
+                found = connection.execute("SELECT id FROM samples WHERE key = ?", (key,)).fetchone()
+                if found is None:
                     raise BrownidError(
                         f"The index {path} cannot list {key!r} in group {group!r} of protocol {protocol!r}: "
                         "there is no sample with this key."
                     )
-                connection.execute("INSERT INTO groups_samples VALUES (?, ?)", (group_number, numbers[key]))
+                connection.execute("INSERT OR IGNORE INTO groups_samples VALUES (?, ?)", (group_number, *found))
