@@ -39,6 +39,24 @@ def test_pairs_of_lfw_name_a_person_and_the_numbers_of_the_images(tmp_path):
     assert len(pairs_of(tmp_path, "1\nAnn 1 2\nAnn 1 Bo 3\n")) == 2  # pairsDevTest.txt
 
 
+def test_images_that_are_named_without_a_suffix_are_found_in_every_format(tmp_path):
+    (tmp_path / "Ann").mkdir()
+    for name in ("Ann_0001.pgm", "Ann_0002.JPG", "Ann_0003.tiff"):
+        (tmp_path / "Ann" / name).touch()
+    assert pairs_of(tmp_path, "1\nAnn 1 2\nAnn 3 Bo 1\n") == [
+        Pair("Ann/Ann_0001.pgm", "Ann/Ann_0002.JPG", True),
+        Pair("Ann/Ann_0003.tiff", "Bo/Bo_0001.jpg", False),
+    ]
+    table = "path1,path2,same\nAnn/Ann_0001,Ann/Ann_0002.png,1\nAnn/Ann_0003,Bo,0\n"
+    assert pairs_of(tmp_path, table, "pairs.csv") == [
+        Pair("Ann/Ann_0001.pgm", "Ann/Ann_0002.png", True),
+        Pair("Ann/Ann_0003.tiff", "Bo", False),
+    ]
+    assert pairs_of(tmp_path, "Ann/Ann_0001 1\nAnn/Ann_0002 1\n") == [
+        Pair("Ann/Ann_0001.pgm", "Ann/Ann_0002.JPG", True)
+    ]
+
+
 def test_pairs_of_calfw_and_cplfw_have_two_lines(tmp_path):
     assert pairs_of(tmp_path, "a_1.jpg 3\na_2.jpg 3\na_1.jpg 0\nb_1.jpg 0\n") == [
         Pair("a_1.jpg", "a_2.jpg", True),

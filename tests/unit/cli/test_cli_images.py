@@ -1,6 +1,7 @@
 """`brownid generate`, `crop` and `embed` on tiny images."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,60 @@ def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photogra
     assert "3 model files; --detector-file gives 1" in said
 
 
+class OneFace:
+    """A detector that finds a face in every photograph."""
+
+    def detect(self, image):
+        return [Detection((0, 0, 30, 30), 0.9, template("arcface", 30))]
+
+
+def save(pixels, path, kind):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format=kind)
+
+
+FILES = {
+    "a/1.pgm": "PPM",
+    "a/1.png": "PNG",
+    "a/2.TIF": "TIFF",
+    "a/3": "PNG",
+    "a.png/x.jpg": "JPEG",
+    "a.bmp": "BMP",
+    os.fsdecode(b"Jos\xe9/1.png"): "PNG",
+}
+
+
+def test_photographs_of_every_format_are_cropped_each_to_a_file_of_its_own(run, tmp_path, monkeypatch, caplog):
+    pixels = np.random.default_rng(3).integers(0, 255, (50, 60, 3), np.uint8)
+    for name, kind in FILES.items():
+        save(pixels, tmp_path / "in" / name, kind)
+    (tmp_path / "in" / "notes.txt").touch()
+    monkeypatch.setattr("brownid.alignment.detector", lambda spec: OneFace())
+    options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--side", 30)
+    result = run("crop", tmp_path / "in", *options, "-o", tmp_path / "out")
+    assert "7 images, 0 failed" in result.stdout and "passed over 1 file: 1 .txt" in caplog.text
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    found -= {"a.png"}  # a folder
+    assert {r"Jos\xe9/1.png", "a/2.png", "a/3.png", "a.png/x.png"} < found
+    assert sorted(name.partition("-")[0] for name in found if "-" in name) == ["a", "a/1", "a/1"]
+
+
+def test_photographs_of_one_name_in_a_table_are_cropped_each_to_a_file_of_its_own(run, tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 255, (50, 60, 3), np.uint8)
+    table = tmp_path / "tables" / "landmarks.csv"
+    save(pixels, tmp_path / "one" / "face.png", "PNG")
+    save(pixels, tmp_path / "two" / "face.png", "PNG")
+    save(pixels, tmp_path / "tables" / "other.png", "PNG")
+    points = "20,20,40,21"
+    table.write_text(f"path,x1,y1,x2,y2\n../one/face.png,{points}\n../two/face.png,{points}\nother.png,{points}\n")
+    assert "3 images, 0 failed" in run("crop", "--csv", table, "--side", 32, "-o", tmp_path / "out").stdout
+    assert sorted(path.name.partition("-")[0] for path in (tmp_path / "out").glob("*.png")) == [
+        "face",
+        "face",
+        "other.png",
+    ]
+
+
 def test_bad_requests_to_crop_are_refused(refusal, photographs):
     good, out = photographs / "good.png", photographs / "out"
     assert "missing" in refusal("crop", photographs / "none.png", "--landmarks", "1,2,3,4", "-o", out)
@@ -144,6 +199,21 @@ def test_embedding_a_folder_of_identity_folders_keeps_the_identities(run, faces,
     found = SampleCollection.load(tmp_path / "e.h5")
     assert found.identities.tolist() == [1, 2] and found.labels == ["reference"] * 2
     assert found.recognition == "slim" and np.allclose(np.linalg.norm(found.embeddings, axis=1), 1)
+
+
+def test_folders_of_any_format_and_name_are_embedded(run, weights, tmp_path, caplog):
+    pixels = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
+    for name in ("imgs/ann/1.pgm", "imgs/ann/1.png", "imgs/bob/2"):
+        save(pixels, tmp_path / name, "PNG")
+    save(pixels, tmp_path / os.fsdecode(b"imgs/Jos\xe9/\xff.TIF"), "TIFF")
+    run("embed", tmp_path / "imgs", "-w", weights, "-o", tmp_path / "e.h5")
+    found = SampleCollection.load(tmp_path / "e.h5")
+    assert found.identities.tolist() == [0, 1, 1, 2] and found.labels[0] == "_xff" and found.labels[3] == "2"
+    assert len(set(found.labels[1:3])) == 2 and all(label.startswith("1-") for label in found.labels[1:3])
+    run("embed", tmp_path, "-w", weights, "-o", tmp_path / "high.h5")
+    assert f"too high: the 3 folders in imgs look like identities; if so, name {tmp_path / 'imgs'}" in caplog.text
+    result = run("embed", tmp_path / os.fsdecode(b"imgs/Jos\xe9/\xff.TIF"), tmp_path / "imgs" / "ann", "-w", weights)
+    assert r"Jos\xe9/\xff.TIF" in result.stdout and "1.pgm" in result.stdout
 
 
 def test_an_image_that_cannot_be_read_is_reported_and_left_out(run, faces, weights, tmp_path, caplog):

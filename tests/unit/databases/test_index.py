@@ -169,6 +169,16 @@ def test_an_index_that_may_not_be_read_is_refused_in_a_sentence(tmp_path, monkey
         DatabaseIndex.open(tmp_path / "index")
 
 
+def test_text_of_another_encoding_in_a_foreign_index_is_escaped(tmp_path):
+    DatabaseIndex.create(tmp_path / "index", [Sample("a", "p", 1)], {})
+    connection = sqlite3.connect(tmp_path / "index")
+    connection.execute("UPDATE samples SET path = CAST(x'4A6F73E92F312E706E67' AS TEXT)")
+    connection.commit()
+    connection.close()
+    with DatabaseIndex.open(tmp_path / "index") as index:
+        assert index.samples()[0].path == r"Jos\xe9/1.png"
+
+
 NO_LOCKS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

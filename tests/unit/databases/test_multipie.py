@@ -103,3 +103,19 @@ def test_impossible_group_shares_are_refused(shares):
 def test_no_subject_is_in_two_groups_and_none_is_lost():
     groups = split_subjects(range(3, 40), 0.617, 0.19)
     assert sorted(subject for group in groups.values() for subject in group) == list(range(3, 40))
+
+
+def test_copies_of_pictures_in_other_formats_are_indexed_with_keys_of_their_own(tmp_path):
+    for suffix in ("png", "jpg"):
+        path = tmp_path / "root" / FRONTAL.replace(".png", f".{suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    path.with_name("001_01_01_051_01.JPG").touch()
+    (tmp_path / "lists" / "U" / "norm").mkdir(parents=True)
+    stem = FRONTAL.removesuffix(".png")
+    (tmp_path / "lists" / "U" / "norm" / "train_world.lst").write_text(f"{stem} 001\n{stem[:-2]}01 001\n")
+    index_multipie(tmp_path / "root", tmp_path / "index", lists=[tmp_path / "lists" / "U" / "norm" / "train_world.lst"])
+    with DatabaseIndex.open(tmp_path / "index") as index:
+        samples = index.samples("train", "U")
+    assert sorted(sample.path.rpartition(".")[2] for sample in samples) == ["JPG", "jpg", "png"]
+    assert len({sample.key for sample in samples}) == 3 and {sample.meta["flash"] for sample in samples} == {1, 7}

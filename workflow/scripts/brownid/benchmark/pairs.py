@@ -3,21 +3,23 @@
 Three forms are read, told apart by their first line:
 
 - LFW's pairs.txt: `10 300` (folds, and pairs of either sort in a fold), or one number, and below it `name n m` for
-  two images of one person and `name n other m` for two persons; image n of a person is `name/name_%04d.*`.
+  two images of one person and `name n other m` for two persons; image n of a person is `name/name_%04d`.
 - the pairs files of CALFW and CPLFW: two lines a pair, each `image label`, with the label 0 for two persons.
 - CSV with the columns path1, path2 and same (1 or 0, true or false).
 
-The order is kept: verification takes ten contiguous folds.
+An image that is named without a suffix is looked for in every image format. The order is kept: verification takes ten
+contiguous folds.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from brownid.databases.listing import NamedImages, suffix_of
 from brownid.errors import BrownidError
 
-SUFFIXES = (".jpg", ".png", ".jpeg")  # of LFW's images, looked for in this order
+LFW_SUFFIX = ".jpg"
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -37,12 +39,13 @@ def read_pairs(file: str | Path, folder: str | Path) -> list[Pair]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BrownidError(f"{file}: the pairs file cannot be read ({error}).") from None
+    images = NamedImages(folder)
     first = lines[0] if lines else ""
     words = first.split()
     if [name.strip().lower() for name in first.split(",")] == ["path1", "path2", "same"]:
         pairs = list(_of_csv(file, lines))
     elif words and all(word.isdecimal() for word in words) and len(words) <= 2:
-        pairs = list(_of_lfw(file, lines, Path(folder)))
+        pairs = list(_of_lfw(file, lines, images))
         _check_count(file, len(pairs), [int(word) for word in words])
     elif len(words) == 2 and words[1].isdecimal():
         pairs = list(_of_two_lines(file, lines))
@@ -53,10 +56,19 @@ def read_pairs(file: str | Path, folder: str | Path) -> list[Pair]:
         )
     if not pairs:
         raise BrownidError(f"{file}: there are no pairs below the first line.")
-    return pairs
+    return _with_suffixes(pairs, images)
 
 
-def _of_lfw(file: Path, lines: list[str], folder: Path) -> Iterator[Pair]:
+def _with_suffixes(pairs: Iterable[Pair], images: NamedImages) -> list[Pair]:
+    """The pairs, with the suffixes of images that are named without one."""
+
+    def path(name: str) -> str:
+        return name if suffix_of(name) else images.path(name) or name
+
+    return [Pair(path(pair.first), path(pair.second), pair.same) for pair in pairs]
+
+
+def _of_lfw(file: Path, lines: list[str], images: NamedImages) -> Iterator[Pair]:
     for number, line in enumerate(lines[1:], start=2):
         words = line.split()
         if not words:
@@ -64,13 +76,12 @@ def _of_lfw(file: Path, lines: list[str], folder: Path) -> Iterator[Pair]:
         if len(words) not in (3, 4) or not (words[1].isdecimal() and words[-1].isdecimal()):
             raise BrownidError(f"{file}, line {number}: expected `name n m` or `name n other m`.")
         first, second = words[0], words[-2] if len(words) == 4 else words[0]
-        yield Pair(_lfw_path(folder, first, words[1]), _lfw_path(folder, second, words[-1]), len(words) == 3)
+        yield Pair(_lfw_path(images, first, words[1]), _lfw_path(images, second, words[-1]), len(words) == 3)
 
 
-def _lfw_path(folder: Path, name: str, number: str) -> str:
+def _lfw_path(images: NamedImages, name: str, number: str) -> str:
     stem = f"{name}/{name}_{int(number):04}"
-    found = next((suffix for suffix in SUFFIXES if (folder / f"{stem}{suffix}").is_file()), SUFFIXES[0])
-    return f"{stem}{found}"
+    return images.path(stem) or f"{stem}{LFW_SUFFIX}"
 
 
 def _of_two_lines(file: Path, lines: list[str]) -> Iterator[Pair]:

@@ -175,16 +175,20 @@ def _detecting(family: str, paths: Sequence[Path], threshold: float, template: s
 
 def _rows_below(folder: Path) -> list[_Row]:
     """The photographs of a folder, without landmarks."""
-    from brownid.databases.folders import image_paths
+    from brownid.databases.listing import image_paths
 
-    rows, taken = [], {}
-    for path in image_paths(folder):
-        place = PurePosixPath(path).with_suffix(".png")
-        if place in taken:
-            raise BrownidError(f"{folder}: {path} and {taken[place]} would have the same output, {place}; rename one.")
-        taken[place] = path
-        rows.append(_Row(path.as_posix(), place, []))
-    return rows
+    paths = image_paths(folder)
+    return [_Row(path, place, []) for path, place in zip(paths, _places(paths, paths), strict=True)]
+
+
+def _places(photographs: Sequence[str], paths: Sequence[str]) -> list[PurePosixPath]:
+    """Where the crops of different photographs go: to their relative `paths`, as PNG files, each of its own name."""
+    from brownid.databases.listing import distinct_keys, without_suffix
+
+    stems = dict(zip(photographs, map(without_suffix, paths), strict=True))
+    folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    names = distinct_keys(photographs, stems.__getitem__, taken={name.removesuffix(".png") for name in folders})
+    return [PurePosixPath(f"{names[photograph]}.png") for photograph in photographs]
 
 
 def _points(numbers: Sequence[str]) -> np.ndarray:
@@ -211,18 +215,19 @@ def _read_table(path: Path) -> list[_Row]:
         raise BrownidError(f"{path}: the landmarks cannot be read ({error}).") from None
     if not lines or [name.strip() for name in lines[0][:3]] != ["path", "x1", "y1"]:
         raise BrownidError(f"{path}: the file must begin with a line of column names: path,x1,y1,x2,y2,...")
-    rows, taken = [], {}
+    lines_of: dict[str, int] = {}  # photograph -> the line that names it
+    relatives, landmarks = [], []
     for number, line in enumerate(lines[1:], start=2):
-        name = line[0].strip()
+        name, numbers = line[0].strip(), [cell for cell in line[1:] if cell.strip()]
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
             relative = PurePosixPath(relative.name)
-        place = relative.with_suffix(".png") if relative.name else None
-        if place is None or place in taken:
-            reason = "no path" if place is None else f"the same output, {place}, as line {taken[place]}"
-            raise BrownidError(f"{path}: line {number} has {reason}; every photograph needs a name of its own.")
-        taken[place] = number
-        rows.append(_Row(name, place, [cell for cell in line[1:] if cell.strip()]))
-    if not rows:
+        if not relative.name:
+            raise BrownidError(f"{path}: line {number} has no path.")
+        if lines_of.setdefault(name, number) != number:
+            raise BrownidError(f"{path}: line {number} has the photograph of line {lines_of[name]}; remove one.")
+        relatives.append(str(relative))
+        landmarks.append(numbers)
+    if not lines_of:
         raise BrownidError(f"{path}: there are no photographs below the line of column names.")
-    return rows
+    return [_Row(*row) for row in zip(lines_of, _places(list(lines_of), relatives), landmarks, strict=True)]

@@ -11,6 +11,7 @@ import typer
 
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.runtime import logger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 def wrote(path: Path, what: str = "") -> None:
     """Tell the user about a file or folder."""
-    typer.echo(f"wrote {path}{f' ({what})' if what else ''}")
+    from brownid.databases.listing import path_text
+
+    typer.echo(f"wrote {path_text(path)}{f' ({what})' if what else ''}")
 
 
 def image_samples(paths: Sequence[Path]) -> list[Sample]:
@@ -66,17 +69,24 @@ def image_samples(paths: Sequence[Path]) -> list[Sample]:
     is named after, or its place in the order of names. Any other image is an identity of its own, counted from 0.
     """
     from brownid.databases.index import Sample
+    from brownid.databases.listing import path_text
 
-    if len(paths) == 1 and paths[0].is_dir():
-        root, below = paths[0], _images_below(paths[0])
-        nested = [path for path in below if path.parent != root]
-        if nested:
+    found: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path_text(path.as_posix()))
+            continue
+        below = _images_below(path)
+        nested = [image for image in below if "/" in image]
+        if len(paths) == 1 and nested:
             if len(nested) < len(below):
-                loose = next(path for path in below if path.parent == root)
-                raise BrownidError(f"{loose}: the image is in no identity's folder, others are; move it into one.")
-            return _of_identity_folders(root, nested)
-    found = [image for path in paths for image in (_images_below(path) if path.is_dir() else [path])]
-    return [Sample(path.as_posix(), path.as_posix(), number) for number, path in enumerate(found)]
+                loose = next(image for image in below if "/" not in image)
+                raise BrownidError(
+                    f"{path / loose}: the image is in no identity's folder, others are; move it into one."
+                )
+            return _of_identity_folders(path, nested)
+        found += [f"{path_text(path.as_posix())}/{image}" for image in below]
+    return [Sample(path, path, number) for number, path in enumerate(found)]
 
 
 def read_aligned(
@@ -96,23 +106,30 @@ def read_aligned(
     return images, kept
 
 
-def _of_identity_folders(root: Path, images: Sequence[Path]) -> list[Sample]:
-    from brownid.databases.index import Sample, key_of
+def _of_identity_folders(root: Path, images: Sequence[str]) -> list[Sample]:
+    from brownid.databases.folders import doubt_about_root
+    from brownid.databases.index import Sample
+    from brownid.databases.listing import distinct_keys, path_text
 
-    inside = [path.relative_to(root) for path in images]
-    names = sorted({path.parts[0] for path in inside})
+    doubt = doubt_about_root(root, images)
+    if doubt:
+        logger.warning("%s; if so, name %s instead", doubt.reason, doubt.roots)
+    inside: dict[str, list[str]] = {}  # the paths in each folder
+    for image in images:
+        folder, _, path = image.partition("/")
+        inside.setdefault(folder, []).append(path)
+    names = sorted(inside)
     numbered = all(name.isdecimal() for name in names) and len({int(name) for name in names}) == len(names)
-    number = {name: int(name) if numbered else place for place, name in enumerate(names)}
+    base = path_text(root.as_posix())
     return [
-        Sample(key_of(Path(*relative.parts[1:]).as_posix()), path.as_posix(), number[relative.parts[0]])
-        for path, relative in zip(images, inside, strict=True)
+        Sample(key, f"{base}/{name}/{path}", int(name) if numbered else place)
+        for place, name in enumerate(names)
+        for path, key in distinct_keys(inside[name]).items()
     ]
 
 
-def _images_below(folder: Path) -> list[Path]:
-    from brownid.databases.folders import IMAGE_SUFFIXES
+def _images_below(folder: Path) -> list[str]:
+    """The paths of the images below a folder."""
+    from brownid.databases.listing import image_paths
 
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise BrownidError(f"{folder}: there is no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder.")
-    return found
+    return image_paths(folder)

@@ -10,6 +10,7 @@ KEYS_OF_KINDS = {
     "metadata": ("ffhq", "templates"),
     "landmarks": ("templates",),
     "images": ("ffhq",),
+    "identity_subfolders": ("people",),
 }
 PHOTOGRAPHED_KINDS = ("multipie", "people", "portraits")
 USUAL_SET = "aligned"  # the default of `images`
@@ -38,7 +39,7 @@ def _check_captured(place: str, entry: Mapping) -> None:
             f"{place}.kind is {entry['kind']!r}, which the embedded world cannot be photographed as: choose one of "
             f"{', '.join(PHOTOGRAPHED_KINDS)}, or give the `root` of a database of your own"
         )
-    given = [key for key in OWN_KEYS if entry[key] not in (None, USUAL_SET)]
+    given = [key for key in OWN_KEYS if entry[key] not in (None, False, USUAL_SET)]
     if given:
         raise BrownidError(f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out")
 
@@ -46,7 +47,7 @@ def _check_captured(place: str, entry: Mapping) -> None:
 def _check_own(place: str, entry: Mapping) -> None:
     kind = entry["kind"]
     for key, kinds in KEYS_OF_KINDS.items():
-        if entry[key] not in (None, USUAL_SET) and (kind not in kinds or entry["index"]):
+        if entry[key] not in (None, False, USUAL_SET) and (kind not in kinds or entry["index"]):
             reason = "an index is given" if kind in kinds else f"its kind is {kind!r}"
             raise BrownidError(f"{place}.{key} means nothing here, as {reason}: leave it out")
     if kind in KEYS_OF_KINDS["metadata"] and entry["metadata"] is None and entry["index"] is None:

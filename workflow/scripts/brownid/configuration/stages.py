@@ -76,7 +76,8 @@ def capture_database(config: Mapping, database: str) -> dict[str, Any]:
 def index_database(config: Mapping, database: str) -> dict[str, Any]:
     entry = config["databases"][database]
     images = {"images": entry["images"]} if entry["kind"] == "ffhq" else {}
-    return {"kind": entry["kind"], "root": database_root(config, database), **images}
+    subfolders = {"identity_subfolders": True} if entry["identity_subfolders"] else {}
+    return {"kind": entry["kind"], "root": database_root(config, database), **images, **subfolders}
 
 
 def _alignment(config: Mapping, entry: Mapping) -> dict[str, Any] | None:

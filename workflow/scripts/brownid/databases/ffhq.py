@@ -7,13 +7,16 @@ The file ffhq-dataset-v2.json of https://github.com/NVlabs/ffhq-dataset: an obje
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.landmarks import LANDMARKS, five_of_68, landmark_text
+from brownid.databases.listing import distinct_keys, key_of
+from brownid.databases.reading import image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -31,16 +34,17 @@ def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images
     BrownidError where the file is not FFHQ's, or none of its images is there.
     """
     entries = _read(metadata)
-    samples, groups = [], {group: [] for group in GROUPS}
+    samples: list[Sample] = []
+    groups: dict[str, list[str]] = {group: [] for group in GROUPS}  # paths
     for number, entry in entries.items():
         try:
             sample = _sample(int(number), entry, SETS[images])
-            groups[entry["category"]].append(sample)
+            groups[entry["category"]].append(sample.path)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             reason = str(error) if isinstance(error, ValueError) else repr(error)
             raise BrownidError(f"{metadata}: entry {number!r} is not as in ffhq-dataset-v2.json ({reason}).") from None
         samples.append(sample)
-    present = {sample.key for sample in samples if (Path(root) / sample.path).is_file()}
+    present = {sample.path for sample in samples if image_exists(Path(root) / sample.path)}
     if not present:
         raise BrownidError(
             f"None of the {len(samples)} images of {metadata} is below {root}; expected paths such as "
@@ -49,10 +53,11 @@ def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images
     if len(present) < len(samples):
         missing = len(samples) - len(present)
         logger.warning("%d of %d images are not below %s and are left out", missing, len(samples), root)
+    keys = distinct_keys(sample.path for sample in samples)
     DatabaseIndex.create(
         index,
-        [sample for sample in samples if sample.key in present],
-        {PROTOCOL: {group: [s.key for s in members if s.key in present] for group, members in groups.items()}},
+        [replace(sample, key=keys[sample.path]) for sample in samples if sample.path in present],
+        {PROTOCOL: {group: [keys[path] for path in paths if path in present] for group, paths in groups.items()}},
     )
     logger.info("indexed %d images below %s", len(present), root)
     return len(present)

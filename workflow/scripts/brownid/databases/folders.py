@@ -1,60 +1,146 @@
-"""Databases without a naming of their own: one folder an identity, or one image an identity."""
+"""Databases without a naming of their own: one folder per identity, or one image per identity."""
 
-import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.listing import distinct_keys, image_paths
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 PROTOCOL = "default"
 GROUP = "train"
 
+# Usual names of folders that hold identity folders, alone or before a number, a size or another word.
+COLLECTIONS = re.compile(
+    r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|gallery|probe|query|split|fold|part|set|"
+    r"subset|batch|chunk|shard|img|imgs|image|images|pic|pics|picture|pictures|photo|photos|face|faces|frame|frames|"
+    r"aligned|crop|crops|cropped|raw|data|dataset|datasets)(?![a-z])",
+    re.IGNORECASE,
+)
+# Up to FEW folders with, on average, at least MANY folders of images, and MUCH times as many as there are of them,
+# are not identities with videos either.
+FEW, MANY, MUCH = 10, 10, 4
 
-def index_identity_folders(root: str | Path, index: str | Path) -> int:
-    """Index `root/<identity>/<image>`, one folder a person (as in CASIA-WebFace); returns the number of images.
 
-    Identities are numbered in the order of the folders' names, which the attribute `folder` keeps; an image directly in
-    `root` belongs to nobody and is refused.
+def index_identity_folders(root: str | Path, index: str | Path, identity_subfolders: bool = False) -> int:
+    """Index `root/<identity>/<image>`, one folder per person (as in CASIA-WebFace); returns the number of images.
+
+    Identities are numbered in the order of the folders' names, which the attribute `folder` keeps. Images may lie
+    deeper, as in `<identity>/<video>/<frame>`. BrownidError for an image directly in `root`, and for a `root` that
+    seems one or two levels too high, as its folders hold those of the identities; `identity_subfolders` skips this
+    test.
     """
     paths = image_paths(root)
-    loose = [path for path in paths if len(path.parts) == 1]
+    doubt = None if identity_subfolders else doubt_about_root(root, paths)
+    if doubt:
+        raise BrownidError(
+            f"{doubt.reason}. Set `root` to {doubt.roots}; or, if the folders of {root} are the identities all the "
+            "same, set `identity_subfolders: true`."
+        )
+    loose = [path for path in paths if "/" not in path]
     if loose:
-        raise BrownidError(f"The image {Path(root) / loose[0]} is in no identity's folder; move it into one.")
-    folders = {folder: number for number, folder in enumerate(sorted({path.parts[0] for path in paths}))}
-    samples = [
-        Sample(key_of(path.as_posix()), path.as_posix(), folders[path.parts[0]], {"folder": path.parts[0]})
-        for path in paths
-    ]
+        remedy = "move it into one"
+        if len(loose) == len(paths):
+            remedy = (
+                f"nor is another: set `root` to the folder above {root} if this is one identity, or `kind: portraits` "
+                "if each image shows another person"
+            )
+        raise BrownidError(f"The image {Path(root) / loose[0]} is in no identity's folder; {remedy}.")
+    names = {path: path.partition("/")[0] for path in paths}
+    numbers = {name: number for number, name in enumerate(sorted(set(names.values())))}
+    keys = distinct_keys(paths)
+    samples = [Sample(keys[path], path, numbers[names[path]], {"folder": names[path]}) for path in paths]
     return _write(root, index, samples)
 
 
 def index_portraits(root: str | Path, index: str | Path) -> int:
-    """Index a tree with one image a person (as FFHQ); returns the number of images."""
+    """Index a tree with one image per person (as FFHQ); returns the number of images."""
     paths = image_paths(root)
-    samples = [Sample(key_of(path.as_posix()), path.as_posix(), number) for number, path in enumerate(paths)]
-    return _write(root, index, samples)
+    keys = distinct_keys(paths)
+    return _write(root, index, [Sample(keys[path], path, number) for number, path in enumerate(paths)])
 
 
-def image_paths(root: str | Path) -> list[Path]:
-    """The paths of all images below `root`, relative to it and sorted; BrownidError where there is none.
+class Doubt(NamedTuple):
+    """Why the folders of a root do not seem to be the identities."""
 
-    Hidden files and folders (.thumbnails, the ._1.png of macOS) are no part of a database.
+    reason: str
+    roots: str  # what seems to be the root, or several
+
+
+def doubt_about_root(root: str | Path, paths: Sequence[str]) -> Doubt | None:
+    """Why the folders of `root` do not seem to be the identities; None where they may be.
+
+    `paths` are those of all images below `root`. The folders are no identities where most images lie in folders of
+    folders that are named like a part of a dataset (imgs, train, val), are the only one, or are few with many folders
+    each.
     """
-    paths = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        place = Path(folder).relative_to(root)
-        paths += [place / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and name[0] != "."]
-    paths.sort()
-    if not paths:
-        raise BrownidError(f"There is no image ({', '.join(sorted(IMAGE_SUFFIXES))}) below {root}; check the folder.")
-    return paths
+    found = _lower_roots(_tree(paths))
+    if not found:
+        return None
+    identities = sum(found.values())
+    holders = ", ".join(found)
+    proposals = " or ".join(str(Path(root) / place) for place in found)
+    each = " (a database each)" if len(found) > 1 else ""
+    levels = max(place.count("/") for place in found) + 1
+    high = "one level" if levels == 1 else f"{levels} levels"
+    reason = (
+        f"The folder {root} seems to be {high} too high: the {identities} folders in {holders} look like identities"
+    )
+    return Doubt(reason, proposals + each)
+
+
+@dataclass
+class _Folder:
+    """A folder with images in it or below."""
+
+    images: int = 0  # directly in it
+    below: int = 0  # in its folders, at any depth
+    folders: dict[str, "_Folder"] = field(default_factory=dict)
+
+    @property
+    def holds_folders(self) -> bool:
+        """Whether its images are mainly in folders of its own."""
+        return self.below > self.images
+
+
+def _tree(paths: Sequence[str]) -> _Folder:
+    root = _Folder()
+    for place, count in Counter(path.rpartition("/")[0] for path in paths).items():
+        folder = root
+        for name in place.split("/") if place else ():
+            folder.below += count
+            folder = folder.folders.setdefault(name, _Folder())
+        folder.images += count
+    return root
+
+
+def _lower_roots(folder: _Folder, place: str = "") -> dict[str, int]:
+    """The folders below that look like the root, with the number of their folders; none where this one does."""
+    nested = {name: inner for name, inner in folder.folders.items() if inner.holds_folders}
+    count = len(folder.folders)
+    inside = sum(len(inner.folders) for inner in nested.values())
+    if count > 1 and not (count <= FEW and inside >= len(nested) * max(MANY, MUCH * len(nested))):
+        nested = {name: inner for name, inner in nested.items() if _is_collection(name, inner)}
+    if 2 * sum(inner.images + inner.below for inner in nested.values()) <= folder.images + folder.below:
+        return {}
+    found: dict[str, int] = {}
+    for name, inner in nested.items():
+        found |= _lower_roots(inner, f"{place}{name}/") or {place + name: len(inner.folders)}
+    return found
+
+
+def _is_collection(name: str, folder: _Folder) -> bool:
+    inside = (inner_name for inner_name, inner in folder.folders.items() if inner.holds_folders)
+    return any(COLLECTIONS.match(each) for each in (name, *inside))
 
 
 def _write(root: str | Path, index: str | Path, samples: list[Sample]) -> int:
-    DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: [sample.key for sample in samples]}})
+    DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: None}})
     identities = len({sample.identity for sample in samples})
     logger.info("indexed %d images of %d identities below %s", len(samples), identities, root)
     return len(samples)

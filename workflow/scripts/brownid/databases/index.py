@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from brownid.databases import rows
+from brownid.databases.listing import path_text
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 
@@ -56,11 +57,6 @@ class Sample:
     path: str
     identity: int
     meta: Mapping[str, MetaValue] = field(default_factory=dict)
-
-
-def key_of(path: str) -> str:
-    """The key of the image at `path`: the path without its suffix, `/` and blanks replaced by `_`."""
-    return str(Path(path).with_suffix("")).replace("/", "_").replace(" ", "_")
 
 
 class DatabaseIndex:
@@ -220,7 +216,17 @@ class DatabaseIndex:
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     """A connection without file locks, which shared file systems may lack; the caller alone uses the file."""
-    return sqlite3.connect(f"file:{quote(os.fsencode(path.absolute()))}?{options}", uri=True)
+    connection = sqlite3.connect(f"file:{quote(os.fsencode(path.absolute()))}?{options}", uri=True)
+    connection.text_factory = _text
+    return connection
+
+
+def _text(stored: bytes) -> str:
+    """Text of the file; what other programs stored in another encoding is escaped as paths are."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return path_text(os.fsdecode(stored))
 
 
 def _insert_samples(connection: sqlite3.Connection, path: str | Path, samples: Iterable[Sample]) -> None:

@@ -10,10 +10,11 @@ when the light in the frontal camera's pictures comes from the left edge.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.listing import distinct_keys, find_images, key_of, log_left_out, without_suffix
 from brownid.databases.lists import read_lists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
@@ -142,73 +143,86 @@ def index_multipie(
     group has. Of our three protocols those without a list have all pictures that meet their conditions, of the subjects
     of each group of the lists; without any list, subjects are split by `train_share` and `dev_share`.
 
-    Files that are not PNG are passed over; PNG files without MultiPIE's naming are counted in the log. Raises
-    BrownidError where there is no picture, and for a list that names pictures that are not there.
+    Images without MultiPIE's naming are left out and counted in the log. Raises BrownidError where there is no
+    picture, and for a list that names pictures that are not there.
     """
     found = _pictures_below(root)
     listed = _listed_protocols(found, lists, root)
-    subjects = _subjects_of_groups(listed) or split_subjects(
+    subjects = _subjects_of_groups(listed, found) or split_subjects(
         (picture.subject for picture in found.values() if picture.protocols), train_share, dev_share
     )
     derived = [name for name in PROTOCOLS if name not in listed]
     if lists and derived:
         logger.info("no list of the protocols %s: their pictures follow from the names", ", ".join(derived))
-    protocols = listed | _protocols(sorted(found.values()), subjects, derived)
+    protocols = listed | _protocols(found, subjects, derived)
     used = {path for groups in protocols.values() for paths in groups.values() for path in paths}
-    pictures = sorted(found[path] for path in used)
-    if not pictures:
+    if not used:
         raise BrownidError(
             f"There is no MultiPIE picture of the protocols {', '.join(PROTOCOLS)} below {root}; expected paths "
             f"such as {Picture(1, 1, 1, FRONTAL_CAMERA, FRONTAL_FLASH).path}."
         )
-    keys = {
-        protocol: {group: [key_of(path) for path in paths] for group, paths in groups.items()}
-        for protocol, groups in protocols.items()
-    }
-    DatabaseIndex.create(index, [picture.sample() for picture in pictures], keys)
-    logger.info("indexed %d pictures of %d subjects", len(pictures), len({picture.subject for picture in pictures}))
-    return pictures
+    pictures = {path: picture for path, picture in found.items() if path in used}
+    keys = distinct_keys(pictures)
+    DatabaseIndex.create(
+        index,
+        [replace(picture.sample(), key=keys[path], path=path) for path, picture in pictures.items()],
+        {
+            protocol: {group: [keys[path] for path in paths] for group, paths in groups.items()}
+            for protocol, groups in protocols.items()
+        },
+    )
+    count = len({picture.subject for picture in pictures.values()})
+    logger.info("indexed %d pictures of %d subjects", len(pictures), count)
+    return list(pictures.values())
 
 
 def _pictures_below(root: str | Path) -> dict[str, Picture]:
-    """The pictures of a tree by path."""
-    paths = sorted(path.relative_to(root).as_posix() for path in Path(root).glob("session*/multiview/*/*/*/*.png"))
-    pictures = {path: Picture.from_path(path) for path in paths}
-    named = {path: picture for path, picture in pictures.items() if picture is not None}
-    if len(named) < len(paths):
-        unnamed = len(paths) - len(named)
-        logger.warning("%d PNG files below %s are not named as MultiPIE pictures and are left out", unnamed, root)
-    return named
+    """The pictures of a tree by path, in their order; copies of the published PNG files in other formats count too."""
+    listing = find_images(root)
+    log_left_out(root, listing)
+    found = [(Picture.from_path(f"{without_suffix(path)}.png"), path) for path in listing.paths]
+    named = sorted((picture, path) for picture, path in found if picture is not None)
+    if len(named) < len(found):
+        unnamed = len(found) - len(named)
+        logger.warning("%d images below %s are not named as MultiPIE pictures and are left out", unnamed, root)
+    return {path: picture for picture, path in named}
 
 
 def _listed_protocols(
     found: Mapping[str, Picture], lists: Sequence[str | Path], root: str | Path
 ) -> dict[str, dict[str, list[str]]]:
-    """What the lists say: protocol -> group -> paths."""
+    """What the lists say, which name pictures without suffix: protocol -> group -> paths."""
+    files: dict[str, list[str]] = {}
+    for path in found:
+        files.setdefault(without_suffix(path), []).append(path)
     protocols: dict[str, dict[str, list[str]]] = {}
     for protocol, groups in read_lists(lists).items():
         for group, clients in groups.items():
             for path, client in clients.items():
-                _check_listed(found, f"{path}.png", client, f"protocol {protocol}, group {group}", root)
-            protocols.setdefault(protocol, {})[group] = [f"{path}.png" for path in clients]
+                picture = found[files[path][0]] if path in files else None
+                _check_listed(path, picture, client, f"protocol {protocol}, group {group}", root)
+            protocols.setdefault(protocol, {})[group] = [file for path in clients for file in files[path]]
     return protocols
 
 
-def _check_listed(found: Mapping[str, Picture], path: str, client: str | None, place: str, root: str | Path) -> None:
-    if path not in found:
+def _check_listed(path: str, picture: Picture | None, client: str | None, place: str, root: str | Path) -> None:
+    if picture is None:
         raise BrownidError(f"The lists of {place} name {path}, which is no MultiPIE picture below {root}.")
-    subject = found[path].subject
-    if client is not None and client.lstrip("0") != str(subject):
-        raise BrownidError(f"The lists of {place} say that {path} shows client {client}; by its name it is {subject}.")
+    if client is not None and client.lstrip("0") != str(picture.subject):
+        raise BrownidError(
+            f"The lists of {place} say that {path} shows client {client}; by its name it is {picture.subject}."
+        )
 
 
-def _subjects_of_groups(protocols: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, set[int]]:
+def _subjects_of_groups(
+    protocols: Mapping[str, Mapping[str, Sequence[str]]], found: Mapping[str, Picture]
+) -> dict[str, set[int]]:
     """The subjects of each group, over all protocols; nobody may be in two groups."""
     subjects: dict[str, set[int]] = {}
     owner: dict[int, str] = {}
     for groups in protocols.values():
         for group, paths in groups.items():
-            for picture in map(Picture.from_path, paths):
+            for picture in (found[path] for path in paths):
                 first = owner.setdefault(picture.subject, group)
                 if first != group:
                     raise BrownidError(f"The lists have subject {picture.subject} in the groups {first} and {group}.")
@@ -217,13 +231,15 @@ def _subjects_of_groups(protocols: Mapping[str, Mapping[str, Sequence[str]]]) ->
 
 
 def _protocols(
-    pictures: Sequence[Picture], groups: Mapping[str, set[int]], names: Sequence[str]
+    pictures: Mapping[str, Picture], groups: Mapping[str, set[int]], names: Sequence[str]
 ) -> dict[str, dict[str, list[str]]]:
     """The protocols of these names by their conditions: protocol -> group -> paths."""
     return {
         protocol: {
             group: [
-                picture.path for picture in pictures if picture.subject in subjects and protocol in picture.protocols
+                path
+                for path, picture in pictures.items()
+                if picture.subject in subjects and protocol in picture.protocols
             ]
             for group, subjects in groups.items()
         }

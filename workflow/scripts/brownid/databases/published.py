@@ -5,6 +5,7 @@ from pathlib import Path
 
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.multipie import Picture
+from brownid.databases.reading import image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -24,7 +25,7 @@ def import_index(root: str | Path, index: str | Path, source: str | Path, kind: 
         protocols = {protocol: _renamed(groups) for protocol, groups in published.members().items()}
     if not samples:
         raise BrownidError(f"The index {source} holds no samples.")
-    missing = sum(not (Path(root) / sample.path).is_file() for sample in samples)
+    missing = sum(not image_exists(Path(root) / sample.path) for sample in samples)
     if missing == len(samples):
         raise BrownidError(
             f"None of the {len(samples)} images of the index {source} is below {root}; expected paths such as "

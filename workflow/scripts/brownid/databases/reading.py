@@ -1,6 +1,7 @@
 """Reading the images of a database, with a list of those that cannot be read."""
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from brownid.databases.decoding import load_rgb
 from brownid.databases.index import Sample
+from brownid.databases.listing import path_of
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.runtime import logger, progress
@@ -49,12 +51,26 @@ def read_images(
 
 def read_aligned(path: str | Path, align: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """What `align` makes of the image file (uint8 RGB); BrownidError with the reason where reading or `align` fails."""
-    image = load_rgb(path)
+    image = load_image(path)
     try:
         return align(image)
     except ALIGNMENT_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrownidError(f"its {image.shape[1]} x {image.shape[0]} pixels cannot be aligned ({reason})") from error
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """The image at the path of a sample as uint8 RGB `[h, w, 3]`: see
+    `brownid.databases.listing.path_text` for names that are not UTF-8.
+
+    BrownidError with the reason when it is missing or damaged.
+    """
+    return load_rgb(path_of(path))
+
+
+def image_exists(path: str | Path) -> bool:
+    """Whether there is a file at the path of a sample."""
+    return os.path.isfile(path_of(path))
 
 
 def squared(image: np.ndarray, not_square: str | None) -> np.ndarray:

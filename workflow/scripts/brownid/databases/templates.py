@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from brownid.databases.index import DatabaseIndex, MetaValue, Sample, key_of
+from brownid.databases.index import DatabaseIndex, MetaValue, Sample
 from brownid.databases.landmarks import LANDMARKS, landmark_text
+from brownid.databases.listing import distinct_keys
+from brownid.databases.reading import image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -32,23 +34,25 @@ def index_templates(
     and where no image is below `root`.
     """
     points = {} if landmarks is None else dict(_landmarks(Path(landmarks)))
-    samples: dict[str, Sample] = {}
+    members: dict[str, tuple[int, dict[str, MetaValue]]] = {}
     repeated = 0
     for path, person, meta in _members(Path(metadata)):
-        if path in samples:
+        if path in members:
             repeated += 1
             continue
         if path in points:
             meta[LANDMARKS] = points[path]
-        samples[path] = Sample(key_of(path), path, person, meta)
-    if not any((Path(root) / path).is_file() for path in samples):
+        members[path] = (person, meta)
+    if not any(image_exists(Path(root) / path) for path in members):
         raise BrownidError(
-            f"None of the {len(samples)} images that {metadata} lists is below {root}; check the folder."
+            f"None of the {len(members)} images that {metadata} lists is below {root}; check the folder."
         )
     if repeated:
         logger.warning("%d images are in several templates and indexed with the first", repeated)
-    DatabaseIndex.create(index, samples.values(), {PROTOCOL: {GROUP: [sample.key for sample in samples.values()]}})
-    logger.info("indexed %d images of %d templates", len(samples), len({s.meta["template"] for s in samples.values()}))
+    keys = distinct_keys(members)
+    samples = [Sample(keys[path], path, *member) for path, member in members.items()]
+    DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: None}})
+    logger.info("indexed %d images of %d templates", len(samples), len({sample.meta["template"] for sample in samples}))
     return len(samples)
 
 

@@ -7,8 +7,9 @@ The names tell no identity, so every image counts as a person of its own: good f
 import re
 from pathlib import Path
 
-from brownid.databases.folders import GROUP, PROTOCOL, image_paths
-from brownid.databases.index import DatabaseIndex, Sample, key_of
+from brownid.databases.folders import GROUP, PROTOCOL
+from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.listing import distinct_keys, image_paths
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -24,15 +25,15 @@ def index_utkface(root: str | Path, index: str | Path) -> int:
     A few published files lack an attribute in their names: they are indexed without any, and counted in the log.
     """
     samples = [
-        Sample(key_of(path.as_posix()), path.as_posix(), number, _attributes(path.name))
-        for number, path in enumerate(image_paths(root))
+        Sample(key, path, number, _attributes(path.rpartition("/")[2]))
+        for number, (path, key) in enumerate(distinct_keys(image_paths(root)).items())
     ]
     unnamed = sum(not sample.meta for sample in samples)
     if unnamed == len(samples):
         raise BrownidError(f"No image below {root} has a name of UTKFace, such as 25_1_2_20170116003421547.jpg.")
     if unnamed:
         logger.warning("%d of %d images have no age, gender and race in their names", unnamed, len(samples))
-    DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: [sample.key for sample in samples]}})
+    DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: None}})
     return len(samples)
 
 

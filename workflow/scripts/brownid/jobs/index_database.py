@@ -14,7 +14,8 @@ from brownid.databases.templates import index_templates
 from brownid.databases.utkface import index_utkface
 from brownid.runtime import logger
 
-FOLDERS = {"people": index_identity_folders, "portraits": index_portraits, "utkface": index_utkface}
+OWN_FILES = ("index", "lists", "metadata", "landmarks")  # the keys of a databases entry that name files
+FOLDERS = {"portraits": index_portraits, "utkface": index_utkface}
 
 
 def index_database(
@@ -22,8 +23,8 @@ def index_database(
 ) -> None:
     """Write the SQLite index of a database's folder; images that `manifest` lists and that are gone are logged.
 
-    `files` are the user's files about the database by the key that names them: `index`, `lists`, `metadata`,
-    `landmarks`, each with none, one or several files.
+    `files` are the user's files about the database by the key that names them, one of `OWN_FILES`: none, one or several
+    each.
     """
     root, kind = settings["root"], settings["kind"]
     if manifest is not None:
@@ -31,6 +32,8 @@ def index_database(
     one = {key: next(iter(paths), None) for key, paths in files.items()}
     if one.get("index"):
         import_index(root, index, one["index"], kind)
+    elif kind == "people":
+        index_identity_folders(root, index, settings.get("identity_subfolders", False))
     elif kind == "multipie":
         index_multipie(root, index, lists=files.get("lists", ()))
     elif kind == "ffhq":
