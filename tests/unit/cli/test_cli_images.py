@@ -2,6 +2,7 @@
 
 import logging
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,22 @@ def test_folders_of_any_format_and_name_are_embedded(run, weights, tmp_path, cap
     assert f"too high: the 3 folders in imgs look like identities; if so, name {tmp_path / 'imgs'}" in caplog.text
     result = run("embed", tmp_path / os.fsdecode(b"imgs/Jos\xe9/\xff.TIF"), tmp_path / "imgs" / "ann", "-w", weights)
     assert r"Jos\xe9/\xff.TIF" in result.stdout and "1.pgm" in result.stdout
+
+
+def test_the_images_of_a_record_file_are_embedded_and_not_cropped(run, refusal, weights, tmp_path, monkeypatch, caplog):
+    save(np.zeros((32, 32, 3), np.uint8), tmp_path / "black", "PNG")
+    payload = struct.pack("<IfQQ", 0, 5, 0, 0) + (tmp_path / "black").read_bytes()
+    (tmp_path / "casia").mkdir()
+    (tmp_path / "casia" / "train.rec").write_bytes(
+        struct.pack("<II", 0xCED7230A, len(payload)) + payload + bytes(-len(payload) % 4)
+    )
+    run("embed", tmp_path / "casia", "-w", weights, "-o", tmp_path / "e.h5")
+    assert SampleCollection.load(tmp_path / "e.h5").identities.tolist() == [5]
+    assert "name it alone" in refusal("embed", tmp_path / "casia", tmp_path / "black", "-w", weights)
+    assert "passed over" not in caplog.text
+    monkeypatch.setattr("brownid.alignment.detector", lambda spec: OneFace())
+    options = ("--detector", "yunet", "--detector-file", "y.onnx")
+    assert "`kind: recordio`" in refusal("crop", tmp_path / "casia", *options, "-o", tmp_path / "out")
 
 
 def test_an_image_that_cannot_be_read_is_reported_and_left_out(run, faces, weights, tmp_path, caplog):

@@ -152,6 +152,7 @@ WRONG = [
         r"identity_subfolders means nothing here, as its kind is 'ffhq'",
     ),
     ("databases.strangers.identity_subfolders", True, r"identity_subfolders means nothing where the embedded world"),
+    ("databases.strangers.kind", "recordio", "which the embedded world cannot be photographed as"),
     ("databases.strangers.kind", "utkface", "which the embedded world cannot be photographed as"),
     ("databases.wild.alignment", {}, r"neither on which `template` .* nor which `detector`"),
     ("databases.wild.alignment", {"detector": "finder", "template": "ffhq"}, "give one of them"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def image_samples(paths: Sequence[Path]) -> list[Sample]:
     """
     from brownid.databases.index import Sample
     from brownid.databases.listing import path_text
+    from brownid.databases.recordio import record_samples
 
     found: list[str] = []
     for path in paths:
@@ -77,6 +79,11 @@ def image_samples(paths: Sequence[Path]) -> list[Sample]:
             found.append(path_text(path.as_posix()))
             continue
         below = _images_below(path)
+        if not below:
+            if len(paths) > 1:
+                raise BrownidError(f"{path}: the folder holds a record file; name it alone.")
+            root = path_text(path.as_posix())
+            return [replace(sample, path=f"{root}/{sample.path}") for sample in record_samples(path)]
         nested = [image for image in below if "/" in image]
         if len(paths) == 1 and nested:
             if len(nested) < len(below):
@@ -129,7 +136,8 @@ def _of_identity_folders(root: Path, images: Sequence[str]) -> list[Sample]:
 
 
 def _images_below(folder: Path) -> list[str]:
-    """The paths of the images below a folder."""
-    from brownid.databases.listing import image_paths
+    """The paths of the images below a folder; none where it has a record file instead."""
+    from brownid.databases.listing import checked_paths, find_images
 
-    return image_paths(folder)
+    listing = find_images(folder)
+    return [] if listing.record_files and not listing.paths else checked_paths(folder, listing)

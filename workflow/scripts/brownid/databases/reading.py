@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from brownid.databases.decoding import load_rgb
+from brownid.databases.decoding import decode_rgb, load_rgb
 from brownid.databases.index import Sample
 from brownid.databases.listing import path_of
+from brownid.databases.recordio import read_image, split_address
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.runtime import logger, progress
@@ -60,17 +61,19 @@ def read_aligned(path: str | Path, align: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def load_image(path: str | Path) -> np.ndarray:
-    """The image at the path of a sample as uint8 RGB `[h, w, 3]`: see
-    `brownid.databases.listing.path_text` for names that are not UTF-8.
+    """The image at the path of a sample as uint8 RGB `[h, w, 3]`: a file, or a record of a record file.
 
+    See `brownid.databases.listing.path_text` for paths that are not UTF-8, and `brownid.databases.recordio`.
     BrownidError with the reason when it is missing or damaged.
     """
-    return load_rgb(path_of(path))
+    record = split_address(path)
+    return load_rgb(path_of(path)) if record is None else decode_rgb(read_image(*record))
 
 
 def image_exists(path: str | Path) -> bool:
-    """Whether there is a file at the path of a sample."""
-    return os.path.isfile(path_of(path))
+    """Whether there is a file at the path of a sample; of a record, whether there is its record file."""
+    record = split_address(path)
+    return os.path.isfile(path_of(path) if record is None else record[0])
 
 
 def squared(image: np.ndarray, not_square: str | None) -> np.ndarray:

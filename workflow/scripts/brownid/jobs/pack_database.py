@@ -29,7 +29,7 @@ def pack_database(
     """
     align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
     with DatabaseIndex.open(index) as database:
-        chosen = shard_of(database.samples(), shard, shards)
+        chosen = database.samples_at(shard_of(range(database.counts()[0]), shard, shards))
     pixels, kept, failed = read_images(
         chosen, settings["root"], settings["side"], settings["maximum_failed_share"], align
     )
