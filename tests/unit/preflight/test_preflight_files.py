@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from brownid.models.catalogue import Model
-from brownid.preflight.files import examine_files, examine_licences
+from brownid.preflight.files import examine_databases, examine_files, examine_licences
 
 CONTENT = b"weights"
 MODEL = Model("net", "net.pth", "a network", "https://example.org", "MIT", "https://example.org/net.pth")
@@ -74,6 +74,39 @@ def test_an_empty_folder_blocks(tmp_path):
     config = {"databases": {"faces": {"root": str(tmp_path)}}}
     (finding,) = examine_files(config, {})
     assert finding.level == "blocks" and "the folder is empty" in finding.what
+
+
+DATABASE = {"kind": "people", "images": "aligned", "identity_subfolders": False}
+DATABASE |= dict.fromkeys(("index", "lists", "metadata", "landmarks"))
+
+
+def examined_databases(root, **entry):
+    return list(examine_databases({"databases": {"faces": {**DATABASE, "root": str(root), **entry}}}))
+
+
+def test_the_images_and_identities_of_a_database_are_counted_with_what_is_left_out(tmp_path, capsys):
+    for name in ("ann/1.png", "ann/2.pgm", "ann/2.png", "bob/1.jpg", "bob/1.txt", "list.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    counted, *notes = examined_databases(tmp_path)
+    assert counted == ("fine", "Files and databases", "databases.faces: 4 images of 2 identities", "")
+    assert [note.level for note in notes] == ["note"] * 3
+    assert "passed over 2 files: 1 .csv, 1 .txt" in notes[0].what and "gone -> nowhere" in notes[1].what
+    assert "2 images would share their keys" in notes[2].what
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_database_that_cannot_be_indexed_blocks_with_the_sentence_of_the_run(tmp_path):
+    for name in ("imgs/ann/1.png", "imgs/bob/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (finding,) = examined_databases(tmp_path)
+    assert finding.level == "blocks" and f"Set `root` to {tmp_path / 'imgs'}" in finding.what
+    assert examined_databases(tmp_path, identity_subfolders=True)[0].what.endswith("2 images of 1 identities")
+    (finding,) = examined_databases(tmp_path / "imgs", kind="recordio")
+    assert finding.level == "blocks" and "no record file such as train.rec" in finding.what
+    assert examined_databases(tmp_path / "absent") == []  # which `examine_files` tells
 
 
 def test_each_used_licence_is_noted_once():

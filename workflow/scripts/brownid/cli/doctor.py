@@ -25,12 +25,18 @@ def doctor(
         float | None,
         typer.Option(metavar="GIB", min=0.0, help="Room for results. Default: what is free below the working folder."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read whole files to compare checksums.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Do not read whole files to compare checksums, nor count the images of databases."
+        ),
+    ] = False,
 ) -> None:
     """Say all that a configuration needs and does not find, each with what to do; exit status 1 if something blocks.
 
-    Looked at: the configuration, the files and databases that it names (there, undamaged, licence), packages, GPU,
-    memory and disk for the configured sizes.
+    Looked at: the configuration, the files and databases that it names (there,
+    undamaged, licence, images and identities), packages, GPU, memory and disk
+    for the configured sizes.
 
     Example:
     brownid doctor --configfile config/paper.yaml --gpu-memory 24

@@ -11,7 +11,7 @@ from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
 from brownid.models.catalogue import read_catalogue
 from brownid.preflight.disk import examine_disk
-from brownid.preflight.files import examine_files, examine_licences
+from brownid.preflight.files import examine_databases, examine_files, examine_licences
 from brownid.preflight.finding import Finding
 from brownid.preflight.machine import GIBIBYTE, Machine, examine_machine, this_machine
 from brownid.preflight.memory import examine_memory
@@ -31,8 +31,8 @@ def examine(
     """All findings about configuration files, merged in their order as Snakemake merges them.
 
     `gpu_memory` (GiB) replaces the memory of this machine's GPU, `free_disk` (GiB) what is free here, `machine` what
-    is found here; `quick` compares sizes of files, not their checksums. A configuration that cannot be used is the only
-    finding.
+    is found here; `quick` compares sizes of files, not their checksums, and counts no database. A configuration that
+    cannot be used is the only finding.
     """
     try:
         config = load_configuration(merged(configfiles), files=False)
@@ -45,6 +45,7 @@ def examine(
     return [
         Finding("fine", CONFIGURATION, f"{names}: complete and consistent"),
         *examine_files(config, catalogue, quick),
+        *(() if quick else examine_databases(config)),
         *examine_packages(config),
         *examine_machine(machine),
         *examine_memory(config, catalogue, gpu_bytes),

@@ -1,12 +1,20 @@
 """Are the files and databases there that a configuration names, are they what they should be, and who licenses them?"""
 
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from brownid.configuration import paths, stages
 from brownid.configuration.files import OwnPath, own_paths
+from brownid.databases.index import DatabaseIndex
+from brownid.errors import BrownidError
+from brownid.jobs.index_database import OWN_FILES, index_database
 from brownid.models.catalogue import Model, fetched_paths, model_at, same_path
 from brownid.models.checking import damage
 from brownid.preflight.finding import Finding
+from brownid.runtime import logger
 
 FILES, LICENCES = "Files and databases", "Licences"
 
@@ -31,11 +39,50 @@ def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool =
             yield Finding("fine", FILES, f"{path} ({named_by}) is there; no checksum was compared")
 
 
+def examine_databases(config: Mapping) -> Iterator[Finding]:
+    """The images and identities of each database of the user's own, as the run will index it, and what it warns of."""
+    missing = {own.place.rsplit(".", 1)[0] for own in own_paths(config) if not own.exists}
+    for name, entry in config["databases"].items():
+        place = f"databases.{name}"
+        if entry["root"] is None or place in missing:
+            continue
+        with _warnings() as warnings, TemporaryDirectory() as folder:
+            index = Path(folder) / "index.sqlite"
+            files = {key: paths.database_files(config, name, key) for key in OWN_FILES}
+            try:
+                index_database(stages.index_database(config, name), manifest=None, files=files, index=index)
+                with DatabaseIndex.open(index) as database:
+                    images, identities = database.counts()
+                yield Finding("fine", FILES, f"{place}: {images} images of {identities} identities")
+            except BrownidError as error:
+                yield Finding("blocks", FILES, f"{place}: {error}")
+        yield from (Finding("note", FILES, f"{place}: {warning}") for warning in warnings)
+
+
 def examine_licences(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Finding]:
     """The licence of each catalogued file and database that the configuration names."""
     for model in dict.fromkeys(model_at(catalogue, path) for path in _places(config)):
         if model is not None:
             yield Finding("note", LICENCES, f"{model.name}: {model.licence}", f"see {model.source}")
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What is logged as a warning within the block, which is not printed."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    collector = Collector(logging.WARNING)
+    logger.addHandler(collector)
+    logger.propagate = False
+    try:
+        yield messages
+    finally:
+        logger.propagate = True
+        logger.removeHandler(collector)
 
 
 def _places(config: Mapping) -> dict[str, list[OwnPath]]:
