@@ -10,7 +10,10 @@ PYTHON ?= python3
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE = snakemake --profile profiles/local --configfile $(CONFIG)
+# CONFIG goes through the shell's environment, so that its path may hold blanks. `python -m`, since the first line of the
+# script `snakemake` cannot hold every path.
+SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
+export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: release test check real clean
@@ -45,6 +48,8 @@ clean:
 	rm -rf results logs
 
 $(VENV)/installed: requirements.txt pyproject.toml
+	@case "$$(pwd -P)" in *[:{}]*) echo "Environment and workflow cannot live in $$(pwd -P): rename the folder so that no colon and no brace is in its path."; exit 1;; esac
+	@test -w . || { echo "$$(pwd -P) is read-only: clone the project to where you may write, or see \"an environment of your own\" in README.md."; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (once, a few minutes)"

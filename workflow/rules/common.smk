@@ -13,10 +13,11 @@ from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
 from brownid.preflight.queue import check_start
-from brownid.runtime import set_process_environment
+from brownid.runtime import prepare_snakemake, set_process_environment
 
 set_process_environment()
 try:
+    prepare_snakemake(PROJECT)
     for file in workflow.config_settings.configfiles or ["config/config.yaml"]:
         check_repetition(file)
     config = load_configuration(config)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,19 @@ def test_a_script_does_not_depend_on_what_its_stage_does_not_run(script, rooms):
     modules = imported_modules(SCRIPTS / f"{script}.py", SCRIPTS)
     assert f"brownid.jobs.{script}" in modules
     assert not [name for name in modules for room in rooms if f"{name}.".startswith(f"brownid.{room}.")]
+
+
+@pytest.mark.parametrize("folder", ["/home/me/My Projects", "/it's", "/a$b", "/plain"])
+def test_snakemake_starts_python_in_a_folder_of_any_name(tmp_path, monkeypatch, folder):
+    python = tmp_path / folder.strip("/") / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setattr(sys, "executable", str(python))
+    for _ in range(2):  # an included Snakefile does it again
+        runtime.prepare_snakemake(tmp_path)
+        assert shlex.split(sys.executable) == [str(python)]
+
+
+def test_a_project_in_a_folder_with_a_brace_is_refused():
+    with pytest.raises(BrownidError, match=r"cannot run a workflow in /home/\{me\}: rename it"):
+        runtime.prepare_snakemake(Path("/home/{me}"))

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from brownid import __version__
-from brownid.errors import sentence_of
+from brownid.errors import BrownidError, sentence_of
 
 GIBIBYTE = 1024**3
 SENT_WITH_TORCH = "BROWNID_SENT_WITH_TORCH"  # the environment variable with the version where Snakemake runs
@@ -31,6 +32,19 @@ def set_process_environment() -> None:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 * GIBIBYTE))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault(SENT_WITH_TORCH, _version("torch"))  # goes with a job to its node
+
+
+def prepare_snakemake(project: Path) -> None:
+    """Let Snakemake, in whose process this runs, work with a project in a folder of any name.
+
+    Raises `BrownidError` for the one name that it cannot have: Snakemake takes braces in the path of an environment
+    file for a wildcard.
+    """
+    if set("{}") & set(str(project)):
+        raise BrownidError(f"Snakemake cannot run a workflow in {project}: rename it so that no brace is in the path.")
+    # Snakemake writes sys.executable into shell commands without quotes, and uses it for nothing else.
+    if Path(sys.executable).is_file():  # else quoted already
+        sys.executable = shlex.quote(sys.executable)
 
 
 def start_job(log: str | Path, threads: int, settings: Mapping | None = None) -> None:
