@@ -1,14 +1,18 @@
 """From a face generator to a release data package: the stages, in the order in which they run."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 
 # Snakemake would merge a --configfile into this one, entry by entry; a run is what its own configuration says, and no more.
+# A working directory (--directory) that has a config/config.yaml runs that one, any other the project's.
 if not workflow.config_settings.configfiles:
+    default = Path("config/config.yaml")
 
-    configfile: "config/config.yaml"
+    configfile: default if default.is_file() else Path(workflow.basedir) / default
 
 
 report: "workflow/report/workflow.rst"

@@ -15,18 +15,18 @@ TINY = PROJECT / "tests" / "tiny.yaml"
 PARTS = ("Snakefile", "workflow", "envs", "profiles", "config", "tests/tiny.yaml")
 
 
-def snakemake(directory, *arguments, project=PROJECT, configfiles=(TINY,)):
+def snakemake(directory, *arguments, project=PROJECT, configfiles=(TINY,), python=sys.executable):
     """Run Snakemake on the project with `directory` as the working directory; returns status and what it said."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", project / "Snakefile", "--directory", directory]
-    command += ["--cores", "2", *arguments, "--configfile", *configfiles]
+    command = [python, "-m", "snakemake", "--snakefile", project / "Snakefile", "--directory", directory]
+    command += ["--cores", "2", *arguments, *(["--configfile", *configfiles] if configfiles else [])]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600)
     return done.returncode, done.stdout + done.stderr
 
 
-def pending(directory, **options):
+def pending(directory, *arguments, **options):
     """The jobs that would run now, by rule: `{rule: count}` without the target rules."""
-    status, said = snakemake(directory, "--dry-run", **options)
+    status, said = snakemake(directory, "--dry-run", *arguments, **options)
     assert status == 0, said
     if "Job stats:" not in said:
         assert "Nothing to be done" in said, said

@@ -3,8 +3,8 @@
 from conftest import TINY, pending
 
 from brownid.configuration.loading import load_configuration
+from brownid.configuration.merging import merged
 from brownid.estimation.counting import job_counts
-from brownid.preflight.examination import merged
 
 
 def test_the_estimated_jobs_are_those_of_a_dry_run(tmp_path):

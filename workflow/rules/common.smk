@@ -8,9 +8,9 @@ LIBRARY = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
 from brownid.configuration import paths, products, stages
-from brownid.configuration.files import check_repetition
 from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.loading import load_configuration
+from brownid.configuration.merging import check_repetition, override
 from brownid.errors import BrownidError
 from brownid.preflight.queue import check_start
 from brownid.runtime import prepare_snakemake, set_process_environment
@@ -18,9 +18,9 @@ from brownid.runtime import prepare_snakemake, set_process_environment
 set_process_environment()
 try:
     prepare_snakemake(PROJECT)
-    for file in workflow.config_settings.configfiles or ["config/config.yaml"]:
+    for file in workflow.configfiles:
         check_repetition(file)
-    config = load_configuration(config)
+    config = load_configuration(override(config, workflow.config_settings.config_args))
 except BrownidError as error:
     sys.exit(
         f"error: {error}"

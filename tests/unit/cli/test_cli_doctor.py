@@ -69,3 +69,40 @@ def test_a_configuration_that_is_not_utf_8_is_one_sentence(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("seed: 1 # größer".encode("latin-1"))
     (finding,) = examine([tmp_path / "latin.yaml"])
     assert finding.level == "blocks" and "latin.yaml: no YAML: 'utf-8' codec" in finding.what
+
+
+def test_without_a_configuration_the_sentence_says_where_to_get_one(refusal, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("doctor", "estimate"):
+        assert f"There is no config/config.yaml in {tmp_path}: name a file with --configfile" in refusal(command)
+
+
+def test_paths_are_relative_to_the_working_directory_of_the_run(doctor, tmp_path):
+    (tmp_path / "run/data/faces").mkdir(parents=True)
+    (tmp_path / "run/data/faces/a.png").touch()
+    change = "databases: {mine: {kind: portraits, root: data/faces}}"
+    assert "the folder data/faces (databases.mine.root) is missing" in doctor(change)[1]
+    assert "data/faces (databases.mine.root) is there" in doctor(change, "--directory", tmp_path / "run")[1]
+
+
+def test_a_working_directory_with_a_configuration_of_its_own_is_examined_by_it(run, refusal, tmp_path, monkeypatch):
+    for folder, text in (("project", TINY.read_text()), ("run", "seed: x")):
+        (tmp_path / folder / "config").mkdir(parents=True)
+        (tmp_path / folder / "config/config.yaml").write_text(text)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    assert "project/config/config.yaml: complete" in run("doctor", "--directory", tmp_path / "other").output
+    monkeypatch.chdir(tmp_path / "other")
+    from typer.testing import CliRunner
+
+    said = CliRunner().invoke(app, ["doctor", "--directory", str(tmp_path / "run")]).output
+    assert "seed: 'x' is not of type integer" in said
+
+
+def test_values_of_the_command_line_are_examined_and_estimated(doctor, run):
+    assert (
+        "epochs: 2.5 is not of type integer"
+        in doctor("{}", "--config", "training={fr_varied: {settings: {epochs: 2.5}}}")[1]
+    )
+    words = ["estimate", "--configfile", TINY, "--config", "variations={varied: {shards: 5}}"]
+    assert "vary_references 6" in run(*words).output

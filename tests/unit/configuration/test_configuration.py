@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from brownid.benchmark.capture import BenchmarkCapture
-from brownid.configuration.files import check_repetition
 from brownid.configuration.loading import SCHEMA, load_configuration
+from brownid.configuration.merging import check_repetition
 from brownid.covariates.editing import EditingSettings
 from brownid.covariates.projection import ProjectionSettings
 from brownid.covariates.warm_start import WarmStartSettings

@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from brownid.cli import app
 from brownid.configuration.loading import load_configuration
+from brownid.configuration.merging import merged
 from brownid.errors import BrownidError
 from brownid.estimation.counting import job_counts
 from brownid.estimation.rates import MACHINES, machine, recorded
 from brownid.estimation.work import generator_gflop, network_gflop, stages
 from brownid.models.catalogue import read_catalogue
-from brownid.preflight.examination import merged
 
 PROJECT = Path(__file__).parents[3]
 TINY, PAPER = PROJECT / "tests/tiny.yaml", PROJECT / "config/paper.yaml"

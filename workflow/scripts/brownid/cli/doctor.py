@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from brownid.cli import options
+
 MARKS = {"blocks": "✗", "note": "!", "fine": "✓"}
 
 
 def doctor(
-    configfile: Annotated[
-        list[Path] | None,
+    configfile: options.Configfiles = None,
+    config: options.Values = None,
+    directory: Annotated[
+        Path,
         typer.Option(
-            "--configfile", metavar="YAML", help="Configuration; several are merged. Default: config/config.yaml."
+            metavar="FOLDER", exists=True, file_okay=False, help="Working directory of the run. Default: this folder."
         ),
-    ] = None,
+    ] = Path(),
     gpu_memory: Annotated[
         float | None,
         typer.Option(metavar="GIB", min=0.1, help="Memory of the GPUs that jobs will get. Default: that of this one."),
@@ -43,9 +48,9 @@ def doctor(
     """
     from brownid.preflight.examination import examine
 
-    report = examine(
-        configfile or [Path("config/config.yaml")], gpu_memory=gpu_memory, free_disk=free_disk, quick=quick
-    )
+    names = options.configuration_files(configfile, directory)
+    with chdir(directory):
+        report = examine(names, config or (), gpu_memory=gpu_memory, free_disk=free_disk, quick=quick)
     topic = None
     for finding in report:
         if finding.topic != topic:

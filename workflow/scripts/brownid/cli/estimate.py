@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
+from brownid.cli import options
+
 
 def estimate(
-    configfile: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--configfile", metavar="YAML", help="Configuration; several are merged. Default: config/config.yaml."
-        ),
-    ] = None,
+    configfile: options.Configfiles = None,
+    config: options.Values = None,
     machine: Annotated[
         str, typer.Option(metavar="NAME", help="Whose rates: cpu (measured), rtx3090, a100, h100, h200 (derived).")
     ] = "h100",
@@ -38,7 +36,8 @@ def estimate(
     from brownid.estimation.report import estimate_run
 
     for line in estimate_run(
-        configfile or [Path("config/config.yaml")],
+        options.configuration_files(configfile),
+        config or (),
         machine_name=machine,
         gpus=gpus,
         recorded_in=recorded,

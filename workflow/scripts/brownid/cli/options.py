@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 GENERATOR, NETWORK, OUTPUT = "Generator", "Recognition network", "Output"
 DEFAULT_FAMILY = "procedural"
 
+Configfiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--configfile", metavar="YAML", help="Configuration; several are merged. Default: config/config.yaml."
+    ),
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--config", metavar="KEY=VALUE", help="Values over the configuration, as Snakemake's; may be repeated."
+    ),
+]
+
 Family = Annotated[
     str | None,
     typer.Option(
@@ -99,6 +112,17 @@ NotSquare = Annotated[
     typer.Option(metavar="HOW", help="How crops that are not square become so: pad (black), stretch or crop."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace an existing file.")]
+
+
+def configuration_files(given: Sequence[Path] | None, directory: Path = Path()) -> list[Path]:
+    """The files of --configfile, or the one that a run in `directory` takes without it, as absolute paths."""
+    default = Path("config/config.yaml")
+    if given:
+        return [path.absolute() for path in given]
+    for path in (directory / default, default):
+        if path.is_file():
+            return [path.absolute()]
+    raise BrownidError(f"There is no {default} in {Path.cwd()}: name a file with --configfile, or go to the project.")
 
 
 def generator_spec(

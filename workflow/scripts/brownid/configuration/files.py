@@ -1,10 +1,8 @@
-"""Are the user's own files there that a configuration names, and does no key in it stand twice?"""
+"""Are the user's own files there that a configuration names?"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
-
-import yaml
 
 from brownid.errors import BrownidError
 from brownid.models.catalogue import advice, fetched_paths, read_catalogue, same_path
@@ -53,12 +51,15 @@ def check_files(config: Mapping) -> None:
     missing = [own for own in own_paths(config) if not own.exists]
     if not missing:
         return
-    catalogue = read_catalogue(config.get("models", {}).get("catalogue"))
+    own_catalogue = config.get("models", {}).get("catalogue")
+    catalogue = read_catalogue(own_catalogue)
     fetched = fetched_paths(config)
     for own in missing:
         if same_path(own.path) not in fetched:
             what = "folder" if own.is_folder else "file"
-            raise BrownidError(f"{own.place}: there is no {what} {own.path}{advice(catalogue, own.path)}")
+            below = "" if Path(own.path).is_absolute() else f" in {Path.cwd()}"
+            steps = advice(catalogue, own.path, own_catalogue)
+            raise BrownidError(f"{own.place}: there is no {what} {own.path}{below}{steps}")
 
 
 def _named(config: Mapping, keys: Mapping[str, tuple[str, ...]], is_folder: bool) -> Iterator[OwnPath]:
@@ -70,24 +71,3 @@ def _named(config: Mapping, keys: Mapping[str, tuple[str, ...]], is_folder: bool
                     yield from (OwnPath(f"{place}.{role}", path, is_folder) for role, path in value.items() if path)
                 elif value:
                     yield OwnPath(place, value, is_folder)
-
-
-def check_repetition(path: str | Path) -> None:
-    """Raise a `BrownidError` for a key that a YAML file gives twice in one section: the first would vanish silently."""
-    waiting = [yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.value in lines and key.tag != "tag:yaml.org,2002:merge":
-                    raise BrownidError(
-                        f"{path}, line {line}: the key {key.value!r} stands in line {lines[key.value]} already: "
-                        "remove one of them"
-                    )
-                if isinstance(key.value, str):
-                    lines[key.value] = line
-                waiting.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value

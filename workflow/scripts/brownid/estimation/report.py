@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from brownid.configuration.loading import load_configuration
+from brownid.configuration.merging import merged
 from brownid.estimation.counting import databases_in_use, job_counts
 from brownid.estimation.rates import Machine, machine, recorded
 from brownid.estimation.work import Stage, stages
 from brownid.models.catalogue import Model, read_catalogue
 from brownid.preflight.disk import expected
-from brownid.preflight.examination import merged
 from brownid.preflight.finding import amount
 from brownid.preflight.memory import gpu_memory
 from brownid.preflight.sizes import image_count
@@ -20,14 +20,18 @@ HOUR = 3600
 
 def estimate_run(
     configfiles: Sequence[str | Path],
+    values: Sequence[str] = (),
     *,
     machine_name: str,
     gpus: int,
     recorded_in: str | Path | None = None,
     recorded_with: Sequence[str | Path] | None = None,
 ) -> Iterator[str]:
-    """The lines; `recorded_in` is the logs/benchmarks of a run of `recorded_with` (None: this configuration)."""
-    config, catalogue = _loaded(configfiles)
+    """The lines for configuration files and values of --config.
+
+    `recorded_in` is the logs/benchmarks of a run of `recorded_with` (None: this configuration).
+    """
+    config, catalogue = _loaded(configfiles, values)
     named = machine(machine_name)
     rates: Mapping[str, float] = {}
     if recorded_in is not None:
@@ -65,8 +69,8 @@ def estimate_run(
         yield f"{others}: {named.source}"
 
 
-def _loaded(configfiles: Sequence[str | Path]) -> tuple[dict, Mapping[str, Model]]:
-    config = load_configuration(merged(configfiles), files=False)
+def _loaded(configfiles: Sequence[str | Path], values: Sequence[str] = ()) -> tuple[dict, Mapping[str, Model]]:
+    config = load_configuration(merged(configfiles, values), files=False)
     return config, read_catalogue(config["models"]["catalogue"])
 
 
