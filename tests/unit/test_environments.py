@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from brownid.preflight.packages import NEEDED
+
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow" / "scripts"
+ON_THE_INDEX = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
 PACKAGE_OF = {"cv2": "py-opencv", "torch": "pytorch", "yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
 
 
@@ -131,6 +134,31 @@ def test_an_environment_pins_the_minor_versions_of_the_requirements(path):
         name, version = dependency.replace("=", " ").split()
         if name != "python":
             assert pinned[names.get(name, name)].startswith(f"{version}."), dependency
+
+
+def requirements():
+    """What pyproject.toml asks for, without the tools of development."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *(line for name in extras if name != "development" for line in extras[name])]
+
+
+def test_dependencies_and_extras_name_every_package_that_is_imported_anywhere():
+    imported = set()
+    for path in (SCRIPTS / "brownid").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    imported -= {"brownid", *sys.stdlib_module_names}
+    required = {re.match(r"[\w-]+", line)[0] for line in requirements()}
+    assert {ON_THE_INDEX.get(name, name) for name in imported} <= required
+
+
+@pytest.mark.parametrize("package", NEEDED, ids=lambda package: package.module)
+def test_a_missing_package_is_installed_as_pyproject_names_it(package):
+    assert any(re.fullmatch(rf"{re.escape(package.install)}([>=].*)?", line) for line in requirements())
 
 
 def test_every_file_of_the_package_is_installed_with_it():

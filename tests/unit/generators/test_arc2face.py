@@ -345,9 +345,9 @@ def test_a_damaged_file_is_named(copied, tmp_path, path, content, message):
         load_generator(copied[0])
 
 
-def test_without_diffusers_the_extra_is_named(monkeypatch):
+def test_without_diffusers_the_sentence_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(components.importlib, "import_module", lambda name: __import__(f"no_{name}"))
-    with pytest.raises(BrownidError, match=r"need transformers, which.*pip install '\.\[diffusion\]'"):
+    with pytest.raises(BrownidError, match=r"need transformers, which.*-m pip install diffusers transformers`\.$"):
         load_generator(SPEC)
 
 

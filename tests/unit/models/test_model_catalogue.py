@@ -72,7 +72,7 @@ def test_only_a_configuration_that_asks_for_it_fetches_and_only_what_has_an_addr
 def test_the_advice_about_a_missing_file_says_how_to_get_it(tmp_path):
     path = write_catalogue(tmp_path / "a.yaml", net={"url": "https://example.org/net"}, other={})
     catalogue = read_catalogue(path)
-    assert "run `brownid models fetch net`, or put it there from https://example.org (MIT)" in advice(
+    assert "run `brownid models fetch net` there, or put it there from https://example.org (MIT)" in advice(
         catalogue, "models/net"
     )
     assert advice(catalogue, "models/other") == "; put it there from https://example.org (MIT)"

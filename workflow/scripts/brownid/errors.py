@@ -3,6 +3,8 @@
 import errno
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -65,3 +67,8 @@ def _sentence(place: str | Path, number: int) -> str:
     else:
         remedy = "see to its permissions, or choose another place"
     return f"{place}: {os.strerror(number)}; {remedy}, then run again."
+
+
+def pip_install(*packages: str) -> str:
+    """The command that installs packages where this process looks for them, in whatever folder it is typed."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *packages])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -68,13 +69,19 @@ def fetched_paths(config: Mapping) -> list[str]:
     return [same_path(model.path) for model in read_catalogue(settings.get("catalogue")).values() if model.url]
 
 
-def advice(catalogue: Mapping[str, Model], path: str | Path) -> str:
-    """What to do about a missing file, as the end of a sentence."""
+def fetch_command(model: Model, own: str | None = None) -> str:
+    """What fetches a model of the project's catalogue, or of one's `own`; for the folder that paths are relative to."""
+    return shlex.join(["brownid", "models", "fetch", model.name, *(["--catalogue", own] if own else [])])
+
+
+def advice(catalogue: Mapping[str, Model], path: str | Path, own: str | None = None) -> str:
+    """What to do about a missing file, as the end of a sentence; `own` is the path of one's own catalogue."""
     model = model_at(catalogue, path)
     if model is None:
         return ""
     put = f"put it there from {model.source} ({model.licence})"
-    return f"; run `brownid models fetch {model.name}`, or {put}" if model.url else f"; {put}"
+    there = "" if PurePath(path).is_absolute() else " there"
+    return f"; run `{fetch_command(model, own)}`{there}, or {put}" if model.url else f"; {put}"
 
 
 @cache

@@ -11,7 +11,7 @@ from brownid.configuration.files import OwnPath, own_paths
 from brownid.databases.index import DatabaseIndex
 from brownid.errors import BrownidError
 from brownid.jobs.index_database import OWN_FILES, index_database
-from brownid.models.catalogue import Model, fetched_paths, model_at, same_path
+from brownid.models.catalogue import Model, fetch_command, fetched_paths, model_at, same_path
 from brownid.models.checking import damage
 from brownid.preflight.finding import Finding
 from brownid.runtime import logger
@@ -21,16 +21,16 @@ FILES, LICENCES = "Files and databases", "Licences"
 
 def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool = False) -> Iterator[Finding]:
     """A finding for each file and folder that the configuration names; `quick` compares sizes only."""
-    fetched = fetched_paths(config)
+    fetched, own_catalogue = fetched_paths(config), config.get("models", {}).get("catalogue")
     for path, places in _places(config).items():
         named_by = ", ".join(own.place for own in places)
         model, own = model_at(catalogue, path), places[0]
         if not own.exists:
-            yield _missing(own, named_by, model, same_path(path) in fetched)
+            yield _missing(own, named_by, model, same_path(path) in fetched, own_catalogue)
             continue
         reason = _wrong(model, Path(path), quick)
         if reason is not None:
-            yield Finding("blocks", FILES, f"{path} ({named_by}): {reason}", _how_to_get(model, path))
+            yield Finding("blocks", FILES, f"{path} ({named_by}): {reason}", _how_to_get(model, path, own_catalogue))
         elif model is None:
             yield Finding("fine", FILES, f"{path} ({named_by}) is there; it is not in the catalogue")
         elif model.sha256 and not quick:
@@ -93,13 +93,16 @@ def _places(config: Mapping) -> dict[str, list[OwnPath]]:
     return places
 
 
-def _missing(own: OwnPath, named_by: str, model: Model | None, will_be_fetched: bool) -> Finding:
+def _missing(
+    own: OwnPath, named_by: str, model: Model | None, will_be_fetched: bool, own_catalogue: str | None
+) -> Finding:
     what = "folder" if own.is_folder else "file"
     if will_be_fetched:
         return Finding("note", FILES, f"{own.path} ({named_by}) is missing: the run will fetch it from {model.url}")
     there = "a file" if own.is_folder else "a folder"
     found = f"is {there}, not a {what}" if Path(own.path).exists() else "is missing"
-    return Finding("blocks", FILES, f"the {what} {own.path} ({named_by}) {found}", _how_to_get(model, own.path))
+    steps = _how_to_get(model, own.path, own_catalogue)
+    return Finding("blocks", FILES, f"the {what} {own.path} ({named_by}) {found}", steps)
 
 
 def _wrong(model: Model | None, path: Path, quick: bool) -> str | None:
@@ -110,9 +113,9 @@ def _wrong(model: Model | None, path: Path, quick: bool) -> str | None:
     return damage(model, path, content=not quick)
 
 
-def _how_to_get(model: Model | None, path: str) -> str:
+def _how_to_get(model: Model | None, path: str, own_catalogue: str | None) -> str:
     if model is None:
         return f"put it at {path}, or correct the configuration; the catalogue does not know it"
     page = f"{model.source} ({model.what}; licence: {model.licence})"
-    steps = f"brownid models fetch {model.name}, or from {page}" if model.url else f"put it there from {page}"
+    steps = f"{fetch_command(model, own_catalogue)}, or from {page}" if model.url else f"put it there from {page}"
     return f"{steps}; {model.note}" if model.note else steps

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, pip_install
 from brownid.recognition.backbones import Description
 
 FAMILY = "onnx"
@@ -95,7 +95,8 @@ def _session(path: Path) -> tuple[object, list[str]]:
         import onnxruntime
     except ImportError as error:
         raise BrownidError(
-            f"{path}: ONNX networks need the packages onnxruntime and onnx ({error}): pip install 'brownid[onnx]'."
+            f"{path}: ONNX networks need the packages onnxruntime and onnx ({error}): "
+            f"run `{pip_install('onnx', 'onnxruntime')}`."
         ) from error
     if not path.is_file():
         raise BrownidError(f"{path}: the ONNX file is missing.")

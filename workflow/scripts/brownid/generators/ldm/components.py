@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, pip_install
 from brownid.models.folders import CONFIG, network_weights
 from brownid.pickles import check_needed
 from brownid.randomness import normal
@@ -40,7 +40,7 @@ def library(name: str) -> ModuleType:
     except ImportError as error:
         raise BrownidError(
             f"Generators of the families arc2face and ldm need {name}, which cannot be imported ({error}): "
-            "install the extra with pip install '.[diffusion]'."
+            f"run `{pip_install('diffusers', 'transformers')}`."
         ) from error
 
 
