@@ -161,8 +161,8 @@ def record_samples(root: str | Path) -> Iterator[Sample]:
     if records.promised is not None and records.promised != len(records.labels):
         logger.warning("%s: record 0 says %d images, there are %d", file, records.promised, len(records.labels))
     name = path_text(file.name)
-    for byte, number, label in zip(*map(np.ndarray.tolist, records[:3]), strict=True):
-        yield Sample(f"{number:08}", address(name, byte), label)
+    for byte, number, label in zip(records.bytes, records.numbers, records.labels, strict=True):
+        yield Sample(f"{number:08}", address(name, byte), int(label))
 
 
 def index_records(root: str | Path, index: str | Path) -> int:
