@@ -60,6 +60,12 @@ def test_ffhq_has_its_groups_numbers_licences_and_landmarks(metadata, tmp_path, 
     assert [s.identity for s in samples_of(tmp_path / "index", group="validation")] == [2]
 
 
+@pytest.mark.parametrize("root", ["..", "images1024x1024", "images1024x1024/00000"])
+def test_a_root_above_or_below_the_right_one_is_named(metadata, tmp_path, root):
+    with pytest.raises(BrownidError, match=f"which is below {tmp_path}: set `root` to that folder"):
+        index_ffhq((tmp_path / root).resolve(), tmp_path / "index", metadata)
+
+
 def test_each_set_of_ffhq_has_its_own_paths_and_landmarks(metadata, tmp_path):
     index_ffhq(tmp_path, tmp_path / "wild", metadata, "in_the_wild")
     wild = samples_of(tmp_path / "wild")[0]
@@ -128,6 +134,7 @@ def test_a_csv_of_templates_can_say_who_is_shown(tmp_path):
         ("l.txt", "1.jpg 10 100\n2.jpg ten 1\n", "line 2: expected an image and whole numbers"),
         ("l.csv", "path,template\n", "no column 'media'"),
         ("l.txt", "9.jpg 1 1\n", "None of the 1 images"),
+        ("l.txt", "", "the list names no image"),
     ],
 )
 def test_what_is_no_list_of_templates_is_refused(tmp_path, name, text, sentence):

@@ -94,6 +94,15 @@ def test_a_tree_without_pictures_is_refused_with_an_example(tmp_path):
         index_multipie(tmp_path, tmp_path / "index")
 
 
+@pytest.mark.parametrize("root", ["", "data", "data/pie/session01", "data/pie/session01/multiview"])
+def test_a_root_above_or_below_the_right_one_is_named(tmp_path, root):
+    path = tmp_path / "data" / "pie" / FRONTAL
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(BrownidError, match=f"which are below {tmp_path / 'data' / 'pie'}: set `root`"):
+        index_multipie(tmp_path / root, tmp_path / "index")
+
+
 @pytest.mark.parametrize("shares", [(0, 0.2), (0.9, 0.2), (0.5, -0.1)])
 def test_impossible_group_shares_are_refused(shares):
     with pytest.raises(BrownidError, match="shares"):

@@ -258,6 +258,12 @@ def test_a_record_file_that_changed_or_is_gone_makes_failures(casia):
         load_image(casia / "other.rec#0")
 
 
+def test_a_stray_image_does_not_hide_the_record_file(casia, tmp_path):
+    (casia / "example.png").touch()
+    with pytest.raises(BrownidError, match=r"for the images of train\.rec, set `kind: recordio`"):
+        index_database({"kind": "people", "root": str(casia)}, manifest=None, files={}, index=tmp_path / "index")
+
+
 @pytest.mark.parametrize("kind", ["people", "portraits", "utkface"])
 def test_another_kind_on_such_a_folder_names_the_right_one(casia, tmp_path, kind):
     for root in (casia, tmp_path):

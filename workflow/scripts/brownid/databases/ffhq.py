@@ -16,7 +16,7 @@ import numpy as np
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.landmarks import LANDMARKS, five_of_68, landmark_text
 from brownid.databases.listing import distinct_keys, key_of
-from brownid.databases.reading import image_exists
+from brownid.databases.reading import advice_on_root, image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -47,8 +47,7 @@ def index_ffhq(root: str | Path, index: str | Path, metadata: str | Path, images
     present = {sample.path for sample in samples if image_exists(Path(root) / sample.path)}
     if not present:
         raise BrownidError(
-            f"None of the {len(samples)} images of {metadata} is below {root}; expected paths such as "
-            f"{samples[0].path}."
+            f"None of the {len(samples)} images of {metadata} is below {root}; {advice_on_root(root, samples[0].path)}."
         )
     if len(present) < len(samples):
         missing = len(samples) - len(present)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brownid.databases.index import DatabaseIndex, Sample
-from brownid.databases.listing import distinct_keys, image_paths
+from brownid.databases.listing import checked_paths, distinct_keys, find_images, image_paths
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -35,7 +35,8 @@ def index_identity_folders(root: str | Path, index: str | Path, identity_subfold
     seems one or two levels too high, as its folders hold those of the identities; `identity_subfolders` skips this
     test.
     """
-    paths = image_paths(root)
+    listing = find_images(root)
+    paths = checked_paths(root, listing)
     doubt = None if identity_subfolders else doubt_about_root(root, paths)
     if doubt:
         raise BrownidError(
@@ -45,7 +46,9 @@ def index_identity_folders(root: str | Path, index: str | Path, identity_subfold
     loose = [path for path in paths if "/" not in path]
     if loose:
         remedy = "move it into one"
-        if len(loose) == len(paths):
+        if listing.record_files:
+            remedy = f"for the images of {listing.record_files[0]}, set `kind: recordio`"
+        elif len(loose) == len(paths):
             remedy = (
                 f"nor is another: set `root` to the folder above {root} if this is one identity, or `kind: portraits` "
                 "if each image shows another person"

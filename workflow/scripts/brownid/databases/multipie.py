@@ -157,9 +157,10 @@ def index_multipie(
     protocols = listed | _protocols(found, subjects, derived)
     used = {path for groups in protocols.values() for paths in groups.values() for path in paths}
     if not used:
+        example = Picture(1, 1, 1, FRONTAL_CAMERA, FRONTAL_FLASH).path
         raise BrownidError(
             f"There is no MultiPIE picture of the protocols {', '.join(PROTOCOLS)} below {root}; expected paths "
-            f"such as {Picture(1, 1, 1, FRONTAL_CAMERA, FRONTAL_FLASH).path}."
+            f"such as {example}{_other_root(root)}."
         )
     pictures = {path: picture for path, picture in found.items() if path in used}
     keys = distinct_keys(pictures)
@@ -186,6 +187,14 @@ def _pictures_below(root: str | Path) -> dict[str, Picture]:
         unnamed = len(found) - len(named)
         logger.warning("%d images below %s are not named as MultiPIE pictures and are left out", unnamed, root)
     return {path: picture for picture, path in named}
+
+
+def _other_root(root: str | Path) -> str:
+    """The folder above or below `root` that has pictures, as the end of a sentence; empty where there is none."""
+    named = re.compile(rf"(?P<root>/.+?)/{_FILE_NAME.pattern}")
+    paths = (f"{without_suffix(f'{Path(root).absolute()}/{path}')}.png" for path in find_images(root).paths)
+    found = next((match["root"] for match in map(named.fullmatch, paths) if match), None)
+    return f", which are below {found}: set `root` to that folder" if found else ""
 
 
 def _listed_protocols(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.multipie import Picture
-from brownid.databases.reading import image_exists
+from brownid.databases.reading import advice_on_root, image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -28,8 +28,8 @@ def import_index(root: str | Path, index: str | Path, source: str | Path, kind: 
     missing = sum(not image_exists(Path(root) / sample.path) for sample in samples)
     if missing == len(samples):
         raise BrownidError(
-            f"None of the {len(samples)} images of the index {source} is below {root}; expected paths such as "
-            f"{samples[0].path}: the folder must be laid out as that of the index's maker."
+            f"None of the {len(samples)} images of the index {source} is below {root}, which must be laid out as "
+            f"that of the index's maker; {advice_on_root(root, samples[0].path)}."
         )
     if missing:
         logger.warning("%d of %d images of the index %s are not below %s", missing, len(samples), source, root)

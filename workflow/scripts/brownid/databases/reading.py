@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from brownid.runtime import logger, progress
 ALIGNMENT_ERRORS = (cv2.error, np.linalg.LinAlgError, MemoryError)  # of pixels or landmarks that no library foresaw
 NOT_SQUARE = ("pad", "stretch", "crop")
 LONGEST_SHAPE = 4  # longer side over shorter one: beyond, an image is no crop of a face
+SEARCHED_FOLDERS = 1000  # of each level, where the right root is looked for
 Failure = tuple[str, str]  # (path as in the index, reason)
 # uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
@@ -74,6 +76,18 @@ def image_exists(path: str | Path) -> bool:
     """Whether there is a file at the path of a sample; of a record, whether there is its record file."""
     record = split_address(path)
     return os.path.isfile(path_of(path) if record is None else record[0])
+
+
+def advice_on_root(root: str | Path, path: str) -> str:
+    """A phrase about the image `path`, which is not below `root`: what is expected, and the root that has it.
+
+    The right root is looked for up to two levels above and below.
+    """
+    root = Path(root).absolute()
+    below = (folder for levels in ("*/", "*/*/") for folder in sorted(islice(root.glob(levels), SEARCHED_FOLDERS)))
+    found = next((folder for folder in (*root.parents[:2], *below) if image_exists(folder / path)), None)
+    expected = f"expected paths such as {path}"
+    return expected if found is None else f"{expected}, which is below {found}: set `root` to that folder"
 
 
 def squared(image: np.ndarray, not_square: str | None) -> np.ndarray:

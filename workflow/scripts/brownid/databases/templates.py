@@ -15,7 +15,7 @@ import numpy as np
 from brownid.databases.index import DatabaseIndex, MetaValue, Sample
 from brownid.databases.landmarks import LANDMARKS, landmark_text
 from brownid.databases.listing import distinct_keys
-from brownid.databases.reading import image_exists
+from brownid.databases.reading import advice_on_root, image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
 
@@ -43,10 +43,11 @@ def index_templates(
         if path in points:
             meta[LANDMARKS] = points[path]
         members[path] = (person, meta)
+    if not members:
+        raise BrownidError(f"{metadata}: the list names no image.")
     if not any(image_exists(Path(root) / path) for path in members):
-        raise BrownidError(
-            f"None of the {len(members)} images that {metadata} lists is below {root}; check the folder."
-        )
+        advice = advice_on_root(root, next(iter(members)))
+        raise BrownidError(f"None of the {len(members)} images that {metadata} lists is below {root}; {advice}.")
     if repeated:
         logger.warning("%d images are in several templates and indexed with the first", repeated)
     keys = distinct_keys(members)
