@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -54,18 +54,17 @@ def index_identity_folders(root: str | Path, index: str | Path, identity_subfold
                 "if each image shows another person"
             )
         raise BrownidError(f"The image {Path(root) / loose[0]} is in no identity's folder; {remedy}.")
-    names = {path: path.partition("/")[0] for path in paths}
-    numbers = {name: number for number, name in enumerate(sorted(set(names.values())))}
-    keys = distinct_keys(paths)
-    samples = [Sample(keys[path], path, numbers[names[path]], {"folder": names[path]}) for path in paths]
-    return _write(root, index, samples)
+    numbers = {name: number for number, name in enumerate(sorted({path.partition("/")[0] for path in paths}))}
+    keyed = ((key, path, path.partition("/")[0]) for path, key in distinct_keys(paths).items())
+    samples = (Sample(key, path, numbers[folder], {"folder": folder}) for key, path, folder in keyed)
+    return _write(root, index, samples, len(paths), len(numbers))
 
 
 def index_portraits(root: str | Path, index: str | Path) -> int:
     """Index a tree with one image per person (as FFHQ); returns the number of images."""
     paths = image_paths(root)
-    keys = distinct_keys(paths)
-    return _write(root, index, [Sample(keys[path], path, number) for number, path in enumerate(paths)])
+    samples = (Sample(key, path, number) for number, (path, key) in enumerate(distinct_keys(paths).items()))
+    return _write(root, index, samples, len(paths), len(paths))
 
 
 class Doubt(NamedTuple):
@@ -142,8 +141,7 @@ def _is_collection(name: str, folder: _Folder) -> bool:
     return any(COLLECTIONS.match(each) for each in (name, *inside))
 
 
-def _write(root: str | Path, index: str | Path, samples: list[Sample]) -> int:
+def _write(root: str | Path, index: str | Path, samples: Iterable[Sample], images: int, identities: int) -> int:
     DatabaseIndex.create(index, samples, {PROTOCOL: {GROUP: None}})
-    identities = len({sample.identity for sample in samples})
-    logger.info("indexed %d images of %d identities below %s", len(samples), identities, root)
-    return len(samples)
+    logger.info("indexed %d images of %d identities below %s", images, identities, root)
+    return images

@@ -48,8 +48,8 @@ def examine_databases(config: Mapping) -> Iterator[Finding]:
             continue
         with _warnings() as warnings, TemporaryDirectory() as folder:
             index = Path(folder) / "index.sqlite"
-            files = {key: paths.database_files(config, name, key) for key in OWN_FILES}
             try:
+                files = {key: paths.database_files(config, name, key) for key in OWN_FILES}
                 index_database(stages.index_database(config, name), manifest=None, files=files, index=index)
                 with DatabaseIndex.open(index) as database:
                     images, identities = database.counts()
