@@ -98,6 +98,12 @@ def test_rules_with_a_gpu_are_those_of_an_environment_with_cuda(script, environm
     assert ("gpu=" in rule) == ("pytorch-gpu" in packages(environment))
 
 
+@pytest.mark.parametrize(("script", "environment", "rule"), environments())
+def test_a_job_hears_of_its_gpus_and_several_ones_are_on_one_node(script, environment, rule):
+    assert ("snakemake.resources" in (SCRIPTS / f"{script}.py").read_text()) == ("gpu=" in rule)
+    assert ("nodes=1" in rule) == ("gpu=" in rule and "gpu=1" not in rule)
+
+
 def test_the_slurm_profile_sends_the_rules_with_a_gpu_to_gpu_nodes_and_no_others():
     profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
     with_gpu = {rule.id for rule in environments() if "gpu=" in rule.values[2]}

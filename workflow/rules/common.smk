@@ -75,6 +75,7 @@ onstart:
             workflow.executor_plugin.name,
             {job.resources.get("slurm_partition") for job in workflow.dag.jobs}
             - {None},
+            {job.resources.get("device", "auto") for job in workflow.dag.jobs},
         )
     except BrownidError as error:
         sys.exit(f"error: {error}")

@@ -46,6 +46,7 @@ rule pack_hypersphere:
     threads: lambda w: config["references"][w.references]["processes"]
     resources:
         gpu=lambda w: config["references"][w.references]["processes"],
+        nodes=1,
         mem_mb=lambda w, attempt: 8000
         * config["references"][w.references]["processes"]
         * attempt,
@@ -85,6 +86,7 @@ rule invert_embeddings:
     threads: lambda w: config["references"][w.references]["processes"]
     resources:
         gpu=lambda w: config["references"][w.references]["processes"],
+        nodes=1,
         mem_mb=lambda w, attempt: 8000
         * config["references"][w.references]["processes"]
         * attempt,

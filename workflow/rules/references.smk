@@ -24,6 +24,7 @@ rule sample_references:
     threads: lambda w: config["references"][w.references]["processes"]
     resources:
         gpu=lambda w: config["references"][w.references]["processes"],
+        nodes=1,
         mem_mb=lambda w, attempt: 8000
         * config["references"][w.references]["processes"]
         * attempt,

@@ -2,7 +2,7 @@
 
 from brownid.runtime import start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
 
 from brownid.jobs.render_images import render_images
 

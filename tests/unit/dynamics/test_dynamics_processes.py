@@ -2,12 +2,15 @@
 
 import dataclasses
 import multiprocessing
+import os
+import signal
 import socket
 
 import pytest
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
+from brownid import runtime
 from brownid.dynamics import LangevinSettings, langevin
 from brownid.dynamics.processes import joined
 from brownid.errors import BrownidError
@@ -27,7 +30,7 @@ class BrokenModel(ToyFaceModel):
 
 
 def in_processes(size, work):
-    """What `work(share)` returned or raised in each of `size` processes, forked from this one."""
+    """What `work(share)` returned or raised in each of `size` processes, forked from this one; None of one killed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -37,6 +40,8 @@ def in_processes(size, work):
         environment = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
         torch.set_num_threads(1)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(runtime.DEVICE, "cpu")  # gloo, wherever this runs
+            runtime.default_device.cache_clear()
             patch.setenv("MASTER_ADDR", "127.0.0.1")
             patch.setenv("MASTER_PORT", str(port))
             try:
@@ -49,7 +54,13 @@ def in_processes(size, work):
     workers = [context.Process(target=one, args=(rank, pipe[1])) for rank, pipe in enumerate(pipes)]
     for worker in workers:
         worker.start()
-    found = [receiver.recv() if receiver.poll(30) else "nothing in half a minute" for receiver, _ in pipes]
+    found = []
+    for receiver, sender in pipes:
+        sender.close()  # that of the worker is the last one
+        try:
+            found.append(receiver.recv() if receiver.poll(30) else "nothing in half a minute")
+        except EOFError:
+            found.append(None)
     for worker in workers:
         worker.join(5)
         worker.kill()
@@ -97,20 +108,25 @@ def test_the_processes_share_the_passes(alone):
     assert max(passes for _, passes in found) < alone["current"][1] / 2
 
 
-def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone):
+@pytest.mark.parametrize("stopped", ["both", "one, killed hard"])
+def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone, stopped):
     class Stopping(ToyFaceModel):
         def embed(self, latents):
             if len(self.batches) == 10:
+                if stopped != "both":
+                    os.kill(os.getpid(), signal.SIGKILL)
                 raise KeyboardInterrupt
             return super().embed(latents)
 
     def interrupted(share):
+        model = ToyFaceModel() if stopped != "both" and share.rank == 0 else Stopping()
         try:
-            outcome(share, model=Stopping(), state=StateFile(tmp_path / "state", {}, iterations=1))
-        except BaseException as error:  # one is interrupted, the other loses its partner
+            outcome(share, model=model, state=StateFile(tmp_path / "state", {}, iterations=100))
+        except BaseException as error:  # one may have been stopped, and the other have lost its partner
             return type(error).__name__
 
-    assert "KeyboardInterrupt" in in_processes(2, interrupted)
+    found = in_processes(2, interrupted)
+    assert ("KeyboardInterrupt" in found) if stopped == "both" else found == ["RuntimeError", None]
     kept = (tmp_path / "state").read_bytes()
     for size in (1, 3):
         (tmp_path / "state").write_bytes(kept)

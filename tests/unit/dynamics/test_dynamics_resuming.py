@@ -13,6 +13,7 @@ import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
 from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin
+from brownid.dynamics import run as loop
 from brownid.errors import BrownidError
 from brownid.resuming import TERMINATED, StateFile, differences, read_owner
 
@@ -83,6 +84,20 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, run, every, fails_
     same(run(resumed, StateFile(state, {}, iterations=every)), run(straight))
     # It went on: a pass of the first iteration is not made again, once an iteration was whole.
     assert (len(resumed.batches) < len(straight.batches)) == (fails_at > len(straight.batches) / 7)
+
+
+@pytest.mark.parametrize(("every", "seconds", "iteration"), [(2, 1e9, 2), (100, 0.0, 3), (100, 1e9, 1)])
+def test_a_gpu_is_not_asked_for_what_a_failure_saves(tmp_path, monkeypatch, every, seconds, iteration):
+    monkeypatch.setattr(loop, "_on_gpu", lambda tensors: True)
+    monkeypatch.setattr(loop, "HOST_SECONDS", seconds)
+    state, saved = StateFile(tmp_path / "state", {}, iterations=every), []
+    monkeypatch.setattr(
+        StateFile, "save", lambda self, *now, save=StateFile.save: saved.append(now[0]) or save(self, *now)
+    )
+    with pytest.raises(InterruptionError):
+        run_langevin(FailingModel(fails_at=11, failure=interrupt), state)
+    assert set(saved) == {iteration}
+    same(run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {})), run_langevin(ToyFaceModel()))
 
 
 def test_a_run_with_neighbours_of_the_previous_pass_goes_on_with_them(tmp_path):

@@ -76,7 +76,7 @@ def test_the_gallery_is_of_the_entrys_truncation_and_does_not_depend_on_blocks(t
     drawn = random_latents(
         load_face_model(FACE_MODEL, weights).generator, range(8), 0.7, 3, purpose="hyperface/gallery"
     )
-    np.testing.assert_allclose(gallery.latents, drawn, atol=1e-6)
+    np.testing.assert_allclose(gallery.latents, drawn.cpu(), atol=1e-6)
     monkeypatch.setattr("brownid.jobs.embed_faces.BLOCK", 3)
     settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
     embed_faces(settings, weights=weights, samples=tmp_path / "faces.h5", batch_size=4)
@@ -99,7 +99,7 @@ def test_inversion_starts_at_the_nearest_gallery_faces_and_is_told_the_spread_of
     invert(tmp_path, targets, faces, weights, iterations=0)
     gallery, wanted = whole(faces, "gallery"), SampleCollection.load(targets).embeddings
     nearest = (unit_rows(wanted) @ unit_rows(gallery.embeddings).T).argmax(axis=1)
-    np.testing.assert_array_equal(given["starts"][:, 0], gallery.latents[nearest])
+    np.testing.assert_array_equal(given["starts"][:, 0].cpu(), gallery.latents[nearest])
     assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
 
 

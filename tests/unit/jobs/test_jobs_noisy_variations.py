@@ -90,11 +90,11 @@ def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed
     references, people = SampleCollection.load(packed), range(IDENTITIES)
     noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()
     aims = unit_rows(references.extra["target_embedding"])[:, None] + 0.3 * noise
-    np.testing.assert_allclose(given["targets"], unit_rows(aims.reshape(-1, 16)), atol=1e-6)
+    np.testing.assert_allclose(given["targets"].cpu(), unit_rows(aims.reshape(-1, 16)), atol=1e-6)
     generator = load_face_model(FACE_MODEL, weights).generator
-    drawn = random_latents(generator, people, 0.7, 3, purpose="hyperface/variations", count=3).numpy()
+    drawn = random_latents(generator, people, 0.7, 3, purpose="hyperface/variations", count=3).cpu().numpy()
     starts = 0.75 * np.repeat(references.latents, 3, axis=0) + 0.25 * drawn
-    np.testing.assert_allclose(given["starts"], starts, atol=1e-5)
+    np.testing.assert_allclose(given["starts"].cpu(), starts, atol=1e-5)
     labels = ["augmentation_0", "augmentation_1", "augmentation_2"] * IDENTITIES
     assert list(given["items"]) == image_items(np.repeat(people, 3), labels)
     assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)

@@ -52,3 +52,9 @@ def test_without_slurm_only_its_own_executor_is_refused(tmp_path, monkeypatch):
     check_start(tmp_path, "local", [])
     with pytest.raises(BrownidError, match="squeue was not found"):
         check_start(tmp_path, "slurm", [])
+
+
+def test_a_device_that_does_not_exist_is_named_before_any_job(tmp_path):
+    check_start(tmp_path, "local", [], ["auto", "cpu"])
+    with pytest.raises(BrownidError, match="device is 'gpu', but must be one of auto, cpu"):
+        check_start(tmp_path, "local", [], ["auto", "gpu"])

@@ -11,15 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
-from brownid import __version__
+from brownid import __version__, gpus
 from brownid.errors import BrownidError, sentence_of
 
 GIBIBYTE = 1024**3
 SENT_WITH_TORCH = "BROWNID_SENT_WITH_TORCH"  # the environment variable with the version where Snakemake runs
+DEVICE = "BROWNID_DEVICE"  # the environment variable that keeps a process, and those that it starts, off the GPUs
+DEVICES = ("auto", "cpu")  # its values; the profile's resource `device` has them too
 LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")
+
+
+class Granted(NamedTuple):
+    """What a job was given, as its rule and the profile say."""
+
+    gpus: int = 0  # on all its nodes together
+    nodes: int = 1
+
+
+_granted = Granted()  # of a command, and of the processes that a job starts, nothing
 
 
 def set_process_environment() -> None:
@@ -47,11 +60,14 @@ def prepare_snakemake(project: Path) -> None:
         sys.executable = shlex.quote(sys.executable)
 
 
-def start_job(log: str | Path, threads: int, settings: Mapping | None = None) -> None:
+def start_job(log: str | Path, threads: int, settings: Mapping | None = None, resources: Mapping | None = None) -> None:
     """Send everything this process prints to `log`, beginning with `settings`, and let it use `threads` CPU threads.
 
     Call it first in a job script, before torch is imported: then import errors are in the log too. An uncaught
     `BrownidError`, or a full disk, ends the process with a sentence, any other exception with its traceback.
+
+    Of `resources`, those of the rule, count `gpu` and `nodes`, as numbers, and `device` ("auto" or "cpu"). A job
+    without `gpu` works on the CPU; one with it takes GPUs here, or raises `BrownidError` as `default_device` says.
     """
     set_process_environment()
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -65,6 +81,7 @@ def start_job(log: str | Path, threads: int, settings: Mapping | None = None) ->
     )
     if settings is not None:
         logger.info("settings %s", json.dumps(settings, sort_keys=True, ensure_ascii=False))
+    _grant(resources or {})
 
 
 def start_process(rank: int = 0) -> None:
@@ -74,35 +91,87 @@ def start_process(rank: int = 0) -> None:
     sys.excepthook = _report
 
 
+def check_device(device: object) -> None:
+    """Raise `BrownidError` where `device` is no value of the profile's resource `device`."""
+    if device not in DEVICES:
+        raise BrownidError(
+            f"device is {device!r}, but must be one of {', '.join(DEVICES)}: see default-resources and set-resources "
+            f"in the profile, and the environment variable {DEVICE}."
+        )
+
+
+def granted() -> Granted:
+    """What the job that this process runs was given."""
+    return _granted
+
+
+def _grant(resources: Mapping) -> None:
+    global _granted
+    device = resources.get("device", DEVICES[0])
+    check_device(device)
+    _granted = Granted(resources.get("gpu", 0), resources.get("nodes", 1))
+    if device == "cpu" or not _granted.gpus:
+        os.environ[DEVICE] = "cpu"
+    else:
+        default_device()  # what is wrong with its GPU ends the job before it works
+
+
 @cache
 def default_device() -> str:
-    """ "cuda" where torch sees a GPU, else "cpu"; the first call logs it."""
+    """ "cuda" where torch sees a GPU, else "cpu"; the first call logs it.
+
+    A job is kept to as many GPUs as it was given, none of which another job of the same user on this machine has (see
+    `brownid.gpus`). Raises `BrownidError` where Slurm gave this process a GPU and torch sees none; "cpu" without
+    question where the environment variable BROWNID_DEVICE, or the profile's resource `device`, is "cpu".
+    """
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    wanted, given = os.environ.get(DEVICE, DEVICES[0]), gpus.given_by_slurm()
+    check_device(wanted)
+    if wanted == "cpu":
+        os.environ[gpus.VISIBLE] = ""  # some ask torch themselves
+    else:
+        _take_gpus(given)
+    device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     logger.info("device %s (%s), torch %s", device, name, torch.__version__)
-    _compare_with_what_was_asked(device, torch.version.cuda)
-    return device
-
-
-def _compare_with_what_was_asked(device: str, cuda: str | None) -> None:
-    """Say what Slurm gave this job, and warn where torch does not see it, or is another than where the job was sent."""
-    given = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")
     if given:
-        node = os.environ.get("SLURMD_NODENAME", platform.node())
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
-        logger.info("Slurm job %s on %s, GPUs %s, visible %s", os.environ.get("SLURM_JOB_ID"), node, given, visible)
-    if given and device == "cpu":
-        reason = (
-            "this torch is built without CUDA: install a CUDA build into this environment (docs/cluster.md)"
-            if cuda is None
-            else f"its driver is missing or too old for CUDA {cuda}: see nvidia-smi on that node"
-        )
-        logger.warning("Slurm gave this job a GPU, but torch sees none, and works on the CPU: %s", reason)
+        logger.info("Slurm job %s on %s, %s", *_job_and_node(), given)
+    if device == "cpu" != wanted:
+        _check_no_gpu_was_given(given, torch.version.cuda)
     there, here = os.environ.get(SENT_WITH_TORCH), _version("torch")
     if there and there != here:
         logger.warning("torch is %s here, but %s where Snakemake runs: results may differ by rounding", here, there)
+    return device
+
+
+def _take_gpus(given: str) -> None:
+    """Keep a job to GPUs of its own; those that Slurm gave it, and nobody else, are that already."""
+    visible = gpus.visible_gpus() if _granted.gpus else []
+    if visible and not (given and len(visible) <= _granted.gpus):
+        taken = gpus.take_gpus(visible, _granted.gpus)
+        os.environ[gpus.VISIBLE] = ",".join(taken)
+        logger.info("GPUs %s of %s", ",".join(taken), ",".join(visible))
+
+
+def _check_no_gpu_was_given(given: str, cuda: str | None) -> None:
+    """Refuse to work on the CPU where Slurm gave this process a GPU, which torch (built for `cuda`) does not see."""
+    job, node = _job_and_node()
+    if not given and not (job and _granted.gpus):
+        return
+    reason = (
+        "this torch is built without CUDA: install a CUDA build into this environment (docs/cluster.md)"
+        if cuda is None
+        else f"the driver of {node} is missing or too old for CUDA {cuda}, or its GPU is hidden: see nvidia-smi there"
+    )
+    raise BrownidError(
+        f"Slurm job {job} on {node} was given a GPU ({given or 'by its rule'}), but torch sees none: {reason}. To "
+        f"work on the CPU all the same, set device: cpu in the profile (default-resources), or {DEVICE}=cpu."
+    )
+
+
+def _job_and_node() -> tuple[str | None, str]:
+    return os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURMD_NODENAME", platform.node())
 
 
 def _version(package: str) -> str:

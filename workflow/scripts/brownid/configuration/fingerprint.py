@@ -20,7 +20,7 @@ import yaml
 from brownid.configuration.definitions import Definition, Library
 
 # The version, and what shapes messages, logs and process start: none of it changes a result.
-UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.runtime"})
+UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.runtime"})
 # Dictionaries from the names of families or algorithms to what implements them.
 TABLES = frozenset(
     {

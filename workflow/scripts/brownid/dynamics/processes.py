@@ -3,14 +3,25 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from brownid.dynamics.share import Share
+from brownid.runtime import default_device
 
 # The names that torchrun and srun give to a process's number, the number of all, and its number on its machine.
 NAMES = (("RANK", "WORLD_SIZE", "LOCAL_RANK"), ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"))
+
+# A collective that one process does not reach ends the others after these minutes, where nothing ended them before:
+# NCCL waits inside a kernel, in which no exception arrives, so a watchdog thread ends the process.
+GPU_PATIENCE = timedelta(minutes=10)
+WATCHDOG = {
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "3",  # end the process; cleaning up first may wait for the lost one
+    "TORCH_NCCL_ENABLE_MONITORING": "1",  # and watch the watchdog,
+    "TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC": "300",  # which may itself wait for the GPU
+}
 
 
 class DistributedShare:
@@ -39,23 +50,34 @@ class DistributedShare:
         return values
 
 
+def rank(environment: Mapping[str, str] = os.environ) -> int:
+    """The number that torchrun or srun gave to this process, 0 … size−1."""
+    return int(environment[_names(environment)[0]])
+
+
 @contextmanager
 def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
     """Join the group that torchrun or srun started this process in: NCCL between GPUs, gloo between CPUs.
 
-    MASTER_ADDR and MASTER_PORT say where the processes meet.
+    MASTER_ADDR and MASTER_PORT say where the processes meet. When one is lost, gloo raises an exception in the others
+    at once; with NCCL torchrun and srun end them, and where those cannot, the watchdog does within minutes.
     """
-    rank, size, local = next(names for names in NAMES if names[0] in environment)
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:  # a launcher may give each process its own GPU, or show all of them to all
+    _, size, local = _names(environment)
+    options = {"backend": "gloo", "rank": rank(environment), "world_size": int(environment[size])}
+    if default_device() == "cuda":  # a launcher may give each process its own GPU, or show all of them to all
         torch.cuda.set_device(int(environment[local]) % torch.cuda.device_count())
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=int(environment[rank]), world_size=int(environment[size])
-    )
+        for name, value in WATCHDOG.items():
+            os.environ.setdefault(name, value)
+        options |= {"backend": "cpu:gloo,cuda:nccl", "timeout": GPU_PATIENCE}
+    distributed.init_process_group(**options)
     try:
         yield DistributedShare()
     finally:
         distributed.destroy_process_group()
+
+
+def _names(environment: Mapping[str, str]) -> tuple[str, str, str]:
+    return next(names for names in NAMES if names[0] in environment)
 
 
 def own_rows(share: Share, count: int) -> slice:

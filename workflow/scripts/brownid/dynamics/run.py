@@ -1,5 +1,7 @@
 """The loop around the iterations of a dynamics: progress, statistics, and a state to go on from."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -14,6 +16,7 @@ Step = Callable[[Tensors, int], tuple[Tensors, Mapping[str, float]]]
 
 RECORDS = "records"
 GIVEN = "given/"  # before the name of what a run was given
+HOST_SECONDS = 10.0  # between two copies of the tensors from the GPU to the host, for when it can no longer be asked
 SAME = 1e-3  # of its spread: rounding of another device is less, another draw is more
 
 
@@ -31,17 +34,20 @@ def iterate(
     """Run `step(tensors, iteration)`, which returns the new tensors and a record of `names`, `iterations` times.
 
     With a `state` it goes on where an interrupted run stopped, and saves whenever that is due, and before it passes on
-    any interruption: SIGTERM, an error, the loss of another process. `given` are the matrices that the run depends on,
-    by name; a state that was given others is refused. All processes hold the same tensors, the first one writes.
+    any interruption: SIGTERM, an error, the loss of another process. A GPU is not asked then, since it may never
+    answer: what is saved is the last copy on the host, some seconds old. `given` are the matrices that the run depends
+    on, by name; a state that was given others is refused. All processes hold the same tensors, the first one writes.
     Returns the last tensors and one record an iteration.
     """
     marks = {GIVEN + name: matrix.flatten(1).mean(dim=1) for name, matrix in given.items()}
-    snapshot = (0, tensors, [])
+    on_host = {name: mark.cpu() for name, mark in marks.items()}
+    snapshot = kept = (0, tensors, [])
     writes = state is not None and share.rank == 0
+    copied = -math.inf
 
     def save(iteration: int, tensors: Tensors, records: list[Mapping[str, float]]) -> None:
         table = torch.tensor([[record[name] for name in names] for record in records], dtype=torch.float64)
-        state.save(iteration, {**tensors, **marks, RECORDS: table.view(len(records), len(names))})
+        state.save(iteration, {**tensors, **on_host, RECORDS: table.view(len(records), len(names))})
 
     with terminable():
         try:
@@ -49,25 +55,26 @@ def iterate(
                 snapshot = _load(state, tensors, marks, names, iterations, share) or snapshot
             for iteration in progress(range(snapshot[0], iterations), description):
                 tensors, record = step(snapshot[1], iteration)
-                _settle(tensors)
                 # One assignment: whatever interrupts the loop finds the snapshot before it or the one after it.
                 snapshot = (iteration + 1, tensors, [*snapshot[2], record])
-                if writes and state.due(iteration + 1):
-                    save(*snapshot)
+                due = writes and state.due(iteration + 1)
+                if due or (writes and (not _on_gpu(tensors) or time.monotonic() - copied >= HOST_SECONDS)):
+                    kept = (iteration + 1, {name: tensor.cpu() for name, tensor in tensors.items()}, snapshot[2])
+                    copied = time.monotonic()
+                if due:
+                    save(*kept)
         except BrownidError:
             raise
         except BaseException:
-            if writes and snapshot[0]:
+            if writes and kept[0]:
                 with undisturbed():
-                    save(*snapshot)
+                    save(*kept)
             raise
     return snapshot[1], snapshot[2]
 
 
-def _settle(tensors: Tensors) -> None:
-    """Wait for what a GPU still has to do: a process that is lost later must not hold up the saving of these."""
-    if any(tensor.is_cuda for tensor in tensors.values()):
-        torch.cuda.synchronize()
+def _on_gpu(tensors: Tensors) -> bool:
+    return any(tensor.is_cuda for tensor in tensors.values())
 
 
 def _load(

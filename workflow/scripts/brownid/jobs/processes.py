@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from brownid.errors import BrownidError, sentence_of
+from brownid.gpus import held_descriptors
 from brownid.resuming import TERMINATED, Terminated, terminable
-from brownid.runtime import logger, start_process
+from brownid.runtime import default_device, granted, logger, start_process
 
 LAUNCHERS = ("auto", "torchrun", "srun")
 LOCAL = "127.0.0.1"
@@ -34,17 +35,21 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
     """Call `function` ("module:name") with `arguments` (plain values and paths) and its `share` in each process; where
     there is to be one only, in this.
 
-    "srun" starts them on the GPUs and nodes that Slurm gave this job, "torchrun" on this machine; "auto" is srun on the
-    node of a Slurm job. Raises `BrownidError` with the sentence of the process that failed first; SIGTERM is
-    passed on, and ends this process too once they have saved their state.
+    On GPUs there are never more processes than GPUs that this job sees. "srun" starts them on the GPUs and nodes that
+    Slurm gave this job, "torchrun" on this machine; "auto" is srun on the node of a Slurm job. Raises `BrownidError`
+    with the sentence of the process that failed first; SIGTERM is passed on, and ends this process too once they have
+    saved their state.
     """
+    if launcher not in LAUNCHERS:
+        raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
+    processes = _with_a_gpu_each(processes)
     if processes == 1:
         _named(function)(**arguments)
         return
-    if launcher not in LAUNCHERS:
-        raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
     if launcher == "auto":
         launcher = "srun" if os.environ.keys() >= IN_SLURM_JOB and shutil.which("srun") else "torchrun"
+    if granted().nodes > 1:
+        _check_nodes(processes, granted().nodes, launcher)
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".processes-") as folder:  # where all nodes see it
         call = Path(folder) / "call.json"
         call.write_text(json.dumps({"function": function, "arguments": dict(arguments)}, default=str))
@@ -55,7 +60,35 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
         if code and sentence.exists():
             raise BrownidError(sentence.read_text())
     if code:
-        raise BrownidError(f"the {processes} processes that {launcher} started failed with exit code {code}; see above")
+        raise BrownidError(
+            f"The {processes} processes that {launcher} started ended with exit code {code}: see the log above. The "
+            "same command goes on from the last state that they saved."
+        )
+
+
+def _with_a_gpu_each(processes: int) -> int:
+    """So many processes, but on GPUs not more than there are: NCCL refuses two on one. The result is the same."""
+    if processes == 1 or default_device() == "cpu":
+        return processes
+    import torch
+
+    there = torch.cuda.device_count() * granted().nodes
+    if there < processes:
+        logger.info("%d processes instead of %d, one for each GPU; the result is the same", there, processes)
+    return min(processes, there)
+
+
+def _check_nodes(processes: int, nodes: int, launcher: str) -> None:
+    if launcher != "srun":
+        raise BrownidError(
+            f"The profile asks for {nodes} nodes, but {launcher} starts processes on one: set launcher: srun in the "
+            "configuration, or nodes: 1 in the profile."
+        )
+    if processes % nodes:
+        raise BrownidError(
+            f"{processes} processes cannot be shared equally by {nodes} nodes: change processes in the configuration, "
+            "or nodes in the profile."
+        )
 
 
 def _named(function: str) -> Callable[..., None]:
@@ -67,6 +100,9 @@ def _command(launcher: str, processes: int, call: Path) -> list[str]:
     worker = ["-m", "brownid.jobs.processes", str(call)]
     if launcher == "srun":  # beside the step that this process runs in, on the same CPUs, memory and GPUs
         options = ["--overlap", "--overcommit", f"--ntasks={processes}", "--kill-on-bad-exit=1"]
+        if granted().nodes > 1:  # else srun may put all on one node, and all their GPUs on another
+            each = processes // granted().nodes
+            options += [f"--nodes={granted().nodes}", f"--ntasks-per-node={each}", f"--gpus-per-node={each}"]
         return ["srun", *options, sys.executable, *worker]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return [*torchrun, *worker]
@@ -84,7 +120,7 @@ def _environment(launcher: str, processes: int) -> dict[str, str]:
     with socket.socket() as probe:
         probe.bind(("", 0))
         port = probe.getsockname()[1]
-    host = LOCAL if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) == 1 else socket.gethostname()
+    host = LOCAL if granted().nodes == 1 else socket.gethostname()
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS", "1")) // processes)
     library = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH"))))
@@ -94,7 +130,8 @@ def _environment(launcher: str, processes: int) -> dict[str, str]:
 
 def _wait(command: list[str], environment: Mapping[str, str]) -> int:
     """The exit code of a command, to which SIGTERM is passed on."""
-    with subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent) as launched, terminable():
+    options = {"env": environment, "pass_fds": held_descriptors(), "preexec_fn": _end_with_parent}
+    with subprocess.Popen(command, **options) as launched, terminable():
         try:
             return launched.wait()
         except Terminated:
@@ -113,17 +150,18 @@ def main() -> None:
     """One of the processes."""
     call = Path(sys.argv[1])
     content = json.loads(call.read_text())
-    from brownid.dynamics.processes import joined
+    from brownid.dynamics.processes import joined, rank
 
-    with joined() as share:
-        start_process(share.rank)
+    start_process(rank())
+    with ExitStack() as group:  # left last: leaving it may have to wait for a process that is lost
         try:
+            share = group.enter_context(joined())
             _named(content["function"])(**content["arguments"], share=share)
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            logger.error("error in process %d: %s", share.rank, sentence)
+            logger.error("error in process %d: %s", rank(), sentence)
             with suppress(FileExistsError), open(call.with_name("error.txt"), "x", encoding="utf-8") as file:
                 file.write(sentence)  # of the process that failed first
             sys.exit(1)

@@ -8,18 +8,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from brownid.errors import BrownidError
+from brownid.runtime import check_device
 
 PROFILE = "profiles/slurm/config.yaml"
 SECONDS = 60  # to wait for an answer of the controller
 
 
-def check_start(folder: str | Path, executor: str, partitions: Iterable[str]) -> None:
+def check_start(folder: str | Path, executor: str, partitions: Iterable[str], devices: Iterable[str] = ()) -> None:
     """Raise a `BrownidError` where a run in `folder` must not start.
 
     Jobs of an earlier run in this folder may still be in the queue after Snakemake itself was killed: two runs would
     write the same files. With the executor "slurm", the controller must answer and know the `partitions` that the
-    profile names.
+    profile names. The `devices` that it names must be known as well.
     """
+    for device in devices:
+        check_device(device)
     if shutil.which("squeue") is None:
         if executor == "slurm":
             raise BrownidError("squeue was not found: start Snakemake where Slurm's commands are, on a login node.")
