@@ -60,7 +60,7 @@ def said(*command):
 
 
 def write_profile(folder, **changes):
-    """profiles/slurm as it is, but impatient, without conda, and with partitions that this cluster has.
+    """profiles/slurm as it is, but impatient, without conda, on the CPU, and with partitions that this cluster has.
 
     `changes` are then laid over it, entry by entry.
     """
@@ -70,6 +70,7 @@ def write_profile(folder, **changes):
     there = set(said("sinfo", "--noheader", "--format=%R").split())
     if profile["default-resources"]["slurm_partition"] not in there:
         profile["default-resources"]["slurm_partition"] = sorted(there - set(gpu_partitions()) or there)[0]
+    profile["default-resources"]["device"] = "cpu"  # GPUs may be counted that are not there; results are compared
     for rule in profile["set-resources"].values():
         if rule["slurm_partition"] not in there:
             rule["slurm_partition"] = gpu_partitions()[0]
