@@ -77,8 +77,8 @@ def test_a_benchmark_of_ones_own_is_prepared(copied_run, tmp_path):
     overlay.write_text("benchmarks: {own: {folder: ., pairs: pairs.csv, alignment: {template: ffhq}}}")
     status, said = snakemake(copied_run, "--until", "prepare_benchmark", configfiles=(TINY, overlay))
     assert status == 0, said
-    assert len(read_bin(copied_run / "results/benchmarks/own.bin")[1]) == 10
-    assert (copied_run / "results/benchmarks/own.failures.csv").read_text() == "path,reason\n"
+    assert len(read_bin(copied_run / "results/benchmarks/own.two_eye_32.bin")[1]) == 10
+    assert (copied_run / "results/benchmarks/own.two_eye_32.failures.csv").read_text() == "path,reason\n"
 
 
 def test_a_damaged_input_fails_with_its_name_and_leaves_no_output(copied_run):

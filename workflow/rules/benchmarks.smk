@@ -3,11 +3,11 @@
 
 rule capture_benchmark:
     output:
-        benchmark="results/benchmarks/{benchmark}.bin",
+        benchmark="results/benchmarks/{benchmark}.{side}.bin",
     log:
-        "logs/capture_benchmark/{benchmark}.log",
+        "logs/capture_benchmark/{benchmark}.{side}.log",
     wildcard_constraints:
-        benchmark=paths.one_of(paths.benchmarks_with(config, "capture")),
+        benchmark=paths.one_of(paths.captured_benchmarks(config)),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -15,25 +15,26 @@ rule capture_benchmark:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings("capture_benchmark", "benchmark"),
-        code=code("capture_benchmark", "torch", "benchmark"),
+        settings=settings("capture_benchmark", "benchmark", "side"),
+        code=code("capture_benchmark", "torch", "benchmark", "side"),
     message:
-        "Photograph the embedded world for the benchmark {wildcards.benchmark}"
+        "Photograph the embedded world for the benchmark {wildcards.benchmark}, {wildcards.side} pixels"
     script:
         "../scripts/capture_benchmark.py"
 
 
 rule prepare_benchmark:
     input:
+        source=lambda w: paths.benchmark_source(config, w.benchmark),
         pairs=lambda w: paths.benchmark_pairs(config, w.benchmark),
         detector=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
     output:
-        benchmark="results/benchmarks/{benchmark}.bin",
-        failures="results/benchmarks/{benchmark}.failures.csv",
+        benchmark="results/benchmarks/{benchmark}.{template}_{side}.bin",
+        failures="results/benchmarks/{benchmark}.{template}_{side}.failures.csv",
     log:
-        "logs/prepare_benchmark/{benchmark}.log",
+        "logs/prepare_benchmark/{benchmark}.{template}_{side}.log",
     wildcard_constraints:
-        benchmark=paths.one_of(paths.benchmarks_with(config, "folder")),
+        benchmark=paths.one_of(paths.prepared_benchmarks(config)),
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -41,10 +42,10 @@ rule prepare_benchmark:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=settings("prepare_benchmark", "benchmark"),
-        code=code("prepare_benchmark", "torch", "benchmark"),
+        settings=settings("prepare_benchmark", "benchmark", "template", "side"),
+        code=code("prepare_benchmark", "torch", "benchmark", "template", "side"),
     message:
-        "Align and pack the images of the benchmark {wildcards.benchmark}"
+        "Make the {wildcards.template} crops of {wildcards.side} pixels of the benchmark {wildcards.benchmark}"
     script:
         "../scripts/prepare_benchmark.py"
 
@@ -52,10 +53,8 @@ rule prepare_benchmark:
 rule score_model:
     input:
         weights=lambda w: paths.weights(config, w.model),
-        benchmarks=[
-            paths.benchmark_file(config, name) for name in sorted(config["benchmarks"])
-        ],
-        failures=paths.benchmark_failures(config),
+        benchmarks=lambda w: paths.benchmark_files(config, w.model),
+        failures=lambda w: paths.benchmark_failures(config, w.model),
     output:
         scores="results/scores/{model}.json",
     log:

@@ -40,6 +40,8 @@ wildcard_constraints:
     model=paths.alternatives(config, "training", "networks"),
     shard=r"\d+",
     shards=r"\d+",
+    template=r"[a-z_]+",
+    side=r"\d+",
 
 
 def settings(rule, *wildcards):

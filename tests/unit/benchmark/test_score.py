@@ -8,6 +8,7 @@ import torch
 
 from brownid.benchmark.bins import write_bin
 from brownid.benchmark.score import score_benchmark, score_network, score_pairs
+from brownid.databases.reading import resize
 from brownid.errors import BrownidError
 from brownid.jobs.tabulate_scores import tabulate_scores
 from brownid.recognition.backbones import backbone
@@ -62,20 +63,22 @@ def test_a_benchmark_sorted_by_label_says_so_with_its_path(benchmark, tmp_path, 
 def test_a_network_is_scored_with_image_and_mirror_image(benchmark):
     torch.manual_seed(0)
     network = backbone("slim", "slim_iresnet", side=32)
-    scores = score_network(network, {"test": benchmark[0]}, side=32)
+    large = [png.encode(resize(png.decode(image), 32)) for image in benchmark[1]]
+    path = benchmark[0].with_name("large.bin")
+    write_bin(path, large, benchmark[2])
+    scores = score_network(network, {"test": path}, side=32)
 
     def embed(images):
         return embed_images(network, images, mirror=True).numpy()
 
-    assert scores == {"test": score_benchmark(embed, benchmark[0], side=32)}
+    assert scores == {"test": score_benchmark(embed, path, side=32)}
 
 
-def test_images_are_resized_to_the_networks_side(benchmark):
-    def embed(images):
-        assert images.shape == (80, 4, 4, 3) and images.dtype == np.uint8
-        return colour_embedding(images)
-
-    assert score_benchmark(embed, benchmark[0], side=4)["accuracy"] > 0.8
+@pytest.mark.parametrize("side", [4, 16])
+def test_crops_of_another_side_than_the_network_reads_are_never_scored(benchmark, side):
+    sentence = rf"test\.bin cannot be used.* it has 8 x 8 pixels, and the network reads {side} x {side}: set `alignment"
+    with pytest.raises(BrownidError, match=sentence):
+        score_benchmark(colour_embedding, benchmark[0], side=side, maximum_failed_share=0.05)
 
 
 def test_a_pair_with_a_damaged_image_is_left_out_and_listed(benchmark, tmp_path):

@@ -54,7 +54,7 @@ def own(tmp_path):
         "own": {"folder": str(tmp_path), "pairs": at("pairs.txt"), "alignment": {"detector": "cascade"}},
         "converted": {"folder": str(tmp_path), "format": "adaface"},
     }
-    config["realigned"] = {"moved": {"images": "world_n100_lang_disp_n8_rl12", "side": 56}}
+    config["realigned"] = {"moved": {"images": "world_n100_lang_disp_n8_rl12", "template": "ffhq", "side": 56}}
     config["training"]["fr_moved"] = {**config["training"]["fr_genuine"], "datasets": ["world_n100_lang", "moved"]}
     return config
 
@@ -76,9 +76,8 @@ def test_the_users_files_are_inputs_of_the_stages_that_read_them(loaded, tmp_pat
     assert paths.database_files(loaded, "rig", "index") == []
     assert names(paths.benchmark_pairs(loaded, "own")) == ["pairs.txt"]
     assert paths.benchmark_pairs(loaded, "converted") == []
-    assert paths.benchmarks_with(loaded, "folder") == ["converted", "own"]
-    assert "own" not in paths.benchmarks_with(loaded, "capture")
-    assert paths.benchmark_file(loaded, "own") == "results/benchmarks/own.bin"
+    assert paths.prepared_benchmarks(loaded) == ["converted", "own"]
+    assert "own" not in paths.captured_benchmarks(loaded) and "lfw" in paths.captured_benchmarks(loaded)
 
 
 def test_a_realigned_dataset_has_the_persons_and_shards_of_its_source(loaded):
@@ -92,16 +91,18 @@ def test_a_realigned_dataset_has_the_persons_and_shards_of_its_source(loaded):
 STAGES = [
     *[(stages.index_database, name) for name in ("wild", "ffhq", "rig")],
     *[(stages.pack_database, name) for name in ("wild", "ffhq", "cropped", "strangers")],
-    *[(stages.prepare_benchmark, "own"), (stages.prepare_benchmark, "converted"), (stages.realign_images, "moved")],
+    *[(stages.prepare_benchmark, name, "arcface", "112") for name in ("own", "converted")],
+    (stages.realign_images, "moved"),
     *[(stages.render_images, "world_n100_lang"), (stages.score_model, "fr_genuine")],
 ]
-PHOTOGRAPHS = "pack_database:wild pack_database:ffhq pack_database:cropped prepare_benchmark:own"
+PHOTOGRAPHS = "pack_database:wild pack_database:ffhq pack_database:cropped"
+OWN = "prepare_benchmark:own:arcface:112"
 USES = [
     ("detectors.finder.threshold", 0.5, "pack_database:wild"),
     ("detectors.finder.max_side", 320, "pack_database:wild"),
     ("detectors.finder.file", "elsewhere.onnx", ""),  # an input
     ("detectors.finder.sha256", "1" * 64, ""),  # checked when the file is opened
-    ("detectors.cascade.smallest_face", 20, "prepare_benchmark:own"),
+    ("detectors.cascade.smallest_face", 20, OWN),
     ("databases.ffhq.images", "in_the_wild", "index_database:ffhq"),
     ("databases.ffhq.metadata", "elsewhere.json", ""),
     ("databases.wild.images", "in_the_wild", ""),
@@ -110,15 +111,17 @@ USES = [
     ("databases.cropped.alignment.template", "two_eye", "pack_database:cropped"),
     ("databases.cropped.not_square", "pad", "pack_database:cropped"),
     ("databases.rig.not_square", "pad", ""),
-    ("benchmarks.own.not_square", "pad", "prepare_benchmark:own"),
+    ("benchmarks.own.not_square", "pad", OWN),
+    ("benchmarks.own.enlarge", True, OWN),
+    ("benchmarks.own.alignment.template", "ffhq", OWN),
     ("databases.rig.lists", "elsewhere", ""),
     ("images.template", "arcface", f"render_images realign_images {PHOTOGRAPHS}"),
-    ("images.maximum_failed_share", 0.2, "pack_database prepare_benchmark:own score_model"),
-    ("images.side", 112, "pack_database prepare_benchmark:own render_images score_model"),
+    ("images.maximum_failed_share", 0.2, f"pack_database {OWN} score_model"),
+    ("images.side", 112, "pack_database render_images score_model"),
     ("realigned.moved.template", "two_eye", "realign_images"),
     ("realigned.moved.side", 112, "realign_images"),
-    ("benchmarks.own.folder", "elsewhere", "prepare_benchmark:own"),
-    ("benchmarks.converted.folder", "elsewhere", "prepare_benchmark:converted"),
+    ("benchmarks.own.folder", "elsewhere", OWN),
+    ("benchmarks.converted.folder", "elsewhere", "prepare_benchmark:converted:arcface:112"),
     ("benchmarks.own.pairs", "elsewhere.txt", ""),
 ]
 
@@ -161,7 +164,10 @@ WRONG = [
     ("databases.strangers.not_square", "pad", r"strangers\.not_square means nothing where the embedded world"),
     ("databases.rig.not_square", "fill", r"not_square: 'fill' is not one of pad, stretch, crop"),
     ("benchmarks.own.not_square", "crop", r"own\.not_square means nothing where photographs are aligned"),
-    ("benchmarks.lfw.not_square", "crop", r"lfw\.not_square belongs to a `folder`"),
+    ("benchmarks.lfw.not_square", "crop", r"lfw\.not_square means nothing where the embedded world"),
+    ("benchmarks.lfw.enlarge", True, r"lfw\.enlarge means nothing where the embedded world"),
+    ("benchmarks.converted.enlarge", True, r"converted\.enlarge is about images that are moved"),
+    ("benchmarks.converted.alignment", {}, r"neither on which `template` .* nor which `detector`"),
     ("databases.ffhq.images", "thumbnails", "neither on which `template` .* nor which `detector`"),
     ("databases.wild.images", "thumbnails", r"wild\.images means nothing here, as its kind is 'people'"),
     ("databases.cropped.images", "thumbnails", r"cropped\.images means nothing here, as an index is given"),

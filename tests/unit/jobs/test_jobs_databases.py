@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
 from brownid.alignment import Detection, realign, template
+from brownid.benchmark.bins import read_bin, write_bin
 from brownid.databases import DatabaseIndex, Sample, photographs
 from brownid.databases.decoding import load_rgb
 from brownid.errors import BrownidError
@@ -23,7 +24,7 @@ from brownid.jobs.prepare_benchmark import prepare_benchmark
 from brownid.jobs.project_database import project_database
 from brownid.jobs.realign_images import realign_images
 from brownid.jobs.score_model import score_model
-from brownid.samples import ImageShards, SampleCollection
+from brownid.samples import ImageShards, SampleCollection, png
 
 PROJECTION = {"iterations": 1, "maximum_loss": None, "pyramid_weight": 1.0, "embedding_weight": 0.1}
 
@@ -169,6 +170,48 @@ def test_images_that_failed_in_a_benchmark_of_ones_own_are_among_the_scores(data
     score_model(SCORING, weights=weights, benchmarks=[paths["benchmark"]], **outputs)
     (failure,) = json.loads((tmp_path / "scores.json").read_text())["benchmarks"]["lfw"]["failures"]
     assert failure["image"] == "4.png" and "not a readable image" in failure["reason"]
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """How a folder with one pair of 30 x 30 crops on arcface, or the .bin file of them, is prepared."""
+    pixels = np.random.default_rng(7).integers(0, 256, (2, 30, 30, 3), np.uint8)
+    for name, image in zip("ab", pixels, strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    (tmp_path / "pairs.csv").write_text("path1,path2,same\na.png,b.png,1\n")
+    write_bin(tmp_path / "lfw.bin", [png.encode(image) for image in pixels], [True])
+
+    def prepare(side, form, template="arcface", **changes):
+        alignment = {"to": template, "template": "arcface"}
+        settings = {
+            "folder": str(tmp_path),
+            "side": side,
+            "alignment": alignment,
+            "maximum_failed_share": 0.0,
+        }
+        given = {"folder": {"pairs": tmp_path / "pairs.csv"}, "bin": {"pairs": None, "source": tmp_path / "lfw.bin"}}
+        paths = {"benchmark": tmp_path / "out.bin", "failures": tmp_path / "out.failures.csv"}
+        prepare_benchmark(settings | changes, **given[form], **paths)
+        return [png.decode(image) for image in read_bin(tmp_path / "out.bin")[0]]
+
+    return prepare, pixels
+
+
+@pytest.mark.parametrize("form", ["folder", "bin"])
+def test_crops_of_a_benchmark_are_moved_to_what_a_network_reads(crops, form):
+    prepare, pixels = crops
+    np.testing.assert_array_equal(prepare(20, form, "two_eye"), realign(pixels, "arcface", "two_eye", 20))
+    np.testing.assert_array_equal(prepare(30, form), pixels)
+
+
+@pytest.mark.parametrize("form", ["folder", "bin"])
+def test_small_crops_are_no_benchmark_of_a_network_that_reads_large_ones_unless_that_is_meant(crops, form):
+    prepare, pixels = crops
+    with pytest.raises(
+        BrownidError, match=r"2 of 2 images .* it is 30 x 30 pixels, and the network reads 60: set `enl"
+    ):
+        prepare(60, form)
+    np.testing.assert_array_equal(prepare(60, form, enlarge=True), realign(pixels, "arcface", "arcface", 60))
 
 
 def test_code_in_a_benchmark_is_refused_by_name_and_not_executed(tmp_path, weights):

@@ -1,13 +1,16 @@
-"""Benchmarks of other forms as a `.bin` file, which is the one form that scoring reads."""
+"""Benchmarks of other forms, or of crops on another template, as a `.bin` file, the one form that scoring reads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from brownid.benchmark.bins import write_bin
 from brownid.benchmark.memmaps import read_adaface
 from brownid.benchmark.pairs import Pair
+from brownid.databases.decoding import decode_rgb
 from brownid.databases.index import Sample
-from brownid.databases.reading import Align, Failure, check_failures, read_aligned
+from brownid.databases.reading import Align, Failure, aligned, check_failures, load_image
 from brownid.errors import BrownidError
 from brownid.runtime import logger, progress
 from brownid.samples import png
@@ -29,26 +32,49 @@ def pack_pairs(
     BrownidError.
     """
     paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
-    encoded, failures = _encode_all(paths, Path(folder), align)
-    check_failures(failures, len(paths), folder, maximum_failed_share)
+    readers = ((path, lambda path=path: load_image(Path(folder) / path)) for path in paths)
+    return _pack(pairs, readers, len(paths), folder, benchmark, align, maximum_failed_share)
+
+
+def pack_crops(
+    encoded: Iterable[bytes],
+    same: Sequence[bool],
+    source: str | Path,
+    benchmark: str | Path,
+    align: Align,
+    maximum_failed_share: float,
+) -> list[Failure]:
+    """Align the encoded images of pairs, as `read_bin` and `read_adaface` give them from `source`; see `pack_pairs`."""
+    names = [f"image {number}" for number in range(2 * len(same))]
+    readers = ((name, lambda data=data: decode_rgb(data)) for name, data in zip(names, encoded, strict=True))
+    pairs = [Pair(*names[2 * number : 2 * number + 2], bool(label)) for number, label in enumerate(same)]
+    return _pack(pairs, readers, len(names), source, benchmark, align, maximum_failed_share)
+
+
+def _pack(
+    pairs: Sequence[Pair],
+    readers: Iterable[tuple[str, Callable[[], np.ndarray]]],
+    total: int,
+    source: str | Path,
+    benchmark: str | Path,
+    align: Align,
+    maximum_failed_share: float,
+) -> list[Failure]:
+    """Write the pairs whose images, each named and read once, can all be aligned."""
+    encoded, failures = {}, []
+    for name, read in progress(readers, "align images", "image", total):
+        sample = Sample(name, name, 0)
+        try:
+            encoded[name] = png.encode(aligned(read(), lambda image, sample=sample: align(image, sample)))
+        except BrownidError as error:
+            failures.append((name, str(error)))
+    check_failures(failures, total, source, maximum_failed_share)
     whole = [pair for pair in pairs if pair.first in encoded and pair.second in encoded]
     if not whole:
-        raise BrownidError(f"No pair of the benchmark in {folder} has two images that can be read.")
+        raise BrownidError(f"No pair of the benchmark in {source} has two images that can be read.")
     if len(whole) < len(pairs):
         logger.warning("%d of %d pairs are left out: an image of theirs failed", len(pairs) - len(whole), len(pairs))
-    images = [encoded[path] for pair in whole for path in (pair.first, pair.second)]
+    images = [encoded[name] for pair in whole for name in (pair.first, pair.second)]
     write_bin(benchmark, images, [pair.same for pair in whole])
     logger.info("packed %d pairs of %d images", len(whole), len(encoded))
     return failures
-
-
-def _encode_all(paths: Sequence[str], folder: Path, align: Align) -> tuple[dict[str, bytes], list[Failure]]:
-    """The PNG file of each image that succeeds, by path, and the failures."""
-    encoded, failures = {}, []
-    for path in progress(paths, "align images", "image"):
-        try:
-            sample = Sample(path, path, 0)
-            encoded[path] = png.encode(read_aligned(folder / path, lambda image, sample=sample: align(image, sample)))
-        except BrownidError as error:
-            failures.append((path, str(error)))
-    return encoded, failures

@@ -10,7 +10,6 @@ from brownid.benchmark.bins import read_bin
 from brownid.benchmark.roc import equal_error_rate, roc, tar_at_far
 from brownid.benchmark.verification import folded_accuracy, squared_distances
 from brownid.databases.decoding import decode_rgb
-from brownid.databases.reading import resize
 from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images
 from brownid.runtime import logger
@@ -52,24 +51,24 @@ def score_benchmark(
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
 ) -> dict[str, object]:
-    """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be decoded.
+    """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be scored.
 
-    A pair with such an image is left out. More than `maximum_failed_share` of the images raises BrownidError. An image
-    that is in several pairs is embedded once.
+    Such an image cannot be decoded, or has another side than the network reads; its pair is left out. More than
+    `maximum_failed_share` of the images raises BrownidError. An image that is in several pairs is embedded once.
     """
     encoded, same = read_bin(path)
     rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
     images, reasons = _decode(list(rows), side)
     numbers = [rows[data] for data in encoded]
     failures = [(number, reasons[row]) for number, row in enumerate(numbers) if row in reasons]
-    for number, reason in failures:
-        logger.warning("%s: image %d cannot be used: %s", path, number, reason)
     if len(failures) > maximum_failed_share * len(encoded):
         number, reason = failures[0]
         raise BrownidError(
-            f"{len(failures)} of {len(encoded)} images of the benchmark {path} cannot be decoded, more than the share "
+            f"{len(failures)} of {len(encoded)} images of the benchmark {path} cannot be used, more than the share "
             f"of {maximum_failed_share} that `maximum_failed_share` allows; the first is image {number}: {reason}."
         )
+    for number, reason in failures:
+        logger.warning("%s: image %d cannot be used: %s", path, number, reason)
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
     embeddings = np.asarray(embed(images))[numbers]
@@ -123,12 +122,22 @@ def _plain(entry) -> dict[str, object]:
 
 
 def _decode(encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, dict[int, str]]:
-    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be decoded, and the reasons, by row."""
+    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be used, and the reasons, by row."""
     images = np.zeros((len(encoded), side, side, 3), np.uint8)
     reasons = {}
     for row, data in enumerate(encoded):
         try:
-            images[row] = resize(decode_rgb(data), side)
+            images[row] = _of_side(decode_rgb(data), side)
         except BrownidError as error:
             reasons[row] = str(error)
     return images, reasons
+
+
+def _of_side(image: np.ndarray, side: int) -> np.ndarray:
+    """The image, if it has the side that the network reads: crops of another side may be others in all."""
+    if image.shape[:2] != (side, side):
+        raise BrownidError(
+            f"it has {image.shape[1]} x {image.shape[0]} pixels, and the network reads {side} x {side}: set "
+            "`alignment.template` of the benchmark, and its images become the crops that each network reads"
+        )
+    return image

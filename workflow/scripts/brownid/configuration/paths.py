@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from brownid.configuration.crops import crop_read
 from brownid.configuration.files import own_paths
 from brownid.configuration.hyperface import is_conditional, packed_references
 from brownid.configuration.links import DATASETS, MODELS
@@ -38,14 +39,37 @@ def database_root(config: Mapping, database: str) -> str:
     return config["databases"][database]["root"] or f"results/databases/{database}/images"
 
 
-def benchmark_file(config: Mapping, benchmark: str) -> str:
-    """The .bin file of a benchmark: the user's, or the one made of the user's folder or the embedded world."""
-    return config["benchmarks"][benchmark]["file"] or f"results/benchmarks/{benchmark}.bin"
+def benchmark_file(config: Mapping, benchmark: str, model: str) -> str:
+    """The .bin file of a benchmark that a network is scored on: the user's, or one of the crops that it reads."""
+    entry = config["benchmarks"][benchmark]
+    template, side = crop_read(config, model)
+    if entry.get("capture"):  # photographed at any side; its eyes lie where arcface and two_eye have them
+        return f"results/benchmarks/{benchmark}.{side}.bin"
+    if benchmark in prepared_benchmarks(config):
+        return f"results/benchmarks/{benchmark}.{template}_{side}.bin"
+    return entry["file"]
 
 
-def benchmarks_with(config: Mapping, key: str) -> list[str]:
-    """The benchmarks made from a `folder`, or by a `capture`, in alphabetical order."""
-    return sorted(name for name, entry in config["benchmarks"].items() if entry.get(key))
+def benchmark_files(config: Mapping, model: str) -> list[str]:
+    """The .bin files that a network is scored on, in the order of the benchmarks' names."""
+    return [benchmark_file(config, name, model) for name in sorted(config["benchmarks"])]
+
+
+def captured_benchmarks(config: Mapping) -> list[str]:
+    """The benchmarks for which the embedded world is photographed, in alphabetical order."""
+    return sorted(name for name, entry in config["benchmarks"].items() if entry.get("capture"))
+
+
+def prepared_benchmarks(config: Mapping) -> list[str]:
+    """The benchmarks of the user's that become the crops that each network reads, in alphabetical order."""
+    own = {name: entry for name, entry in config["benchmarks"].items() if not entry.get("capture")}
+    return sorted(name for name, entry in own.items() if entry["folder"] or entry["alignment"] is not None)
+
+
+def benchmark_source(config: Mapping, benchmark: str) -> list[str]:
+    """The user's .bin file that a benchmark is prepared from; none for a folder."""
+    file = config["benchmarks"][benchmark]["file"]
+    return [file] if file else []
 
 
 def benchmark_pairs(config: Mapping, benchmark: str) -> list[str]:
@@ -54,9 +78,10 @@ def benchmark_pairs(config: Mapping, benchmark: str) -> list[str]:
     return [pairs] if pairs else []
 
 
-def benchmark_failures(config: Mapping) -> list[str]:
-    """The lists of images that failed when the benchmarks of the user's folders were made."""
-    return [f"results/benchmarks/{name}.failures.csv" for name in benchmarks_with(config, "folder")]
+def benchmark_failures(config: Mapping, model: str) -> list[str]:
+    """The lists of images that failed when the benchmarks that a network is scored on were prepared."""
+    files = [benchmark_file(config, name, model) for name in prepared_benchmarks(config)]
+    return [file.removesuffix(".bin") + ".failures.csv" for file in files]
 
 
 def detector_files(config: Mapping, section: str, name: str) -> list[str]:

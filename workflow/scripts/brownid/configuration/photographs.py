@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from brownid.configuration.crops import has_fixed_crops
 from brownid.errors import BrownidError
 
 # the key of a databases entry -> the kinds that it says something about
@@ -82,15 +83,24 @@ def _check_alignment(place: str, entry: Mapping, landmarks: bool) -> None:
 
 
 def _check_benchmark(place: str, entry: Mapping) -> None:
-    if not entry["folder"]:
-        given = [key for key in ("pairs", "alignment", "not_square") if entry[key] is not None]
+    if entry["pairs"] is not None and not entry["folder"]:
+        raise BrownidError(f"{place}.pairs belongs to a `folder` of images, which is not given: leave it out")
+    if entry["pairs"] is not None and entry["format"] == "adaface":
+        raise BrownidError(f"{place}.pairs means nothing with the format 'adaface': leave it out")
+    if entry.get("capture"):
+        given = [key for key in ("alignment", "not_square", "enlarge") if entry[key]]
         if given:
-            raise BrownidError(f"{place}.{given[0]} belongs to a `folder` of images, which is not given: leave it out")
-    elif entry["format"] == "adaface":
-        given = [key for key in ("pairs", "alignment", "not_square") if entry[key] is not None]
+            raise BrownidError(
+                f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out"
+            )
+    elif has_fixed_crops(entry):
+        given = [key for key in ("not_square", "enlarge") if entry[key]]
         if given:
-            raise BrownidError(f"{place}.{given[0]} means nothing with the format 'adaface': leave it out")
-    elif entry["pairs"] is None:
+            raise BrownidError(
+                f"{place}.{given[0]} is about images that are moved, and these are scored as they are: set "
+                f"{place}.alignment.template, or leave it out"
+            )
+    elif entry["folder"] and entry["format"] == "pairs" and entry["pairs"] is None:
         raise BrownidError(f"{place}.pairs is missing: a folder of images needs a pairs file, or the format 'adaface'")
     _check_alignment(place, entry, landmarks=False)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brownid.configuration import paths, products
+from brownid.configuration.crops import has_fixed_crops
 from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
@@ -80,14 +81,19 @@ def index_database(config: Mapping, database: str) -> dict[str, Any]:
     return {"kind": entry["kind"], "root": database_root(config, database), **images, **subfolders}
 
 
-def _alignment(config: Mapping, entry: Mapping) -> dict[str, Any] | None:
-    """How the images of a database or benchmark are aligned; the detector's files reach the stage as inputs."""
+def _alignment(config: Mapping, entry: Mapping, wanted: str) -> dict[str, Any] | None:
+    """How the images of a database or benchmark come to the wanted template, None where they are crops on it.
+
+    The files of a detector reach the stage as inputs.
+    """
     alignment = entry["alignment"]
     if alignment is None:
-        return None
+        if config["images"]["template"] == wanted:
+            return None
+        alignment = {"template": config["images"]["template"], "detector": None}
     detector = config["detectors"].get(alignment["detector"])
     settings = _without(detector, "file", "files", "sha256") if detector else None
-    return {"to": config["images"]["template"], "template": alignment["template"], "detector": settings}
+    return {"to": wanted, "template": alignment["template"], "detector": settings}
 
 
 def pack_database(config: Mapping, database: str) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def pack_database(config: Mapping, database: str) -> dict[str, Any]:
         "namespace": database,
         "root": database_root(config, database),
         "side": config["images"]["side"],
-        "alignment": _alignment(config, config["databases"][database]),
+        "alignment": _alignment(config, config["databases"][database], config["images"]["template"]),
         "not_square": config["databases"][database]["not_square"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
     }
@@ -137,12 +143,13 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
     generator = config["generators"][entry["generator"]]
     faces = "ffhq" if "factory" in generator else generator.get("template", "ffhq")
     wanted = faces if whole else config["networks"][entry["network"]]["template"]
-    alignment = _alignment(config, config["databases"][entry["database"]])
+    database = config["databases"][entry["database"]]
     return {
         "seed": config["seed"],
         "projection": _without(projection, *unused),
-        "alignment": alignment and alignment | {"to": wanted},
-        "not_square": config["databases"][entry["database"]]["not_square"],
+        # without the key they are taken to be on the wanted template, as the embedded world's are on every one
+        "alignment": None if database["alignment"] is None else _alignment(config, database, wanted),
+        "not_square": database["not_square"],
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
         **_of_covariates(config, covariates),
@@ -252,21 +259,23 @@ def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
     }
 
 
-def capture_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
+def capture_benchmark(config: Mapping, benchmark: str, side: str) -> dict[str, Any]:
     capture = config["benchmarks"][benchmark]["capture"]
-    return {"seed": config["seed"], "capture": capture, "generator": config["generators"][capture["generator"]]}
+    generator = config["generators"][capture["generator"]] | {"side": int(side)}
+    return {"seed": config["seed"], "capture": capture, "generator": generator}
 
 
-def prepare_benchmark(config: Mapping, benchmark: str) -> dict[str, Any]:
+def prepare_benchmark(config: Mapping, benchmark: str, template: str, side: str) -> dict[str, Any]:
     entry = config["benchmarks"][benchmark]
-    if entry["format"] == "adaface":
-        return {"folder": entry["folder"], "format": entry["format"]}
+    if has_fixed_crops(entry):
+        return {"folder": entry["folder"], "format": entry["format"], "alignment": None}
     return {
         "folder": entry["folder"],
         "format": entry["format"],
-        "side": config["images"]["side"],
-        "alignment": _alignment(config, entry),
+        "side": int(side),
+        "alignment": _alignment(config, entry, template),
         "not_square": entry["not_square"],
+        "enlarge": entry["enlarge"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
     }
 

@@ -43,7 +43,9 @@ def read_images(
     kept, images, failures = [], [], []
     for sample in progress(samples, "read images", "image"):
         try:
-            images.append(read_aligned(Path(root) / sample.path, lambda image, sample=sample: move(image, sample)))
+            images.append(
+                aligned(load_image(Path(root) / sample.path), lambda image, sample=sample: move(image, sample))
+            )
             kept.append(sample)
         except BrownidError as error:
             failures.append((sample.path, str(error)))
@@ -52,9 +54,8 @@ def read_images(
     return stacked, kept, failures
 
 
-def read_aligned(path: str | Path, align: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """What `align` makes of the image file (uint8 RGB); BrownidError with the reason where reading or `align` fails."""
-    image = load_image(path)
+def aligned(image: np.ndarray, align: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What `align` makes of an image uint8 RGB `[h, w, 3]`; BrownidError with the reason where it fails."""
     try:
         return align(image)
     except ALIGNMENT_ERRORS as error:

@@ -32,8 +32,12 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["train_recognition"] = len(config["training"])
     jobs["score_model"] = len(networks) + len(config["training"])
     jobs["tabulate_scores"] = 1
-    jobs["capture_benchmark"] = len(paths.benchmarks_with(config, "capture"))
-    jobs["prepare_benchmark"] = len(paths.benchmarks_with(config, "folder"))
+    for rule, benchmarks in (
+        ("capture_benchmark", paths.captured_benchmarks(config)),
+        ("prepare_benchmark", paths.prepared_benchmarks(config)),
+    ):
+        models = [*networks, *config["training"]]
+        jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
     jobs["embed_database"] = len(embedded_databases(config))
     for name in used_covariates:
         jobs["fit_covariates"] += 1

@@ -1,13 +1,19 @@
-"""Turn a benchmark of one's own that is no .bin file into one."""
+"""Turn a benchmark of one's own into a .bin file of the crops that a network reads."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from brownid.benchmark.bins import read_bin
+from brownid.benchmark.memmaps import read_adaface
 from brownid.benchmark.pairs import read_pairs
-from brownid.benchmark.prepare import pack_adaface, pack_pairs
+from brownid.benchmark.prepare import pack_adaface, pack_crops, pack_pairs
+from brownid.databases.index import Sample
 from brownid.databases.photographs import image_aligner
-from brownid.databases.reading import write_failures
+from brownid.databases.reading import Align, write_failures
+from brownid.errors import BrownidError
 
 
 def prepare_benchmark(
@@ -16,17 +22,43 @@ def prepare_benchmark(
     pairs: Path | None,
     benchmark: Path,
     failures: Path,
+    source: Path | None = None,
     detector: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the `.bin` file of a folder of images with a pairs file, or of AdaFace's converted folder (no pairs file).
+    """Write the `.bin` file of a folder of images with a pairs file, of AdaFace's converted folder, or of another .bin.
 
-    `failures` lists the images that failed; pairs with one of them are not in the benchmark.
+    The images become crops on `settings["alignment"]["to"]` of `settings["side"]` pixels (see `image_aligner`); those
+    of AdaFace's folder stay as they are where its `alignment` is None. `source` is the other .bin file. `failures`
+    lists the images that failed; pairs with one of them are not in the benchmark.
     """
     failed = []
-    if pairs is None:
+    if pairs is None and settings["alignment"] is None:
         pack_adaface(settings["folder"], benchmark)
     else:
-        align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
-        listed = read_pairs(pairs, settings["folder"])
-        failed = pack_pairs(listed, settings["folder"], benchmark, align, settings["maximum_failed_share"])
+        share, align = settings["maximum_failed_share"], _aligner(settings, detector)
+        if pairs is not None:
+            failed = pack_pairs(read_pairs(pairs, settings["folder"]), settings["folder"], benchmark, align, share)
+        else:
+            read, place = (read_adaface, settings["folder"]) if source is None else (read_bin, source)
+            encoded, same = read(place)
+            failed = pack_crops(encoded, same, place, benchmark, align, share)
     write_failures(failures, failed)
+
+
+def _aligner(settings: Mapping[str, Any], detector: Mapping[str, Any] | None) -> Align:
+    """What makes the crops: none of a smaller one, unless `enlarge` says so, as that would be another benchmark."""
+    alignment, side, not_square = settings["alignment"], settings["side"], settings.get("not_square")
+    align = image_aligner(alignment, side, detector, not_square)
+    if settings.get("enlarge") or (alignment is not None and alignment["template"] is None):
+        return align
+    used = min if not_square == "crop" else max
+
+    def checked(image: np.ndarray, sample: Sample) -> np.ndarray:
+        if used(image.shape[:2]) < side:
+            raise BrownidError(
+                f"it is {image.shape[1]} x {image.shape[0]} pixels, and the network reads {side}: set `enlarge` of the "
+                "benchmark to score enlarged crops"
+            )
+        return align(image, sample)
+
+    return checked

@@ -23,8 +23,8 @@ def score_model(
     """Score a network on every benchmark file, in the order of their names in `settings`.
 
     The JSON file holds the scores under `benchmarks` and what made them: `model`, `settings`, and under `inputs` the
-    SHA-256 of the weights and of each benchmark file. `failures` are the lists NAME.failures.csv of benchmarks that
-    were prepared here: images whose pairs are not in the benchmark file, which join the failures among the scores.
+    SHA-256 of the weights and of each benchmark file. `failures` are the lists NAME.CROP.failures.csv of benchmarks
+    that were prepared here: images whose pairs are not in the benchmark file, which join the failures among the scores.
     """
     network = settings["network"]
     result = score_network(
@@ -37,7 +37,7 @@ def score_model(
     for path in failures:
         with open(path, newline="", encoding="utf-8") as file:
             listed = [{"image": row["path"], "reason": row["reason"]} for row in csv.DictReader(file)]
-        result[Path(path).name.removesuffix(".failures.csv")]["failures"] += listed
+        result[Path(path).name.partition(".")[0]]["failures"] += listed
     content = {
         "model": settings["model"],
         "settings": settings,
