@@ -1,5 +1,7 @@
 """MTCNN: the published names and shapes, and a cascade made by hand that finds a bright square."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,14 @@ def test_the_networks_give_one_output_a_crop_and_one_a_second_pixel():
     assert tuple(PNet()(torch.zeros(1, 3, 32, 40))[0].shape) == (1, 11, 15)
     assert [tuple(o.shape) for o in RNet()(torch.zeros(7, 3, 24, 24))] == [(7,), (7, 4)]
     assert [tuple(o.shape) for o in ONet()(torch.zeros(7, 3, 48, 48))] == [(7,), (7, 4), (7, 2, 5)]
+
+
+def test_photographs_as_they_are_decoded_need_not_be_writable(by_hand):
+    image = with_square(24, 16, 12)
+    image.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(by_hand.detect(image)) == len(by_hand.detect(image[::-1, ::-1])) == 1
 
 
 def test_the_pyramid_ends_where_the_image_is_one_window():

@@ -109,16 +109,17 @@ def check_numbers(threshold: float, max_side: int) -> None:
         raise BrownidError(f"max_side of a face detector is a whole number of at least 32 pixels, not {max_side!r}.")
 
 
-def shrunk(image: np.ndarray, max_side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The image with its longer side at most `max_side`, antialiased, and by how much (x, y) it is smaller (>= 1)."""
+def resized(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The image with its longer side of `longest` pixels, antialiased, and by how much (x, y) it is smaller."""
     height, width = image.shape[:2]
-    ratio = max(height, width) / max_side
-    if ratio <= 1:
+    ratio = max(height, width) / longest
+    if ratio == 1:
         return image, np.ones(2)
     size = max(round(width / ratio), 1), max(round(height / ratio), 1)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.array((width, height)) / size
+    method = cv2.INTER_AREA if ratio > 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method), np.array((width, height)) / size
 
 
 def enlarged(points: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """Positions `[..., 2]` in a `shrunk` image as positions in the photograph: edges, not centres, keep their place."""
+    """Positions `[..., 2]` in a `resized` image as those in the photograph: edges, not centres, keep their place."""
     return (points + 0.5) * ratio - 0.5

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.alignment.boxes import corrected, squared, suppress_overlaps
-from brownid.alignment.detection import Detection, check_numbers, enlarged, shrunk
+from brownid.alignment.detection import Detection, check_numbers, enlarged, resized
 from brownid.alignment.mtcnn_networks import PROPOSAL_SIDE, PROPOSAL_STRIDE, ONet, PNet, RNet
 from brownid.alignment.warp import check_colour_image
 from brownid.errors import BrownidError
@@ -63,8 +63,9 @@ class MTCNN:
     def detect(self, image: np.ndarray) -> list[Detection]:
         """The faces of a uint8 RGB photograph `[H, W, 3]`, best score first."""
         check_colour_image(image)
-        small, ratio = shrunk(image, self.max_side)
-        pixels = torch.from_numpy(np.ascontiguousarray(small)).to(self.device).permute(2, 0, 1)[None]
+        small, ratio = resized(image, min(self.max_side, max(image.shape[:2])))
+        # a copy, since decoded photographs are not writable, which torch's tensors must be
+        pixels = torch.from_numpy(np.array(small, order="C")).to(self.device).permute(2, 0, 1)[None]
         pixels = (pixels.float() - 127.5) / 128
         boxes = self._refined(pixels, self._proposals(pixels))
         boxes, scores, points = self._final(pixels, boxes)
