@@ -34,6 +34,12 @@ def sentence_of(error: BaseException) -> str | None:
     return _sentence(_place_of(error) or "a file could not be written", number)
 
 
+def refused_read(error: BaseException, path: str | Path) -> BrownidError | None:
+    """What to tell the user where the system does not let `path` be read; None for any other error."""
+    number = _number_of(error)
+    return BrownidError(_sentence(path, number)) if number in REFUSALS else None
+
+
 def refused_write(error: BaseException, path: Path, temporary: Path) -> BrownidError | None:
     """What to tell the user where `path` could not be written, by way of `temporary`; None for any other error.
 

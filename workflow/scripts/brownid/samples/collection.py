@@ -212,7 +212,7 @@ def _format(path: str | Path, columns: Collection[str]) -> ModuleType:
     unknown = set(columns) - set(COLUMNS)
     if unknown:
         raise BrownidError(f"a collection has no column {sorted(unknown)[0]!r}; it has {', '.join(COLUMNS)}.")
-    with hdf5.reading(path) as file:
+    with hdf5.reading(path, attributes_only=True) as file:
         magic = hdf5.attribute(file, "magic")
     formats = {MAGIC: columnar, published.MAGIC: published}
     if magic not in formats:

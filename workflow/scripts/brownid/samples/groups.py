@@ -3,9 +3,11 @@
 The convenient calls of h5py take three times as long, and a collection has a group for each sample.
 """
 
+import math
+
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5p, h5s, h5t
+from h5py import h5a, h5d, h5g, h5i, h5p, h5s, h5t
 
 from brownid.errors import BrownidError
 from brownid.samples import hdf5
@@ -14,6 +16,7 @@ TEXT = h5t.py_create(hdf5.TEXT, logical=True)
 SCALAR = h5s.create(h5s.SCALAR)
 UNDATED = h5p.create(h5p.DATASET_CREATE)
 UNDATED.set_obj_track_times(False)  # HDF5 would note the time, and equal collections would give unequal files
+MOST_ABSENT = 64  # times a file's size that a column may have, whose absent rows take no space in it
 # the states of an attribute that names a network: not there, a name, a text of no length
 MISSING, NAMED, EMPTY = range(3)
 
@@ -50,7 +53,10 @@ class FoundColumn:
         if shape is None or len(shape) < 2 or shape[0] != 1 or not np.issubdtype(kind, np.number):
             found = f"the type {kind} and shape {list(shape or ())}"
             raise BrownidError(f"{where}: {self._name} has {found}, not numbers [1, ...].")
+        if dataset.get_offset() is None:  # it is not one piece of this file, as those of published files are
+            hdf5.check_storage(dataset)
         if self.values is None:
+            self._check_size(dataset, math.prod(shape) * kind.itemsize, where)
             self.values = np.empty((len(self.seen), *shape[1:]), dtype=kind)
             self.values.fill(np.nan if np.issubdtype(kind, np.floating) else 0)
         if self.values.shape[1:] != shape[1:] or self.values.dtype != kind:
@@ -58,6 +64,15 @@ class FoundColumn:
             raise BrownidError(f"{where}: {self._name} is {kind} {list(shape[1:])}, others are {theirs}.")
         dataset.read(h5s.ALL, h5s.ALL, self.values[row : row + 1])
         self.seen[row] = True
+
+    def _check_size(self, dataset: h5d.DatasetID, row_bytes: int, where: str) -> None:
+        """Refuse a column that is longer than any file of this size would have it, most of whose rows are absent."""
+        size = h5i.get_file_id(dataset).get_filesize()
+        if len(self.seen) * row_bytes > MOST_ABSENT * size + hdf5.UNWRITTEN_BYTES:
+            raise BrownidError(
+                f"{where}: {self._name} has {row_bytes} bytes, which for all {len(self.seen)} samples is more than a"
+                f" file of {size} bytes has; make the file again."
+            )
 
 
 def write_name(sample: h5g.GroupID, attribute: bytes, name: str, state: int) -> None:
@@ -73,6 +88,8 @@ def read_name(sample: h5g.GroupID, attribute: bytes) -> tuple[str, int]:
     stored = h5a.open(sample, attribute)
     if stored.get_space().get_simple_extent_type() == h5s.NULL:
         return "", EMPTY
+    if math.prod(stored.shape) != 1:
+        raise ValueError(f"the attribute {attribute.decode()} has {math.prod(stored.shape)} values")
     value = np.empty(stored.shape, dtype=stored.dtype)
     stored.read(value)
     value = value.item()

@@ -1,39 +1,52 @@
 """Opening HDF5 files so that whatever is wrong with them becomes one sentence naming the file."""
 
+import errno
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py import h5d, h5f, h5i, h5l, h5z
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, refused_read
 from brownid.files import atomic_path
 from brownid.samples.checks import BLOCK_ROWS
 from brownid.samples.sink import Sink
 
 TEXT = h5py.string_dtype()
 ATTRIBUTE_BYTES = 60_000  # HDF5 refuses attributes from 64 KiB on
-FAULTS = (OSError, RuntimeError, KeyError, ValueError)  # what h5py raises over a file that is not as it should be
+# what h5py raises over a file that is not as it should be
+FAULTS = (OSError, RuntimeError, KeyError, TypeError, ValueError, RecursionError)
+UNWRITTEN_BYTES = 2**20  # of numbers that may be in no file: HDF5 makes up what was never written
+# bytes that one stored byte can stand for, by filter; other filters can do what ZSTD can
+EXPANSIONS = {h5z.FILTER_DEFLATE: 1032, h5z.FILTER_SHUFFLE: 1, h5z.FILTER_FLETCHER32: 1, h5z.FILTER_LZF: 88}
+LARGEST_EXPANSION = 2**15
 
 
 @contextmanager
-def reading(path: str | Path) -> Iterator[h5py.File]:
+def reading(path: str | Path, *, attributes_only: bool = False) -> Iterator[h5py.File]:
     """The opened file; a missing, truncated or damaged one raises BrownidError, also while the block reads from it.
 
     Files here are whole or absent and never change while they are read: no lock is taken, since some cluster file
-    systems know none.
+    systems know none. A file that leads to other files is refused: it could carry away whatever its reader may read.
+    Links are checked here, unless the block reads attributes of the root only; datasets when they are asked for.
     """
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for its writer
+        raise BrownidError(f"{path}: this is no regular file; name an HDF5 file.")
     try:
         # without a cache of chunks: each is read once here, and is handed through instead of copied
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
     except FileNotFoundError:
         raise BrownidError(f"{path}: there is no such file.") from None
     except OSError as error:
-        raise damaged(path, error) from None
+        raise _not_opened(path, error) from None
     with file:
         try:
+            if not attributes_only:
+                _check_links(file)
             yield file
         except FAULTS as error:
             raise damaged(path, error) from error
@@ -80,14 +93,40 @@ def damaged(path: str | Path, error: Exception) -> BrownidError:
     )
 
 
+def check_storage(item: h5d.DatasetID) -> None:
+    """Refuse a dataset whose content is in other files, and one that declares more than its file can hold.
+
+    To be called before anything is allocated. BrownidError names file and dataset.
+    """
+    itemsize = item.get_type().get_size()
+    declared, chunk = item.get_space().get_simple_extent_npoints() * itemsize, 0
+    held = min(item.get_storage_size(), h5i.get_file_id(item).get_filesize())
+    creation = item.get_create_plist()
+    layout = creation.get_layout()
+    if layout == h5d.VIRTUAL or creation.get_external_count():
+        raise _leading_out(item, h5i.get_name(item), "a dataset whose content is in other files")
+    if layout == h5d.CHUNKED:
+        filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
+        expansion = math.prod(EXPANSIONS.get(number, LARGEST_EXPANSION) for number in filters)
+        chunk = math.prod(creation.get_chunk()) * itemsize
+        held = min(item.get_num_chunks() * chunk, h5i.get_file_id(item).get_filesize() * expansion)
+    if max(declared, chunk) > held + UNWRITTEN_BYTES:
+        path, name = (text.decode("utf-8", "replace") for text in (h5i.get_file_id(item).name, h5i.get_name(item)))
+        raise BrownidError(
+            f"{path}: {name} declares {max(declared, chunk)} bytes, of which the file can hold {held}; make or copy it"
+            " again."
+        )
+
+
 def attribute(holder: h5py.Group, name: str, kind: type = str) -> object:
     """An attribute of this kind (str, int, float), or None where there is none; another kind is a BrownidError."""
-    value = holder.attrs.get(name)
+    several = name in holder.attrs and math.prod(holder.attrs.get_id(name).shape or ()) > 1
+    value = "several values" if several else holder.attrs.get(name)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     elif isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, kind):
+    if not several and (value is None or isinstance(value, kind)):
         return value
     raise BrownidError(
         f"{holder.file.filename}: the attribute {name} of {holder.name} is {value!r}, which is no {kind.__name__};"
@@ -108,6 +147,7 @@ def dataset(
     elif not issubclass(item.dtype.type, kind) or dimensions not in (None, item.ndim):
         found = f"{item.dtype} {list(item.shape)}"
     else:
+        check_storage(item.id)
         return item
     raise _wrong(holder, name, f"{found}, not an array of numbers as it should be")
 
@@ -158,7 +198,16 @@ def texts(holder: h5py.Group, name: str) -> list[str]:
     item = holder[name]
     if not isinstance(item, h5py.Dataset) or h5py.check_string_dtype(item.dtype) is None or item.ndim != 1:
         raise _wrong(holder, name, "no list of texts")
-    return item.asstr()[:].tolist()
+    check_storage(item.id)
+    if h5py.check_string_dtype(item.dtype).length is not None:
+        return item.asstr()[:].tolist()
+    found, size = [], 0
+    for row in range(len(item)):  # of variable length: many could share one text as long as the file
+        found.append(item.asstr()[row])
+        size += len(found[-1])
+        if size > holder.file.id.get_filesize():
+            raise _wrong(holder, name, "a list of texts that is longer than its file")
+    return found
 
 
 def fixed_texts(values: Sequence[str], what: str) -> np.ndarray:
@@ -209,6 +258,41 @@ def settings(holder: h5py.Group) -> dict[str, object]:
     if not isinstance(content, dict):
         raise _wrong(holder, "settings", "no mapping of names to values")
     return content
+
+
+def _not_opened(path: str | Path, error: OSError) -> BrownidError:
+    """The sentence for a file that HDF5 did not open."""
+    reason = str(error)
+    locked = "unable to lock file" in reason
+    if "already open for" in reason or (locked and error.errno == errno.EAGAIN):
+        return BrownidError(
+            f"{path}: the file is open for writing in another program (a notebook, HDFView, a job that still runs), or"
+            f" was when that was killed: close it there; if nothing has it open, `h5clear -s {path}` removes the mark"
+            " that was left in it."
+        )
+    if locked:
+        return BrownidError(
+            f"{path}: the file cannot be locked here, which the environment variable HDF5_USE_FILE_LOCKING asks for:"
+            " set it to FALSE, or remove it, and run again."
+        )
+    return refused_read(error, path) or damaged(path, error)
+
+
+def _check_links(file: h5py.File) -> None:
+    """Refuse links that lead to other files; those within the file lead where a hard link could."""
+    found = file.id.links.visit(
+        lambda name, info: None if info.type in (h5l.TYPE_HARD, h5l.TYPE_SOFT) else name, info=True
+    )
+    if found is not None:
+        raise _leading_out(file.id, b"/" + found, "a link to another file")
+
+
+def _leading_out(item: h5f.FileID | h5d.DatasetID, name: bytes, what: str) -> BrownidError:
+    path = h5i.get_file_id(item).name.decode("utf-8", "replace")
+    return BrownidError(
+        f"{path}: {name.decode('utf-8', 'replace')} is {what}, which is not read: a file could carry away others"
+        " of its reader's. Write all of it into one file."
+    )
 
 
 def _wrong(holder: h5py.Group, name: str, what: str) -> BrownidError:
