@@ -10,16 +10,17 @@ sys.path.insert(0, str(LIBRARY))
 from brownid.configuration import paths, products, stages
 from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.loading import load_configuration
-from brownid.configuration.merging import check_repetition, override
+from brownid.configuration.merging import override
 from brownid.errors import BrownidError
 from brownid.preflight.queue import check_start
 from brownid.runtime import prepare_snakemake, set_process_environment
+from brownid.textfiles import read_yaml
 
 set_process_environment()
 try:
     prepare_snakemake(PROJECT)
     for file in workflow.configfiles:
-        check_repetition(file)
+        read_yaml(file)  # says what Snakemake passes over: keys that stand twice
     config = load_configuration(override(config, workflow.config_settings.config_args))
 except BrownidError as error:
     sys.exit(

@@ -15,6 +15,13 @@ from brownid.databases.photographs import image_aligner
 from brownid.errors import BrownidError
 
 SIDE = 8
+
+
+def npy(header):
+    """A file of numpy's with this header and no numbers."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
 LFW = "2\t1\nAnn\t1\t2\nAnn\t1\tBo_Li\t3\n\nBo_Li\t1\t3\nBo_Li\t1\tAnn\t2\n"
 
 
@@ -157,6 +164,12 @@ def replace(path, content):
         ("lfw/memfile/mem_file.dat.conf", b'{"shape": [2, 3, 8, 8], "dtype": "float32"}', "not the 1536"),
         ("lfw_list.npy", None, "is missing"),
         ("lfw_list.npy", b"no array", "no plain array"),
+        ("lfw_list.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (10**12,)}"), "no plain array"),
+        ("lfw_list.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (1000000000000,)}"), "no plain array"),
+        ("lfw_list.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (-1,)}"), "no plain array"),
+        ("lfw_list.npy", npy("(" * 3000), "no plain array"),
+        ("lfw_list.npy", npy("{'a': 1}" + " " * 20_000), "no plain array"),
+        ("lfw_list.npy", b"PK\x05\x06" + bytes(18), "no plain array"),  # an archive of arrays, of none
     ],
 )
 def test_a_damaged_benchmark_names_the_file(converted, name, content, sentence):

@@ -68,7 +68,7 @@ def test_a_configuration_that_is_not_utf_8_is_one_sentence(tmp_path):
 
     (tmp_path / "latin.yaml").write_bytes("seed: 1 # größer".encode("latin-1"))
     (finding,) = examine([tmp_path / "latin.yaml"])
-    assert finding.level == "blocks" and "latin.yaml: no YAML: 'utf-8' codec" in finding.what
+    assert finding.level == "blocks" and "latin.yaml: no text in UTF-8: 'utf-8' codec" in finding.what
 
 
 def test_without_a_configuration_the_sentence_says_where_to_get_one(refusal, tmp_path, monkeypatch):

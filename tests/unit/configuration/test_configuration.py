@@ -9,7 +9,6 @@ import yaml
 
 from brownid.benchmark.capture import BenchmarkCapture
 from brownid.configuration.loading import SCHEMA, load_configuration
-from brownid.configuration.merging import check_repetition
 from brownid.covariates.editing import EditingSettings
 from brownid.covariates.projection import ProjectionSettings
 from brownid.covariates.warm_start import WarmStartSettings
@@ -22,6 +21,7 @@ from brownid.generators.stylegan2 import StyleGAN2Settings
 from brownid.generators.stylegan3 import StyleGAN3Settings
 from brownid.generators.stylegans import STYLEGAN2_SIZES, STYLEGAN3_SIZES
 from brownid.recognition.backbones import FAMILIES
+from brownid.textfiles import read_yaml
 from brownid.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).parents[3]
@@ -371,12 +371,12 @@ def test_a_key_that_stands_twice_is_named_with_both_lines(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\nreferences:\n  a: {identities: 2}\n  b: {identities: 2}\n  a: {identities: 3}\n")
     with pytest.raises(BrownidError, match="line 5: the key 'a' stands in line 3 already"):
-        check_repetition(path)
+        read_yaml(path)
 
 
 def test_the_configurations_of_the_project_repeat_nothing():
     for path in (PROJECT / "config/config.yaml", PROJECT / "tests/tiny.yaml"):
-        check_repetition(path)
+        read_yaml(path)
 
 
 def test_noise_maps_of_a_generator_without_any_are_refused(config):

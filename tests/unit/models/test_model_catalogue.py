@@ -58,7 +58,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(BrownidError, match=r"a\.yaml"):
         read_catalogue(path)
-    with pytest.raises(BrownidError, match="cannot read the catalogue"):
+    with pytest.raises(BrownidError, match="cannot read the file"):
         read_catalogue(tmp_path / "missing.yaml")
 
 
@@ -92,5 +92,5 @@ def test_a_path_that_the_configuration_writes_in_another_way_is_fetched_too(tmp_
 
 def test_a_catalogue_that_is_not_utf_8_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"net: \xff")
-    with pytest.raises(BrownidError, match=r"a\.yaml: no YAML"):
+    with pytest.raises(BrownidError, match=r"a\.yaml: no (YAML that can be read|text in UTF-8)"):
         read_catalogue(tmp_path / "a.yaml")

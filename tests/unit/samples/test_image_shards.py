@@ -1,5 +1,6 @@
 """Image shards give back every pixel, and name the image that is damaged."""
 
+import os
 import pickle
 import struct
 import zlib
@@ -143,6 +144,41 @@ def test_files_that_are_no_shards_or_do_not_fit_are_named(shard, tmp_path, pixel
     write_image_shard(tmp_path / "small.arrow", "people", [9], ["a"], pixels[:1, :6, :6])
     with pytest.raises(BrownidError, match=r"small\.arrow: the images have side 6, those before it 12"):
         ImageShards([shard, tmp_path / "small.arrow"])
+
+
+def forged(path, side="12", compression=None, image=bytes(100)):
+    """A shard with right checksums of three images, as a stranger could write it."""
+    metadata = {"namespace": "people", "side": side, "version": "1"}
+    identities, labels = np.arange(3), ["reference"] * 3
+    metadata["checksum"] = shardfile._checksum(metadata, identities, labels)
+    fields = [pa.field(name, kind, nullable=False) for name, kind in shardfile.COLUMNS.items()]
+    schema = pa.schema(fields, metadata=metadata)
+    columns = zip((identities, labels, [image] * 3), shardfile.COLUMNS.values(), strict=True)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(path, schema, options=options) as writer:
+        writer.write_batch(pa.record_batch([pa.array(rows, kind) for rows, kind in columns], schema=schema))
+    return path
+
+
+@pytest.mark.parametrize("side", ["1000000000", "0", "-12", "twelve", "9" * 5000])
+def test_a_side_that_no_image_can_have_is_refused_before_memory_is_taken_for_it(tmp_path, side):
+    with pytest.raises(BrownidError, match=r"images\.arrow: this is not a readable Arrow file"):
+        ImageShards([forged(tmp_path / "images.arrow", side=side)])
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_columns_that_could_expand_without_bound_are_refused(tmp_path, compression):
+    path = forged(tmp_path / "images.arrow", compression=compression, image=bytes(10**6))
+    assert path.stat().st_size < 10**5
+    with pytest.raises(BrownidError, match=r"images\.arrow: .*its columns are compressed"):
+        ImageShards([path])
+    assert len(ImageShards([forged(path)])) == 3
+
+
+def test_a_pipe_in_place_of_a_shard_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "images.arrow")
+    with pytest.raises(BrownidError, match=r"images\.arrow: this is no regular file"):
+        ImageShards([tmp_path / "images.arrow"])
 
 
 def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):

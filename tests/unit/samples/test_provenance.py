@@ -123,7 +123,7 @@ def test_settings_that_yaml_does_not_know_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [", "not a readable YAML"),
+        ("a: [", "no YAML that can be read"),
         ("- 1", "lacks inputs"),
         ("seed: 1", "lacks inputs, revision, settings, versions"),
     ],

@@ -5,7 +5,6 @@ What https://github.com/mk-minchul/AdaFace (convert.py, evaluate_utils.py) leave
 `memfile/mem_file.dat.conf`, JSON with `shape` and `dtype`; and, beside the folder, `lfw_list.npy`, bool `[n]`.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from brownid.errors import BrownidError
 from brownid.samples import png
+from brownid.textfiles import read_json
 
 DTYPES = ("float32", "float64", "float16")
 
@@ -42,11 +42,11 @@ def _memory_map(folder: Path) -> np.ndarray:
             f"{folder} is no converted benchmark: {data} and {settings.name} are not both there. AdaFace's code makes "
             "them from its bcolz folder when it evaluates for the first time; or give the .bin file itself."
         )
+    described = read_json(settings)
     try:
-        described = json.loads(settings.read_text(encoding="utf-8"))
         shape, dtype = tuple(described["shape"]), described["dtype"]
         sound = all(type(size) is int and size > 0 for size in shape)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise BrownidError(f"{settings}: this does not describe a memory map ({error!r}).") from None
     if not sound or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or dtype not in DTYPES:
         raise BrownidError(f"{settings}: expected float images [2n, 3, side, side], not {dtype} {list(shape)}.")
@@ -59,11 +59,12 @@ def _memory_map(folder: Path) -> np.ndarray:
 
 
 def _labels(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise BrownidError(f"{path}: the list of labels of a converted benchmark is missing.")
     try:
-        labels = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise BrownidError(f"{path}: the list of labels of a converted benchmark is missing.") from None
-    except (OSError, ValueError, EOFError) as error:
+        labels = np.lib.format.open_memmap(path, mode="r")  # nothing is allocated by what its header declares
+    # A header is a Python literal, which can fail in many ways: all of them mean the same to the user.
+    except Exception as error:
         raise BrownidError(f"{path}: this is no plain array of labels ({error}).") from None
     if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
         raise BrownidError(f"{path}: expected one true or false a pair, not {labels.dtype} {list(labels.shape)}.")

@@ -1,7 +1,7 @@
 """Check a configuration against its schema, fill in the defaults, and say each mistake as one sentence."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
@@ -16,6 +16,7 @@ from brownid.configuration.files import check_files
 from brownid.configuration.hyperface import check_painted
 from brownid.configuration.links import check_links
 from brownid.errors import BrownidError
+from brownid.textfiles import check_expansion
 
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
 SHA256 = "^[0-9a-f]{64}$"  # as the schema has it
@@ -28,6 +29,7 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     `config` is what the YAML files and the command line gave. The files that it names must be there, unless `files` is
     False.
     """
+    _check_size(config)
     complete = deepcopy(dict(config))
     validator = _defaulting_validator(_read_schema())
     errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
@@ -38,6 +40,20 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     if files:
         check_files(complete)
     return complete
+
+
+def _check_size(config: Mapping) -> None:
+    """Refuse a configuration whose aliases would be followed for ever, or all but."""
+    try:
+        check_expansion(config, _parts, "the aliases (*name)")
+    except (ValueError, RecursionError) as error:
+        raise BrownidError(f"the configuration cannot be used: {error}; write their values out.") from None
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _join(sentences: Iterator[str]) -> str:

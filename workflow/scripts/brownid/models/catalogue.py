@@ -10,9 +10,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
 
-import yaml
-
 from brownid.errors import BrownidError
+from brownid.textfiles import read_yaml
 
 OWN_CATALOGUE = resources.files("brownid.models") / "catalogue.yaml"
 SCHEMES = ("https://", "file://")
@@ -86,12 +85,7 @@ def advice(catalogue: Mapping[str, Model], path: str | Path, own: str | None = N
 
 @cache
 def _read(path: Path | Traversable) -> dict[str, Model]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BrownidError(f"{path}: cannot read the catalogue of models: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
-        raise BrownidError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: a catalogue of models is a section for each model, by name.")
     models = {str(name): _model(str(path), str(name), entry) for name, entry in content.items()}

@@ -14,6 +14,7 @@ import yaml
 import brownid
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.textfiles import read_yaml
 
 REVISION_VARIABLE = "BROWNID_REVISION"  # for trees copied without .git; a suffix "-dirty" means edited since
 UNKNOWN = "unknown"
@@ -50,10 +51,7 @@ def write_command(
 
 def read_command(path: str | Path) -> dict[str, object]:
     """The content of a command.yml; anything else is a BrownidError naming the file."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BrownidError(f"{path}: this is not a readable YAML file ({' '.join(str(error).split())}).") from None
+    content = read_yaml(path)
     missing = {"settings", "seed", "inputs", "revision", "versions"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise BrownidError(f"{path}: this is no record of a command, it lacks {', '.join(sorted(missing))}.")

@@ -1,0 +1,157 @@
+"""JSON and YAML files from anywhere: what they say, or a sentence, whatever stands in them.
+
+Nothing in them can take more memory or time than their size accounts for: files have a largest size, YAML's aliases and
+merges are counted before they are followed, numbers have a largest length.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from brownid.errors import BrownidError
+
+LARGEST_JSON, LARGEST_YAML = 64 * 2**20, 4 * 2**20  # bytes; YAML is read at about 100 kB a second
+MOST_VALUES = 10**6  # of a YAML file, each alias counted as what it stands for
+LONGEST_NUMBER = 400  # characters; the longest of a float has 309 digits
+NUMBER_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
+MERGE_TAG = "tag:yaml.org,2002:merge"
+
+Node = TypeVar("Node")
+
+
+def read_json(path: str | Path) -> object:
+    """What a JSON file says; BrownidError where it is none, repeats a key, or has a number that is not finite."""
+    try:
+        return json.loads(
+            _text(path, LARGEST_JSON), object_pairs_hook=_object, parse_constant=_not_finite, parse_float=_float
+        )
+    except RecursionError:
+        raise BrownidError(f"{path}: no JSON that can be read: it is nested too deeply.") from None
+    except ValueError as error:
+        raise BrownidError(f"{path}: no JSON that can be read: {_reason(error)}.") from None
+
+
+def read_yaml(path: str | Path | Traversable) -> object:
+    """What a YAML file of one document says; BrownidError where it is none, repeats a key, refers to itself, or stands
+    for more than `MOST_VALUES` values."""
+    loader = None
+    try:
+        loader = yaml.SafeLoader(_text(path, LARGEST_YAML))
+        document = loader.get_single_node()
+        if document is None:
+            return None
+        check_document(str(path), document)
+        return loader.construct_document(document)
+    except RecursionError:
+        raise BrownidError(f"{path}: no YAML that can be read: it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such day, too many digits
+        raise BrownidError(f"{path}: no YAML that can be read: {_reason(error)}.") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def check_expansion(root: Node, parts: Callable[[Node], Iterable[Node]], what: str) -> None:
+    """Raise ValueError where a value refers to itself, or has more than `MOST_VALUES` parts, shared ones counted as
+    often as they occur."""
+    sizes: dict[int, int | None] = {}  # by identity; None while the parts are being counted
+
+    def size(value: Node) -> int:
+        known = sizes.get(id(value), 0)
+        if known is None:
+            raise ValueError(f"{what} make a value part of itself")
+        if not known:
+            sizes[id(value)] = None
+            known = sizes[id(value)] = 1 + sum(map(size, parts(value)))
+            if known > MOST_VALUES:
+                raise ValueError(f"{what} stand for more than {MOST_VALUES} values")
+        return known
+
+    size(root)
+
+
+def _text(path: str | Path | Traversable, largest: int) -> str:
+    """The text of a regular file of at most so many bytes, in UTF-8; a byte-order mark is left out."""
+    path = Path(path) if isinstance(path, str) else path
+    if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
+        raise BrownidError(f"{path}: this is no regular file.")
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise BrownidError(f"{path}: cannot read the file: {error.strerror}.") from None
+    if len(content) > largest:
+        raise BrownidError(f"{path}: the file has more than {largest} bytes, too many for a file of this kind.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BrownidError(f"{path}: no text in UTF-8: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key {name!r} stands twice")
+        found[name] = value
+    return found
+
+
+def _not_finite(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
+
+
+def _parts(node: yaml.Node) -> Iterable[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return (part for pair in node.value for part in pair)
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
+
+
+def check_document(place: str, root: yaml.Node) -> None:
+    """Refuse a YAML document that could take more than its size accounts for, or repeats a key, before it is constructed.
+
+    A key that stands twice in one section, of which the first would vanish silently, is a BrownidError that names
+    `place`; aliases that explode and endless numbers are a ValueError.
+    """
+    check_expansion(root, _parts, "its aliases")
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += _parts(node)
+        if isinstance(node, yaml.MappingNode):
+            _check_keys(place, node)
+        elif node.tag in NUMBER_TAGS and len(node.value) > LONGEST_NUMBER:
+            raise ValueError(f"line {node.start_mark.line + 1}: a number of {len(node.value)} characters")
+
+
+def _check_keys(place: str, node: yaml.MappingNode) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        if key.tag == MERGE_TAG or not isinstance(key, yaml.ScalarNode):
+            continue
+        line = key.start_mark.line + 1
+        if (key.tag, key.value) in lines:
+            raise BrownidError(
+                f"{place}, line {line}: the key {key.value!r} stands in line {lines[key.tag, key.value]} already: remove"
+                " one of them."
+            )
+        lines[key.tag, key.value] = line
