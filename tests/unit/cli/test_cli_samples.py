@@ -136,6 +136,8 @@ def release(embedded, tmp_path):
 def test_verify_passes_a_whole_release_and_names_a_changed_file(run, refusal, release):
     listed = len((release / "manifest.csv").read_text().splitlines()) - 1
     assert f"all {listed} files" in run("verify", release).stdout
+    (release / ".DS_Store").touch()
+    assert "passed over what file managers and the like left: .DS_Store." in run("verify", release).stdout
     image = next(release.rglob("*.png"))
     image.write_bytes(image.read_bytes()[:-1] + b"x")
     assert image.name in refusal("verify", release)

@@ -335,7 +335,7 @@ def test_weights_that_name_code_are_refused_and_nothing_runs(copied, tmp_path):
     ("path", "content", "message"),
     [
         ("arc2face/arc2face/diffusion_pytorch_model.safetensors", b"no tensors", "damaged safetensors file"),
-        ("arc2face/encoder/config.json", b"{", "no valid JSON"),
+        ("arc2face/encoder/config.json", b"{", "no JSON that can be read"),
         ("base/tokenizer/vocab.json", b"[1]", "holds no named settings"),
     ],
 )

@@ -1,6 +1,11 @@
 """Verification finds each kind of damage, also behind checksums that were made to fit, and says which file it is."""
 
+import contextlib
+import errno
+import importlib
 import json
+import os
+import socket
 
 import h5py
 import numpy as np
@@ -8,9 +13,11 @@ import pytest
 
 from brownid.errors import BrownidError
 from brownid.release import manifest, verify
+from brownid.release.verify import left_in
 from brownid.samples import png
 
 IMAGE = "world_lang_v1/images_arcface_12x12/00001/reference.png"
+VERIFYING = importlib.import_module("brownid.release.verify")
 SAMPLES = "world_lang_v1/samples.h5"
 
 
@@ -70,7 +77,7 @@ def test_a_link_is_found(release, tmp_path):
     (release / "README.md").symlink_to(tmp_path / "README.md")
     assert verify(release) == ["README.md: this is a link; a release holds plain files only."]
     (release / "more").symlink_to(tmp_path)
-    assert "more: the manifest does not list this file." in verify(release)
+    assert "more: the manifest does not list this file, which is a link." in verify(release)
 
 
 def test_a_truncated_image_behind_a_fitting_manifest_is_found(release):
@@ -139,7 +146,7 @@ def test_a_truncated_collection_is_found(release):
         ("world_lang_v1/stats.h5", "this is not a readable HDF5 file"),
         ("world_lang_v1/command.yml", "this is no record of a command"),
         ("trained_models/slim_lang.safetensors", "the weights cannot be read"),
-        ("trained_models/results/slim_lang/scores.json", "the scores cannot be read"),
+        ("trained_models/results/slim_lang/scores.json", "no JSON that can be read"),
         ("metadata.json", "the file is missing or does not describe a release"),
     ],
 )
@@ -174,6 +181,142 @@ def test_checksums_that_differ_from_the_manifest_are_found(release):
     assert verify(release)[0].startswith("checksums.sha256: the file is missing or cannot be read")
 
 
+LEFT = (
+    *(".DS_Store", "Thumbs.db", "world_lang_v1/desktop.ini", "scores/._scores.csv", ".directory", ".nfs0000000001a2"),
+    *(".ipynb_checkpoints/README-checkpoint.md", "__MACOSX/scores/._scores.csv", "world_lang_v1/@eaDir/a/b.jpg"),
+    IMAGE.replace("reference", "._reference"),
+)
+
+
+def test_what_file_managers_leave_is_passed_over_and_named(release):
+    assert left_in(release) == []
+    for path in LEFT:
+        (release / path).parent.mkdir(parents=True, exist_ok=True)
+        (release / path).write_text("left")
+    assert verify(release) == [] and left_in(release) == sorted(LEFT)
+
+
+@pytest.mark.parametrize("path", ["DS_Store", "notes.db", "scores/ini", ".nfs_notes", "scores/.hidden", "MACOSX/a"])
+def test_what_only_looks_like_it_is_found(release, path):
+    (release / path).parent.mkdir(exist_ok=True)
+    (release / path).write_text("mine")
+    assert verify(release) == [f"{path}: the manifest does not list this file."]
+
+
+def test_a_listed_file_of_such_a_name_is_checked_as_any_other(release):
+    (release / "scores" / ".DS_Store").write_text("listed")
+    manifest.write_manifest(release)
+    (release / "scores" / ".DS_Store").write_text("edited")
+    (problem,) = verify(release)
+    assert problem.startswith("scores/.DS_Store: the file has been changed") and left_in(release) == []
+
+
+def socket_at(path):
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):  # its path must be short
+        made.bind(path.name)
+
+
+MAKE = {"pipe": os.mkfifo, "socket": socket_at, "link": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}
+READ = (
+    *("README.md", IMAGE, SAMPLES, "world_lang_v1/stats.h5", "world_lang_v1/command.yml", "metadata.json"),
+    *("trained_models/slim_lang.safetensors", "trained_models/results/slim_lang/scores.json", "checksums.sha256"),
+)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("path", READ)
+def test_nothing_but_plain_files_is_opened(release, path, kind):
+    (release / path).unlink()
+    MAKE[kind](release / path)
+    assert f"{path}: this is a {kind}; a release holds plain files only." in verify(release)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_manifest_that_is_no_plain_file_is_refused(release, kind):
+    (release / "manifest.csv").unlink()
+    MAKE[kind](release / "manifest.csv")
+    with pytest.raises(BrownidError, match=rf"manifest\.csv: this is a {kind}"):
+        verify(release)
+
+
+def test_a_linked_folder_is_not_entered(release, tmp_path):
+    (release / "world_lang_v1").rename(tmp_path / "elsewhere")
+    (release / "world_lang_v1").symlink_to(tmp_path / "elsewhere")
+    problems = verify(release)
+    assert f"{SAMPLES}: this is a link; a release holds plain files only." in problems
+    assert f"{IMAGE}: this is a link; a release holds plain files only." in problems
+    assert "world_lang_v1: the manifest does not list this file, which is a link." in problems
+
+
+def test_a_foreign_pipe_is_found_and_not_waited_for(release):
+    os.mkfifo(release / IMAGE.replace("reference", "portrait"))
+    assert verify(release) == [
+        f"{IMAGE.replace('reference', 'portrait')}: the manifest does not list this file, which is a pipe."
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_found(release, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(VERIFYING, "sha256", refuse)
+    assert "README.md: the file cannot be read: Permission denied." in verify(release)
+
+
+def test_an_image_file_that_is_longer_than_any_of_its_size_is_not_read(release):
+    with open(release / IMAGE, "r+b") as file:
+        file.truncate(2**40)  # without any block on the disk
+    manifest_size(release, 2**40)
+    problems = verify_without_checksums(release)
+    assert f"{IMAGE}: the image is not usable, its {2**40} bytes are more than an image of that size has." in problems
+
+
+def manifest_size(release, size):
+    text = (release / "manifest.csv").read_text().splitlines()
+    rows = [f"{IMAGE},{size},{'0' * 64}" if line.startswith(IMAGE) else line for line in text]
+    (release / "manifest.csv").write_text("\n".join(rows) + "\n")
+
+
+def verify_without_checksums(release):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VERIFYING, "sha256", lambda path: "0" * 64)
+        return verify(release)
+
+
+@pytest.mark.parametrize("path", ["world_lang_v1/command.yml", "metadata.json",
+                                  "trained_models/results/slim_lang/scores.json"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b'{"a": "\xff"}', b'{"a": 1, "a": 2}']
+)
+def test_odd_text_behind_a_fitting_manifest_is_a_sentence(release, path, content):
+    (release / path).write_bytes(content)
+    manifest.write_manifest(release)
+    (problem,) = verify(release)
+    assert path.split("/")[-1] in problem and problem.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("name", 5), ("side", "12"), ("side", True), ("samples", None), ("statistics", 1),
+                         ("latent_dimension", "8"), ("generator", ["a"])]
+)  # fmt: skip
+def test_metadata_of_other_types_are_a_sentence(release, field, value):
+    content = json.loads((release / "metadata.json").read_text())
+    content["recordSet"][0][field] = value
+    (release / "metadata.json").write_text(json.dumps(content))
+    manifest.write_manifest(release)
+    (problem,) = verify(release)
+    assert problem.startswith(f"metadata.json: {field} of the dataset")
+
+
+def test_a_name_that_would_move_the_cursor_or_is_no_utf8_is_told_in_plain_letters(release):
+    for name in (b"\x1b[2J\r\nfine", b"\xff"):
+        (release / os.fsdecode(name)).write_text("x")
+    assert verify(release) == [
+        r"\x1b[2J\r\nfine: the manifest does not list this file.",
+        r"\udcff: the manifest does not list this file.",
+    ]
+
+
 @pytest.mark.parametrize("path", ["../material/samples.h5", "/etc/hostname", "scores/../../material/samples.h5"])
 def test_a_manifest_that_leaves_the_release_is_refused(release, path):
     with open(release / "manifest.csv", "a") as file:
@@ -187,6 +330,10 @@ def test_a_manifest_that_leaves_the_release_is_refused(release, path):
     [
         ("", "does not begin with path,bytes,sha256"),
         ("path,bytes,sha256\nREADME.md,x,y\n", "line 2 of the manifest is not"),
+        (f"path,bytes,sha256\nREADME.md,{'9' * 5000},{'0' * 64}\n", "line 2 of the manifest is not"),
+        (f"path,bytes,sha256\nREADME.md,\u0665,{'0' * 64}\n", "line 2 of the manifest is not"),
+        (f"path,bytes,sha256\nREADME.md,5,{'g' * 64}\n", "line 2 of the manifest is not"),
+        ("path,bytes,sha256\n" + "a" * 10**6, "line 2 of the manifest is not"),
     ],
 )
 def test_an_unreadable_manifest_is_refused(release, text, sentence):

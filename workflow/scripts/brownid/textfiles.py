@@ -124,7 +124,7 @@ def _parts(node: yaml.Node) -> Iterable[yaml.Node]:
 
 
 def check_document(place: str, root: yaml.Node) -> None:
-    """Refuse a YAML document that could take more than its size accounts for, or repeats a key, before it is constructed.
+    """Refuse a YAML document that stands for far more than its size, or repeats a key, before it is constructed.
 
     A key that stands twice in one section, of which the first would vanish silently, is a BrownidError that names
     `place`; aliases that explode and endless numbers are a ValueError.
@@ -151,7 +151,7 @@ def _check_keys(place: str, node: yaml.MappingNode) -> None:
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:
             raise BrownidError(
-                f"{place}, line {line}: the key {key.value!r} stands in line {lines[key.tag, key.value]} already: remove"
-                " one of them."
+                f"{place}, line {line}: the key {key.value!r} stands in line {lines[key.tag, key.value]} already:"
+                " remove one of them."
             )
         lines[key.tag, key.value] = line

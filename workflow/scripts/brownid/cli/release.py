@@ -5,20 +5,28 @@ from typing import Annotated
 
 import typer
 
+SHOWN = 10  # names of files that are passed over; the others are counted
+
 
 def verify(path: Annotated[Path, typer.Argument(help="The folder of a release.")]) -> None:
     """Check every file of a release, and say precisely what is wrong.
 
     Compares all files with the manifest, opens every collection and decodes
-    every image. Exit status 1 where anything is wrong.
+    every image. Exit status 1 where anything is wrong. What file managers
+    leave in folders (.DS_Store, Thumbs.db, …) is named and passed over.
 
     Example:
     brownid verify results/release/brownid_world_v1
     """
     from brownid.release.manifest import read_manifest
+    from brownid.release.verify import left_in
     from brownid.release.verify import verify as problems_of
 
     problems = problems_of(path)
+    left = left_in(path)
+    if left:
+        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+        typer.echo(f"{path}: passed over what file managers and the like left: {', '.join(left[:SHOWN])}{more}.")
     if problems:
         for problem in problems:
             typer.echo(f"brownid: {problem}", err=True)

@@ -2,7 +2,9 @@
 
 import csv
 import os
-from collections.abc import Iterator
+import re
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,23 @@ from brownid.runtime import progress
 MANIFEST = "manifest.csv"
 CHECKSUMS = "checksums.sha256"
 HEADER = ["path", "bytes", "sha256"]
+LONGEST_LINE = 5000  # characters; a path has at most 4096 bytes
+# what file managers, notebooks and network file systems leave in the folders that they show or serve
+LEFT_FILES = re.compile(
+    r"\._.*|\.DS_Store|\.localized|Icon\r|(eh)?thumbs(_vista)?\.db|desktop\.ini|\.directory|\.nfs[0-9a-f]+",
+    re.IGNORECASE,
+)
+LEFT_FOLDERS = re.compile(
+    r"\.ipynb_checkpoints|__MACOSX|@eaDir|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|\.TemporaryItems"
+)
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +46,39 @@ class Entry:
 
 def files_of(root: Path) -> Iterator[str]:
     """The paths of everything in a release that is no folder, links included and not followed."""
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_stop):
         links = [name for name in folders if Path(folder, name).is_symlink()]
         for name in files + links:
             yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _stop(error: OSError) -> None:
+    """What a folder that cannot be listed holds would go unnoticed."""
+    raise error
+
+
+def left_behind(paths: Iterable[str]) -> list[str]:
+    """Those of the paths that file managers and the like leave; they are no part of a release."""
+    return sorted(path for path in paths if _is_left_behind(path.split("/")))
+
+
+def _is_left_behind(parts: list[str]) -> bool:
+    return bool(LEFT_FILES.fullmatch(parts[-1])) or any(LEFT_FOLDERS.fullmatch(part) for part in parts)
+
+
+def strange_kind(root: Path, path: str) -> str | None:
+    """What stands at a path of a release in place of a plain file, such as "a pipe"; None for a plain file.
+
+    Nothing is opened and no link is followed, not in the folders on the way either. FileNotFoundError where there is
+    nothing.
+    """
+    place = root
+    for part in path.split("/"):
+        place /= part
+        kind = stat.S_IFMT(place.lstat().st_mode)
+        if kind == stat.S_IFLNK:
+            break
+    return KINDS.get(kind)
 
 
 def write_manifest(root: Path) -> list[Entry]:
@@ -54,18 +102,14 @@ def read_manifest(root: Path) -> dict[str, Entry]:
     A missing or unreadable manifest, a path listed twice and a path that leaves the release are a BrownidError.
     """
     path = root / MANIFEST
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
-        raise BrownidError(f"{root}: there is no {MANIFEST}, so this is no release, or not a whole one.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrownidError(f"{path}: the manifest cannot be read ({error}).") from None
-    if not rows or rows[0] != HEADER:
-        raise BrownidError(f"{path}: the manifest does not begin with {','.join(HEADER)}.")
     entries: dict[str, Entry] = {}
-    for line, row in enumerate(rows[1:], start=2):
-        if len(row) != len(HEADER) or not row[1].isdecimal() or len(row[2]) != 64:
+    for line, row in enumerate(_rows(root, path), start=1):
+        if line == 1:
+            if row != HEADER:
+                raise BrownidError(f"{path}: the manifest does not begin with {','.join(HEADER)}.")
+            continue
+        well = len(row) == len(HEADER) and re.fullmatch("[0-9]{1,18}", row[1]) and re.fullmatch("[0-9a-f]{64}", row[2])
+        if not well:
             raise BrownidError(f"{path}: line {line} of the manifest is not a path, a size and a SHA-256.")
         try:
             release_path(row[0])
@@ -77,13 +121,33 @@ def read_manifest(root: Path) -> dict[str, Entry]:
     return entries
 
 
+def _rows(root: Path, path: Path) -> Iterator[list[str]]:
+    """The rows of a manifest, the header first, a line at a time."""
+    try:
+        kind = strange_kind(root, MANIFEST)
+        if kind is not None:
+            raise BrownidError(f"{path}: this is {kind}; a release holds plain files only.")
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.reader(iter(lambda: file.readline(LONGEST_LINE), ""))
+            yield next(rows, [])
+            yield from rows
+    except FileNotFoundError:
+        raise BrownidError(f"{root}: there is no {MANIFEST}, so this is no release, or not a whole one.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BrownidError(f"{path}: the manifest cannot be read ({error}).") from None
+
+
 def checksum_problems(root: Path, entries: dict[str, Entry]) -> list[str]:
     """What is wrong with checksums.sha256, given the manifest."""
+    expected = _checksum_lines(root, list(entries.values()))
     try:
-        found = (root / CHECKSUMS).read_text(encoding="utf-8")
+        kind = strange_kind(root, CHECKSUMS)
+        if kind is not None:
+            return [f"{CHECKSUMS}: this is {kind}; a release holds plain files only."]
+        with open(root / CHECKSUMS, encoding="utf-8") as file:
+            found = file.read(2 * len(expected) + LONGEST_LINE)  # no more than lines of the same number can be
     except (OSError, UnicodeDecodeError) as error:
         return [f"{CHECKSUMS}: the file is missing or cannot be read ({error})."]
-    expected = _checksum_lines(root, list(entries.values()))
     difference = set(found.splitlines()) ^ set(expected.splitlines())
     paths = sorted({line.partition("  ")[2] or line for line in difference})
     return [f"{CHECKSUMS}: the line of {path} is missing or differs from {MANIFEST}." for path in paths]

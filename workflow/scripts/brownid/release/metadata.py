@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from brownid.errors import BrownidError
 from brownid.release.parts import ReleaseDescription, check_name
 from brownid.samples import SampleCollection
+from brownid.textfiles import read_json
 
 METADATA = "metadata.json"
 FORMAT_VERSION = 1
@@ -76,22 +77,34 @@ def write_metadata(
 def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
     """The dataset records and model names of a release; a metadata.json that is not ours is a BrownidError."""
     try:
-        content = json.loads((root / METADATA).read_text(encoding="utf-8"))
+        content = read_json(root / METADATA)
         version = content["brownid_release_format"]
         records = [
             DatasetRecord(**{name: entry[name] for name in DatasetRecord.__dataclass_fields__})
             for entry in content["recordSet"]
         ]
         models = content["trained_models"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (BrownidError, KeyError, TypeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BrownidError(f"{METADATA}: the file is missing or does not describe a release ({reason}).") from None
     if version != FORMAT_VERSION:
         raise BrownidError(f"{METADATA}: the release format is {version}; this brownid reads {FORMAT_VERSION}.")
+    for record in records:
+        _check_record(record)
+    if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
+        raise BrownidError(f"{METADATA}: trained_models is no list of names.")
     for what, names in (("dataset", [record.name for record in records]), ("model", models)):
         for name in names:
-            check_name(what, str(name))
+            check_name(what, name)
     return records, models
+
+
+def _check_record(record: DatasetRecord) -> None:
+    """Refuse numbers where texts should be, and the like."""
+    for field in fields(DatasetRecord):
+        value = getattr(record, field.name)
+        if isinstance(value, bool) != (field.type is bool) or not isinstance(value, field.type):
+            raise BrownidError(f"{METADATA}: {field.name} of the dataset {record.name!r} is {value!r}.")
 
 
 def _record_set(record: DatasetRecord) -> dict:

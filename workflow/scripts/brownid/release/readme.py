@@ -54,7 +54,8 @@ def readme(
         _loading_example(example),
         "## How to verify it",
         "`sha256sum -c checksums.sha256` checks every file. `brownid verify .` also opens every collection, decodes"
-        " every image and compares both with `metadata.json`, and says in a sentence what is wrong.",
+        " every image and compares both with `metadata.json`, and says in a sentence what is wrong; it passes"
+        " over what file managers leave in folders (`.DS_Store`, `Thumbs.db`).",
         "## Licence and intended use",
         f"Licence of the data: {description.licence}. Published by {description.creator}.",
         description.intended_use.strip(),

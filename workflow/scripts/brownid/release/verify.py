@@ -1,6 +1,9 @@
-"""Verifying a release: every file against the manifest, every collection opened, every image decoded."""
+"""Verifying a release: every file against the manifest, every collection opened, every image decoded.
 
-import json
+A release comes from anywhere: no link is followed, nothing but plain files is opened, and nothing is read that is
+larger than it can be.
+"""
+
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,12 +13,23 @@ from safetensors import SafetensorError, safe_open
 from brownid import runtime
 from brownid.errors import BrownidError
 from brownid.files import sha256
-from brownid.release.manifest import CHECKSUMS, MANIFEST, Entry, checksum_problems, files_of, read_manifest
+from brownid.release.manifest import (
+    CHECKSUMS,
+    MANIFEST,
+    Entry,
+    checksum_problems,
+    files_of,
+    left_behind,
+    read_manifest,
+    strange_kind,
+)
 from brownid.release.metadata import METADATA, DatasetRecord, read_metadata
 from brownid.release.package import image_path
 from brownid.samples import SampleCollection, load_statistics, png, read_command
 from brownid.samples.published import published_labels
+from brownid.textfiles import read_json
 
+HEADER_BYTES = 2**16  # of an image file, apart from its pixels
 UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
 
 Progress = Callable[..., Iterable]
@@ -24,15 +38,28 @@ Progress = Callable[..., Iterable]
 def verify(path: str | Path, progress: Progress = runtime.progress) -> list[str]:
     """Check a release and say what is wrong with it, one sentence a fault; an empty list means that all is well.
 
-    `progress(items, description, unit)` yields the items and may show how far it is. A folder that is missing or has no
-    readable manifest, and a manifest that names a path outside the release, is a BrownidError.
+    `progress(items, description, unit)` yields the items and may show how far it is. What file managers leave in
+    folders (`left_in`) is passed over. A folder that is missing or has no readable manifest, and a manifest that names
+    a path outside the release, is a BrownidError.
     """
     root = Path(path)
     if not root.is_dir():
         raise BrownidError(f"{root}: there is no such folder.")
-    entries = read_manifest(root)
+    problems = _problems(root, read_manifest(root), progress)
+    return list(dict.fromkeys(map(_printable, problems)))  # what several checks notice is said once
+
+
+def left_in(path: str | Path) -> list[str]:
+    """The paths in a release that `verify` passes over: what file managers, notebooks and network disks left."""
+    root = Path(path)
+    listed = read_manifest(root)
+    return [_printable(name) for name in left_behind(files_of(root)) if name not in listed]
+
+
+def _problems(root: Path, entries: dict[str, Entry], progress: Progress) -> list[str]:
     problems = _file_problems(root, entries, progress) + checksum_problems(root, entries)
     try:
+        _check_plain(root, METADATA)
         records, models = read_metadata(root)
     except BrownidError as error:
         return [*problems, str(error)]
@@ -51,31 +78,50 @@ def _file_problems(root: Path, entries: dict[str, Entry], progress: Progress) ->
     problems = []
     for entry in progress(list(entries.values()), "checking files", "file"):
         file = root / entry.path
-        if file.is_symlink():
-            problems.append(f"{entry.path}: this is a link; a release holds plain files only.")
-        elif not file.is_file():
-            problems.append(f"{entry.path}: the file is missing.")
-        elif file.stat().st_size != entry.size:
-            problems.append(f"{entry.path}: the file has {file.stat().st_size} bytes instead of {entry.size}.")
-        elif sha256(file) != entry.checksum:
-            problems.append(f"{entry.path}: the file has been changed, its SHA-256 is not the manifest's.")
-    extra = sorted(set(files_of(root)) - set(entries) - {MANIFEST, CHECKSUMS})
-    return problems + [f"{path}: the manifest does not list this file." for path in extra]
+        try:
+            _check_plain(root, entry.path)
+            size = file.stat().st_size
+            if size != entry.size:
+                problems.append(f"{entry.path}: the file has {size} bytes instead of {entry.size}.")
+            elif sha256(file) != entry.checksum:
+                problems.append(f"{entry.path}: the file has been changed, its SHA-256 is not the manifest's.")
+        except BrownidError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{entry.path}: the file cannot be read: {error.strerror}.")
+    extra = set(files_of(root)) - set(entries) - {MANIFEST, CHECKSUMS}
+    for path in sorted(extra - set(left_behind(extra))):
+        kind = strange_kind(root, path)
+        problems.append(f"{path}: the manifest does not list this file{f', which is {kind}' if kind else ''}.")
+    return problems
+
+
+def _check_plain(root: Path, path: str) -> None:
+    """Raise BrownidError where there is no plain file at a path of the release, reached without a link."""
+    try:
+        kind = strange_kind(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BrownidError(f"{path}: the file is missing.") from None
+    except OSError as error:
+        raise BrownidError(f"{path}: the file cannot be read: {error.strerror}.") from None
+    if kind is not None:
+        raise BrownidError(f"{path}: this is {kind}; a release holds plain files only.")
 
 
 def _dataset_problems(root: Path, record: DatasetRecord, entries: dict[str, Entry], progress: Progress) -> list[str]:
-    folder = root / record.name
     problems = []
-    checks = [lambda: read_command(folder / "command.yml")]
-    if record.statistics or (folder / "stats.h5").exists():
-        checks.append(lambda: load_statistics(folder / "stats.h5"))
-    for check in checks:
+    readers = {"command.yml": read_command}
+    if record.statistics or f"{record.name}/stats.h5" in entries:
+        readers["stats.h5"] = load_statistics
+    for name, read in readers.items():
         try:
-            check()
+            _check_plain(root, f"{record.name}/{name}")
+            read(root / record.name / name)
         except BrownidError as error:
             problems.append(_inside(root, error))
     try:
-        collection = SampleCollection.load(folder / "samples.h5")
+        _check_plain(root, f"{record.name}/samples.h5")
+        collection = SampleCollection.load(root / record.name / "samples.h5")
         wanted = _wanted_images(record, collection)
     except BrownidError as error:
         problems.append(_inside(root, error))
@@ -123,34 +169,56 @@ def _match_problems(root: Path, record: DatasetRecord, wanted: dict[str, int], e
 def _image_problems(root: Path, record: DatasetRecord, progress: Progress) -> list[str]:
     """Images that cannot be decoded or are not 8-bit RGB of the dataset's side."""
     problems = []
-    folder = root / record.name / record.image_folder
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for file in progress(files, f"decoding images of {record.name}", "image"):
+    folder = f"{record.name}/{record.image_folder}"
+    for path in progress(_plain_files(root, folder), f"decoding images of {record.name}", "image"):
         try:
-            png.decode(file.read_bytes(), record.side)
+            size = (root / path).stat().st_size
+            if size > 6 * record.side**2 + HEADER_BYTES:
+                raise BrownidError(f"its {size} bytes are more than an image of that size has")
+            png.decode((root / path).read_bytes(), record.side)
         except (BrownidError, OSError) as error:
-            problems.append(f"{file.relative_to(root).as_posix()}: the image is not usable, {error}.")
+            problems.append(f"{path}: the image is not usable, {error}.")
     return problems
+
+
+def _plain_files(root: Path, folder: str) -> list[str]:
+    """The paths of the plain files below a folder of the release, without what file managers leave."""
+    try:
+        if strange_kind(root, folder) != "a folder":
+            return []
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    inside = set(files_of(root / folder))
+    paths = sorted(f"{folder}/{path}" for path in inside - set(left_behind(inside)))
+    return [path for path in paths if strange_kind(root, path) is None]
 
 
 def _model_problems(root: Path, model: str) -> list[str]:
     problems = []
-    weights = root / "trained_models" / f"{model}.safetensors"
+    weights = f"trained_models/{model}.safetensors"
     try:
-        with safe_open(weights, framework="numpy") as file:
-            empty = not list(file.keys())
-        if empty:
-            problems.append(f"{weights.relative_to(root).as_posix()}: the file holds no weights.")
+        _check_plain(root, weights)
+        with safe_open(root / weights, framework="numpy") as file:
+            if not list(file.keys()):
+                problems.append(f"{weights}: the file holds no weights.")
+    except BrownidError as error:
+        problems.append(str(error))
     except (OSError, SafetensorError) as error:
-        problems.append(f"{weights.relative_to(root).as_posix()}: the weights cannot be read ({error}).")
-    scores = root / "trained_models" / "results" / model / "scores.json"
+        problems.append(f"{weights}: the weights cannot be read ({error}).")
+    scores = f"trained_models/results/{model}/scores.json"
     try:
-        json.loads(scores.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        problems.append(f"{scores.relative_to(root).as_posix()}: the scores cannot be read ({error}).")
+        _check_plain(root, scores)
+        read_json(root / scores)
+    except BrownidError as error:
+        problems.append(_inside(root, error))
     return problems
 
 
 def _inside(root: Path, error: BrownidError) -> str:
     """The sentence with paths as they are inside the release."""
     return str(error).replace(f"{root}/", "")
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor, and with bytes that are no UTF-8 written as numbers."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

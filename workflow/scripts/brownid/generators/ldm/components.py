@@ -5,7 +5,6 @@ loaders are not used: those replace a missing tensor by random numbers after a w
 """
 
 import importlib
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from brownid import textfiles
 from brownid.errors import BrownidError, pip_install
 from brownid.models.folders import CONFIG, network_weights
 from brownid.pickles import check_needed
@@ -68,11 +68,9 @@ def positive_scale(number: object) -> float:
 def read_json(path: Path, page: str) -> dict[str, Any]:
     """The settings in a JSON file; `BrownidError` that names the file, and the `page` that publishes it if missing."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _unreadable(path, page, error) from error
-    except ValueError as error:
-        raise BrownidError(f"{path}: no valid JSON ({error}); fetch the file again from {page}.") from error
+        content = textfiles.read_json(path)
+    except BrownidError as error:
+        raise BrownidError(f"{str(error).removesuffix('.')}; {page} publishes it.") from None
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: holds no named settings; fetch the file again from {page}.")
     return content
