@@ -173,7 +173,7 @@ def test_numbers_that_compress_well_are_read(make_collection, tmp_path, compress
 
 def test_a_few_numbers_that_were_never_written_are_read_as_hdf5_gives_them(tmp_path):
     with h5py.File(tmp_path / "stats.h5", "w") as file:
-        file.create_dataset("timestep", (20,))
+        file.create_dataset("timestep", (20,), "f4")
     assert load_statistics(tmp_path / "stats.h5")["timestep"].tolist() == [0.0] * 20
 
 
