@@ -42,7 +42,10 @@ def test_all_that_is_missing_is_said_at_once_with_what_to_do(doctor):
                 "template": "two_eye",
             },
         },
-        "benchmarks": {"agedb": {"file": "data/benchmarks/agedb_30.bin"}, "mine": {"file": "mine.bin"}},
+        "benchmarks": {
+            "agedb": {"file": "data/benchmarks/agedb_30.bin", "alignment": {"template": "arcface"}},
+            "mine": {"file": "mine.bin", "alignment": {"template": "arcface"}},
+        },
         "databases": {"pie": {"kind": "multipie", "root": "data/multipie"}},
     }
     status, said = doctor(yaml.safe_dump(change), "--free-disk", 10)

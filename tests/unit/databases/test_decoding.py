@@ -211,6 +211,15 @@ def test_pixels_of_no_known_range_are_refused():
             decode_rgb(encoded(values, "TIFF"))
 
 
+def test_a_decoder_logs_nothing_of_its_own(caplog):
+    tags = bytearray(encoded(PIXELS, "TIFF"))
+    place = tags.index(struct.pack("<HHI", 277, 3, 1)) + 8  # samples a pixel
+    tags[place : place + 2] = struct.pack("<H", 5000)
+    with pytest.raises(BrownidError):
+        decode_rgb(bytes(tags))
+    assert not caplog.records
+
+
 def test_odd_metadata_prints_nothing(caplog):
     data = encoded(PIXELS, "JPEG", exif=MALFORMED["a value beyond the end"])
     with warnings.catch_warnings(), caplog.at_level(logging.INFO):

@@ -6,6 +6,7 @@ a damaged image is a failure of that image alone.
 """
 
 import io
+import logging
 import os
 import stat
 import warnings
@@ -70,6 +71,7 @@ def _reasons() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, once an image
+            logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs of damage is said in the reason
             yield
     except BrownidError:
         raise
