@@ -79,7 +79,7 @@ def _reasons() -> Iterator[None]:
         raise BrownidError("the file is missing") from error
     except UnidentifiedImageError as error:
         # Pillow's own words name a path, or a place in memory that is another one in every run
-        raise BrownidError(f"not an image of a format that is read ({', '.join(FORMATS)})") from error
+        raise BrownidError(f"not an image of a format that is read ({', '.join(FORMATS)}), or damaged") from error
     # decoders report damage by any exception, depending on the format and on where it is
     except Exception as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
