@@ -20,6 +20,7 @@ def snakemake(directory, *arguments, project=PROJECT, configfiles=(TINY,), pytho
     command = [python, "-m", "snakemake", "--snakefile", project / "Snakefile", "--directory", directory]
     command += ["--cores", "2", *arguments, *(["--configfile", *configfiles] if configfiles else [])]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONPATH", None)  # the project finds its own library
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600)
     return done.returncode, done.stdout + done.stderr
 

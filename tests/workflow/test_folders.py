@@ -14,16 +14,17 @@ ODD = """the "clone's" $HOME (#1) föld\u00e9r"""
 
 
 def environment(folder):
-    """Python in an environment below `folder` with the packages of this one."""
+    """Python in an environment in `folder`: the packages of this one, and another brownid."""
     venv.create(folder, symlinks=True)
     python = folder / "bin/python"
     ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
     (packages / "these.pth").write_text(sysconfig.get_path("purelib"))
+    (packages / "brownid.py").write_text("raise SystemExit('not the library of the project')")
     return python
 
 
-def test_clone_environment_and_results_lie_in_folders_of_any_name(clone, tmp_path):
+def test_a_clone_in_a_folder_of_any_name_runs_its_own_library(clone, tmp_path):
     odd = shutil.move(clone, tmp_path / ODD)
     python = environment(odd / ".venv")
     target = "results/databases/portraits/index.sqlite"  # two jobs

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -95,9 +96,11 @@ def test_snakemake_starts_python_in_a_folder_of_any_name(tmp_path, monkeypatch, 
     python.parent.mkdir(parents=True)
     python.touch()
     monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PYTHONPATH", "/mine")
     for _ in range(2):  # an included Snakefile does it again
         runtime.prepare_snakemake(tmp_path)
         assert shlex.split(sys.executable) == [str(python)]
+        assert os.environ["PYTHONPATH"] == f"{tmp_path}/workflow/scripts:/mine"
 
 
 def test_a_project_in_a_folder_with_a_brace_is_refused():

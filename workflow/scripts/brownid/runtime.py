@@ -48,16 +48,19 @@ def set_process_environment() -> None:
 
 
 def prepare_snakemake(project: Path) -> None:
-    """Let Snakemake, in whose process this runs, work with a project in a folder of any name.
+    """Let jobs of the Snakemake in whose process this runs start wherever `project` lies, and import its library.
 
-    Raises `BrownidError` for the one name that it cannot have: Snakemake takes braces in the path of an environment
-    file for a wildcard.
+    Raises `BrownidError` for a path that it cannot have: Snakemake takes braces in that of an environment file for a
+    wildcard.
     """
     if set("{}") & set(str(project)):
         raise BrownidError(f"Snakemake cannot run a workflow in {project}: rename it so that no brace is in the path.")
     # Snakemake writes sys.executable into shell commands without quotes, and uses it for nothing else.
     if Path(sys.executable).is_file():  # else quoted already
         sys.executable = shlex.quote(sys.executable)
+    # Snakemake appends the library to a job's path: a `brownid` that is installed, of whatever version, would win.
+    library, paths = str(project / "workflow" / "scripts"), os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([library, *(path for path in paths if path not in ("", library))])
 
 
 def start_job(log: str | Path, threads: int, settings: Mapping | None = None, resources: Mapping | None = None) -> None:
