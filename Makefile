@@ -48,8 +48,8 @@ clean:
 	rm -rf results logs
 
 $(VENV)/installed: requirements.txt pyproject.toml
-	@case "$$(pwd -P)" in *[:{}]*) echo "Environment and workflow cannot live in $$(pwd -P): rename the folder so that no colon and no brace is in its path."; exit 1;; esac
-	@test -w . || { echo "$$(pwd -P) is read-only: clone the project to where you may write, or see \"an environment of your own\" in README.md."; exit 1; }
+	@case "$$(pwd -P)" in *[:{}]*) echo "Rename the folder $$(pwd -P): a Python environment cannot have a colon in its path, a Snakemake workflow no brace."; exit 1;; esac
+	@test -w . || { echo "$$(pwd -P) is read-only: clone the project to where you may write, or use an environment of your own (README.md)."; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (once, a few minutes)"

@@ -86,6 +86,7 @@ def test_paths_are_relative_to_the_working_directory_of_the_run(doctor, tmp_path
     change = "databases: {mine: {kind: portraits, root: data/faces}}"
     assert "the folder data/faces (databases.mine.root) is missing" in doctor(change)[1]
     assert "data/faces (databases.mine.root) is there" in doctor(change, "--directory", tmp_path / "run")[1]
+    assert "(databases.mine.root) is missing" in doctor(change, "--directory", tmp_path / "new/run")[1]
 
 
 def test_a_working_directory_with_a_configuration_of_its_own_is_examined_by_it(run, refusal, tmp_path, monkeypatch):

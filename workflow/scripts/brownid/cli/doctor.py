@@ -19,7 +19,9 @@ def doctor(
     directory: Annotated[
         Path,
         typer.Option(
-            metavar="FOLDER", exists=True, file_okay=False, help="Working directory of the run. Default: this folder."
+            metavar="FOLDER",
+            file_okay=False,
+            help="Working directory of the run, made where missing. Default: this folder.",
         ),
     ] = Path(),
     gpu_memory: Annotated[
@@ -49,6 +51,7 @@ def doctor(
     from brownid.preflight.examination import examine
 
     names = options.configuration_files(configfile, directory)
+    directory.mkdir(parents=True, exist_ok=True)  # as Snakemake does
     with chdir(directory):
         report = examine(names, config or (), gpu_memory=gpu_memory, free_disk=free_disk, quick=quick)
     topic = None
