@@ -44,7 +44,7 @@ def read_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     except OSError as error:
         raise BrownidError(f"The benchmark file {path} cannot be read: {error.strerror}.") from error
     try:
-        return _checked(path, _BenchmarkReader(data).read(), len(data))
+        return _checked(path, BenchmarkReader(data).read(), len(data))
     except BrownidError:
         raise
     except RefusedError as error:
@@ -57,7 +57,7 @@ def read_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         ) from error
 
 
-class _BenchmarkReader(PickleReader):
+class BenchmarkReader(PickleReader):
     """Reads lists of byte strings, numbers and numpy arrays."""
 
     only = "a benchmark holds only images and labels"
@@ -86,27 +86,27 @@ def _checked(path: str | Path, content: object, length: int) -> tuple[list[bytes
     def refuse(problem: str) -> BrownidError:
         return BrownidError(f"The benchmark file {path} is not an insightface .bin file: {problem}.")
 
-    parts = _items(content)
-    images, labels = (_items(part) for part in parts) if parts is not None and len(parts) == 2 else (None, None)
+    parts = items(content)
+    images, labels = (items(part) for part in parts) if parts is not None and len(parts) == 2 else (None, None)
     if images is None or labels is None:
         raise refuse("it does not hold one list of images and one of labels")
     encoded = _encoded_images(images, length)
     if not all(encoded):
         raise refuse(f"image {next(i for i, image in enumerate(encoded) if not image)} is not an encoded image")
-    numbers = [_label(label) for label in labels]
-    if not (set(numbers) <= {0, 1} or set(numbers) <= {-1, 1}):
+    same = truth_values(labels)
+    if same is None:
         raise refuse("its labels are not all true or false")
     if len(encoded) % 2:
         raise refuse(f"it holds an odd number of images ({len(encoded)}), where each pair has two")
     if len(encoded) != 2 * len(labels):
         raise refuse(f"it holds {len(encoded)} images ({len(encoded) // 2} pairs) and {len(labels)} labels")
-    return encoded, np.array(numbers) == 1
+    return encoded, same
 
 
-def _items(value: object) -> Sequence | None:
+def items(value: object) -> Sequence | None:
     """The items of a list, tuple or array; None where it is none of these."""
-    if isinstance(value, Array):
-        values = value.values
+    if isinstance(value, Array | np.ndarray):
+        values = value.values if isinstance(value, Array) else value
         flat = values.ndim > 1 and values.size == max(values.shape)  # a column or a row
         value = values.ravel() if flat else values
         return None if value.ndim == 0 else list(value)
@@ -134,6 +134,12 @@ def _encoded(image: object) -> bytes | None:
         single = image.dtype.itemsize == 1 and image.dtype.kind in "ui" and image.size == max(image.shape, default=0)
         image = image.tobytes() if single else None
     return bytes(image) if isinstance(image, bytes | bytearray) else None
+
+
+def truth_values(labels: Sequence) -> np.ndarray | None:
+    """Labels of any type as bool `[n]`; None where they are not all 1 or 0, 1 or -1, or truth values."""
+    numbers = [_label(label) for label in labels]
+    return np.array(numbers) == 1 if set(numbers) <= {0, 1} or set(numbers) <= {-1, 1} else None
 
 
 def _label(label: object) -> int | None:

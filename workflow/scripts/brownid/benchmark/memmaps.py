@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from brownid.benchmark.bins import BenchmarkReader, items, truth_values
 from brownid.errors import BrownidError
+from brownid.pickles import is_name, short_reason
+from brownid.pickles.arrays import is_shape
 from brownid.samples import png
 from brownid.textfiles import read_json
 
 DTYPES = ("float32", "float64", "float16")
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_adaface(folder: str | Path) -> tuple[Iterator[bytes], np.ndarray]:
@@ -45,30 +49,45 @@ def _memory_map(folder: Path) -> np.ndarray:
     described = read_json(settings)
     try:
         shape, dtype = tuple(described["shape"]), described["dtype"]
-        sound = all(type(size) is int and size > 0 for size in shape)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BrownidError(f"{settings}: this does not describe a memory map ({error!r}).") from None
-    if not sound or len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or dtype not in DTYPES:
-        raise BrownidError(f"{settings}: expected float images [2n, 3, side, side], not {dtype} {list(shape)}.")
+    except (KeyError, TypeError) as error:
+        raise BrownidError(f"{settings}: this does not describe a memory map ({short_reason(error)}).") from None
+    if not is_shape(shape) or len(shape) != 4 or 0 in shape or shape[1] != 3 or shape[2] != shape[3]:
+        raise BrownidError(f"{settings}: expected the shape [2n, 3, side, side] of images.")
+    if dtype not in DTYPES:
+        raise BrownidError(
+            f"{settings}: expected images of {', '.join(DTYPES)}, not {dtype if is_name(dtype) else 'of another type'}."
+        )
     expected = math.prod(shape) * np.dtype(dtype).itemsize
     if data.stat().st_size != expected:
         raise BrownidError(
-            f"{data} has {data.stat().st_size} bytes, not the {expected} that its .conf says; copy it anew."
+            f"{data} has {data.stat().st_size} bytes, not the {expected} that its .conf says; copy it again."
         )
     return np.memmap(data, dtype=dtype, mode="r", shape=shape)
 
 
 def _labels(path: Path) -> np.ndarray:
+    """The labels in an .npy file, whose header says how many there are; objects are read as those of a .bin file."""
     if not path.is_file():
         raise BrownidError(f"{path}: the list of labels of a converted benchmark is missing.")
     try:
-        labels = np.lib.format.open_memmap(path, mode="r")  # nothing is allocated by what its header declares
-    # A header is a Python literal, which can fail in many ways: all of them mean the same to the user.
+        with open(path, "rb") as file:
+            read_header = _HEADERS[np.lib.format.read_magic(file)]
+            shape, column_major, dtype = read_header(file)
+            length = path.stat().st_size - file.tell()
+            if dtype.hasobject:
+                array = BenchmarkReader(file.read()).read()
+            elif not is_shape(shape) or math.prod(shape) * dtype.itemsize != length:
+                raise ValueError(f"its header promises another number of bytes than the {length} that follow")
+            else:
+                array = np.frombuffer(file.read(), dtype).reshape(shape, order="F" if column_major else "C")
+        found = items(array)
+    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
-        raise BrownidError(f"{path}: this is no plain array of labels ({error}).") from None
-    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
-        raise BrownidError(f"{path}: expected one true or false a pair, not {labels.dtype} {list(labels.shape)}.")
-    return labels.astype(bool)
+        raise BrownidError(f"{path}: this is no plain array of labels ({short_reason(error)}).") from error
+    labels = None if found is None else truth_values(found)
+    if labels is None:
+        raise BrownidError(f"{path}: expected an array with one true or false for each pair.")
+    return labels
 
 
 def _pixels(folder: Path, number: int, image: np.ndarray) -> np.ndarray:

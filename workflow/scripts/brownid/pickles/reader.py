@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from brownid.pickles.standins import Function, Inert, Placeholder, RefusedError, is_name
 
-MOST_VALUES = 20_000_000  # a published benchmark file has 300 000 at most; an empty list takes 56 bytes
+MOST_VALUES = 5_000_000  # a published benchmark file has 350 000 at most
 MOST_KEY_PARTS = 200  # of a tuple that is a key of a dictionary or in a set, sharing counted
 MOST_CHOSEN_HASHES = 10_000  # keys such as tuples, whose author can give them all one hash: their search is quadratic
 LONGEST_NUMBER = 1024  # bits of an integer; converting longer ones to text takes quadratic time
