@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -76,6 +77,97 @@ def test_pairs_of_a_table_keep_their_order_and_paths(tmp_path):
     assert found == [Pair("x/b 1.png", "a.png", False), Pair("a.png", "a.png", True)]
 
 
+PAIRS = [Pair("A/1.jpg", "A/2.jpg", True), Pair("A/1.jpg", "B/1.jpg", False)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A/1.jpg A/2.jpg 1\nA/1.jpg B/1.jpg 0\n",
+        "A/1.jpg  A/2.jpg\t1 \n\nA/1.jpg B/1.jpg 0",
+        "A/1.jpg\tA/2.jpg\t1\nA/1.jpg\tB/1.jpg\t-1\n",
+        "A/1.jpg,A/2.jpg,1\nA/1.jpg,B/1.jpg,0\n",
+        "A/1.jpg; A/2.jpg; true\nA/1.jpg; B/1.jpg; FALSE\n",
+        "A/1.jpg A/2.jpg same\nA/1.jpg B/1.jpg different\n",
+        "A/1.jpg A/2.jpg 1.0\r\nA/1.jpg B/1.jpg 0.0\r\n",
+        "A/1.jpg A/2.jpg 1\rA/1.jpg B/1.jpg 0\r",
+        "\ufeffA/1.jpg A/2.jpg 1\nA/1.jpg B/1.jpg 0\n",
+        "# the pairs of ours\n\nA/1.jpg A/2.jpg 1\n# impostors\nA/1.jpg B/1.jpg 0\n",
+        "1 A/1.jpg A/2.jpg\n0 A/1.jpg B/1.jpg\n",
+        "A/1.jpg A/2.jpg 1 7\nA/1.jpg B/1.jpg 0 8\n",
+        "2\nA/1.jpg A/2.jpg 1\nA/1.jpg B/1.jpg 0\n",
+        "1 1\nA/1.jpg A/2.jpg 1\nA/1.jpg B/1.jpg 0\n",
+        "image1 image2 label\nA/1.jpg A/2.jpg 1\nA/1.jpg B/1.jpg 0\n",
+        "label,first,second\n1,A/1.jpg,A/2.jpg\n0,A/1.jpg,B/1.jpg\n",
+        "issame;left;right;fold\nyes;A/1.jpg;A/2.jpg;1\nno;A/1.jpg;B/1.jpg;1\n",
+        '"A/1.jpg" "A/2.jpg" 1\n"A/1.jpg" B/1.jpg 0\n',
+        "A\\1.jpg A\\2.jpg 1\nA\\1.jpg B\\1.jpg 0\n",
+        "A/1.jpg 7\nA/2.jpg 7\nA/1.jpg 0\nB/1.jpg 0\n",
+        "A/1.jpg\t1\r\nA/2.jpg\t1\r\nA/1.jpg\t0\r\nB/1.jpg\t0\r\n",
+    ],
+)
+def test_pairs_of_two_paths_and_a_label_are_read_in_every_common_form(tmp_path, text):
+    (tmp_path / "pairs.txt").write_bytes(text.encode())
+    assert read_pairs(tmp_path / "pairs.txt", tmp_path) == PAIRS
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("John Doe/1.jpg\tJane; Doe/2, b.jpg\t1\n", ("John Doe/1.jpg", "Jane; Doe/2, b.jpg")),
+        ("John Doe/1.jpg,Jane; Doe/2.jpg,1\n", ("John Doe/1.jpg", "Jane; Doe/2.jpg")),
+        ('"Doe, John/1.jpg","a b.jpg",1\n', ("Doe, John/1.jpg", "a b.jpg")),
+        ('"John Doe/1.jpg" "a.jpg" 1\n', ("John Doe/1.jpg", "a.jpg")),
+        ("Doe,John/1.jpg Doe;J/2.jpg 1\n", ("Doe,John/1.jpg", "Doe;J/2.jpg")),
+        ("a\u00a0b.jpg \u3042.jpg 1\n", ("a\u00a0b.jpg", "\u3042.jpg")),
+        ("a#1.jpg b.jpg 1\n", ("a#1.jpg", "b.jpg")),
+        ("12 34 1\n", ("12", "34")),
+        ("John Doe.jpg\t3\nJane Doe.jpg\t3\n", ("John Doe.jpg", "Jane Doe.jpg")),
+    ],
+)
+def test_names_hold_what_does_not_separate_the_columns(tmp_path, text, names):
+    assert pairs_of(tmp_path, text) == [Pair(*names, True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann 1 2\nAnn 1 Bo_Li 3\n",
+        "1\nAnn\t1\t2\nAnn 1 Bo_Li 3\n",
+        "1\r\nAnn\t1\t2\r\nAnn\t1\tBo_Li\t3\r\n",
+        "2\nAnn 1 2\nAnn 1 Bo_Li 3\n",
+        "name,imagenum1,imagenum2,\nAnn,1,2,\nAnn,1,Bo_Li,3\n",
+        "# LFW\n1 1\nAnn 1 2\nAnn 1 Bo_Li 3\n",
+    ],
+)
+def test_pairs_of_lfw_are_read_with_every_first_line_and_without(tmp_path, text):
+    (tmp_path / "pairs.txt").write_bytes(text.encode())
+    assert read_pairs(tmp_path / "pairs.txt", tmp_path) == [
+        Pair("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", True),
+        Pair("Ann/Ann_0001.jpg", "Bo_Li/Bo_Li_0003.jpg", False),
+    ]
+
+
+def test_image_1_of_a_person_twice_is_told_from_two_images_by_the_other_lines(tmp_path):
+    assert pairs_of(tmp_path, "Ann 1 1\nAnn 1 Bo 1\n")[0] == Pair("Ann/Ann_0001.jpg", "Ann/Ann_0001.jpg", True)
+    assert pairs_of(tmp_path, "10 1 1\n10 2 0\n")[0] == Pair("10", "1", True)
+
+
+def test_names_that_are_not_utf_8_are_those_of_the_files(tmp_path):
+    name = os.fsdecode(b"Jos\xe9.png")
+    Image.new("RGB", (SIDE, SIDE)).save(os.fspath(tmp_path / "plain.png"))
+    os.rename(tmp_path / "plain.png", tmp_path / name)
+    (tmp_path / "pairs.txt").write_bytes(b"Jos\xe9.png Jos\xe9.png 1\n" * 2)
+    pairs = read_pairs(tmp_path / "pairs.txt", tmp_path)
+    assert pairs[0] == Pair(r"Jos\xe9.png", r"Jos\xe9.png", True)
+    assert pack_pairs(pairs, tmp_path, tmp_path / "own.bin", image_aligner(None, SIDE, None), 0) == []
+
+
+def test_pairs_written_in_what_windows_calls_unicode_are_read(tmp_path):
+    (tmp_path / "pairs.txt").write_text("A/1.jpg\tA/2.jpg\t1\nA/1.jpg\tB/1.jpg\t0\n", encoding="utf-16")
+    assert read_pairs(tmp_path / "pairs.txt", tmp_path) == PAIRS
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -87,6 +179,18 @@ def test_pairs_of_a_table_keep_their_order_and_paths(tmp_path):
         ("1\nAnn 1 2\nAnn one Bo 2\n", "line 3: expected `name n m`"),
         ("a.jpg 1\nb.jpg 0\n", "line 1: the two lines of a pair have the labels 1, 0"),
         ("a.jpg 1\nb.jpg 1\nc.jpg 0\n", "3 lines, and a pair has two"),
+        ("a.jpg b.jpg 1\na.jpg b.jpg 2\n", r"pairs\.txt, line 2: expected two paths and 1 or 0"),
+        ("a.jpg b.jpg 1\n\n# note\na.jpg 0\n", r"pairs\.txt, line 4: expected two paths and 1 or 0"),
+        ("a,b,1\na,,0\n", "line 2: expected two paths and 1 or 0"),
+        ("1\nAnn\n", "line 2: expected `name n m`"),
+        ("Ann 1 2\nAnn 1\n", "line 2: expected `name n m`"),
+        ("5\n", "no pairs below"),
+        ("# nothing\n\n", "the first line is neither"),
+        ("a.jpg b.jpg\n", "the first line is neither"),
+        ("7" * 5000 + "\n", "the first line is neither"),
+        ("a.jpg b.jpg 1\0\n", "no text: it holds zero bytes"),
+        ('"' + "x" * 200_000 + " a 1\n", "line 1: the line cannot be cut into columns"),
+        ("3\nAnn 1 2\nAnn 1 Bo 2\n", "promises 6 pairs, there are 2"),
     ],
 )
 def test_what_is_no_pairs_file_is_refused(tmp_path, text, sentence):
@@ -147,6 +251,22 @@ def test_a_converted_benchmark_gives_back_its_images_exactly(converted, tmp_path
     assert same.tolist() == [True, False]
 
 
+def npy_header(shape, dtype):
+    """The beginning of an .npy file, with nothing behind it."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "labels", [[1, 0], [1.0, 0.0], np.array([True, False], object), [[1], [0]], [1, -1], [np.True_, 0]]
+)
+def test_labels_of_a_converted_benchmark_can_be_of_any_type(converted, labels):
+    folder, _ = converted
+    np.save(folder.parent / "lfw_list.npy", np.asarray(labels), allow_pickle=True)
+    assert read_adaface(folder)[1].tolist() == [True, False]
+
+
 def replace(path, content):
     path.unlink()
     if content is not None:
@@ -162,7 +282,24 @@ def replace(path, content):
         ("lfw/memfile/mem_file.dat.conf", b"{}", "does not describe a memory map"),
         ("lfw/memfile/mem_file.dat.conf", b'{"shape": [4, 3, 8, 8], "dtype": "object"}', "not object"),
         ("lfw/memfile/mem_file.dat.conf", b'{"shape": [2, 3, 8, 8], "dtype": "float32"}', "not the 1536"),
+        ("lfw/memfile/mem_file.dat.conf", b"[" * 9000, "nested too deeply"),
+        ("lfw/memfile/mem_file.dat.conf", b'{"shape": [4, 3, 8, true], "dtype": "float32"}', "expected the shape"),
+        ("lfw/memfile/mem_file.dat.conf", b'{"shape": [4, 3, 8, 8], "dtype": "\\u001b"}', "not of another type"),
         ("lfw_list.npy", None, "is missing"),
+        ("lfw_list.npy", npy_header((10**15,), "|b1"), "promises another number of bytes"),
+        ("lfw_list.npy", npy_header((2**62, 4), "<i8"), "promises another number of bytes"),
+        ("lfw_list.npy", npy_header((-1,), "|b1"), "promises another number of bytes"),
+        (
+            "lfw_list.npy",
+            npy_header((2,), "|O") + b"cos\nsystem\n(S'true'\ntR.",
+            r"no plain array of labels .* names os\.system",
+        ),
+        (
+            "lfw_list.npy",
+            npy_header((2,), "<f4") + np.array([0.5, 1], "f4").tobytes(),
+            "one true or false for each pair",
+        ),
+        ("lfw_list.npy", npy_header((2,), "<U1") + b"1\0\0\0" * 2, "one true or false for each pair"),
         ("lfw_list.npy", b"no array", "no plain array"),
         ("lfw_list.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (10**12,)}"), "no plain array"),
         ("lfw_list.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (1000000000000,)}"), "no plain array"),

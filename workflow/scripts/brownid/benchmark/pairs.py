@@ -1,26 +1,39 @@
 """Pairs files: which two images of a folder are compared, and whether they show one person.
 
-Three forms are read, told apart by their first line:
+Three forms are read, told apart by their first lines:
 
-- LFW's pairs.txt: `10 300` (folds, and pairs of either sort in a fold), or one number, and below it `name n m` for
-  two images of one person and `name n other m` for two persons; image n of a person is `name/name_%04d`.
+- LFW's pairs.txt: `name n m` for two images of one person and `name n other m` for two persons, below `10 300` (folds,
+  and pairs of either sort in a fold) or one number or neither; image n of a person is `name/name_%04d`.
 - the pairs files of CALFW and CPLFW: two lines a pair, each `image label`, with the label 0 for two persons.
-- CSV with the columns path1, path2 and same (1 or 0, true or false).
+- a pair in each line: `path path label` or `label path path`; a first line with names of the columns, one of which is
+  in `LABELS`, says which column is the label, and the first two others are the paths.
 
-An image that is named without a suffix is looked for in every image format. The order is kept: verification takes ten
-contiguous folds.
+Columns are separated by tabs, semicolons, commas or blanks; a name that holds the separator is put in double quotes.
+Blank lines and lines that begin with # are left out. An image that is named without a suffix is looked for in every
+image format. The order is kept: verification takes ten contiguous folds.
 """
 
+import codecs
 import csv
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from brownid.databases.listing import NamedImages, suffix_of
+from brownid.databases.listing import NamedImages, path_text, suffix_of
 from brownid.errors import BrownidError
 
 LFW_SUFFIX = ".jpg"
-TRUTH = {"1": True, "true": True, "0": False, "false": False}
+_WORDS = {"same": True, "match": True, "genuine": True, "different": False, "mismatch": False, "impostor": False}
+TRUTH = dict.fromkeys(("1", "+1", "1.0", "true", "yes"), True) | dict.fromkeys(("0", "-1", "0.0", "false", "no"), False)
+TRUTH |= _WORDS
+LABELS = {"same", "issame", "is_same", "actual_issame", "label", "labels", "match", "is_match", "target", "genuine"}
+_SEPARATORS = ("\t", ";", ",", None)  # None: blanks
+_EXPECTED_LFW = "expected `name n m` or `name n other m`"
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_BLANKS = re.compile("[ \t]+")  # and no other white space, which names can hold
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how Windows marks what it calls Unicode
 
 
 @dataclass(frozen=True)
@@ -32,85 +45,176 @@ class Pair:
     same: bool
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A line of the file: where it stands, for messages, and its text."""
+
+    file: Path
+    number: int
+    text: str
+
+    def cells(self, separator: str | None) -> list[str]:
+        """Its columns, without empty ones at its end."""
+        if separator is None and '"' not in self.text:
+            return _BLANKS.split(self.text)
+        try:
+            cells = next(csv.reader([self.text], delimiter=separator or " ", skipinitialspace=True), [])
+        except csv.Error as error:
+            raise self.error(f"the line cannot be cut into columns ({error})") from None
+        cells = [cell.strip(" \t") for cell in cells if separator or cell.strip(" \t")]
+        while cells and not cells[-1]:
+            cells.pop()
+        return cells
+
+    def error(self, problem: str) -> BrownidError:
+        """What to raise about it."""
+        return BrownidError(f"{self.file}, line {self.number}: {problem}.")
+
+
+_Read = Callable[[list[_Line], str | None, "_Images"], Iterator[Pair]]
+
+
 def read_pairs(file: str | Path, folder: str | Path) -> list[Pair]:
     """The pairs of a file; `folder` holds the images. BrownidError naming the file and line that is no pair."""
     file = Path(file)
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrownidError(f"{file}: the pairs file cannot be read ({error}).") from None
-    images = NamedImages(folder)
-    first = lines[0] if lines else ""
-    words = first.split()
-    if [name.strip().lower() for name in first.split(",")] == ["path1", "path2", "same"]:
-        pairs = list(_of_csv(file, lines))
-    elif words and all(word.isdecimal() for word in words) and len(words) <= 2:
-        pairs = list(_of_lfw(file, lines, images))
-        _check_count(file, len(pairs), [int(word) for word in words])
-    elif len(words) == 2 and words[1].isdecimal():
-        pairs = list(_of_two_lines(file, lines))
-    else:
+    lines = _lines(file)
+    counts = _counts(lines)
+    body = lines[1:] if counts else lines
+    forms = ((separator, _form(body, separator)) for separator in _SEPARATORS if body)
+    separator, read = next((form for form in forms if form[1] is not None), (None, None))
+    if read is None and counts and body:
+        raise body[0].error(_EXPECTED_LFW)
+    if read is None and not counts:
         raise BrownidError(
-            f"{file}: the first line is neither that of LFW's pairs.txt (10 300), nor an image with a label, nor "
-            "path1,path2,same."
+            f"{file}: the first line is neither that of LFW's pairs.txt (10 300), nor an image with a label, nor two "
+            "images with a label (such as 1 or 0), nor path1,path2,same."
         )
+    pairs = list(read(body, separator, _Images(folder))) if read else []
     if not pairs:
         raise BrownidError(f"{file}: there are no pairs below the first line.")
-    return _with_suffixes(pairs, images)
+    _check_count(file, len(pairs), counts)
+    return pairs
 
 
-def _with_suffixes(pairs: Iterable[Pair], images: NamedImages) -> list[Pair]:
-    """The pairs, with the suffixes of images that are named without one."""
+def _lines(file: Path) -> list[_Line]:
+    """The lines that say something. Names that are not UTF-8 come as the file system's functions give them."""
+    try:
+        data = file.read_bytes()
+        if data.startswith(_UTF_16):
+            text = data.decode("utf-16")
+        else:
+            text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrownidError(f"{file}: the pairs file cannot be read ({error}).") from None
+    if "\0" in text:
+        raise BrownidError(f"{file}: the pairs file is no text: it holds zero bytes.")
+    lines = [
+        _Line(file, number, line.strip(" \t")) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1)
+    ]
+    return [line for line in lines if line.text and line.text[0] != "#"]
 
-    def path(name: str) -> str:
-        return name if suffix_of(name) else images.path(name) or name
 
-    return [Pair(path(pair.first), path(pair.second), pair.same) for pair in pairs]
+def _counts(lines: list[_Line]) -> list[int]:
+    """The one or two numbers of LFW's first line; none where it is another line."""
+    words = re.split(r"[\s,;]+", lines[0].text) if lines else []
+    two_lines = len(words) == 2 and len(lines) > 1 and len(_BLANKS.split(lines[1].text)) == 2
+    return [int(word) for word in words] if len(words) <= 2 and all(map(_is_number, words)) and not two_lines else []
 
 
-def _of_lfw(file: Path, lines: list[str], images: NamedImages) -> Iterator[Pair]:
-    for number, line in enumerate(lines[1:], start=2):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) not in (3, 4) or not (words[1].isdecimal() and words[-1].isdecimal()):
-            raise BrownidError(f"{file}, line {number}: expected `name n m` or `name n other m`.")
+def _form(lines: list[_Line], separator: str | None) -> _Read | None:
+    """What reads these lines if their columns are separated so; None where the first is of none of the forms."""
+    first = [cell.lower() for cell in lines[0].cells(separator)]
+    width = len(first)
+    if width == 2 and _is_number(first[1]) and all(len(line.cells(separator)) == 2 for line in lines[1:2]):
+        return _of_two_lines
+    if width < 3:
+        return None
+    if first[:3] == ["name", "imagenum1", "imagenum2"]:
+        return lambda lines, separator, images: _of_lfw(lines[1:], separator, images)
+    label = next((place for place, name in enumerate(first) if name in LABELS), None)
+    if label is not None and _is_header(first[label], label, lines, separator):
+        columns = (*[place for place in range(width) if place != label][:2], label)
+        return lambda lines, separator, images: _of_columns(lines[1:], separator, images, columns)
+    if width < 5 and _is_number(first[1]) and _is_number(first[-1]) and _has_lfw(lines, separator, first):
+        return _of_lfw
+    columns = next((columns for columns in ((0, 1, 2), (1, 2, 0)) if first[columns[2]] in TRUTH), None)
+    return columns and (lambda lines, separator, images: _of_columns(lines, separator, images, columns))
+
+
+def _is_header(name: str, label: int, lines: list[_Line], separator: str | None) -> bool:
+    """Is the first line one of names? `same` is also a label, where the other lines have words for labels."""
+    second = lines[1].cells(separator) if len(lines) > 1 else []
+    return name not in TRUTH or label >= len(second) or second[label].lower() not in _WORDS
+
+
+def _has_lfw(lines: list[_Line], separator: str | None, first: list[str]) -> bool:
+    """Is `a 1 1` image 1 of a twice, and not two images `a` and `1`? Then other lines have two names or a 2."""
+    if len(first) == 4 or first[2] not in TRUTH:
+        return True
+    rows = (line.cells(separator) for line in lines)
+    return any(_is_number(row[-1]) and (len(row) == 4 or row[-1] not in TRUTH) for row in rows if len(row) > 2)
+
+
+def _of_lfw(lines: list[_Line], separator: str | None, images: "_Images") -> Iterator[Pair]:
+    for line in lines:
+        words = line.cells(separator)
+        words = words if len(words) > 1 else _BLANKS.split(line.text)  # some files mix tabs and blanks
+        if len(words) not in (3, 4) or not (_is_number(words[1]) and _is_number(words[-1])):
+            raise line.error(_EXPECTED_LFW)
         first, second = words[0], words[-2] if len(words) == 4 else words[0]
-        yield Pair(_lfw_path(images, first, words[1]), _lfw_path(images, second, words[-1]), len(words) == 3)
+        yield Pair(images.of_lfw(first, words[1]), images.of_lfw(second, words[-1]), len(words) == 3)
 
 
-def _lfw_path(images: NamedImages, name: str, number: str) -> str:
-    stem = f"{name}/{name}_{int(number):04}"
-    return images.path(stem) or f"{stem}{LFW_SUFFIX}"
-
-
-def _of_two_lines(file: Path, lines: list[str]) -> Iterator[Pair]:
-    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
-    for number, words in rows:
-        if len(words) != 2 or not words[1].isdecimal():
-            raise BrownidError(f"{file}, line {number}: expected an image and a label.")
+def _of_two_lines(lines: list[_Line], separator: str | None, images: "_Images") -> Iterator[Pair]:
+    rows = [line.cells(separator) for line in lines]
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != 2 or not _is_number(row[1]):
+            raise line.error("expected an image and a label")
     if len(rows) % 2:
-        raise BrownidError(f"{file}: it has {len(rows)} lines, and a pair has two.")
-    for (number, first), (_, second) in zip(rows[::2], rows[1::2], strict=True):
+        raise BrownidError(f"{lines[0].file}: it has {len(rows)} lines, and a pair has two.")
+    for line, first, second in zip(lines[::2], rows[::2], rows[1::2], strict=True):
         if first[1] != second[1]:
-            raise BrownidError(
-                f"{file}, line {number}: the two lines of a pair have the labels {first[1]}, {second[1]}."
-            )
-        yield Pair(first[0], second[0], first[1] != "0")
+            raise line.error(f"the two lines of a pair have the labels {first[1]}, {second[1]}")
+        yield Pair(images.path(first[0]), images.path(second[0]), int(first[1]) != 0)
 
 
-def _of_csv(file: Path, lines: list[str]) -> Iterator[Pair]:
-    for number, row in enumerate(csv.reader(lines[1:]), start=2):
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
-            continue
-        if len(cells) != 3 or not cells[0] or not cells[1] or cells[2].lower() not in TRUTH:
-            raise BrownidError(f"{file}, line {number}: expected two paths and 1 or 0.")
-        yield Pair(cells[0], cells[1], TRUTH[cells[2].lower()])
+def _of_columns(
+    lines: list[_Line], separator: str | None, images: "_Images", columns: tuple[int, ...]
+) -> Iterator[Pair]:
+    """A pair in each line, from the columns of the two paths and of the label."""
+    for line in lines:
+        row = line.cells(separator)
+        first, second, label = (row[place] if place < len(row) else "" for place in columns)
+        if not first or not second or label.lower() not in TRUTH:
+            raise line.error("expected two paths and 1 or 0")
+        yield Pair(images.path(first), images.path(second), TRUTH[label.lower()])
 
 
-def _check_count(file: Path, pairs: int, header: list[int]) -> None:
+class _Images:
+    """The paths of images, as the rest of the project writes them, by their names in the pairs file."""
+
+    def __init__(self, folder: str | Path):
+        self._folder, self._named = Path(folder), NamedImages(folder)
+
+    def path(self, name: str) -> str:
+        """The path of a name with or without a suffix; where a program of Windows has written it, with slashes."""
+        if "\\" in name and not os.path.lexists(self._folder / name):
+            name = name.replace("\\", "/")
+        name = path_text(name)
+        return name if suffix_of(name) else self._named.path(name) or name
+
+    def of_lfw(self, name: str, number: str) -> str:
+        """The path of image `number` of a person."""
+        stem = path_text(f"{name}/{name}_{int(number):04}")
+        return self._named.path(stem) or f"{stem}{LFW_SUFFIX}"
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None
+
+
+def _check_count(file: Path, pairs: int, counts: list[int]) -> None:
     """LFW's first line says how many pairs of either sort there are in all (one number) or in each fold."""
-    expected = 2 * header[-1] * (header[0] if len(header) == 2 else 1)
-    if pairs != expected:
+    expected = 2 * counts[-1] * (counts[0] if len(counts) == 2 else 1) if counts else pairs
+    if pairs != expected and counts != [pairs]:  # some write the number of all pairs
         raise BrownidError(f"{file}: its first line promises {expected} pairs, there are {pairs}.")
