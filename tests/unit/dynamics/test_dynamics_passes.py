@@ -66,6 +66,31 @@ def test_where_not_one_image_fits_a_sentence_says_so():
         Passes(SmallMemory(0, 0), 8).embed(random_latents(3, 6))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("std::bad_alloc"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError(
+            "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous"
+        ),
+        RuntimeError("Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true, but got false."),
+    ],
+)
+def test_whatever_says_that_a_batch_is_too_large_halves_it(error):
+    def work(rows):
+        if rows.stop - rows.start > 2:
+            raise error
+        return rows.stop - rows.start
+
+    assert Batching(8).map(8, work) == [2, 2, 2, 2]
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     def fail(rows):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

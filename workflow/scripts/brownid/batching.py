@@ -10,8 +10,14 @@ from brownid.errors import BrownidError
 from brownid.runtime import logger
 
 Part = TypeVar("Part")
-# Of the CPU, of other devices, and of the libraries that bring their own errors.
-ALLOCATOR_SAYS = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+# What errors say, in small letters, where a batch is too large: of the allocators of the CPU and of GPUs, of cuBLAS,
+# oneDNN and onnxruntime without memory, and of cuDNN and kernels that count no further than 2³¹ elements.
+TOO_LARGE = (
+    *("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc"),
+    *("status_alloc_failed", "could not create a primitive", "could not create a memory"),
+    *("failed to allocate memory", "smaller than requested bytes"),
+    *("cudnn_status_not_supported", "canuse32bitindexmath"),
+)
 
 
 class Batching:
@@ -44,7 +50,7 @@ class Batching:
         try:
             return (work(rows),)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             said = str(error).partition("\n")[0]
         # Only here, behind the handler, has the failed pass let go of its tensors.
@@ -62,7 +68,8 @@ class Batching:
         return None
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller batch may do: the memory ran out, whichever library says so."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return any(words in str(error) for words in ALLOCATOR_SAYS)
+    return any(words in str(error).lower() for words in TOO_LARGE)
