@@ -147,6 +147,18 @@ def test_precision_is_resolved_for_the_device():
         resolve_precision("float16", "cpu")
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_a_gpu_computes_in_it_and_not_where_it_is_emulated(monkeypatch, native, expected):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert resolve_precision("auto", "cuda") == expected
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_a_cpu_computes_in_it(monkeypatch, native, expected):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: native)
+    assert resolve_precision("auto", "cpu") == expected
+
+
 def test_bytes_become_network_input_and_bytes_again():
     images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
     np.testing.assert_array_equal(as_bytes(as_network_input(torch.from_numpy(images))), images)

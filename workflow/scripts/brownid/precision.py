@@ -11,14 +11,15 @@ def resolve_precision(precision: str, device: str | torch.device) -> str:
     """ "float32" or "bfloat16"; "auto" is bfloat16 where the device computes in it, float32 elsewhere.
 
     Measured on a CPU with avx512_bf16, one thread, channels-last: the slim network trains 1.5 to 1.8 times as fast in
-    bfloat16. A CPU without it would emulate the format.
+    bfloat16. A device without it (CPUs before avx512_bf16, GPUs before compute capability 8.0) emulates the format,
+    more slowly than it computes in float32.
     """
     if precision not in PRECISIONS:
         raise BrownidError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision != "auto":
         return precision
     if torch.device(device).type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if _cpu_computes_bfloat16() else "float32"
 
 
