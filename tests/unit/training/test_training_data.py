@@ -6,7 +6,7 @@ import torch
 
 from brownid.errors import BrownidError
 from brownid.samples.images import write_image_shard
-from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages
+from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
 
 SIDE, CLASSES, IMAGES = 32, 10, 16
 
@@ -39,6 +39,18 @@ def test_an_epoch_holds_every_image_once_in_batches_of_nearly_equal_size(data):
     batches = EpochBatches(data, 48, seed=1, epoch=0)
     assert [len(part) for part in batches.parts] == [40, 40, 40, 40]
     assert sorted(np.concatenate(batches.parts)) == list(range(len(data)))
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "sizes"),
+    [(5, 2, [3, 2]), (3, 2, [3]), (4, 2, [2, 2]), (2, 2, [2]), (7, 3, [3, 2, 2]), (4, 3, [2, 2]), (5, 64, [5])],
+)
+def test_no_batch_has_a_single_image_and_none_is_dropped(tmp_path, images, batch_size, sizes):
+    pixels = np.zeros((images, SIDE, SIDE, 3), np.uint8)
+    write_image_shard(tmp_path / "few.arrow", "x", range(images), [str(n) for n in range(images)], pixels)
+    batches = EpochBatches(TrainingImages([tmp_path / "few.arrow"], SIDE), batch_size, seed=1, epoch=0)
+    assert [len(part) for part in batches.parts] == sizes and len(batches) == batches_an_epoch(images, batch_size)
+    assert sorted(np.concatenate(batches.parts)) == list(range(images))
 
 
 def test_the_order_belongs_to_seed_and_epoch(data):

@@ -78,7 +78,8 @@ class TrainingImages:
 class EpochBatches:
     """The batches of one epoch: a random order of all images, cut into batches of nearly equal size.
 
-    No image is dropped and no batch is tiny (batch-norm would suffer); the largest has at most `batch_size` images.
+    No image is dropped and no batch is tiny: batch-norm would suffer, and fails with one image. The largest batch has
+    at most `batch_size` images, but for an odd number of images in batches of two, where one batch has three.
     """
 
     def __init__(self, data: TrainingImages, batch_size: int, *, seed: int, epoch: int):
@@ -98,8 +99,8 @@ class EpochBatches:
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:
-    """How many batches an epoch over so many images has."""
-    return math.ceil(images / batch_size)
+    """How many batches an epoch over so many images has: as few as `batch_size` allows, but none of a single image."""
+    return max(1, min(math.ceil(images / batch_size), images // 2))
 
 
 class PrefetchedBatches:
