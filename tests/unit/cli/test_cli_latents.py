@@ -50,7 +50,7 @@ def test_bad_requests_to_project_are_refused(refusal, faces, weights, warm_start
     words = ["project", faces / "images" / "00000.png", "-w", weights, "--iterations", 1]
     out = ["-o", tmp_path / "latents.h5"]
     assert "--picture FILE.png" in refusal(*words)
-    assert "cannot be read as a warm start" in refusal(*words, *WORLD, "--warm-start", tmp_path / "none", *out)
+    assert "none: cannot be read" in refusal(*words, *WORLD, "--warm-start", tmp_path / "none", *out)
     other = ["--side", "32", "--set", "latent_dim=130"]
     assert "predicts latents of 128" in refusal(*words, *other, "--warm-start", warm_start, *out)
     assert "learning_rate" in refusal(*words, *WORLD, "--learning-rate", 0, *out)

@@ -64,6 +64,26 @@ def test_a_saved_warm_start_predicts_the_same(tmp_path):
     assert torch.equal(WarmStart.load(tmp_path / "warm.safetensors").predict(images), warm_start.predict(images))
 
 
+def test_equal_warm_starts_give_equal_bytes_and_a_flipped_bit_is_noticed(tmp_path):
+    warm_start = fit()
+    for name in "abcd":
+        warm_start.save(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
+    damaged = bytearray((tmp_path / "a").read_bytes())
+    damaged[-9] ^= 1
+    (tmp_path / "a").write_bytes(damaged)
+    with pytest.raises(BrownidError, match=r"a: damaged: its content does not match its checksum"):
+        WarmStart.load(tmp_path / "a")
+
+
+def test_a_warm_start_of_the_version_without_a_checksum_is_read(tmp_path):
+    warm_start = fit()
+    metadata = {"format": "brownid warm start 1", "pixel_side": str(warm_start.pixel_side)}
+    save_file({"weight": warm_start.weight, "bias": warm_start.bias}, tmp_path / "old", metadata)
+    images = WORLD.render(NEW)
+    assert torch.equal(WarmStart.load(tmp_path / "old").predict(images), warm_start.predict(images))
+
+
 def test_other_files_are_refused_by_name(tmp_path):
     (tmp_path / "text").write_text("no")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ from slow_dynamics import ToyFaceModel, random_latents
 from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin
 from brownid.dynamics import run as loop
 from brownid.errors import BrownidError
-from brownid.resuming import TERMINATED, StateFile, differences, read_owner
+from brownid.resuming import TERMINATED, StateFile, Terminated, differences, read_owner, terminable
 
 SEED = 3
 LANGEVIN = LangevinSettings(iterations=6, repulsion_coefficient=2.0, random_force=0.1)
@@ -172,10 +173,13 @@ def test_another_batch_size_may_go_on_from_a_state(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
-def test_a_damaged_state_is_refused_by_name(tmp_path, content):
+def test_what_is_no_state_is_passed_over_with_a_sentence(tmp_path, caplog, content):
     (tmp_path / "state").write_bytes(content)
-    with pytest.raises(BrownidError, match=r"no state of a run.*delete it"):
-        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {}))
+    resumed = run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {}))
+    assert re.search(
+        r"state: this is no state of a run, .* It is not used, and the run begins at its start", caplog.text
+    )
+    assert torch.equal(resumed.latents, run_langevin(ToyFaceModel()).latents)
 
 
 def test_a_state_is_due_after_so_many_iterations_or_minutes(tmp_path, monkeypatch):
@@ -213,15 +217,27 @@ def test_a_second_sigterm_does_not_disturb_the_saving(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
-def test_a_flipped_bit_in_a_state_is_noticed(tmp_path, place):
+def test_a_state_with_a_flipped_bit_is_passed_over_with_a_sentence(tmp_path, caplog, place):
     state = StateFile(tmp_path / "state", {})
     with pytest.raises(InterruptionError):
         run_langevin(FailingModel(9, interrupt), state)
     content = bytearray(state.path.read_bytes())
     content[int(place * len(content))] ^= 1
     state.path.write_bytes(bytes(content))
-    with pytest.raises(BrownidError, match=r"state.*(damaged|no state of a run|belongs to other settings)"):
-        run_langevin(ToyFaceModel(), state)
+    resumed = run_langevin(ToyFaceModel(), state)
+    assert re.search(r"state: this .* It is not used, and the run begins at its start", caplog.text)
+    assert torch.equal(resumed.latents, run_langevin(ToyFaceModel()).latents)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_sigterm_that_was_lost_in_a_destructor_still_ends_the_block():
+    class Lost:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # where the handler runs; Python drops what it raises
+
+    with pytest.raises(Terminated), terminable():
+        Lost()
 
 
 @pytest.mark.parametrize(

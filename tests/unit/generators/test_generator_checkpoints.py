@@ -266,9 +266,9 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, refusal):
 
 
 def test_a_converted_file_of_another_version_is_refused(tmp_path):
-    description = {"version": 2, "family": "stylegan2", "constructor": {}, "source": ""}
+    description = {"version": 3, "family": "stylegan2", "constructor": {}, "source": ""}
     safetensors.torch.save_file({}, tmp_path / "a.st", {"brownid_generator": json.dumps(description)})
-    with pytest.raises(BrownidError, match=r"a\.st: a generator of format version 2"):
+    with pytest.raises(BrownidError, match=r"a\.st: a generator of format version 3"):
         read_generator_file(tmp_path / "a.st")
 
 
@@ -355,8 +355,9 @@ def test_a_converted_file_says_what_it_is_and_reads_as_the_published_one(tmp_pat
     content = convert(published, converted)
     with safe_open(converted, framework="pt") as file:
         described = json.loads(file.metadata()["brownid_generator"])
+    assert len(described.pop("sha256")) == 64
     assert described == {
-        "version": 1,
+        "version": 2,
         "family": "stylegan3",
         "constructor": content.constructor,
         "source": f"published.pkl sha256:{sha256(published)}",
@@ -366,6 +367,11 @@ def test_a_converted_file_says_what_it_is_and_reads_as_the_published_one(tmp_pat
     assert all(torch.equal(again.state[name], tensor) for name, tensor in content.state.items())
     convert(converted, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == converted.read_bytes()
+    damaged = bytearray(converted.read_bytes())
+    damaged[-9] ^= 1
+    converted.write_bytes(damaged)
+    with pytest.raises(BrownidError, match="converted: damaged: its content does not match its checksum"):
+        read_generator_file(converted)
 
 
 BESIDE = {

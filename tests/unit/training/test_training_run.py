@@ -1,6 +1,10 @@
 """Whole trainings on a toy problem: they learn, repeat themselves, resume, and say what went wrong."""
 
 import csv
+import os
+import re
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,8 @@ from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.weights import load_backbone
-from brownid.samples.images import ImageShards
+from brownid.resuming import Terminated
+from brownid.samples.images import ImageShards, write_image_shard
 from brownid.training import run
 from brownid.training.module import RecognitionModule, weight_decay_groups
 from brownid.training.settings import TrainingSettings
@@ -107,6 +112,14 @@ def test_training_twice_gives_equal_weights_and_another_seed_others(tmp_path, sh
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("images", [3, 5])
+def test_an_odd_number_of_images_trains_in_batches_of_two(tmp_path, images):
+    pixels = np.random.default_rng(0).integers(0, 256, (images, SIDE, SIDE, 3), np.uint8)
+    write_image_shard(tmp_path / "few.arrow", "x", [0, 0, 1, 1, 1][:images], list("abcde")[:images], pixels)
+    train([tmp_path / "few.arrow"], tmp_path, epochs=1, batch_size=2, schedule="one_cycle")
+    assert history(tmp_path)[-1]["images_seen"] == str(images)
+
+
 @pytest.mark.parametrize("schedule", ["steps", "one_cycle"])
 def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, monkeypatch, schedule):
     changes = {"schedule": schedule, "epochs": 3}
@@ -154,6 +167,76 @@ def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(t
     assert not begun, "the interrupted training had done its epoch"
     assert equal(finished, train(shards, tmp_path / "c", epochs=1, margin=0.3))
     assert not (tmp_path / "state").exists()
+
+
+@contextmanager
+def stopped_in(monkeypatch, epoch, stop):
+    """A training that `stop` interrupts at the beginning of an epoch."""
+    begin = RecognitionModule.on_train_epoch_start
+
+    def interrupted(module):
+        if module.current_epoch == epoch:
+            stop()
+        begin(module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecognitionModule, "on_train_epoch_start", interrupted)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("epoch", "words"),
+    [(0, "nothing of it is kept: .* the first has not ended"), (2, r"\.ckpt keeps its first 2 epochs")],
+)
+def test_sigterm_ends_a_training_with_143_and_says_what_is_kept(tmp_path, shards, monkeypatch, caplog, epoch, words):
+    caplog.set_level("INFO")
+    before = signal.getsignal(signal.SIGTERM)
+    with stopped_in(monkeypatch, epoch, lambda: os.kill(os.getpid(), signal.SIGTERM)), pytest.raises(SystemExit) as end:
+        train(shards, tmp_path / "out", state=tmp_path / "state")
+    assert end.value.code == 143
+    assert re.search(f"SIGTERM: .*{words}", caplog.text)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_without_a_state_folder_says_that_nothing_is_kept(tmp_path, shards, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    with stopped_in(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM)), pytest.raises(Terminated):
+        train(shards, tmp_path / "out")
+    assert "SIGTERM: the training stops, and nothing of it is kept" in caplog.text
+
+
+def _zeroed(content: bytes) -> bytes:
+    return content[:-3000] + bytes(3000)
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2  # among the weights
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, shards):
+    """A training of two epochs, and the state that it left where it was interrupted in the second one."""
+
+    def killed():
+        raise RuntimeError("killed")
+
+    folder = tmp_path_factory.mktemp("interrupted")
+    interrupt = pytest.raises(RuntimeError, match="killed")
+    with pytest.MonkeyPatch.context() as patch, interrupt, stopped_in(patch, 1, killed):
+        train(shards, folder, state=folder / "state", epochs=2)
+    return train(shards, folder, epochs=2), next((folder / "state").iterdir())
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-1000], lambda c: b"", _zeroed, _flipped])
+def test_a_damaged_state_is_passed_over_with_a_sentence(tmp_path, shards, interrupted, caplog, damage):
+    whole, state = interrupted
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / state.name).write_bytes(damage(state.read_bytes()))
+    assert equal(whole, train(shards, tmp_path / "out", state=tmp_path / "state", epochs=2))
+    assert re.search(r"\.ckpt: the state of the training is damaged: .*begins with the first epoch", caplog.text)
+    assert "weights_only" not in caplog.text
 
 
 def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards):

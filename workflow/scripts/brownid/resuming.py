@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,9 +21,11 @@ from safetensors.torch import save_file
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 from brownid.runtime import logger
+from brownid.statedict import checksum
 
 TERMINATED = 128 + signal.SIGTERM  # exit code: nothing is wrong, run it again (Snakemake does where it has retries)
 RUN = "run"  # the key of what a run adds to what its state belongs to
+KEPT = "saving the state; run the same command again to go on"
 SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 6, 60
 
 
@@ -60,29 +62,36 @@ class StateFile:
         return StateFile(self.path, {**self.belongs_to, RUN: more}, self.iterations, self.minutes)
 
     def load(self) -> SavedState | None:
-        """What an interrupted run left here; None where there is nothing.
+        """What an interrupted run left here; None where there is nothing, and where it is damaged: the log says so.
 
-        Raises `BrownidError`, naming the keys that differ, where it belongs to other settings, and where the file is
-        damaged.
+        Raises `BrownidError`, naming the keys that differ, where it belongs to other settings.
         """
         if not self.path.exists():
             return None
-        different = differences(read_owner(self.path), self.belongs_to)
+        try:
+            owner, saved = read_owner(self.path), self._read()
+        except DamagedStateError as error:
+            logger.warning("%s It is not used, and the run begins at its start.", error)
+            return None
+        different = differences(owner, self.belongs_to)
         if different:
             raise BrownidError(
                 f"{self.path}: this state belongs to other settings: {'; '.join(different[:SHOWN_DIFFERENCES])}. "
-                "Delete it to begin anew, or run with the settings it belongs to."
+                "Delete it to begin at the start, or run with the settings it belongs to."
             )
+        logger.info("going on from iteration %d of %s", saved.iteration, self.path)
+        self._saved = (saved.iteration, time.monotonic())
+        return saved
+
+    def _read(self) -> SavedState:
         with _opened(self.path) as file:
             metadata = file.metadata()
-            iteration = int(metadata["iteration"])
             # Copies in memory of their own: in the mapped file they lie at odd addresses, where matrix products of some
             # processors round otherwise than in the run that was interrupted.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, it is no mapping
-        if metadata.get("checksum") != _checksum(iteration, tensors):
-            raise BrownidError(f"{self.path}: this state is damaged, its checksum is wrong; delete it and run again.")
-        logger.info("going on from iteration %d of %s", iteration, self.path)
-        self._saved = (iteration, time.monotonic())
+            iteration = int(metadata["iteration"])
+        if metadata.get("checksum") != _checksum(metadata, tensors):
+            raise DamagedStateError(f"{self.path}: this state is damaged: its content does not match its checksum.")
         return SavedState(iteration, tensors)
 
     def due(self, iteration: int) -> bool:
@@ -94,7 +103,7 @@ class StateFile:
         """Keep the state that iteration number `iteration` begins with."""
         on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         metadata = {"belongs_to": json.dumps(self.belongs_to), "iteration": str(iteration)}
-        metadata["checksum"] = _checksum(iteration, on_cpu)
+        metadata["checksum"] = _checksum(metadata, on_cpu)
         try:
             with atomic_path(self.path) as temporary:
                 save_file(on_cpu, temporary, metadata)
@@ -110,9 +119,12 @@ def state_path(folder: str | Path, belongs_to: Mapping[str, object], suffix: str
 
 
 def read_owner(path: str | Path) -> dict[str, object]:
-    """What the state at `path` belongs to."""
+    """What the state at `path` belongs to; `DamagedStateError` where the file does not say it."""
     with _opened(Path(path)) as file:
-        return json.loads(file.metadata()["belongs_to"])
+        owner = json.loads(file.metadata()["belongs_to"])
+        if not isinstance(owner, dict):
+            raise TypeError("what it belongs to is not a mapping")
+        return owner
 
 
 def differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> list[str]:
@@ -122,23 +134,34 @@ def differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> lis
     return [f"{name} is {_shown(left, name)} there and {_shown(right, name)} here" for name in names]
 
 
+class DamagedStateError(BrownidError):
+    """A state file that cannot be read, or whose content does not match its checksum."""
+
+
 class Terminated(SystemExit):
-    """SIGTERM arrived: a time limit, a preemption, or somebody's wish. Ends the process with `TERMINATED`."""
+    """Raised on SIGTERM (time limit, preemption, scancel). Ends the process with `TERMINATED`."""
 
     def __init__(self) -> None:
         super().__init__(TERMINATED)
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Within the block SIGTERM raises `Terminated`, so that the block can save what it has."""
+def terminable(what_is_kept: Callable[[], str] = lambda: KEPT) -> Iterator[None]:
+    """Within the block SIGTERM raises `Terminated`, so that the block can save what it has.
+
+    `what_is_kept` is asked when the signal arrives, for the log. A block that ends well although the signal arrived
+    raises `Terminated` at its end: Python drops exceptions that arise in a destructor.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's business
+        yield  # only the main thread receives signals
         return
+    stopped = False
 
     def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the saving
-        logger.info("SIGTERM: saving the state; run the same command again to go on")
+        logger.info("SIGTERM: %s", what_is_kept())
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -146,6 +169,8 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+    if stopped:
+        raise Terminated
 
 
 @contextmanager
@@ -167,16 +192,12 @@ def _opened(path: Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BrownidError(f"{path}: this is no state of a run ({error}); delete it and run again.") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedStateError(f"{path}: this is no state of a run, or it is damaged ({error}).") from None
 
 
-def _checksum(iteration: int, tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = sha256(str(iteration).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
-        digest.update(tensors[name].numpy().data)
-    return digest.hexdigest()
+def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    return checksum(tensors, f"{metadata['iteration']} {metadata['belongs_to']}")
 
 
 def _plain(value: object) -> object:

@@ -4,26 +4,24 @@ From the mean latent alone, gradient descent does not find a turned head; the gu
 images does, and descent then adds the details.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.files import atomic_path
 from brownid.randomness import Address, normal
 from brownid.ridge import fit_ridge
 from brownid.runtime import progress
+from brownid.statedict import load_described, save_described
 
-FORMAT = "brownid warm start 1"
+METADATA_KEY, VERSION = "brownid_warm_start", 2
+FIRST_FORMAT = "brownid warm start 1"  # of the version before, which had no checksum
 Embedder = Callable[[Tensor], Tensor]  # images [B, 3, S, S] -> embeddings [B, E]
 
 
@@ -74,22 +72,20 @@ class WarmStart:
         return inputs @ self.weight.to(inputs.device) + self.bias.to(inputs.device)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
-        metadata = {"format": FORMAT, "pixel_side": json.dumps(self.pixel_side)}
-        with atomic_path(path) as temporary:
-            save_file({"weight": self.weight, "bias": self.bias}, temporary, metadata)
+        """Write a safetensors file with its checksum; equal warm starts give equal bytes."""
+        about = {"version": VERSION, "pixel_side": self.pixel_side}
+        save_described(path, {"weight": self.weight, "bias": self.bias}, METADATA_KEY, about)
 
     @classmethod
     def load(cls, path: str | Path) -> "WarmStart":
-        """Read what `save` wrote; BrownidError for any other file."""
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise BrownidError(f"{path} is a safetensors file, but not a warm start: name the right file.")
-                return cls(file.get_tensor("weight"), file.get_tensor("bias"), json.loads(metadata["pixel_side"]))
-        except (OSError, SafetensorError) as error:
-            raise BrownidError(f"{path} cannot be read as a warm start ({error}): make it again.") from error
+        """Read what `save` wrote, now or in the version before; BrownidError for any other file."""
+        tensors, about, metadata = load_described(path, METADATA_KEY)
+        if about is None and metadata.get("format") == FIRST_FORMAT:
+            about = {"version": VERSION, "pixel_side": metadata.get("pixel_side")}
+        known = isinstance(about, dict) and about.get("version") == VERSION and {"weight", "bias"} <= tensors.keys()
+        if not known or not str(about.get("pixel_side")).isdecimal():
+            raise BrownidError(f"{path} is a safetensors file, but not a warm start: name the right file.")
+        return cls(tensors["weight"], tensors["bias"], int(about["pixel_side"]))
 
 
 @torch.no_grad()

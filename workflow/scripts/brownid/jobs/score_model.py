@@ -1,13 +1,12 @@
 """Score an FR network on the benchmarks."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brownid.benchmark.score import score_network
-from brownid.files import atomic_path, sha256
+from brownid.files import sha256, write_checked_json
 from brownid.recognition.loading import load_network
 from brownid.runtime import default_device
 
@@ -23,8 +22,9 @@ def score_model(
     """Score a network on every benchmark file, in the order of their names in `settings`.
 
     The JSON file holds the scores under `benchmarks` and what made them: `model`, `settings`, and under `inputs` the
-    SHA-256 of the weights and of each benchmark file. `failures` are the lists NAME.CROP.failures.csv of benchmarks
-    that were prepared here: images whose pairs are not in the benchmark file, which join the failures among the scores.
+    SHA-256 of the weights and of each benchmark file, with a checksum of it all. `failures` are the lists
+    NAME.CROP.failures.csv of benchmarks that were prepared here: images whose pairs are not in the benchmark file,
+    which join the failures among the scores.
     """
     network = settings["network"]
     result = score_network(
@@ -44,5 +44,4 @@ def score_model(
         "inputs": {str(path): sha256(path) for path in (weights, *benchmarks)},
         "benchmarks": result,
     }
-    with atomic_path(scores) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
+    write_checked_json(scores, content)

@@ -1,6 +1,5 @@
 """Compare the scores of all networks: table, chart, ROC curves."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pandas as pd
 
 from brownid.figures.curves import plot_roc
 from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
-from brownid.files import atomic_path
+from brownid.files import atomic_path, read_checked_json
 from brownid.runtime import logger
 
 
@@ -28,7 +27,7 @@ def tabulate_scores(
 
     A benchmark with folds whose accuracy depends on the order of the pairs has a second column, and a note below.
     """
-    read = (json.loads(Path(path).read_text(encoding="utf-8")) for path in scores)
+    read = map(read_checked_json, scores)
     results = {result["model"]: result["benchmarks"] for result in read}
     compared = score_table(_figure(results, "accuracy"))
     compared = compared.sort_values(compared.columns[-1], kind="stable")

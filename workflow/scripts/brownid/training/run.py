@@ -1,8 +1,10 @@
 """One training from image shards to weights: the shell around the Lightning module."""
 
 import csv
+import hashlib
 import logging
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -23,14 +25,17 @@ from brownid.files import atomic_path, sha256
 from brownid.precision import resolve_precision
 from brownid.recognition.embedding import as_bytes
 from brownid.recognition.weights import save_backbone
-from brownid.resuming import state_path
+from brownid.resuming import state_path, terminable
 from brownid.runtime import default_device, logger
 from brownid.samples import png
+from brownid.torchfiles import load_torch
 from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
 
 PICTURE_TILES = 8  # a side
+SEAL, BLOCK = 64, 1 << 20  # bytes: of a checksum as text, and read at a time
+NOTHING_KEPT = "the training stops, and nothing of it is kept"
 
 
 def train_recognition(
@@ -56,9 +61,10 @@ def train_recognition(
 
     With a `state` folder, which is this training's own, an interrupted training goes on behind its last whole epoch and
     ends with the same weights. A state belongs to its settings, seed, images and `code` (a fingerprint of the program,
-    where the caller has one), and is passed over under others; at the
-    end the folder is removed, with the states of settings that were given up. The same call on the same device with the
-    same `threads` gives the same weights. Raises `BrownidError` for unfit images and divergence.
+    where the caller has one), and is passed over under others, as is a damaged one; at the end the folder is removed,
+    with the states of settings that were given up. SIGTERM raises `Terminated`, and the log says how many epochs are
+    kept. The same call on the same device with the same `threads` gives the same weights. Raises `BrownidError` for
+    unfit images and divergence.
     """
     device = torch.device(device or default_device())
     with _threads(threads), _quiet_lightning(), tempfile.TemporaryDirectory() as scratch:
@@ -94,7 +100,8 @@ def train_recognition(
         on_gpu = device.type == "cuda"
         workers = max(1, threads - 1) if on_gpu or data.cached is None else 0  # pixels in memory need no helpers
         batches = _Batches(data, settings.batch_size, seed=seed, workers=workers, pin_memory=on_gpu)
-        trainer.fit(module, datamodule=batches, ckpt_path=saved and saved.found(), weights_only=True)
+        with terminable(saved.kept if saved else lambda: NOTHING_KEPT):  # which Lightning's own handler calls
+            trainer.fit(module, datamodule=batches, ckpt_path=saved and saved.found(), weights_only=True)
         if len(module.history) != settings.epochs:
             raise BrownidError(f"the training was interrupted after {len(module.history)} of {settings.epochs} epochs")
         if checkpoint is not None:
@@ -151,20 +158,62 @@ class _State(Checkpoint):
 
     def __init__(self, folder: Path, belongs_to: Mapping[str, object]):
         self.path = state_path(folder, belongs_to, ".ckpt")
+        self.epochs = 0  # that the file holds
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: RecognitionModule) -> None:
         with atomic_path(self.path) as temporary:
             trainer.save_checkpoint(temporary)
+            _seal(temporary)
+        self.epochs = len(module.history)
 
     def found(self) -> Path | None:
+        """The file of an interrupted training; None where there is none, or where it is damaged: the log says so."""
         if not self.path.exists():
             return None
-        logger.info("going on with the interrupted training of %s", self.path)
+        if not _is_sealed(self.path):
+            logger.warning(
+                "%s: the state of the training is damaged: its content does not match its checksum. It is not used, "
+                "and the training begins with the first epoch.",
+                self.path,
+            )
+            return None
+        self.epochs = len(load_torch(self.path)["history"])
+        logger.info("going on after epoch %d of the interrupted training %s", self.epochs, self.path)
         return self.path
+
+    def kept(self) -> str:
+        """What an interruption leaves, for the log."""
+        if not self.epochs:
+            return f"{NOTHING_KEPT}: a state is saved at the end of each epoch, and the first has not ended"
+        return (
+            f"the training stops; {self.path} keeps its first {self.epochs} epochs, whole epochs only; run the same "
+            "command again to go on"
+        )
 
     def remove(self) -> None:
         """Remove the folder, with what was left there under other settings."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def _seal(path: Path) -> None:
+    """Append the SHA-256 of a torch file, as the comment of the ZIP file that it is: torch compares no checksums."""
+    with open(path, "r+b") as file:
+        file.seek(-2, os.SEEK_END)
+        file.write(SEAL.to_bytes(2, "little"))  # the length of the comment
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.write(digest.encode())
+
+
+def _is_sealed(path: Path) -> bool:
+    """Whether a file ends with the SHA-256 of all that comes before it."""
+    digest, left = hashlib.sha256(), path.stat().st_size - SEAL
+    with open(path, "rb") as file:
+        while left > 0:
+            block = file.read(min(left, BLOCK))
+            digest.update(block)
+            left -= len(block)
+        return file.read() == digest.hexdigest().encode()
 
 
 def _owner(

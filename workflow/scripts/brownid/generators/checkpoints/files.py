@@ -1,23 +1,21 @@
 """A generator's weights from a file of any known format, told by its content, and to a file of ours."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from brownid.errors import BrownidError
-from brownid.files import atomic_path, sha256
+from brownid.files import sha256
 from brownid.generators.checkpoints import nvidia, rosinality
 from brownid.generators.checkpoints.plain import PlainValue, file_error
 from brownid.pickles import RefusedError, check_needed
-from brownid.statedict import check_finite
+from brownid.statedict import check_finite, load_described, save_described
 from brownid.torchfiles import load_torch
 
-FORMAT_VERSION = 1
-METADATA_KEY = "brownid_generator"  # one key with JSON: safetensors does not keep the order of several
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
+METADATA_KEY = "brownid_generator"
 
 _ZIP = b"PK\x03\x04"  # torch files since 1.6
 _OLD_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch's magic number, as a pickle
@@ -69,16 +67,14 @@ def read_generator_file(path: str | Path) -> GeneratorFile:
 
 
 def save_generator_file(path: str | Path, content: GeneratorFile) -> None:
-    """Write a generator as safetensors that say what it is; equal content gives equal bytes."""
+    """Write a generator as safetensors that say what it is, with a checksum; equal content gives equal bytes."""
     description = {
         "version": FORMAT_VERSION,
         "family": content.family,
         "constructor": content.constructor,
         "source": content.source,
     }
-    metadata = {METADATA_KEY: json.dumps(description, sort_keys=True)}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(content.state, metadata))  # save_file would make it private
+    save_described(path, content.state, METADATA_KEY, description)
 
 
 def convert(path: str | Path, output: str | Path) -> GeneratorFile:
@@ -89,19 +85,14 @@ def convert(path: str | Path, output: str | Path) -> GeneratorFile:
 
 
 def _read_ours(path: Path) -> GeneratorFile:
-    try:
-        with safe_open(path, framework="pt") as file:
-            described = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, ValueError) as error:
-        raise BrownidError(f"{path}: damaged safetensors file: {error}; fetch or copy it again.") from error
+    state, described, _ = load_described(path, METADATA_KEY)
     if not isinstance(described, dict):
         raise BrownidError(
             f"{path}: the safetensors file does not say which generator it holds; convert the published file with "
             "`brownid models convert`."
         )
     version = described.pop("version", None)
-    if version != FORMAT_VERSION or set(described) != {"family", "constructor", "source"}:
+    if version not in READ_VERSIONS or set(described) != {"family", "constructor", "source"}:
         raise BrownidError(
             f"{path}: a generator of format version {version}, where this program reads version {FORMAT_VERSION}; "
             "convert the published file again with `brownid models convert`."
