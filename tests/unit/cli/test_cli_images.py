@@ -248,6 +248,25 @@ def test_crops_that_are_not_square_are_embedded_as_the_option_says(run, refusal,
     assert "1 embeddings, 0 images failed" in run(*request, "--not-square", "pad").stdout
 
 
+def test_an_onnx_file_needs_no_family_and_the_range_it_reads_can_be_said(run, faces, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="the optional extra 'onnx' is not installed")
+    pytest.importorskip("onnxruntime", reason="the optional extra 'onnx' is not installed")
+    from onnx import TensorProto, helper
+
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, ("batch", 3, 32, 32))
+    rows = helper.make_tensor_value_info("output", TensorProto.FLOAT, (None, 3))
+    nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[2, 3], keepdims=0)]
+    graph = helper.make_graph(nodes, "mean", [image], [rows])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "mean.onnx"
+    )
+    found = {}
+    for name, options in (("signed", ()), ("bytes", ("--reads-bytes", "--colour-order", "BGR"))):
+        run("embed", faces / "images", "-w", tmp_path / "mean.onnx", "-o", tmp_path / f"{name}.h5", *options)
+        found[name] = SampleCollection.load(tmp_path / f"{name}.h5").embeddings
+    assert found["signed"].shape == found["bytes"].shape and not np.allclose(found["signed"], found["bytes"])
+
+
 def test_bad_requests_to_embed_are_refused(refusal, faces, weights, tmp_path):
     image = faces / "images" / "00000.png"
     assert "damaged" in refusal("embed", image, "--weights", image)

@@ -341,6 +341,24 @@ def test_a_key_without_effect_on_an_onnx_network_is_refused(config, changes, sen
     assert sentence in refusal(config)
 
 
+@pytest.mark.parametrize("name", ["a.onnx", "A.ONNX"])
+def test_a_network_whose_weights_are_an_onnx_file_need_not_say_its_family(config, tmp_path, name):
+    (tmp_path / name).touch()
+    config["networks"]["mine"] = {"weights": str(tmp_path / name), "reads_bytes": True, "colour_order": "BGR"}
+    assert load_configuration(config)["networks"]["mine"]["family"] == "onnx"
+
+
+def test_another_family_for_an_onnx_file_is_refused(config):
+    config["networks"]["mine"] = {"family": "insightface", "architecture": "iresnet50", "weights": "a.onnx"}
+    assert "networks.mine.family is 'insightface', but its weights a.onnx are an ONNX file: leave" in refusal(config)
+
+
+@pytest.mark.parametrize(("key", "value"), [("reads_bytes", False), ("colour_order", "BGR")])
+def test_what_a_network_reads_cannot_be_set_for_one_that_is_trained_here(config, key, value):
+    config["networks"]["off_the_shelf"][key] = value
+    assert f"networks.off_the_shelf.{key} is for weights from a file" in refusal(config)
+
+
 @pytest.mark.parametrize(
     ("section", "entry"), [("references", LANG), ("variations", DISCO), ("covariates", "world_covariates")]
 )

@@ -123,6 +123,7 @@ STAGES = [
 ]
 STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
 STEERED += "embed_faces invert_embeddings"
+EMBEDDED = "embed_database measure_packing train_network score_model:off_the_shelf"
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
@@ -131,6 +132,8 @@ USES = [
     ("networks.off_the_shelf.compile", True, STEERED),
     ("networks.off_the_shelf.channels_last", False, STEERED),
     ("networks.off_the_shelf.mirror", True, "embed_database"),
+    ("networks.off_the_shelf.reads_bytes", True, f"{STEERED} {EMBEDDED}"),
+    ("networks.off_the_shelf.colour_order", "BGR", f"{STEERED} {EMBEDDED}"),
     ("networks.off_the_shelf.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),
     ("images.maximum_failed_share", 0.2, "pack_database embed_database project_database fit_covariates score_model"),

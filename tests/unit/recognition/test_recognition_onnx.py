@@ -1,16 +1,18 @@
 """ONNX networks embed images as torch networks do, normalise as their graph asks for, and refuse gradients."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from torch.nn import functional as F_
 
 from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images, raw_embeddings
 from brownid.recognition.loading import load_network
-from brownid.recognition.onnx import OnnxBackbone, normalises_itself
+from brownid.recognition.onnx import OnnxBackbone
+from brownid.recognition.weights import load_backbone
 
 onnx = pytest.importorskip("onnx", reason="the optional extra 'onnx' is not installed")
 pytest.importorskip("onnxruntime", reason="the optional extra 'onnx' is not installed")
@@ -19,23 +21,44 @@ SIDE, LENGTH = 8, 5
 WEIGHTS = np.random.default_rng(0).normal(size=(3 * SIDE * SIDE, LENGTH)).astype(np.float32)
 
 
-def write_network(path, shape=("batch", 3, SIDE, SIDE), names=(), outputs=1):
-    """A linear network; `names` are those of a subtraction of 127.5 and a product with 1 / 127.5 before it."""
-    from onnx import TensorProto, helper, numpy_helper
+def value(name, array):
+    from onnx import numpy_helper
 
-    constants = [numpy_helper.from_array(WEIGHTS, "weights")]
-    nodes, last = [], "input"
-    for name, kind, value in zip(names, ("Sub", "Mul"), (127.5, 1 / 127.5), strict=False):
-        constants.append(numpy_helper.from_array(np.array(value, np.float32), f"{name}_value"))
-        nodes.append(helper.make_node(kind, [last, f"{name}_value"], [f"{name}_out"], name=name))
-        last = f"{name}_out"
-    nodes.append(helper.make_node("Flatten", [last], ["flat"], name="Flatten_0"))
-    nodes += [helper.make_node("MatMul", ["flat", "weights"], [f"out{i}"], name=f"MatMul_{i}") for i in range(outputs)]
-    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
-    rows = [helper.make_tensor_value_info(f"out{i}", TensorProto.FLOAT, (shape[0], LENGTH)) for i in range(outputs)]
-    graph = helper.make_graph(nodes, "linear", [image], rows, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return numpy_helper.from_array(np.asarray(array), name)
+
+
+def save(path, nodes, shape, constants=(), outputs=(("out", (None, LENGTH)),), more_inputs=(), kind="FLOAT", opset=13):
+    """A graph of `nodes` from "input" to `outputs`; `more_inputs` are names and shapes."""
+    from onnx import TensorProto, helper
+
+    def described(name, shape, kind="FLOAT"):
+        return helper.make_tensor_value_info(name, getattr(TensorProto, kind), shape)
+
+    inputs = [described("input", shape, kind), *(described(*entry) for entry in more_inputs)]
+    outs = [described(name, shape) for name, shape in outputs]
+    graph = helper.make_graph(nodes, "network", inputs, outs, list(constants))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
     return path
+
+
+def linear(last, nodes=(), outputs=("out",)):
+    """The nodes of a linear network behind others, the last of which makes `last`."""
+    from onnx import helper
+
+    flat = helper.make_node("Flatten", [last], ["flat"])
+    return [*nodes, flat, *(helper.make_node("MatMul", ["flat", "weights"], [name]) for name in outputs)]
+
+
+def write_network(path, shape=("batch", 3, SIDE, SIDE), steps=(), constants=(), **more):
+    """A linear network behind `steps`, each an operation with its further inputs and attributes, in a chain."""
+    from onnx import helper
+
+    nodes, last = [], "input"
+    for number, (kind, inputs, attributes) in enumerate(steps):
+        given = inputs if None in inputs else [None, *inputs]
+        nodes.append(helper.make_node(kind, [name or last for name in given], [f"step{number}"], **attributes))
+        last = f"step{number}"
+    return save(path, linear(last, nodes), shape, [value("weights", WEIGHTS), *constants], **more)
 
 
 @pytest.fixture
@@ -50,43 +73,253 @@ def by_hand(images):
 
 def test_uint8_images_are_embedded_as_red_green_blue_from_minus_one_to_one(tmp_path, images):
     network = OnnxBackbone(write_network(tmp_path / "w600k.onnx"))
-    torch.testing.assert_close(embed_images(network, images, batch_size=3), F.normalize(by_hand(images)))
-    assert network.colour_order == "RGB" and not network.reads_bytes
+    torch.testing.assert_close(embed_images(network, images, batch_size=3), F_.normalize(by_hand(images)))
+    assert network.colour_order == "RGB"
     said = network.description
     assert (said.family, said.architecture, said.side, said.embedding_dim) == ("onnx", "w600k", SIDE, LENGTH)
 
 
 def test_mirror_fusion_and_no_images_work_too(tmp_path, images):
     network = OnnxBackbone(write_network(tmp_path / "a.onnx"))
-    expected = F.normalize(by_hand(images) + by_hand(np.ascontiguousarray(images[:, :, ::-1])))
+    expected = F_.normalize(by_hand(images) + by_hand(np.ascontiguousarray(images[:, :, ::-1])))
     torch.testing.assert_close(embed_images(network, images, mirror=True), expected)
     assert tuple(embed_images(network, images[:0]).shape) == (0, LENGTH)
 
 
-@pytest.mark.parametrize("names", [("_minusscalar0", "_mulscalar0"), ("Sub_1", "Mul_2")])
-def test_a_network_that_normalises_by_itself_is_given_bytes(tmp_path, images, names):
-    network = OnnxBackbone(write_network(tmp_path / "r100.onnx", names=names))
-    assert network.reads_bytes
-    torch.testing.assert_close(embed_images(network, images), F.normalize(by_hand(images)), atol=1e-5, rtol=1e-4)
+F = np.float32
+MEAN, DEVIATION = F([123.7, 116.3, 103.5]), F([58.4, 57.1, 57.4])
+EACH = (1, 3, 1, 1)  # the shape of one number a channel
 
 
-def test_only_both_names_among_the_first_eight_count():
-    assert normalises_itself(["_minusscalar0", "conv0", "_mulscalar0"])
-    assert not normalises_itself(["Sub_0", "Conv_1"])
-    assert not normalises_itself(["Sub_0", *["Conv"] * 7, "Mul_8"])
-    assert not normalises_itself(["subtract", "multiply"])
+def steps(*names):
+    """Chains of steps by name, and the constants that they use."""
+    chosen = {
+        "minus": ("Sub", ["middle"], {}),
+        "minus_reversed": ("Sub", ["middle", None], {}),
+        "plus": ("Add", ["negative_middle"], {}),
+        "times": ("Mul", ["share"], {}),
+        "times_reversed": ("Mul", ["share", None], {}),
+        "over": ("Div", ["middle"], {}),
+        "over_255": ("Div", ["white"], {}),
+        "minus_means": ("Sub", ["means"], {}),
+        "over_deviations": ("Div", ["deviations"], {}),
+        "batch_norm": ("BatchNormalization", ["one", "zero", "mean", "variance"], {}),
+        "half": ("Mul", ["half"], {}),
+        "plus_half": ("Add", ["half"], {}),
+        "minus_half": ("Sub", ["half"], {}),
+        "over_half": ("Div", ["half"], {}),
+        "to_bytes": ("Mul", ["middle"], {}),
+        "plus_middle": ("Add", ["middle"], {}),
+        "cast": ("Cast", [], {"to": 1}),
+        "same": ("Identity", [], {}),
+        "turned": ("Gather", ["turned"], {"axis": 1}),
+        "back": ("Slice", ["first", "before", "axis", "backwards"], {}),
+        "quantised": ("QuantizeLinear", ["unit_step", "byte_zero"], {}),
+        "unquantised": ("DequantizeLinear", ["unit_step", "byte_zero"], {}),
+        "clipped": ("Clip", ["black", "white"], {}),
+        "channels_last": ("Transpose", [], {"perm": [0, 2, 3, 1]}),
+        "channels_first": ("Transpose", [], {"perm": [0, 3, 1, 2]}),
+        "minus_means_last": ("Sub", ["mean"], {}),
+    }
+    return [chosen[name] for name in names]
 
 
-def test_the_user_can_say_what_the_network_reads(tmp_path):
-    path = write_network(tmp_path / "unnamed.onnx", names=("", "_"))
-    assert not OnnxBackbone(path).reads_bytes
-    assert OnnxBackbone(path, reads_bytes=True).reads_bytes
+CONSTANTS = {
+    "middle": F(127.5), "negative_middle": F(-127.5), "share": F(1 / 128), "white": F(255), "black": F(0),
+    "half": F(0.5),
+    "means": MEAN.reshape(EACH), "deviations": DEVIATION.reshape(EACH), "one": np.ones(3, F), "zero": np.zeros(3, F),
+    "mean": MEAN, "variance": DEVIATION**2, "turned": np.array([2, 1, 0]), "first": np.array([2]),
+    "before": np.array([-4]), "axis": np.array([1]), "backwards": np.array([-1]),
+    "unit_step": F(1), "byte_zero": np.uint8(0),
+}  # fmt: skip
+
+
+def constants():
+    return [value(name, array) for name, array in CONSTANTS.items()]
+
+
+BYTES, UNIT, SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("minus times", BYTES),
+        ("minus_reversed times_reversed", BYTES),
+        ("plus over", BYTES),
+        ("over_255", BYTES),
+        ("minus", BYTES),
+        ("minus_means over_deviations", BYTES),
+        ("batch_norm", BYTES),
+        ("cast same minus same times", BYTES),
+        ("turned minus_means over_deviations", BYTES),
+        ("back minus times", BYTES),
+        ("channels_last minus_means_last channels_first over_deviations", BYTES),
+        ("quantised unquantised", BYTES),
+        ("clipped", BYTES),
+        ("times over_half minus_half half", BYTES),
+        ("minus_half over_half", UNIT),
+        ("over_half", SIGNED),
+        ("", SIGNED),
+        ("same", SIGNED),
+        ("to_bytes plus_middle minus times", SIGNED),
+        ("half plus_half minus_half over_half", SIGNED),
+    ],
+)
+def test_the_range_is_what_the_beginning_of_the_graph_makes_of_it(tmp_path, names, expected):
+    network = OnnxBackbone(write_network(tmp_path / "a.onnx", steps=steps(*names.split()), constants=constants()))
+    assert network.input_range == expected
+
+
+def test_a_network_that_normalises_by_itself_is_given_bytes(tmp_path, images):
+    chain = [("Sub", ["middle"], {}), ("Div", ["middle"], {})]
+    network = OnnxBackbone(write_network(tmp_path / "r100.onnx", steps=chain, constants=constants()))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)), atol=1e-5, rtol=1e-4)
+
+
+def test_constants_may_be_nodes_and_quantised(tmp_path):
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=value("c", F(127.5))),
+        helper.make_node("Constant", [], ["s"], value_float=1 / 128),
+        helper.make_node("Reshape", ["s", "shape"], ["t"]),
+        helper.make_node("Sub", ["input", "c"], ["x"]),
+        helper.make_node("Mul", ["x", "t"], ["y"]),
+        helper.make_node("DequantizeLinear", ["packed", "steps", "zeros"], ["u"], axis=0),
+        helper.make_node("Unsqueeze", ["u", "axes"], ["v"]),
+        helper.make_node("Sub", ["input", "v"], ["z"]),
+    ]
+    made = [
+        value("weights", WEIGHTS), value("shape", np.array([1, 1, 1])), value("axes", np.array([1, 2])),
+        value("packed", np.int8([100, 90, 80])), value("steps", F([1.2, 1.2, 1.2])), value("zeros", np.int8([0, 0, 0])),
+    ]  # fmt: skip
+    shape = ("batch", 3, SIDE, SIDE)
+    assert OnnxBackbone(save(tmp_path / "a.onnx", linear("y", nodes), shape, made)).input_range == BYTES
+    assert OnnxBackbone(save(tmp_path / "b.onnx", linear("z", nodes), shape, made)).input_range == BYTES
+
+
+def test_channels_may_be_split_normalised_apart_and_joined(tmp_path):
+    from onnx import helper
+
+    nodes = [helper.make_node("Split", ["input"], ["r", "g", "b"], axis=1)]
+    nodes += [helper.make_node("Sub", [name, "middle"], [f"{name}_"]) for name in "rgb"]
+    nodes += [helper.make_node("Concat", ["b_", "g_", "r_"], ["joined"], axis=1)]
+    made = [value("weights", WEIGHTS), *constants()]
+    path = save(tmp_path / "a.onnx", linear("joined", nodes), ("batch", 3, SIDE, SIDE), made)
+    assert OnnxBackbone(path).input_range == BYTES
+
+
+def test_the_user_can_say_what_the_network_reads(tmp_path, images):
+    path = write_network(tmp_path / "a.onnx")
+    network = load_backbone(path, reads_bytes=True, colour_order="BGR")
+    assert (network.input_range, network.colour_order) == (BYTES, "BGR")
+    shown = torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2).float().flatten(1)
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(shown @ torch.from_numpy(WEIGHTS)))
+    settings = {"family": "onnx", "architecture": None, "side": SIDE, "reads_bytes": True}
+    assert load_network(settings, path).input_range == BYTES
+    normalising = write_network(tmp_path / "b.onnx", steps=steps("minus"), constants=constants())
+    assert load_backbone(normalising, reads_bytes=False).input_range == SIGNED
+    with pytest.raises(BrownidError, match=r"a\.onnx has the colour_order 'rgb': it must be RGB or BGR"):
+        load_backbone(path, colour_order="rgb")
+
+
+def test_inputs_that_name_weights_are_left_out(tmp_path, images):
+    more = [("weights", WEIGHTS.shape), ("weights_before_quantisation", (4, 4))]
+    network = OnnxBackbone(write_network(tmp_path / "a.onnx", more_inputs=more))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
+    network = OnnxBackbone(write_network(tmp_path / "b.onnx", more_inputs=more[:1]))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
+
+
+def test_channels_may_come_last(tmp_path, images):
+    shape = ("batch", SIDE, SIDE, 3)
+    chain = [*steps("minus_means_last", "channels_first")]
+    network = OnnxBackbone(write_network(tmp_path / "a.onnx", shape, chain, constants()))
+    assert network.input_range == BYTES and network.description.side == SIDE
+    shown = torch.from_numpy(images).float() - torch.from_numpy(MEAN)
+    expected = F_.normalize(shown.permute(0, 3, 1, 2).flatten(1) @ torch.from_numpy(WEIGHTS))
+    torch.testing.assert_close(embed_images(network, images), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_of_bytes_is_given_bytes(tmp_path, images):
+    chain = [("Cast", [], {"to": 1}), *steps("minus"), ("Div", ["middle"], {})]
+    network = OnnxBackbone(write_network(tmp_path / "a.onnx", steps=chain, constants=constants(), kind="UINT8"))
+    assert network.input_range == BYTES
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)), atol=1e-5, rtol=1e-4)
+
+
+def test_an_open_side_is_that_of_the_configuration(tmp_path):
+    path = write_mean_network(tmp_path / "open.onnx", ("batch", 3, "height", "width"))
+    assert load_network({"family": "onnx", "side": 40}, path).description.side == 40
+    assert load_backbone(path).description.side == 112
+
+
+@pytest.mark.parametrize(("first", "second"), [((None, LENGTH), (None, 1)), ((None, LENGTH, 1, 1), None)])
+def test_embeddings_may_have_norms_next_to_them_or_trailing_ones(tmp_path, images, first, second):
+    from onnx import helper
+
+    nodes = linear("input", outputs=("rows",))
+    if second:
+        nodes += [
+            helper.make_node("ReduceL2", ["rows"], ["norms"], axes=[1], keepdims=1),
+            helper.make_node("Div", ["rows", "norms"], ["out"]),
+        ]
+        outputs = (("out", first), ("norms", second))
+    else:
+        nodes.append(helper.make_node("Unsqueeze", ["rows", "axes"], ["out"]))
+        outputs = (("out", first),)
+    made = [value("weights", WEIGHTS), value("axes", np.array([2, 3]))]
+    network = OnnxBackbone(save(tmp_path / "a.onnx", nodes, ("batch", 3, SIDE, SIDE), made, outputs))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
+
+
+def test_a_network_that_tells_no_images_apart_is_warned_about(tmp_path, caplog):
+    blind = [("Mul", ["tiny"], {}), ("Add", ["ones"], {})]  # the constant outweighs what it sees
+    made = [value("tiny", F(1e-4)), value("ones", F(1))]
+    load_backbone(write_network(tmp_path / "fine.onnx"))
+    assert not caplog.text
+    load_backbone(write_network(tmp_path / "blind.onnx", steps=blind, constants=made))
+    assert re.search(r"blind\.onnx: two unrelated images of noise .* from -1 to 1 \(set reads_bytes", caplog.text)
+
+
+def test_memory_that_onnxruntime_does_not_get_halves_the_batch(tmp_path, images, monkeypatch):
+    network = OnnxBackbone(write_network(tmp_path / "a.onnx"))
+    run, sizes = network.session.run, []
+
+    class Small:
+        def run(self, names, given):
+            sizes.append(len(given["input"]))
+            if sizes[-1] > 2:
+                raise RuntimeError("bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 805306368")
+            return run(names, given)
+
+    network.session = Small()
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
+    assert max(sizes[2:]) <= 2
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.pth", "net"])
+def test_the_family_is_told_from_the_content_of_the_file(tmp_path, images, name):
+    network = load_backbone(write_network(tmp_path / name))
+    assert network.description.family == "onnx"
+    with pytest.raises(BrownidError, match=f"{name}: an ONNX file, .* its family is onnx, not 'insightface'"):
+        load_backbone(tmp_path / name, "insightface", "iresnet50")
+
+
+@pytest.mark.parametrize(
+    "write", [lambda p: torch.save({"a": torch.ones(1)}, p), lambda p: p.write_bytes(b"\x80\x02}.")]
+)
+def test_a_torch_file_that_is_called_onnx_is_not_one(tmp_path, write):
+    write(tmp_path / "a.onnx")
+    with pytest.raises(BrownidError, match=r"a\.onnx: the family is onnx, but this is no ONNX file"):
+        load_backbone(tmp_path / "a.onnx", "onnx")
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_file_with_a_fixed_batch_embeds_any_number(tmp_path, images, batch):
     network = OnnxBackbone(write_network(tmp_path / "fixed.onnx", shape=(batch, 3, SIDE, SIDE)))
-    torch.testing.assert_close(embed_images(network, images), F.normalize(by_hand(images)))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
 
 
 def test_gradients_are_refused_with_a_sentence(tmp_path):
@@ -107,14 +340,26 @@ def test_images_of_another_side_are_refused(tmp_path, images):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"shape": ("batch", SIDE, SIDE, 3)}, r"one input \[batch, 3, side, side\]"),
         ({"shape": ("batch", 3, 4, 16)}, "reads 16 x 4 pixels; crops are square"),
-        ({"outputs": 2}, "one output, but has"),
+        ({"outputs": (("out", (None, LENGTH)), ("flat", (None, WEIGHTS.shape[0])))}, "should have one output"),
+        ({"kind": "INT64"}, r"reads tensor\(int64\)|not a readable ONNX file"),
     ],
 )
 def test_networks_of_another_kind_are_refused(tmp_path, settings, words):
     with pytest.raises(BrownidError, match=f"other.onnx: .*{words}"):
         OnnxBackbone(write_network(tmp_path / "other.onnx", **settings))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (("batch", 1, SIDE, SIDE), "network of colour images"),
+        ((3, SIDE, SIDE), r"one input of images, \[batch, 3, side"),
+    ],
+)
+def test_inputs_of_another_kind_are_refused(tmp_path, shape, words):
+    with pytest.raises(BrownidError, match=f"other.onnx: .*{words}"):
+        OnnxBackbone(write_mean_network(tmp_path / "other.onnx", shape))
 
 
 def test_a_network_that_cannot_run_is_refused_by_name(tmp_path):
@@ -139,7 +384,7 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(tmp_path, monkeyp
 def test_an_onnx_file_is_a_family_whose_side_is_checked(tmp_path, images):
     path = write_network(tmp_path / "a.onnx")
     network = load_network({"family": "onnx", "architecture": None, "side": SIDE}, path)
-    torch.testing.assert_close(embed_images(network, images), F.normalize(by_hand(images)))
+    torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
     with pytest.raises(BrownidError, match=r"a\.onnx: the network has side 8, not 112"):
         load_network({"family": "onnx", "side": 112}, path)
 
@@ -148,9 +393,9 @@ def write_mean_network(path, shape):
     """The mean colour as the embedding, of images of any side."""
     from onnx import TensorProto, helper
 
-    nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[2, 3], keepdims=0)]
+    nodes = [helper.make_node("ReduceMean", ["input"], ["output"], axes=[-2, -1], keepdims=0)]
     image = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
-    rows = helper.make_tensor_value_info("output", TensorProto.FLOAT, (shape[0], 3))
+    rows = helper.make_tensor_value_info("output", TensorProto.FLOAT, (None, 3))
     graph = helper.make_graph(nodes, "mean", [image], [rows])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     return path

@@ -1,12 +1,18 @@
 """Weights: what is read, what is refused, and that nothing is executed."""
 
+import datetime
 import json
 import os
+import pathlib
 import sys
 import types
 import zipfile
 from argparse import Namespace
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import asdict
+from decimal import Decimal
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -191,11 +197,164 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
         read_weights(written(tmp_path / "a.pt", content))
 
 
-def test_keys_beside_the_model_and_its_head_are_named_not_dropped(tmp_path):
-    both = {"model.a": torch.ones(1), "head.kernel": torch.ones(1)}
-    assert list(read_weights(written(tmp_path / "a.ckpt", both))[0]) == ["a"]
-    with pytest.raises(BrownidError, match=r"a\.ckpt: beside the network.* it holds conv1\.weight"):
-        read_weights(written(tmp_path / "a.ckpt", both | {"conv1.weight": torch.ones(1)}))
+def prefixed(prefix, tensors):
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+SECTIONS = (
+    "model",
+    "state_dict",
+    "state_dict_backbone",
+    "network",
+    "backbone",
+    "net",
+    "ema",
+    "model_state_dict",
+    "else",
+)
+PREFIXES = ("module.", "backbone.", "net.", "model.", "_orig_mod.", "module.backbone.", "_orig_mod.module.", "encoder.")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_of_wrappers_is_left_out(tmp_path, network, prefix, zipped):
+    content = prefixed(prefix, network.state_dict())
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    assert same(load_backbone(tmp_path / "a.pth", "slim", "slim_iresnet", 32, 16), network)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_weights_are_found_in_any_section(tmp_path, network, section):
+    head = {"kernel": torch.zeros(16, 7), "fc.weight": torch.zeros(7, 16)}
+    content = {
+        "epoch": 3,
+        "state_dict_softmax_fc": head,
+        section: prefixed("module.", network.state_dict()),
+        "best": 0.5,
+    }
+    assert same(load_backbone(written(tmp_path / "a.pt", content), "slim", "slim_iresnet", 32, 16), network)
+    deeper = {"checkpoint": {"epoch": 3, "weights": {section: network.state_dict()}}}
+    assert same(load_backbone(written(tmp_path / "b.pt", deeper), "slim", "slim_iresnet", 32, 16), network)
+
+
+def test_prefixed_safetensors_load_too(tmp_path, network):
+    safetensors.torch.save_file(prefixed("module.", network.state_dict()), tmp_path / "a.safetensors")
+    assert same(load_backbone(tmp_path / "a.safetensors", "slim", "slim_iresnet", 32, 16), network)
+
+
+def test_a_head_outside_of_the_prefix_is_left_out_and_named_in_the_log(tmp_path, network, caplog):
+    caplog.set_level("INFO")
+    head = {"head.kernel": torch.ones(1), "fc.weight": torch.ones(7, 16), "kernel": torch.ones(1)}
+    path = written(tmp_path / "a.ckpt", prefixed("model.", network.state_dict()) | head)
+    assert same(load_backbone(path, "slim", "slim_iresnet", 32, 16), network)
+    assert "a.ckpt: read with the prefix model.; left out: head.kernel, fc.weight, kernel" in caplog.text
+
+
+def test_a_head_within_the_prefix_is_refused_with_the_place_where_it_was_found(tmp_path, network):
+    path = written(tmp_path / "a.pt", {"model": prefixed("module.", network.state_dict() | {"kernel": torch.ones(1)})})
+    words = r"a\.pt \(as slim slim_iresnet, read from the section model and the prefix module\.\).*1 unexpected: kernel"
+    with pytest.raises(BrownidError, match=words):
+        load_backbone(path, "slim", "slim_iresnet", 32, 16)
+
+
+def test_of_weights_and_their_running_average_the_weights_are_read_with_a_warning(tmp_path, network, caplog):
+    averaged = {name: tensor * 0 for name, tensor in network.state_dict().items()}
+    for content in (
+        {"ema": averaged, "model": network.state_dict()},
+        prefixed("teacher.backbone.", averaged) | prefixed("student.backbone.", network.state_dict()),
+    ):
+        assert same(load_backbone(written(tmp_path / "a.pt", content), "slim", "slim_iresnet", 32, 16), network)
+    assert "the section model is read, not the section ema" in caplog.text
+    assert "the prefix student.backbone. is read, not the prefix teacher.backbone." in caplog.text
+
+
+NEIGHBOURS = {
+    "a path": lambda: pathlib.PosixPath("/data/faces"),
+    "a Windows path": lambda: pathlib.PureWindowsPath("C:/data"),
+    "a numpy number": lambda: np.float64(0.5),
+    "a numpy integer": lambda: np.int64(5),
+    "a numpy array": lambda: np.arange(6.0).reshape(2, 3),
+    "an array of texts": lambda: np.array(["a", None], object),
+    "a numpy type": lambda: np.dtype("float32"),
+    "a date": lambda: datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC),
+    "a time span": lambda: datetime.timedelta(hours=1),
+    "an ordered dict": lambda: OrderedDict(a=1),
+    "a dict of lists": lambda: defaultdict(list, a=[1, 2]),
+    "a deque": lambda: deque([1, 2], maxlen=3),
+    "a counter": lambda: Counter("aab"),
+    "arguments": lambda: Namespace(lr=0.1, path=pathlib.PosixPath("/data")),
+    "a namespace": lambda: types.SimpleNamespace(lr=0.1),
+    "a decimal": lambda: Decimal("0.1"),
+    "sets and bytes": lambda: {"a": {1, 2}, "b": b"raw", "c": complex(1, 2), "d": frozenset({1}), "e": range(3)},
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("make", NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_objects_next_to_the_weights_do_not_keep_them_from_being_read(tmp_path, network, make, zipped):
+    content = {"hyper_parameters": {"it": make(), "twice": [make()]}, "state_dict": network.state_dict()}
+    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    assert same(load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet", 32, 16), network)
+
+
+def test_weights_in_a_dict_of_another_class_are_read(tmp_path, network):
+    torch.save({"model": defaultdict(float, network.state_dict())}, tmp_path / "a.pt")
+    assert same(load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet", 32, 16), network)
+
+
+def test_a_file_of_a_whole_module_is_refused_with_what_to_save_instead(tmp_path, network):
+    torch.save(network.fc, tmp_path / "a.pt")
+    with pytest.raises(
+        BrownidError, match=r"a\.pt: .*names torch\.nn\.modules.*Save the network's state_dict\(\) alone"
+    ):
+        load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet")
+
+
+@pytest.mark.parametrize("number_format", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_formats_are_converted(tmp_path, network, number_format):
+    state = network.state_dict()
+    counter = next(name for name in state if name.endswith("num_batches_tracked"))
+    state[counter] = torch.tensor(10**6)
+    state = {
+        name: tensor.to(number_format) for name, tensor in state.items()
+    }  # in half precision a million is infinite
+    loaded = load_backbone(written(tmp_path / "a.pt", state), "slim", "slim_iresnet", 32, 16)
+    assert loaded.fc.weight.dtype == torch.float32
+    assert torch.equal(loaded.fc.weight, state["fc.weight"].float())
+
+
+def test_integers_in_place_of_weights_are_refused(tmp_path, network):
+    state = network.state_dict() | {"fc.weight": network.fc.weight.data.to(torch.int8)}
+    with pytest.raises(BrownidError, match=r"1 not of floating-point numbers: fc\.weight int8"):
+        load_backbone(written(tmp_path / "a.pt", state), "slim", "slim_iresnet", 32, 16)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path, network, name):
+    path = tmp_path / name
+    (save_backbone if name.endswith("safetensors") else lambda p, n: torch.save(n.state_dict(), p))(path, network)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(BrownidError, match=rf"{name}: (damaged: its content does not match|.*damaged .*CRC)"):
+        load_backbone(path, "slim", "slim_iresnet", 32, 16)
+
+
+def test_files_of_the_version_without_a_checksum_are_still_read(tmp_path, network):
+    about = json.dumps({"version": 1, **asdict(network.description)})
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "a.safetensors", {"brownid_backbone": about})
+    assert same(load_backbone(tmp_path / "a.safetensors"), network)
+
+
+def test_weights_that_tell_no_images_apart_are_warned_about_when_loaded(tmp_path, network, caplog):
+    save_backbone(tmp_path / "fine.safetensors", network)
+    load_backbone(tmp_path / "fine.safetensors")
+    assert not caplog.text
+    network.features.weight.data.zero_()  # the last batch-norm, whose bias is all that is left
+    network.features.bias.data.fill_(1.0)
+    save_backbone(tmp_path / "dead.safetensors", network)
+    load_backbone(tmp_path / "dead.safetensors")
+    assert "dead.safetensors: two unrelated images of noise have almost the same embedding" in caplog.text
 
 
 @pytest.mark.parametrize(

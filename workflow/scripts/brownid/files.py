@@ -3,20 +3,16 @@
 import errno
 import hashlib
 import itertools
-import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from brownid.errors import BrownidError, refused_write
-
-JSON_CHECKSUM = "sha256"  # the key in a JSON file of ours
+from brownid.errors import refused_write
 
 SYNCING_THREADS = 8  # a disk takes many requests at once: 0.2 ms a small file instead of 3
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # what file systems without fsync say
@@ -57,35 +53,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # what could not be removed is removed by the next call, and is no reason to stop
             _remove(temporary)
         _writing.discard(temporary.name)
-
-
-def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON, keys sorted, with the SHA-256 of all else under `sha256`."""
-    plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read: keys are text, tuples are lists
-    with atomic_path(path) as temporary:
-        whole = {**plain, JSON_CHECKSUM: _json_checksum(plain)}
-        temporary.write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def read_checked_json(path: str | Path) -> dict[str, Any]:
-    """What `write_checked_json` wrote; files of versions before, without a checksum, are read too.
-
-    Raises `BrownidError` for a file that is damaged or no JSON mapping.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BrownidError(f"{path}: cannot be read as JSON ({error}): make it again.") from error
-    if not isinstance(content, dict):
-        raise BrownidError(f"{path}: not a JSON mapping, but a {type(content).__name__}: make it again.")
-    written = content.pop(JSON_CHECKSUM, None)
-    if written is not None and written != _json_checksum(content):
-        raise BrownidError(f"{path}: damaged: its content does not match its checksum; make it again.")
-    return content
-
-
-def _json_checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: str | Path) -> str:

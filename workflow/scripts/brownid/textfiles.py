@@ -4,19 +4,22 @@ Nothing in them can take more memory or time than their size accounts for: files
 merges are counted before they are followed, numbers have a largest length.
 """
 
+import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 from brownid.errors import BrownidError
+from brownid.files import atomic_path
 
 LARGEST_JSON, LARGEST_YAML = 64 * 2**20, 4 * 2**20  # bytes; YAML is read at about 100 kB a second
 MOST_VALUES = 10**6  # of a YAML file, each alias counted as what it stands for
+CHECKSUM = "sha256"  # the key in a JSON file of ours
 LONGEST_NUMBER = 400  # characters; the longest of a float has 309 digits
 NUMBER_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -34,6 +37,32 @@ def read_json(path: str | Path) -> object:
         raise BrownidError(f"{path}: no JSON that can be read: it is nested too deeply.") from None
     except ValueError as error:
         raise BrownidError(f"{path}: no JSON that can be read: {_reason(error)}.") from None
+
+
+def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, keys sorted, with the SHA-256 of all else under `sha256`."""
+    plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read: keys are text, tuples are lists
+    with atomic_path(path) as temporary:
+        whole = {**plain, CHECKSUM: _checksum(plain)}
+        temporary.write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def read_checked_json(path: str | Path) -> dict[str, Any]:
+    """What `write_checked_json` wrote, or a version before it, which wrote no checksum.
+
+    BrownidError where the content does not match its checksum, and for what is no JSON or no mapping.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise BrownidError(f"{path}: not a JSON mapping, but a {type(content).__name__}: make it again.")
+    written = content.pop(CHECKSUM, None)
+    if written is not None and written != _checksum(content):
+        raise BrownidError(f"{path}: damaged: its content does not match its checksum; make it again.")
+    return content
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_yaml(path: str | Path | Traversable) -> object:

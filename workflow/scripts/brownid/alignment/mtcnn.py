@@ -51,11 +51,13 @@ class MTCNN:
     @classmethod
     def load(cls, pnet: Path, rnet: Path, onet: Path, device: str = "cpu", **settings: float) -> MTCNN:
         """The cascade with the weights of three files; BrownidError where one does not fit its network."""
-        from brownid.recognition.weights import load_strictly, read_weights
+        from brownid.recognition.weights import read_weights
+        from brownid.statedict import load_strictly
 
         networks = []
         for path, network in ((pnet, PNet()), (rnet, RNet()), (onet, ONet())):
-            load_strictly(network, read_weights(path)[0], f"{path} (as {type(network).__name__} of MTCNN)")
+            weights = read_weights(path, network.state_dict())
+            load_strictly(network, weights, f"{path} (as {type(network).__name__} of MTCNN)")
             networks.append(network.to(device))
         return cls(*networks, **settings)
 

@@ -32,6 +32,8 @@ def embed(
     not_square: options.NotSquare = None,
     network_family: options.NetworkFamily = None,
     architecture: options.Architecture = None,
+    reads_bytes: options.ReadsBytes = None,
+    colour_order: options.ColourOrder = None,
     network_name: options.NetworkName = None,
     precision: options.Precision = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; never changes results.")] = 256,
@@ -45,6 +47,7 @@ def embed(
     Examples:
     brownid embed first.png second.png --weights network.safetensors
     brownid embed aligned --weights network.safetensors -o embeddings.h5
+    brownid embed aligned --weights w600k_r50.onnx -o embeddings.h5
     """
     import numpy as np
 
@@ -60,7 +63,8 @@ def embed(
             f"{len(found)} images are too many to print their angles ({FEW} at most): "
             "name a collection to write, --output FILE.h5."
         )
-    network = load_backbone(weights, network_family, architecture, device=default_device())
+    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
+    network = load_backbone(weights, network_family, architecture, device=default_device(), **pixels)
     rows, kept = [], []
     starts = range(0, len(found), PORTION)
     for start in progress(starts, "embed", "portion") if len(starts) > 1 else starts:

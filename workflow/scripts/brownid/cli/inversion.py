@@ -75,6 +75,8 @@ def invert(
     seed: options.Seed = 1,
     network_family: options.NetworkFamily = None,
     architecture: options.Architecture = None,
+    reads_bytes: options.ReadsBytes = None,
+    colour_order: options.ColourOrder = None,
     network_name: Annotated[
         str | None,
         typer.Option(
@@ -134,7 +136,8 @@ def invert(
     spec = options.generator_spec(generator, factory, side, world_seed, setting, source)
     named = generator_name or ("" if gallery is None else gallery.generator)
     template = template or inverting.recorded_template(source)
-    model = inverting.face_model(spec, weights, network_family, architecture, template, precision)
+    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
+    model = inverting.face_model(spec, weights, network_family, architecture, template, precision, **pixels)
     inverting.check_targets(model, wanted, targets, weights)
     sums = {"targets": targets, "faces": faces, "weights": weights}
     settings: dict[str, Any] = {

@@ -46,15 +46,16 @@ def face_model(
     architecture: str | None,
     template: str,
     precision: str,
+    **pixels: bool | str | None,
 ) -> FaceModel:
-    """Generator, crop and network, if gradients pass through them."""
+    """Generator, crop and network, if gradients pass through them; `pixels` as for `projecting.face_model`."""
     refusal = (
         f"No gradient passes through the generator {spec.get('family') or spec.get('factory')}, so that no latents can "
         "be looked for: name a procedural or StyleGAN generator, or one of your own."
     )
     if spec.get("family") in FAMILIES_WITHOUT_GRADIENTS:
         raise BrownidError(refusal)
-    model = projecting.face_model(spec, weights, family, architecture, template, precision)
+    model = projecting.face_model(spec, weights, family, architecture, template, precision, **pixels)
     if not getattr(model.generator, "differentiable", True):
         raise BrownidError(refusal)
     return model

@@ -74,7 +74,10 @@ GeneratorName = Annotated[
 Weights = Annotated[
     Path,
     typer.Option(
-        "--weights", "-w", rich_help_panel=NETWORK, help="Weights: .safetensors of ours, .pt state dict, AdaFace .ckpt."
+        "--weights",
+        "-w",
+        rich_help_panel=NETWORK,
+        help="Weights: .safetensors of ours, .pt state dict or checkpoint, .onnx (for embedding only).",
     ),
 ]
 NetworkFamily = Annotated[
@@ -82,11 +85,25 @@ NetworkFamily = Annotated[
     typer.Option(
         metavar="FAMILY",
         rich_help_panel=NETWORK,
-        help="insightface, nizhib, adaface or slim; only for weights that do not say it themselves.",
+        help="insightface, nizhib, adaface or slim; not for ONNX and files of ours, which say it themselves.",
     ),
 ]
 Architecture = Annotated[
     str | None, typer.Option(rich_help_panel=NETWORK, help="Such as iresnet50 or ir_50; with --network-family.")
+]
+ReadsBytes = Annotated[
+    bool | None,
+    typer.Option(
+        "--reads-bytes/--reads-signed",
+        rich_help_panel=NETWORK,
+        help="The network reads pixels from 0 to 255, or from -1 to 1. Default: as its family or ONNX graph says.",
+    ),
+]
+ColourOrder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RGB|BGR", rich_help_panel=NETWORK, help="Colours as the network reads them. Default: as its family."
+    ),
 ]
 NetworkName = Annotated[
     str | None,

@@ -35,8 +35,9 @@ def face_model(
     architecture: str | None,
     template: str,
     precision: str,
+    **pixels: bool | str | None,
 ) -> FaceModel:
-    """Generator, crop to the network's own side, and network."""
+    """Generator, crop to the network's own side, and network; `pixels` are what it reads (see `load_backbone`)."""
     from brownid.generators.loading import load_generator
     from brownid.jobs.crops import crop_for
     from brownid.recognition.facemodel import FaceModel
@@ -44,7 +45,7 @@ def face_model(
 
     device = default_device()
     generator = load_generator(spec, device)
-    network = load_backbone(weights, family, architecture, device=device)
+    network = load_backbone(weights, family, architecture, device=device, **pixels)
     return FaceModel(generator, crop_for(generator, template, network.description.side), network, precision)
 
 

@@ -76,6 +76,8 @@ def project(
     seed: options.Seed = 1,
     network_family: options.NetworkFamily = None,
     architecture: options.Architecture = None,
+    reads_bytes: options.ReadsBytes = None,
+    colour_order: options.ColourOrder = None,
     network_name: options.NetworkName = None,
     precision: options.Precision = "float32",
     generator: options.Family = None,
@@ -117,7 +119,8 @@ def project(
         iterations=iterations, learning_rate=learning_rate, space=space, noise_maps=noise_maps
     )
     spec = options.generator_spec(generator, factory, side, world_seed, setting)
-    model = projecting.face_model(spec, weights, network_family, architecture, template, precision)
+    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
+    model = projecting.face_model(spec, weights, network_family, architecture, template, precision, **pixels)
     pictures = Pictures(model, frame)
     found = files.image_samples(images)
     pixels, kept = files.read_aligned(found, pictures.side, not_square)

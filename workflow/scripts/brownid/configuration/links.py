@@ -12,6 +12,7 @@ from brownid.errors import BrownidError
 DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
 RESERVED = {"trained_models", "databases", "covariates", "hypersphere", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
+ONNX = "onnx"  # the family
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
 WITHOUT_NOISE_MAPS = ("procedural", "stylegan3", "ldm", "arc2face")
 
@@ -49,6 +50,7 @@ def check_links(config: Mapping) -> None:
     _check_people(config)
     check_crops(config)
     _check_agreement(config)
+    _check_networks(config)
     _check_training(config)
     _check_gradients(config)
     _check_noise_maps(config)
@@ -118,6 +120,27 @@ def _check_agreement(config: Mapping) -> None:
             )
 
 
+def is_named_onnx(path: object) -> bool:
+    """Whether a file's name says that it is an ONNX file."""
+    return isinstance(path, str) and path.lower().endswith(f".{ONNX}")
+
+
+def _check_networks(config: Mapping) -> None:
+    """An ONNX file is a network of its own family; only networks from elsewhere read pixels in another form."""
+    for name, entry in config["networks"].items():
+        if is_named_onnx(entry["weights"]) and entry.get("family", ONNX) != ONNX:
+            raise BrownidError(
+                f"networks.{name}.family is {entry['family']!r}, but its weights {entry['weights']} are an ONNX file: "
+                "leave family and architecture out"
+            )
+        for key in ("reads_bytes", "colour_order"):
+            if entry["database"] and entry[key] is not None:
+                raise BrownidError(
+                    f"networks.{name}.{key} is for weights from a file, but this network is trained on the database "
+                    f"{entry['database']!r}: remove it"
+                )
+
+
 def _check_training(config: Mapping) -> None:
     recipes = {f"networks.{name}.training": entry["training"] for name, entry in config["networks"].items()}
     recipes |= {f"training.{name}.settings": entry["settings"] for name, entry in config["training"].items()}
@@ -142,7 +165,7 @@ def _check_gradients(config: Mapping) -> None:
         if entry["projection"].get("embedding_weight", 0) > 0:
             steered[f"covariates.{name} (projection.embedding_weight)"] = entry["network"]
     for place, network in steered.items():
-        if config["networks"][network].get("family") == "onnx":
+        if config["networks"][network].get("family") == ONNX:
             raise BrownidError(
                 f"{place} needs gradients through the network {network!r}, and an ONNX file gives none: name a network "
                 "of another family, with PyTorch weights"

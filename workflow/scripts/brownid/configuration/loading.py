@@ -14,7 +14,7 @@ from jsonschema.validators import extend
 
 from brownid.configuration.files import check_files
 from brownid.configuration.hyperface import check_painted
-from brownid.configuration.links import check_links
+from brownid.configuration.links import ONNX, check_links, is_named_onnx
 from brownid.errors import BrownidError
 from brownid.textfiles import check_expansion
 
@@ -31,6 +31,7 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     """
     _check_size(config)
     complete = deepcopy(dict(config))
+    _name_onnx(complete)
     validator = _defaulting_validator(_read_schema())
     errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
@@ -54,6 +55,14 @@ def _parts(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list) else ()
+
+
+def _name_onnx(config: Mapping) -> None:
+    """Fill in the family of networks whose weights are ONNX files, which hold the whole network."""
+    networks = config.get("networks")
+    for entry in networks.values() if isinstance(networks, Mapping) else ():
+        if isinstance(entry, dict) and not entry.keys() & {"family", "factory"} and is_named_onnx(entry.get("weights")):
+            entry["family"] = ONNX
 
 
 def _join(sentences: Iterator[str]) -> str:

@@ -14,8 +14,9 @@ from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
+PIXELS = ("reads_bytes", "colour_order")  # what a network reads, where it is not what its family reads
 # The keys of a networks entry that are this project's; others go to the user's own factory.
-NETWORK_KEYS = ("factory", "side", "mirror", "weights", "database", "training", *STEERING)
+NETWORK_KEYS = ("factory", "side", "mirror", "weights", "database", "training", *PIXELS, *STEERING)
 
 
 def sorted_keys(settings: Any) -> Any:
@@ -32,9 +33,10 @@ def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """What it takes to build a network; how it was trained reaches a stage through the weights file."""
     entry = config[section_of(config, model, MODELS)][model]
     side = entry.get("side", config["images"]["side"])
+    pixels = {key: entry[key] for key in PIXELS if entry.get(key) is not None}
     if "factory" in entry:
-        return {"factory": entry["factory"], "options": _without(entry, *NETWORK_KEYS), "side": side}
-    return {"family": entry["family"], "architecture": entry.get("architecture"), "side": side}
+        return {"factory": entry["factory"], "options": _without(entry, *NETWORK_KEYS), "side": side, **pixels}
+    return {"family": entry["family"], "architecture": entry.get("architecture"), "side": side, **pixels}
 
 
 def _face_model(config: Mapping, generator: str, network: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def load_perceptual_features(
     if is_torchscript(path):
         tensors, layout = read_torchscript(path, _is_needed), NVIDIA
     else:
-        tensors, _ = read_weights(path)
+        tensors = read_weights(path, [f"{name}.weight" for name in TORCHVISION.convolutions + NVIDIA.convolutions])
         layout = NVIDIA if any(name.startswith("layers.") for name in tensors) else TORCHVISION
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (outputs, inputs) in zip(layout.convolutions, CONVOLUTIONS, strict=True):
@@ -62,7 +62,7 @@ def load_perceptual_features(
     _check(tensors, shapes, own, (*layout.unused, *layout.linear), f"{path} (VGG16, {layout.name}'s names)")
     weights = [tensors[name] for name in own]
     if linear is not None:
-        read, _ = read_weights(linear)
+        read = read_weights(linear, LINEAR)
         _check(read, {}, LINEAR, (), f"{linear} (LPIPS for VGG16)")
         weights = [read[name] for name in LINEAR]
     pairs = [(tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()) for name in layout.convolutions]

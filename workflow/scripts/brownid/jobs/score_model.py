@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from brownid.benchmark.score import score_network
-from brownid.files import sha256, write_checked_json
+from brownid.files import sha256
 from brownid.recognition.loading import load_network
 from brownid.runtime import default_device
+from brownid.textfiles import write_checked_json
 
 
 def score_model(

@@ -8,8 +8,9 @@ import pandas as pd
 
 from brownid.figures.curves import plot_roc
 from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
-from brownid.files import atomic_path, read_checked_json
+from brownid.files import atomic_path
 from brownid.runtime import logger
+from brownid.textfiles import read_checked_json
 
 
 def tabulate_scores(

@@ -1,4 +1,8 @@
-"""Embeddings of images, whatever the network's family: RGB in, rows out."""
+"""Embeddings of images, whatever the network's family: RGB in [-1, 1] in, rows out.
+
+What a network itself reads is said by its attributes `colour_order` ("RGB" unless it says "BGR") and `input_range`
+(the values of black and white; (-1, 1) unless it says otherwise).
+"""
 
 import numpy as np
 import torch
@@ -8,23 +12,66 @@ from torch.nn import functional as F
 from brownid.batching import Batching
 from brownid.errors import BrownidError
 from brownid.precision import autocast, resolve_precision
+from brownid.randomness import uniform
+from brownid.runtime import logger
 
 LARGEST = 2.0  # of a float pixel: generators exceed 1 by a little, images in [0, 255] by far
+COLOUR_ORDERS = ("RGB", "BGR")
+SIGNED, BYTES = (-1.0, 1.0), (0.0, 255.0)  # input ranges
+BLIND = (
+    0.99  # cosine of two noise images; below 0.93 for the networks tried, above 0.993 where these read a wrong range
+)
 
 
 def raw_embeddings(network: nn.Module, images: Tensor) -> Tensor:
     """Unnormalised embeddings `[B, E]` of RGB images `[B, 3, S, S]` in [-1, 1]; differentiable.
 
-    Turns the colours round for a network that reads BGR, and multiplies unit embedding and norm for one that returns
-    the two apart.
+    Reverses the colours for a network that reads BGR, maps the pixels to its input range, and multiplies unit embedding
+    and norm for one that returns the two apart.
     """
     if getattr(network, "colour_order", "RGB") == "BGR":
         images = images.flip(1)
+    low, high = getattr(network, "input_range", SIGNED)
+    if (low, high) != SIGNED:
+        images = (images + 1) * ((high - low) / 2) + low
     output = network(images)
     if isinstance(output, tuple):
         unit, norms = output
         return unit * norms
     return output
+
+
+def as_configured(
+    network: nn.Module, source: object, reads_bytes: bool | None = None, colour_order: str | None = None
+) -> nn.Module:
+    """The network with what the user says about its pixels; None keeps what it says itself.
+
+    `reads_bytes` is True for pixels from 0 to 255 and False for -1 to 1. A network with a `description` whose
+    embeddings of two images of noise are almost equal is warned about, under the name `source`: it is not trained, or
+    it reads another range. `BrownidError` for an unknown colour order.
+    """
+    if reads_bytes is not None:
+        network.input_range = BYTES if reads_bytes else SIGNED
+    if colour_order is not None:
+        network.colour_order = colour_order
+    if getattr(network, "colour_order", "RGB") not in COLOUR_ORDERS:
+        raise BrownidError(f"{source} has the colour_order {network.colour_order!r}: it must be RGB or BGR.")
+    rows = noise_embeddings(network, network.description.side).double()
+    cosine = float(F.cosine_similarity(rows[0], rows[1], dim=0))
+    if not cosine < BLIND or not rows.any(dim=1).all():  # NaN is not below
+        logger.warning(
+            "%s: two unrelated images of noise have almost the same embedding (cosine %.4f): the network is not "
+            "trained, or it reads pixels in another range than from %g to %g (set reads_bytes, --reads-bytes).",
+            *(source, cosine, *getattr(network, "input_range", SIGNED)),
+        )
+    return network
+
+
+@torch.inference_mode()
+def noise_embeddings(network: nn.Module, side: int) -> Tensor:
+    """What a network in evaluation mode makes of two images of noise, always the same two: `[2, E]` where it is one."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    return raw_embeddings(network, 2 * uniform(0, "recognition/noise", range(2), (3, side, side)).to(device) - 1)
 
 
 @torch.inference_mode()

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from brownid.errors import BrownidError
 from brownid.factories import check_keywords, import_factory
 from brownid.recognition.backbones import Description
+from brownid.recognition.embedding import as_configured
 from brownid.recognition.weights import load_backbone
-
-COLOUR_ORDERS = ("RGB", "BGR")
 
 
 def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> nn.Module:
@@ -22,12 +21,15 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     `{family: onnx, side: 112}`, or a function of the user's own, `{factory: "path.to.module:function", side: 112,
     options: {...}}`, which is called with the options and the keywords `weights`, `side` and `device`. What it returns
     must be a torch module from images `[B, 3, side, side]` in [-1, 1] to embeddings `[B, E]`, or to unit embeddings and
-    norms `[B, 1]`; the images are RGB unless its `colour_order` is "BGR". Other keys are not read.
+    norms `[B, 1]`; the images are RGB unless its `colour_order` is "BGR". For any network, `reads_bytes` and
+    `colour_order` say otherwise (see `load_backbone`). Other keys are not read.
 
     Raises `BrownidError` where the description or the file is wrong, or the result is no such network.
     """
+    pixels = {"reads_bytes": network.get("reads_bytes"), "colour_order": network.get("colour_order")}
     if network.get("factory") is None:
-        return load_backbone(weights, network["family"], network.get("architecture"), network["side"], device=device)
+        family, architecture, side = network["family"], network.get("architecture"), network["side"]
+        return load_backbone(weights, family, architecture, side, device=device, **pixels)
     factory, side = network["factory"], network["side"]
     build = import_factory(factory, "network")
     keywords = {**network.get("options", {}), "weights": str(weights), "side": side, "device": device}
@@ -36,11 +38,9 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     name = f"What the network factory {factory!r} returned"
     if not isinstance(made, nn.Module):
         raise BrownidError(f"{name} is no torch module but {type(made).__name__}.")
-    if getattr(made, "colour_order", "RGB") not in COLOUR_ORDERS:
-        raise BrownidError(f"{name} has the colour_order {made.colour_order!r}: it must be RGB or BGR.")
     made = made.eval().to(device)
     made.description = Description(factory, "", side, _embedding_dim(made, name, side, device))
-    return made
+    return as_configured(made, name, **pixels)
 
 
 @torch.inference_mode()

@@ -1,38 +1,33 @@
-"""Weights of backbones: written as safetensors, read from safetensors, a plain state dict or an AdaFace `.ckpt`.
+"""Weights of backbones: written as safetensors, read from safetensors, torch state dicts and training checkpoints.
 
-Nothing is executed from a file. Checkpoints name classes of the program that wrote them (callbacks, hyper-parameters):
-outside the state dict they are left out, in it they are refused.
+Nothing is executed from a file: of what stands beside the tensors in a checkpoint, nothing is built.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.pickles import RefusedError, check_needed, short_reason
-from brownid.recognition import onnx
+from brownid.pickles import RefusedError, short_reason
 from brownid.recognition.backbones import Description, backbone
-from brownid.statedict import check_finite, listed, load_strictly
+from brownid.recognition.embedding import as_configured
+from brownid.recognition.onnx import FAMILY, OnnxBackbone, is_onnx
+from brownid.statedict import check_finite, find_state_dict, load_described, load_strictly, save_described
 from brownid.torchfiles import load_torch
 
-FORMAT_VERSION = 1
-METADATA_KEY = "brownid_backbone"  # one key with JSON: safetensors does not keep the order of several
-MODEL, HEAD = "model.", "head."  # of an AdaFace checkpoint
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
+METADATA_KEY = "brownid_backbone"
+TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a ZIP file, or a pickle
 
 
 def save_backbone(path: str | Path, network: nn.Module) -> None:
     """Write the weights of a network made by `backbone` with its description; equal weights give equal bytes."""
-    metadata = {METADATA_KEY: json.dumps({"version": FORMAT_VERSION, **asdict(network.description)}, sort_keys=True)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))  # save_file would make it private to the user
+    about = {"version": FORMAT_VERSION, **asdict(network.description)}
+    save_described(path, network.state_dict(), METADATA_KEY, about)
 
 
 def load_backbone(
@@ -42,22 +37,50 @@ def load_backbone(
     side: int | None = None,
     embedding_dim: int | None = None,
     device: str | torch.device = "cpu",
+    *,
+    reads_bytes: bool | None = None,
+    colour_order: str | None = None,
 ) -> nn.Module:
     """The network whose weights a file holds, in evaluation mode on `device`.
 
-    A file of ours says what it is; for any other, `family` and `architecture` are needed (`side` is then 112 and
-    `embedding_dim` 512 unless given). Every key must be there, with its shape, and no other: `BrownidError` names what
-    is missing, unexpected or misshapen, and a description given here that differs from the file's. The family "onnx"
-    has no architectures: the file is the whole network (see `OnnxBackbone`), and takes no gradients.
+    A file of ours and an ONNX file say what they are; for any other, `family` and `architecture` are needed (`side` is
+    then 112 and `embedding_dim` 512 unless given). Every key must be there, with its shape, and no other:
+    `BrownidError` names what is missing, unexpected or misshapen, and a description given here that differs from the
+    file's; `find_state_dict` says where the keys may stand. The family "onnx" has no architectures: the file is the
+    whole network (see `OnnxBackbone`), and takes no gradients.
+
+    `reads_bytes` says that the network reads pixels from 0 to 255 (True) or from -1 to 1 (False) and `colour_order`
+    whether in the order RGB or BGR, where it differs from what the family reads, or from what an ONNX graph shows.
     """
     path = Path(path)
-    if family == onnx.FAMILY:
-        network = onnx.OnnxBackbone(path)
-        for name, value in (("side", side), ("embedding_dim", embedding_dim)):
-            if value not in (None, (found := getattr(network.description, name))):
-                raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
-        return network.eval().to(device)
-    tensors, described = read_weights(path)
+    if is_onnx(path):
+        network = _load_onnx(path, family, architecture, side, embedding_dim)
+    elif family == FAMILY:
+        raise BrownidError(f"{path}: the family is onnx, but this is no ONNX file: name the family of its weights.")
+    else:
+        network = _load_weights(path, family, architecture, side, embedding_dim)
+    return as_configured(network.eval().to(device), path, reads_bytes, colour_order)
+
+
+def _load_onnx(
+    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+) -> nn.Module:
+    if family not in (None, FAMILY) or architecture is not None:
+        raise BrownidError(
+            f"{path}: an ONNX file, which holds the whole network: its family is onnx, not {family or 'another'!r}, "
+            "and it has no architecture to name."
+        )
+    network = OnnxBackbone(path, side=side)
+    for name, value in (("side", side), ("embedding_dim", embedding_dim)):
+        if value not in (None, (found := getattr(network.description, name))):
+            raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
+    return network
+
+
+def _load_weights(
+    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+) -> nn.Module:
+    content, described = _read(path)
     given = {"family": family, "architecture": architecture, "side": side, "embedding_dim": embedding_dim}
     for name, value in given.items():
         if described and value is not None and value != described[name]:
@@ -67,72 +90,63 @@ def load_backbone(
         raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture")
     description = Description(**settings)
     network = backbone(**asdict(description))
-    load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture})")
-    return network.eval().to(device)
+    tensors, place = _found(content, network.state_dict(), path)
+    read_from = f", read from {place}" if place else ""
+    load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture}{read_from})")
+    return network
 
 
-def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict | None]:
-    """The named tensors of a weight file and, for files of ours, the fields of its `Description`."""
-    path = Path(path)
+def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a weight file that go by `names`, wherever they stand in it (see `find_state_dict`).
+
+    Without names, those of its first section that has tensors, under the names that they have there.
+    """
+    return _found(_read(Path(path))[0], names, path)[0]
+
+
+def _found(content: object, names: Collection[str], path: str | Path) -> tuple[dict[str, Tensor], str]:
+    try:
+        tensors, place = find_state_dict(content, names, path)
+    except RefusedError as error:
+        raise BrownidError(
+            f"{path}: refused as weights: {error}; what a file names is never executed. Save the network's "
+            "state_dict() alone."
+        ) from error
+    check_finite(tensors, path)
+    return tensors, place
+
+
+def _read(path: Path) -> tuple[object, dict | None]:
+    """What a weight file holds and, for files of ours, the fields of its `Description`."""
     try:
         with open(path, "rb") as file:
             start = file.read(9)
     except OSError as error:
         raise BrownidError(f"{path}: cannot read the weights: {error.strerror}") from error
-    if start[8:] == b"{" or path.suffix == ".safetensors":  # the header, JSON, follows its 8-byte length
-        tensors, described = _read_safetensors(path)
-    else:
-        tensors, described = _state_dict(_read_torch(path), path), None
-    check_finite(tensors, path)
-    return tensors, described
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        described = json.loads(metadata) if metadata else None
-    except (SafetensorError, ValueError) as error:
-        raise BrownidError(f"{path}: damaged safetensors file: {error}") from error
+    if start[8:] != b"{" and path.suffix != ".safetensors":  # the header, JSON, follows its 8-byte length
+        if not start.startswith(TORCH_STARTS):
+            raise BrownidError(
+                f"{path}: not a file of weights, or damaged: it begins neither as safetensors nor as a file of torch's."
+            )
+        return _read_torch(path), None
+    tensors, described, _ = load_described(path, METADATA_KEY)
     if described is None:
         return tensors, None
-    if not isinstance(described, dict) or described.pop("version", None) != FORMAT_VERSION:
-        raise BrownidError(f"{path}: weights of another format version; this program reads version {FORMAT_VERSION}")
+    if not isinstance(described, dict) or described.pop("version", None) not in READ_VERSIONS:
+        raise BrownidError(
+            f"{path}: weights of another format version; this program reads version {FORMAT_VERSION} and older."
+        )
     if {name: type(value) for name, value in described.items()} != Description.__annotations__:
         raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again")
     return tensors, described
 
 
 def _read_torch(path: Path) -> object:
-    """The state dict of a torch file, or the whole of it; refuses what is neither tensor nor plain container in it."""
+    """Tensors and plain containers of a torch file, and placeholders for all else."""
     try:
-        content = load_torch(path)
-        if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-            content = content["state_dict"]
-        check_needed(content)
+        return load_torch(path)
     except RefusedError as error:
         raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
     # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
     except Exception as error:
         raise BrownidError(f"{path}: not a file of weights, or damaged ({short_reason(error)})") from error
-    return content
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The backbone's tensors: of a plain state dict, or those prefixed `model.` of a Lightning checkpoint.
-
-    Beside `model.` there may only be the `head.` of the training loss, which is left out.
-    """
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
-        for name, value in content.items()
-    ):
-        raise BrownidError(f"{path}: holds no state dict; expected named tensors, or a checkpoint with `state_dict`")
-    prefixed = {name.removeprefix(MODEL): tensor for name, tensor in content.items() if name.startswith(MODEL)}
-    if not prefixed:
-        return dict(content)
-    others = [name for name in content if not name.startswith((MODEL, HEAD))]
-    if others:
-        raise BrownidError(f"{path}: beside the network, {MODEL}…, and its head, {HEAD}…, it holds {listed(others)}")
-    return prefixed

@@ -27,7 +27,7 @@ from brownid.release.metadata import METADATA, DatasetRecord, read_metadata
 from brownid.release.package import image_path
 from brownid.samples import SampleCollection, load_statistics, png, read_command
 from brownid.samples.published import published_labels
-from brownid.textfiles import read_json
+from brownid.textfiles import read_checked_json
 
 HEADER_BYTES = 2**16  # of an image file, apart from its pixels
 UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
@@ -208,7 +208,7 @@ def _model_problems(root: Path, model: str) -> list[str]:
     scores = f"trained_models/results/{model}/scores.json"
     try:
         _check_plain(root, scores)
-        read_json(root / scores)
+        read_checked_json(root / scores)
     except BrownidError as error:
         problems.append(_inside(root, error))
     return problems
