@@ -7,7 +7,7 @@ import pytest
 from brownid import textfiles
 from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
-from brownid.textfiles import read_json, read_yaml
+from brownid.textfiles import read_checked_json, read_json, read_yaml, write_checked_json
 
 LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))])
 MERGES = "\n".join(["a0: &a0 {k: v}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 60))])
@@ -89,3 +89,17 @@ def test_a_configuration_whose_aliases_explode_or_refer_to_themselves_is_refused
     for value, sentence in ((bomb, "stand for more than"), (cycle, "make a value part of itself")):
         with pytest.raises(BrownidError, match=rf"the aliases \(\*name\) {sentence}"):
             load_configuration({"references": value})
+
+
+def test_checked_json_comes_back_and_a_changed_digit_is_noticed(tmp_path):
+    path = tmp_path / "scores.json"
+    write_checked_json(path, {"b": [0.1, (1, 2)], "a": {10: "x", 2: None}})
+    assert read_checked_json(path) == {"a": {"10": "x", "2": None}, "b": [0.1, [1, 2]]}
+    path.write_text(path.read_text().replace("0.1", "0.3"))
+    with pytest.raises(BrownidError, match=r"scores\.json: damaged: its content does not match its checksum; make it"):
+        read_checked_json(path)
+    path.write_text('{"a": 1}')  # of a version without a checksum
+    assert read_checked_json(path) == {"a": 1}
+    path.write_text("[1]")
+    with pytest.raises(BrownidError, match="not a JSON mapping, but a list"):
+        read_checked_json(path)
