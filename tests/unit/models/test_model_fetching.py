@@ -1,7 +1,16 @@
 """A fetched file is whole and the right one, or nothing of it is there."""
 
+import contextlib
 import errno
+import gzip
+import http.client
 import io
+import os
+import socket
+import ssl
+import threading
+import time
+import zlib
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
@@ -171,6 +180,163 @@ def test_a_server_that_gives_no_whole_file_is_a_sentence(tmp_path, serve, answer
     serve(answer)
     assert sentence in refusal(model)
     assert left_behind(model) == []
+
+
+@pytest.fixture
+def loopback(tmp_path, monkeypatch):
+    """A model at a server of this machine that gives these bytes to each request, with a pause before each of them."""
+    monkeypatch.setattr(fetching, "SECURE", "http")
+    monkeypatch.setenv("no_proxy", "*")
+    servers = []
+
+    def serve(*parts, pause=0.0):
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def answer():
+            with contextlib.suppress(OSError):  # the test is over, or the client has had enough
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        for part in parts:
+                            time.sleep(pause)
+                            connection.sendall(part)
+
+        threading.Thread(target=answer, daemon=True).start()
+        return published_model(tmp_path, url=f"http://127.0.0.1:{server.getsockname()[1]}/net")
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+def http_answer(body, **headers):
+    lines = ["HTTP/1.1 200 OK", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def in_pieces(body):
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+CHUNKED = {"Transfer_Encoding": "chunked"}
+RAW = {
+    "plain": http_answer(CONTENT, Content_Length=len(CONTENT)),
+    "until the end": http_answer(CONTENT),
+    "in pieces": http_answer(in_pieces(CONTENT), **CHUNKED),
+    "in pieces with another length": http_answer(in_pieces(CONTENT), **CHUNKED, Content_Length=5),
+    "gzip": http_answer(gzip.compress(CONTENT), Content_Encoding="gzip"),
+    "gzip of two parts": http_answer(
+        gzip.compress(CONTENT[:99]) + gzip.compress(CONTENT[99:]), Content_Encoding="GZIP"
+    ),
+    "zlib": http_answer(in_pieces(zlib.compress(CONTENT)), Content_Encoding="deflate", **CHUNKED),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_every_way_to_send_a_file_gives_the_file(loopback, name):
+    model = loopback(RAW[name])
+    assert fetch(replace(model, sha256=CHECKSUM)).sha256 == CHECKSUM
+    assert Path(model.path).read_bytes() == CONTENT
+
+
+BAD = {
+    "no HTTP": (b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP as it should"),
+    "nothing": (b"", "cannot be reached (Remote end closed connection without response)"),
+    "a long line": (b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70_000, "got more than 65536 bytes when reading header line"),
+    "many headers": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n", "got more than 100 headers"),
+    "cut": (http_answer(CONTENT, Content_Length=9000), "the transfer ended after 8,000 of 9,000 bytes; try again"),
+    "cut in pieces": (http_answer(b"ffff\r\nabc", **CHUNKED), "the transfer broke off (IncompleteRead"),
+    "no pieces": (http_answer(b"what\r\n", **CHUNKED), "the transfer broke off ("),
+    "cut gzip": (http_answer(gzip.compress(CONTENT)[:-9], Content_Encoding="gzip"), "ended within the compressed"),
+    "no gzip": (http_answer(CONTENT, Content_Encoding="gzip"), "the answer is compressed and damaged"),
+    "brotli": (http_answer(CONTENT, Content_Encoding="br"), "the server compresses its answer by 'br'"),
+    "empty": (http_answer(b"", Content_Length=0), "the answer is empty"),
+    "to a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "url 'file:///etc/passwd' is not allowed"),
+    "to ftp": (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/net\r\n\r\n", "points to ftp://127.0.0.1/net, which"),
+    "to a wrong port": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b/\r\n\r\n", "nonnumeric port: 'b'): correct"),
+    "in a circle": (b"HTTP/1.1 302 Found\r\nLocation: /net\r\n\r\n", "the server answers 302"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_server_that_does_something_else_is_a_sentence(loopback, name):
+    answer, sentence = BAD[name]
+    model = loopback(answer)
+    assert sentence in refusal(model)
+    assert left_behind(model) == []
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_has_no_end_is_stopped_where_the_catalogue_knows_no_size(loopback, monkeypatch, compressed):
+    monkeypatch.setattr(fetching, "LARGEST", 1000)
+    body = http_answer(gzip.compress(bytes(10**6)), Content_Encoding="gzip") if compressed else http_answer(CONTENT)
+    model = loopback(body)
+    assert "it is longer than 1,000 bytes, the most that is fetched of a model whose size" in refusal(model)
+    assert left_behind(model) == []
+
+
+def test_a_length_that_is_announced_and_too_long_is_refused_at_once(loopback):
+    model = loopback(http_answer(b"x", Content_Length=10**15))
+    assert f"it is longer than {fetching.LARGEST:,} bytes" in refusal(model)
+    model = replace(loopback(http_answer(CONTENT, Content_Length=len(CONTENT))), size=100)
+    assert "it is longer than 100 bytes. Nothing was kept" in refusal(model)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"LONGEST": 0.1}, "the transfer is too slow"),
+        ({"SILENCE": 0.1, "SLOWEST": 10**6}, "the transfer is too slow"),
+        ({"SILENCE": 0.01}, "cannot be reached (timed out)"),
+    ],
+)
+def test_a_slow_server_cannot_hold_a_job_for_ever(loopback, monkeypatch, limits, sentence):
+    for name, value in limits.items():
+        monkeypatch.setattr(fetching, name, value)
+    model = loopback(http_answer(b""), *[b"x"] * 20, pause=0.02)
+    assert sentence in refusal(model)
+    assert left_behind(model) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "the transfer broke off ("),
+        (TimeoutError("The read operation timed out"), "the transfer broke off (The read operation timed out)"),
+        (ConnectionResetError(104, "Connection reset by peer"), "the transfer broke off ("),
+    ],
+)
+def test_a_transfer_that_breaks_off_is_a_sentence(tmp_path, serve, error, sentence):
+    class Broken(Answer):
+        def read1(self, size=-1):
+            raise error
+
+    model = published_model(tmp_path, url="https://example.org/net")
+    serve(Broken(CONTENT))
+    assert sentence in refusal(model)
+    assert left_behind(model) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (URLError(ssl.SSLCertVerificationError(1, "certificate has expired")), "see to the clock and the certificates"),
+        (URLError(ssl.SSLError(1, "wrong version number")), "wrong version number"),
+        (http.client.InvalidURL("URL can't contain control characters"), "correct the address"),
+        (UnicodeError("label empty or too long"), "correct the address"),
+    ],
+)
+def test_a_server_that_cannot_be_talked_to_is_a_sentence(tmp_path, serve, error, sentence):
+    serve(error)
+    assert sentence in refusal(published_model(tmp_path, url="https://example.org/net"))
+
+
+def test_a_pipe_at_a_file_address_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    model = published_model(tmp_path, url=(tmp_path / "pipe").as_uri())
+    assert "this is no regular file" in refusal(model)
 
 
 def test_a_redirection_to_anything_but_https_is_refused():

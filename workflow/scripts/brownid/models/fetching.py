@@ -2,8 +2,12 @@
 
 import hashlib
 import http.client
+import re
+import ssl
+import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +24,12 @@ from brownid.runtime import progress
 
 CHUNK = 1024 * 1024  # bytes
 SILENCE = 60.0  # seconds without an answer after which a transfer has failed
+LONGEST = 12 * 3600.0  # seconds that a transfer may take
+SLOWEST = 1024  # bytes a second, on average from the first `SILENCE` on
+LARGEST = 32 * 1024**3  # bytes of a file whose size the catalogue does not know
+SECURE = "https"
+GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # told by the first bytes
+ENCODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True, "deflate": True}  # whether it is decompressed
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -34,6 +44,7 @@ class Fetched(NamedTuple):
 class _Source(NamedTuple):
     stream: BinaryIO
     length: int | None  # bytes that it announces
+    compressed: bool = False
 
 
 def fetch(model: Model, path: str | Path | None = None) -> Fetched:
@@ -79,30 +90,77 @@ def trust(model: Model) -> str:
 def _copy(model: Model, source: _Source, target: Path) -> tuple[int, str]:
     """The size and SHA-256 of what was written to `target`."""
     digest, size = hashlib.sha256(), 0
-    total = None if source.length is None else -(-source.length // CHUNK)
+    limit = LARGEST if model.size is None else model.size
+    total = None if source.length is None or source.compressed else -(-source.length // CHUNK)
+    chunks = _received(model, source)
+    chunks = _decompressed(model, chunks) if source.compressed else chunks
     with open(target, "wb") as file:
-        chunks = iter(lambda: _read(model, source), b"")
         for chunk in progress(chunks, f"fetch {model.name}", "MiB", total):
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
-            if model.size is not None and size > model.size:
-                raise BrownidError(
-                    f"{model.url} is not the model {model.name}: it is longer than {model.size:,} bytes. "
-                    f"Nothing was kept; see {model.source}."
-                )
-    if source.length is not None and size != source.length:
-        raise BrownidError(f"{model.url}: the transfer ended after {size:,} of {source.length:,} bytes; try again.")
+            if size > limit:
+                raise _too_long(model, limit)
+    if not size:
+        raise BrownidError(f"{model.url}: the answer is empty; try again, or see {model.source}.")
     return size, digest.hexdigest()
 
 
-def _read(model: Model, source: _Source) -> bytes:
+def _too_long(model: Model, limit: int) -> BrownidError:
+    known = "" if model.size is not None else ", the most that is fetched of a model whose size the catalogue lacks"
+    return BrownidError(
+        f"{model.url} is not the model {model.name}: it is longer than {limit:,} bytes{known}. Nothing was kept; see "
+        f"{model.source}."
+    )
+
+
+def _received(model: Model, source: _Source) -> Iterator[bytes]:
+    """What a source gives, in chunks of about `CHUNK` bytes: all that it announced, soon enough."""
+    started, size, waiting = time.monotonic(), 0, bytearray()
+    while part := _read(model, source):
+        size += len(part)
+        waiting += part
+        seconds = time.monotonic() - started
+        if seconds > LONGEST or (seconds > SILENCE and size < SLOWEST * seconds):
+            raise BrownidError(
+                f"{model.url}: the transfer is too slow, {size:,} bytes in {seconds:.0f} s; try again, or fetch the "
+                "file by hand."
+            )
+        if len(waiting) >= CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    if source.length is not None and size != source.length:
+        raise BrownidError(f"{model.url}: the transfer ended after {size:,} of {source.length:,} bytes; try again.")
+    if waiting:
+        yield bytes(waiting)
+
+
+def _decompressed(model: Model, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The content of a body that a server compressed without being asked to, in chunks of at most `CHUNK` bytes."""
+    stream, fed = zlib.decompressobj(GZIP_OR_ZLIB), False
     try:
-        return source.stream.read(CHUNK)
-    except http.client.HTTPException as error:
-        raise BrownidError(f"{model.url}: the transfer broke off ({error!r}); try again.") from error
-    except (TimeoutError, ConnectionError) as error:
-        raise BrownidError(f"{model.url}: the transfer broke off ({error}); try again.") from error
+        for chunk in chunks:
+            while chunk:
+                if stream.eof:  # gzip allows several parts, one after the other
+                    stream = zlib.decompressobj(GZIP_OR_ZLIB)
+                fed = True
+                content = stream.decompress(chunk, CHUNK)
+                chunk = stream.unused_data if stream.eof else stream.unconsumed_tail
+                if content:
+                    yield content
+    except zlib.error as error:
+        raise BrownidError(f"{model.url}: the answer is compressed and damaged ({error}); try again.") from None
+    if fed and not stream.eof:
+        raise BrownidError(f"{model.url}: the transfer ended within the compressed answer; try again.")
+
+
+def _read(model: Model, source: _Source) -> bytes:
+    """What has arrived, at most a chunk; a slow server cannot hold this up for longer than `SILENCE`."""
+    try:
+        return source.stream.read1(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrownidError(f"{model.url}: the transfer broke off ({reason}); try again.") from error
 
 
 @contextmanager
@@ -110,6 +168,8 @@ def _opened(model: Model) -> Iterator[_Source]:
     url, place = model.url, f"{model.name}: {model.url}"
     if url.startswith("file://"):
         path = _file_of(url)
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device could be without end
+            raise BrownidError(f"{place}: this is no regular file.")
         try:
             stream = open(path, "rb")  # noqa: SIM115 (closed below)
             length = path.stat().st_size
@@ -118,24 +178,51 @@ def _opened(model: Model) -> Iterator[_Source]:
         with stream:
             yield _Source(stream, length)
         return
-    if not url.startswith("https://"):
+    if not url.startswith(f"{SECURE}://"):
         raise BrownidError(f"{place}: models are fetched from {' and '.join(SCHEMES)} addresses only.")
-    opener = urllib.request.build_opener(_SecureRedirects)
-    request = urllib.request.Request(url, headers={"User-Agent": f"brownid/{__version__}"})
     try:
+        opener = urllib.request.build_opener(_SecureRedirects)
+        request = urllib.request.Request(url, headers={"User-Agent": f"brownid/{__version__}"})
         answer = opener.open(request, timeout=SILENCE)
     except urllib.error.HTTPError as error:
         raise BrownidError(f"{place}: the server answers {error.code} ({error.reason}).") from error
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise BrownidError(
-            f"{place}: cannot be reached ({reason}): fetch on a machine with internet access, a login node for example."
-        ) from error
+    # ValueError: an address with a wrong port or host name, from the catalogue or a redirection
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreached(place, error) from error
     with answer:
         if answer.headers.get_content_type() in WEB_PAGES:
             raise BrownidError(f"{place}: the server answers with a web page instead of the file; fetch it by hand.")
-        length = answer.headers.get("Content-Length")
-        yield _Source(answer, int(length) if length and length.isdecimal() else None)
+        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ENCODINGS:
+            raise BrownidError(
+                f"{place}: the server compresses its answer by {encoding!r}, which is not known; fetch it by hand."
+            )
+        source = _Source(answer, _length(answer), ENCODINGS[encoding])
+        limit = LARGEST if model.size is None else model.size
+        if source.length is not None and source.length > limit and not source.compressed:
+            raise _too_long(model, limit)
+        yield source
+
+
+def _length(answer: http.client.HTTPResponse) -> int | None:
+    """The bytes of the body that an answer announces; None where it announces none, or those of each piece."""
+    length = answer.headers.get("Content-Length", "").strip()
+    pieces = answer.headers.get("Transfer-Encoding")
+    return int(length) if re.fullmatch("[0-9]{1,18}", length) and not pieces else None
+
+
+def _unreached(place: str, error: Exception) -> BrownidError:
+    reason = getattr(error, "reason", error)
+    said = " ".join(str(reason).split()) or type(reason).__name__
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        remedy = "see to the clock and the certificates of this machine (SSL_CERT_FILE)"
+    elif isinstance(error, http.client.InvalidURL | UnicodeError):
+        remedy = "correct the address"
+    elif isinstance(error, http.client.HTTPException):
+        remedy = "the server does not speak HTTP as it should; try again, or fetch it by hand"
+    else:
+        remedy = "fetch on a machine with internet access, a login node for example"
+    return BrownidError(f"{place}: cannot be reached ({said}): {remedy}.")
 
 
 def _file_of(url: str) -> Path:
@@ -149,6 +236,8 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections to https only."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not newurl.startswith("https://"):
-            raise BrownidError(f"{req.full_url}: the server points to {newurl}, which is not https; fetch it by hand.")
+        if urlsplit(newurl).scheme.lower() != SECURE:
+            raise BrownidError(
+                f"{req.full_url}: the server points to {newurl}, which is not {SECURE}; fetch it by hand."
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
