@@ -16,9 +16,9 @@ SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release test check real clean
+.PHONY: release configuration test check real clean
 
-release: $(VENV)/installed
+release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory results/report.html
 	@echo
@@ -27,6 +27,9 @@ release: $(VENV)/installed
 	@echo "Release      $$(ls -d results/release/*/)"
 	@echo "Score table  results/tables/scores.csv"
 	@echo "Report       results/report.html"
+
+configuration:
+	@test -f "$$CONFIG" || { echo "There is no configuration $$CONFIG: make release CONFIG=path/to/config.yaml"; exit 1; }
 
 results/report.html: $(wildcard results/release/*.verified.txt results/tables/* results/figures/*)
 	@echo "Writing the report"
