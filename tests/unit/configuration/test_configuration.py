@@ -1,5 +1,6 @@
 """A configuration is complete after loading, and each mistake in one is a sentence."""
 
+import re
 from copy import deepcopy
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -403,3 +404,25 @@ def test_noise_maps_of_a_generator_without_any_are_refused(config):
         "world_covariates.projection.noise_maps is true, but the generator 'world' is of the family 'procedural'"
         in (refusal(config))
     )
+
+
+def patterns(schema):
+    """Every pattern of a schema, whatever it is nested in."""
+    inside = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    own = [schema["pattern"]] if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) else []
+    return own + [pattern for part in inside for pattern in patterns(part)]
+
+
+def test_no_pattern_of_the_schema_lets_a_last_newline_pass():
+    found = patterns(yaml.safe_load(SCHEMA.read_text()))
+    assert len(found) >= 4
+    for pattern in found:
+        text = "0" * 64  # fits names and checksums
+        assert re.search(pattern, text) and not re.search(pattern, f"{text}\n"), pattern
+
+
+def test_a_name_or_checksum_that_ends_in_a_newline_is_refused(config):
+    config["references"]["new\n"] = config["references"]["world_n100_random"]
+    config["release"]["name"] = "release\n"
+    said = refusal(config)
+    assert r"the name 'new\n' may contain" in said and r"release.name: the name 'release\n' may contain" in said

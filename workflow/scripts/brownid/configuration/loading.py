@@ -19,7 +19,7 @@ from brownid.errors import BrownidError
 from brownid.textfiles import check_expansion
 
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
-SHA256 = "^[0-9a-f]{64}$"  # as the schema has it
+SHA256 = r"^[0-9a-f]{64}(?!\n)$"  # as the schema has it; in Python, `$` alone matches before a last newline too
 TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
 
 
