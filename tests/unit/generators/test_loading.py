@@ -1,5 +1,6 @@
 """Loading a generator from its description."""
 
+import dataclasses
 import sys
 import types
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from brownid.alignment import FixedCrop, template
 from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
-from brownid.generators.checkpoints import convert
+from brownid.generators.checkpoints import convert, read_generator_file, save_generator_file
 from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
 from brownid.jobs.crops import crop_for
@@ -207,3 +208,27 @@ def test_a_factory_gets_the_other_keys_and_the_device(monkeypatch):
 def test_a_wrong_description_is_refused_in_a_sentence(spec, message):
     with pytest.raises(BrownidError, match=message):
         load_generator(spec)
+
+
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [
+        ("stylegan2", {"w_dim": 10**12, "z_dim": 10**12}),
+        ("stylegan2", {"w_dim": 10**5, "z_dim": 10**5}),
+        ("stylegan2", {"img_resolution": 2**40, "synthesis_kwargs": {"channel_base": 2**41}}),
+        ("stylegan2", {"mapping_kwargs": {"num_layers": 10**9}}),
+        ("stylegan2", {"mapping_kwargs": 5}),
+        ("stylegan3", {"w_dim": 10**5, "z_dim": 10**5}),
+        ("stylegan3", {"num_layers": 10**9}),
+        ("stylegan3", {"filter_size": 10**9}),
+        ("stylegan3", {"img_resolution": 2**40}),
+        ("stylegan3", {"first_cutoff": "a"}),
+    ],
+    ids=str,
+)
+def test_sizes_that_a_file_cannot_hold_are_refused_before_memory_is_taken(files, tmp_path, family, change):
+    content = read_generator_file(files[family][1])
+    described = dataclasses.replace(content, constructor={**content.constructor, **change})
+    save_generator_file(tmp_path / "a.safetensors", described)
+    with pytest.raises(BrownidError, match=r"a\.safetensors: "):
+        load_generator({"family": family, "file": str(tmp_path / "a.safetensors")})

@@ -367,3 +367,22 @@ def test_a_damaged_description_is_refused(tmp_path, described):
     )
     with pytest.raises(BrownidError, match=r"a\.safetensors: (weights of another|the description of)"):
         load_backbone(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"embedding_dim": 10**15}, {"embedding_dim": 10**7}, {"side": 10**12}, {"side": 4096}]
+)
+def test_sizes_that_need_far_more_than_the_file_holds_are_refused_before_memory_is_taken(tmp_path, sizes):
+    described = {"version": 1, "family": "insightface", "architecture": "iresnet18", "side": 112, "embedding_dim": 512}
+    safetensors.torch.save_file(
+        {"a": torch.ones(1)}, tmp_path / "a.safetensors", {"brownid_backbone": json.dumps(described | sizes)}
+    )
+    with pytest.raises(BrownidError, match=r"a\.safetensors: (declares [\d,]+ weights, but holds 1|no network has)"):
+        load_backbone(tmp_path / "a.safetensors")
+
+
+def test_a_shape_without_numbers_that_torch_does_not_know_is_a_sentence(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [0, 2**63], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(BrownidError, match=r"a\.safetensors: damaged safetensors file"):
+        load_backbone(tmp_path / "a.safetensors", "slim", "slim_iresnet")

@@ -3,9 +3,10 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import torch
@@ -17,9 +18,12 @@ from brownid.files import atomic_path
 from brownid.pickles import check_needed, is_name
 from brownid.runtime import logger
 
+Network = TypeVar("Network", bound=nn.Module)
+
 NAMED_KEYS = 5  # how many keys an error lists
 DEEPEST_SECTION = 4  # of a checkpoint's nested sections
 CHECKSUM = "sha256"  # beside the description in a file of ours
+MOST_DECLARED, FEW_WEIGHTS = 2, 2**22  # so many times what a file holds, and so many in any case, are made and compared
 COUNTER = "num_batches_tracked"  # of batch-norm: absent before torch 0.4, and unused in evaluation
 AVERAGED = re.compile(r"(^|[._])(ema|teacher|momentum|swa)([._]|$)")  # copies of the network that was trained
 
@@ -62,7 +66,8 @@ def load_described(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict 
         described = json.loads(metadata[key]) if metadata.get(key) else None
     except OSError as error:
         raise BrownidError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, ValueError, RecursionError) as error:
+    # RuntimeError, TypeError: shapes without any number, of more dimensions or larger ones than torch knows
+    except (SafetensorError, ValueError, RecursionError, RuntimeError, TypeError) as error:
         raise BrownidError(f"{path}: damaged safetensors file: {error}; fetch or write it again.") from error
     if isinstance(described, dict) and CHECKSUM in described:
         written = described.pop(CHECKSUM)
@@ -158,6 +163,22 @@ def check_finite(tensors: Mapping[str, Tensor], source: object) -> None:
 def _comparable(tensor: Tensor) -> Tensor:
     """Numbers of 8 bits, for which torch has no comparisons, in a larger format."""
     return tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
+
+
+def made_within(make: Callable[[], Network], tensors: Mapping[str, Tensor], source: str) -> Network:
+    """The network that `make` gives by sizes that a file declares, unless these need far more than its tensors hold.
+
+    The sizes are tried without memory first: a few bytes of a description could ask for all there is.
+    """
+    held = sum(tensor.numel() for tensor in tensors.values())
+    try:
+        with torch.device("meta"):
+            declared = sum(tensor.numel() for tensor in make().state_dict().values())
+    except (RuntimeError, TypeError, OverflowError, MemoryError) as error:  # beyond what numbers of bytes can say
+        raise BrownidError(f"{source}: no network has the sizes that it declares; fetch or write it again.") from error
+    if declared > MOST_DECLARED * held + FEW_WEIGHTS:
+        raise BrownidError(f"{source}: declares {declared:,} weights, but holds {held:,}; fetch or write it again.")
+    return make()
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -1,6 +1,6 @@
 """StyleGAN generators as the configuration describes them: from a published file, or with weights drawn at random."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -14,7 +14,7 @@ from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.precision import compute_dtype
-from brownid.statedict import load_strictly
+from brownid.statedict import load_strictly, made_within
 
 Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings", StyleGAN2Settings, StyleGAN3Settings)
@@ -57,7 +57,7 @@ def stylegan2(
         generator = random_stylegan2(settings, seed, **options)
     else:
         content, settings = _read(file, "stylegan2", StyleGAN2Settings)
-        generator = _loaded(StyleGAN2(settings, **options), content, file)
+        generator = _loaded(lambda: StyleGAN2(settings, **options), content, file)
     generator.landmarks = face.points(generator.resolution)
     return generator.to(device)
 
@@ -85,7 +85,7 @@ def stylegan3(
         generator = random_stylegan3(_random_settings(StyleGAN3Settings, random, STYLEGAN3_SIZES), seed)
     else:
         content, settings = _read(file, "stylegan3", StyleGAN3Settings)
-        generator = _loaded(StyleGAN3(settings), content, file)
+        generator = _loaded(lambda: StyleGAN3(settings), content, file)
     generator.compute_dtype = compute_dtype(precision, device)
     generator.compiles = False  # its nonlinearity branches on the values of its input
     generator.landmarks = face.points(generator.resolution)
@@ -121,6 +121,8 @@ def _read(file: str, family: str, settings_class: type[Settings]) -> tuple[Gener
         settings = settings_class.from_nvidia(content.constructor)
     except BrownidError as error:
         raise BrownidError(f"{file}: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:  # texts where numbers should be, for example
+        raise BrownidError(f"{file}: what it says of the generator's sizes cannot be ({error}).") from None
     if getattr(settings, "c_dim", 0):
         raise BrownidError(f"{file}: the generator takes class labels; only generators without can be used.")
     if settings.z_dim != settings.w_dim:
@@ -131,6 +133,7 @@ def _read(file: str, family: str, settings_class: type[Settings]) -> tuple[Gener
     return content, settings
 
 
-def _loaded(generator: Network, content: GeneratorFile, file: str) -> Network:
+def _loaded(make: Callable[[], Network], content: GeneratorFile, file: str) -> Network:
+    generator = made_within(make, content.state, file)
     load_strictly(generator, content.state, f"{file} (as {content.family})")
     return generator

@@ -15,7 +15,7 @@ from brownid.pickles import RefusedError, short_reason
 from brownid.recognition.backbones import Description, backbone
 from brownid.recognition.embedding import as_configured
 from brownid.recognition.onnx import FAMILY, OnnxBackbone, is_onnx
-from brownid.statedict import check_finite, find_state_dict, load_described, load_strictly, save_described
+from brownid.statedict import check_finite, find_state_dict, load_described, load_strictly, made_within, save_described
 from brownid.torchfiles import load_torch
 
 FORMAT_VERSION = 2
@@ -89,7 +89,10 @@ def _load_weights(
     if "family" not in settings or "architecture" not in settings:
         raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture")
     description = Description(**settings)
-    network = backbone(**asdict(description))
+    if described:
+        network = made_within(lambda: backbone(**asdict(description)), content, str(path))
+    else:
+        network = backbone(**asdict(description))
     tensors, place = _found(content, network.state_dict(), path)
     read_from = f", read from {place}" if place else ""
     load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture}{read_from})")

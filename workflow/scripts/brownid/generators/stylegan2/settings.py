@@ -7,7 +7,8 @@ from typing import Any
 
 from brownid.errors import BrownidError
 
-SMALLEST = 4  # pixels, the side of the learned constant
+SMALLEST, LARGEST = 4, 2**14  # pixels: the side of the learned constant, and of more than any published image
+MOST_LAYERS = 1000
 
 # NVIDIA's names of the constructor arguments, and ours.
 _TOP = {"z_dim": "z_dim", "c_dim": "c_dim", "w_dim": "w_dim", "img_resolution": "resolution"}
@@ -48,6 +49,11 @@ class StyleGAN2Settings:
     def __post_init__(self) -> None:
         for name in ("resolution", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max"):
             _check_whole(name, getattr(self, name), 1)
+        if max(self.mapping_layers / MOST_LAYERS, self.resolution / LARGEST) > 1:
+            raise BrownidError(
+                f"A StyleGAN2 has at most {MOST_LAYERS} mapping_layers and a resolution of {LARGEST}, not "
+                f"{self.mapping_layers} and {self.resolution}."
+            )
         _check_whole("c_dim", self.c_dim, 0)
         for name in ("mapping_width", "label_width"):
             if getattr(self, name) is not None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from brownid.errors import BrownidError
 
+# More than any network has: what a file declares beyond would take for ever to make.
+MOST = {"img_resolution": 2**14, "mapping_layers": 1000, "num_layers": 1000, "margin_size": 2**14, "filter_size": 1000}
 # Arguments of the published constructor that matter to its training or to half precision alone.
 TRAINING_ARGUMENTS = frozenset({"num_fp16_res", "magnitude_ema_beta"})
 TRAINING_MAPPING_ARGUMENTS = frozenset({"w_avg_beta", "freeze_layers", "freeze_embed"})
@@ -53,6 +55,8 @@ class StyleGAN3Settings:
         _require(
             _is_whole(self.num_layers, least=max(1, self.num_critical + 1)), self, "num_layers", "above num_critical"
         )
+        for name, most in MOST.items():
+            _require(getattr(self, name) <= most, self, name, f"at most {most}")
         _require(0 < self.first_cutoff < resolution / 2, self, "first_cutoff", "between 0 and half the resolution")
         _require(self.first_stopband > self.first_cutoff, self, "first_stopband", "above first_cutoff")
         _require(self.last_stopband_rel > 1, self, "last_stopband_rel", "above 1")
