@@ -1,7 +1,9 @@
 """The restricted pickle reader and torch files: values are read as they were written, hostile files are refused."""
 
 import collections
+import datetime
 import io
+import pathlib
 import pickle
 import struct
 import zipfile
@@ -250,6 +252,39 @@ def test_a_changed_byte_among_the_numbers_is_noticed():
     place = data.index(torch.ones(2).numpy().tobytes())
     with pytest.raises(zipfile.BadZipFile):
         load_torch(io.BytesIO(data[:place] + b"\x01" + data[place + 1 :]))
+
+
+def test_files_that_torch_wrote_without_checksums_are_read():
+    torch.serialization.set_crc32_options(False)
+    try:
+        file = saved({"a": torch.arange(3)}, True)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_torch(file)["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_whatever_stands_besides_the_tensors_of_a_checkpoint_is_left_out(zipped):
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
+    optimizer.state[network.weight]["momentum_buffer"] = torch.ones(2, 2)
+    beside = {
+        **{"network": network, "optimizer": optimizer, "schedule": optimizer.state_dict(), "types": {torch.half: 1}},
+        **{
+            "path": pathlib.PosixPath("a"),
+            "settings": Namespace(a=1),
+            "rate": np.float64(0.5),
+            "names": np.array(["a"]),
+        },
+        **{"counts": collections.Counter("aa"), "days": {(datetime.date(2020, 1, 1),) * 200: {1j, range(3)}}},
+        **{"function": torch.relu, "random": np.random.default_rng(0), "sparse": torch.ones(1).to_sparse()},
+    }
+    found = load_torch(saved({"weights": {"a": torch.ones(2)}, **beside}, zipped))
+    assert found["weights"]["a"].tolist() == [1, 1] and found["rate"] == 0.5
+    check_needed([found["weights"], found["schedule"], found["types"]])
+    for name in ("network", "optimizer", "path", "settings", "days", "function", "sparse"):
+        with pytest.raises(RefusedError, match=r"it names|a key of more than 100 parts"):
+            check_needed(found[name])
 
 
 def test_compressed_entries_which_can_grow_without_bound_are_refused():

@@ -380,7 +380,7 @@ BESIDE = {
     "code": {"augment_pipe": Reduced(os.system, "touch executed")},
     "objects": {"x": [{PosixPath("a"): {PosixPath("b")}}, range(3), 2j, deque([1]), np.random.default_rng(0)]},
     "arrays": {"x": [np.array(["a", b"b", None]), np.zeros(1, "c16,O"), np.datetime64("2020"), np.float64(2), np.inf]},
-    "tensors": {"x": [torch.zeros(1).to_sparse(), torch.quantize_per_tensor(torch.ones(1), 1, 0, torch.qint8)]},
+    "tensors": {"x": [torch.zeros(1).to_sparse(), Reduced(torch._utils._rebuild_qtensor, 1)]},
     "another_version": {"D": Persistent("Discriminator", version=5)},
     "no_module": {"D": Reduced(_reconstruct_persistent_obj, 3)},
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brownid.pickles import PickleReader, RefusedError, check_needed
+from brownid.pickles import PickleReader, Placeholder, RefusedError, check_needed
 from brownid.pickles.tensors import Storage, StoredTensor, TensorReader
 
 _ZIP = b"PK\x03\x04"  # as torch tells its newer format from the older
@@ -73,6 +73,7 @@ class ArchiveReader(TensorReader):
         entry = self._archive.getinfo(f"{self._folder}/{name}")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise RefusedError(f"its entry {name} is compressed, which torch never does")
+        entry.CRC = entry.CRC or None  # torch writes 0 where it is told to compute none
         return self._archive.read(entry)
 
 
@@ -121,9 +122,11 @@ class _OldReader(TensorReader):
         """The tensor itself."""
         return tensor.view()
 
-    def persistent(self, key: object) -> Storage:
+    def persistent(self, key: object) -> Storage | Placeholder:
         """The storage of `("storage", type, key, device, count, part)`, or the part (key, offset, count) of it."""
         match key:
+            case ("module", Placeholder() as class_, *_):  # with the source of the class
+                return class_
             case ("storage", torch.dtype() as dtype, str(name), _, int(count), part) if count >= 0:
                 if name not in self.buffers:
                     self._bytes_left -= count * dtype.itemsize

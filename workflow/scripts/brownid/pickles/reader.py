@@ -31,6 +31,7 @@ class PickleReader:
 
     only = "only plain values are read"
     lenient = False
+    atoms: tuple[type, ...] = (Inert,)  # whose hash is their identity
 
     def __init__(self, content: bytes | io.BytesIO | mmap.mmap, length: int | None = None):
         self._file = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -163,9 +164,17 @@ class PickleReader:
         return target
 
     def _key(self, value: object) -> object:
-        """`value`, where it is safe to hash: plain, or a tuple of few plain values, shared ones counted each time."""
-        if type(value) in _TEXTS or (type(value) is int and value.bit_length() < 61) or isinstance(value, Inert):
+        """`value`, where it is safe to hash; a `Placeholder` where it is not, in a lenient reader."""
+        if type(value) in _TEXTS or (type(value) is int and value.bit_length() < 61) or isinstance(value, self.atoms):
             return value
+        try:
+            self._check_key(value)
+        except RefusedError as error:
+            return self._refused(str(error))
+        return value
+
+    def _check_key(self, value: object) -> None:
+        """A key must be plain, or a tuple of few plain values, where shared ones are counted each time."""
         self._chosen_hashes += 1
         if self._chosen_hashes > MOST_CHOSEN_HASHES:
             raise RefusedError(f"it has more than {MOST_CHOSEN_HASHES} keys that are neither text nor small numbers")
@@ -177,9 +186,8 @@ class PickleReader:
                 raise RefusedError(f"it has a key of more than {MOST_KEY_PARTS // 2} parts")
             if isinstance(part, tuple | frozenset):
                 waiting += part
-            elif type(part) not in (*_TEXTS, int, float) and not isinstance(part, Inert):
+            elif type(part) not in (*_TEXTS, int, float) and not isinstance(part, self.atoms):
                 raise RefusedError(f"it has a {type(part).__name__} as the key of a dictionary or member of a set")
-        return value
 
     def _global(self, module: object, name: object) -> object:
         if not isinstance(module, str) or not isinstance(name, str):

@@ -87,6 +87,7 @@ class TensorReader(PickleReader):
     """Reads tensors besides plain values; `finished` says what becomes of a tensor."""
 
     only = "only tensors and plain containers are read"
+    atoms = (Inert, Tensor, torch.dtype)
 
     def __init__(self, content: object, length: int | None = None):
         super().__init__(content, length)
