@@ -40,6 +40,16 @@ raise {error}
     assert lines[-1].endswith(last) and ("Traceback" in "".join(lines)) == ("defect" in error)
 
 
+def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "log").write_text("a file where the folder should be")
+    code = "from brownid.runtime import start_job; start_job('log/job.log', 1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.startswith("error: log"), done.stderr
+    assert "choose another place" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_what_the_machine_refuses_is_a_sentence_and_a_defect_is_none():
     assert sentence_of(BrownidError("so it is")) == "so it is"
     assert sentence_of(PermissionError(errno.EACCES, "x", "/shut/a")).startswith("/shut/a: Permission denied; see to")

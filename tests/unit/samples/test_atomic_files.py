@@ -226,6 +226,13 @@ def test_an_error_that_names_another_file_is_told_of_that(target):
         raise PermissionError(errno.EACCES, "x", "/data/images")
 
 
+@pytest.mark.parametrize("path", ["samples.h5/new", "samples.h5/new/file", "folder"])
+def test_something_else_in_the_way_is_a_sentence(target, path):
+    (target.parent / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(BrownidError, match="something else is in the way: move it, or choose another place"):
+        replace(target.parent / path)
+
+
 def test_a_name_that_is_too_long_is_a_sentence(tmp_path):
     with pytest.raises(BrownidError, match="File name too long; choose a shorter name"):
         replace(tmp_path / ("a" * 250))

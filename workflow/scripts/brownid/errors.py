@@ -9,8 +9,9 @@ from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BROKEN = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO}
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
-REFUSALS = FULL | BROKEN | FORBIDDEN | {errno.ENAMETOOLONG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
+REFUSALS = FULL | BROKEN | FORBIDDEN | IN_THE_WAY | {errno.ENAMETOOLONG}
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors gives the number in its text alone
 
 
@@ -70,6 +71,8 @@ def _sentence(place: str | Path, number: int) -> str:
         remedy = "its disk or network file system fails: ask who looks after it"
     elif number == errno.ENAMETOOLONG:
         remedy = "choose a shorter name"
+    elif number in IN_THE_WAY:
+        remedy = "something else is in the way: move it, or choose another place"
     else:
         remedy = "see to its permissions, or choose another place"
     return f"{place}: {os.strerror(number)}; {remedy}, then run again."

@@ -74,6 +74,7 @@ def start_job(log: str | Path, threads: int, settings: Mapping | None = None, re
     """
     set_process_environment()
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    sys.excepthook = _report  # the log itself may find a full disk
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
