@@ -63,6 +63,7 @@ def code(rule, environment, *wildcards, script=None):
         PROJECT / f"envs/{environment}.yaml",
         LIBRARY,
         families_of(chosen(w)),
+        kept=".snakemake/fingerprints",
     )
 
 

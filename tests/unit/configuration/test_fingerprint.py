@@ -44,12 +44,13 @@ def tree(tmp_path):
     return tmp_path
 
 
-def of(tree, edits=None, families=None):
+def of(tree, edits=None, families=None, kept=None):
     for name, text in (edits or {}).items():
         (tree / name).write_text(text)
     module._library.cache_clear()
     module._fingerprint.cache_clear()
-    return fingerprint(tree / "job.py", tree / "env.yaml", tree, families)
+    module._sources.cache_clear()
+    return fingerprint(tree / "job.py", tree / "env.yaml", tree, families, kept)
 
 
 def names(tree, families=None):
@@ -280,3 +281,35 @@ def test_moving_a_definition_of_the_library_concerns_no_script():
     }
     assert changed(texts, WORLD) == set()
     assert changed({**texts, target: texts[target].replace('side="left"', 'side="right"')}, WORLD) >= {"score_model"}
+
+
+CHANGED_FILES = {
+    "job.py": FILES["job.py"] + "used()\n",
+    "env.yaml": "dependencies:\n  - python =3.12\n",
+    "brownid/deep.py": "value = 2\n",
+}
+
+
+@pytest.mark.parametrize("edited", CHANGED_FILES)
+def test_a_kept_fingerprint_serves_until_a_file_changes(tree, tmp_path_factory, monkeypatch, edited):
+    kept = tmp_path_factory.mktemp("kept")
+    before = of(tree, kept=kept)
+    computed = []
+    monkeypatch.setattr(module, "_computed", lambda *a, compute=module._computed: computed.append(a) or compute(*a))
+    assert of(tree, kept=kept) == before and not computed
+    assert of(tree, {edited: CHANGED_FILES[edited]}, kept=kept) == of(tree) != before
+    assert of(tree, {edited: FILES[edited]}, kept=kept) == before and len(computed) == 2
+    assert of(tree, families={"a"}, kept=kept) == before and len(computed) == 3  # of other families: not the kept one
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"0123456789abcdeg", b"0123456789abcdef0"])
+def test_a_damaged_fingerprint_is_computed_again(tree, tmp_path_factory, content):
+    kept = tmp_path_factory.mktemp("kept")
+    before = of(tree, kept=kept)
+    (file,) = kept.iterdir()
+    file.write_bytes(content)
+    assert of(tree, kept=kept) == before == file.read_text()
+
+
+def test_a_place_that_cannot_be_written_costs_time_only(tree):
+    assert of(tree, kept=tree / "job.py" / "kept") == of(tree)

@@ -9,7 +9,9 @@ Of a table of families (`TABLES`) only the families that the job's settings name
 not run a job again that uses StyleGAN2.
 """
 
+import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 import yaml
 
 from brownid.configuration.definitions import Definition, Library
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
 
 # The version, and what shapes messages, logs and process start: none of it changes a result.
 UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.runtime"})
@@ -40,19 +44,44 @@ _library = cache(lambda folder: Library(folder, UNTRACKED, TABLES))  # syntax tr
 
 
 def fingerprint(
-    script: str | Path, environment: str | Path, library: str | Path, families: Collection[str] | None = None
+    script: str | Path,
+    environment: str | Path,
+    library: str | Path,
+    families: Collection[str] | None = None,
+    kept: str | Path | None = None,
 ) -> str:
     """SHA-256 (16 hexadecimal digits) of what `script` executes.
 
     `library` is the folder that holds the package `brownid`; `environment` is a conda environment file, of which the
     content counts, not the layout. `families` are the names that the job uses of `TABLES`; None means all of them.
+    In the folder `kept` results are kept for other processes, under the content of all that they come from: Snakemake
+    reads the workflow again for each job on a cluster, and following all definitions takes seconds.
     """
     chosen = None if families is None else frozenset(families)
-    return _fingerprint(Path(script), Path(environment), _library(Path(library)), chosen)
+    place = None if kept is None else Path(kept)
+    return _fingerprint(Path(script), Path(environment), _library(Path(library)), chosen, place)
 
 
 @cache  # many jobs run one script
-def _fingerprint(script: Path, environment: Path, library: Library, families: frozenset[str] | None) -> str:
+def _fingerprint(
+    script: Path, environment: Path, library: Library, families: frozenset[str] | None, kept: Path | None = None
+) -> str:
+    packages = environment.read_text(encoding="utf-8")
+    if kept is None:
+        return _computed(script, packages, library, families)
+    origin = (_sources(library.folder), script.read_bytes(), packages, families and sorted(families))
+    place = kept / sha256(repr(origin).encode()).hexdigest()
+    with suppress(OSError, ValueError):
+        found = place.read_text(encoding="ascii")
+        if re.fullmatch("[0-9a-f]{16}", found):
+            return found
+    computed = _computed(script, packages, library, families)
+    with suppress(BrownidError), atomic_path(place) as temporary:  # where it cannot be kept, it is computed again
+        temporary.write_text(computed, encoding="ascii")
+    return computed
+
+
+def _computed(script: Path, packages: str, library: Library, families: frozenset[str] | None) -> str:
     parts = library.reached(script, families)
     contents = {definition: part.content for definition, part in parts.items()}
     lines = sorted(
@@ -60,8 +89,18 @@ def _fingerprint(script: Path, environment: Path, library: Library, families: fr
         repr((part.content, sorted((name, contents.get(target, target)) for name, target in part.references)))
         for part in parts.values()
     )
-    lines.append(repr(yaml.safe_load(environment.read_text(encoding="utf-8"))))
+    lines.append(repr(yaml.safe_load(packages)))
     return sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+@cache
+def _sources(library: Path) -> str:
+    """A checksum of all files of a library, and of their places."""
+    digest = sha256()
+    for path in sorted(library.rglob("*.py")):
+        source = path.read_bytes()
+        digest.update(f"{path.relative_to(library)} {len(source)}\n".encode() + source)
+    return digest.hexdigest()
 
 
 def reached_definitions(
