@@ -162,6 +162,25 @@ def test_a_job_that_is_to_work_on_the_cpu_hides_the_gpus_that_are_there(asked, r
     assert os.environ[runtime.DEVICE] == "cpu"  # for the processes that it starts
 
 
+@pytest.mark.parametrize(
+    ("asked", "gpus_of_it"),
+    [
+        ({"gpu": 2, "nodes": 2, "slurm_extra": "--gpus-per-node=1"}, 2),
+        ({"gpu": 0, "gres": "gpu"}, 1),
+        ({"gres": "gpu:2", "nodes": 2}, 4),
+        ({"gres": "gpu:h200:2"}, 2),
+        ({"gres": "gpu:a100_80gb"}, 1),
+        ({"slurm_extra": "--exclusive --gpus-per-node=h200:4"}, 4),
+        ({"slurm_extra": "--gpus=3"}, 3),
+        ({"gres": "lustre:1", "slurm_extra": "--constraint=no_gpus_here"}, 0),
+    ],
+)
+def test_gpus_may_be_asked_for_in_slurms_own_words(asked, gpus_of_it, resources, monkeypatch):
+    see_gpus(monkeypatch, 0)
+    resources(asked)
+    assert runtime.granted().gpus == gpus_of_it
+
+
 def test_a_device_that_does_not_exist_is_refused(resources):
     with pytest.raises(BrownidError, match=r"device is 'gpu', but must be one of auto, cpu.*profile"):
         resources({"gpu": 1, "device": "gpu"})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def langevin_settings(settings):
     return FACE_MODEL | {"references": entry}
 
 
-def job(folder, weights, settings=LANGEVIN):
-    call = {"settings": langevin_settings(settings), "weights": str(weights), "start": None, "guarded": None}
+def job(folder, weights, settings=LANGEVIN, **more):
+    call = {"settings": langevin_settings(settings), "weights": str(weights), "start": None, "guarded": None, **more}
     call |= {name: str(folder / name) for name in ("samples", "statistics", "command", "state")}
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-c", JOB, json.dumps(call)]
@@ -124,6 +125,27 @@ def test_two_processes_by_torchrun_give_the_result_of_one_and_one_sentence_when_
     whole.select([0, 1]).save(tmp_path / "two.h5")
     with pytest.raises(BrownidError, match=r"two\.h5 has 2 identities, but 5 are to start from it"):
         sample(tmp_path / "failed", "langevin", SHORT, start=tmp_path / "two.h5", processes=2, launcher="torchrun")
+
+
+@pytest.mark.nightly
+def test_a_process_that_is_lost_ends_the_job_with_a_sentence_and_the_next_one_goes_on(tmp_path, weights, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lost, calm = (job(tmp_path / name, weights, processes=2, launcher="torchrun") for name in ("lost", "calm"))
+    wait_for_state(tmp_path / "lost", lost)
+    (launcher,) = children(lost.pid)
+    os.kill(children(launcher)[-1], signal.SIGKILL)
+    said = lost.communicate()[1]
+    assert lost.returncode == 1 and "ended with exit code 1" in said and "goes on from the last state" in said, said
+    assert not (tmp_path / "lost/samples").exists()
+    again = job(tmp_path / "lost", weights, processes=2, launcher="torchrun")
+    assert "going on from iteration" in again.communicate()[1] and again.returncode == 0
+    assert calm.wait() == 0
+    ours, theirs = (SampleCollection.load(tmp_path / name / "samples") for name in ("lost", "calm"))
+    assert np.array_equal(ours.latents, theirs.latents)
+
+
+def children(process):
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def test_an_unknown_launcher_is_refused():

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -20,6 +21,8 @@ GIBIBYTE = 1024**3
 SENT_WITH_TORCH = "BROWNID_SENT_WITH_TORCH"  # the environment variable with the version where Snakemake runs
 DEVICE = "BROWNID_DEVICE"  # the environment variable that keeps a process, and those that it starts, off the GPUs
 DEVICES = ("auto", "cpu")  # its values; the profile's resource `device` has them too
+# As in gpu:2, gpu:h200:2, --gres=gpu, --gpus=2, --gpus-per-node=h200:2; the number is 1 where there is none.
+ASKS_FOR_GPUS = re.compile(r"\bgpus?\b(?:-per-\w+)?(?:[:=][A-Za-z_][\w.]*)?(?:[:=](\d+))?")
 LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")
@@ -69,8 +72,9 @@ def start_job(log: str | Path, threads: int, settings: Mapping | None = None, re
     Call it first in a job script, before torch is imported: then import errors are in the log too. An uncaught
     `BrownidError`, or a full disk, ends the process with a sentence, any other exception with its traceback.
 
-    Of `resources`, those of the rule, count `gpu` and `nodes`, as numbers, and `device` ("auto" or "cpu"). A job
-    without `gpu` works on the CPU; one with it takes GPUs here, or raises `BrownidError` as `default_device` says.
+    Of `resources`, those of the rule, count `gpu` and `nodes`, as numbers, `gres` and `slurm_extra`, where they ask for
+    GPUs, and `device` ("auto" or "cpu"). A job that asks for no GPU works on the CPU; one that does takes GPUs here, or
+    raises `BrownidError` as `default_device` says.
     """
     set_process_environment()
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -113,11 +117,18 @@ def _grant(resources: Mapping) -> None:
     global _granted
     device = resources.get("device", DEVICES[0])
     check_device(device)
-    _granted = Granted(resources.get("gpu", 0), resources.get("nodes", 1))
+    nodes = resources.get("nodes", 1)
+    _granted = Granted(resources.get("gpu") or nodes * _gpus_of_a_node(resources), nodes)
     if device == "cpu" or not _granted.gpus:
         os.environ[DEVICE] = "cpu"
     else:
         default_device()  # what is wrong with its GPU ends the job before it works
+
+
+def _gpus_of_a_node(resources: Mapping) -> int:
+    """What a profile asks for in Slurm's own words, where a site wants those instead of the resource `gpu`."""
+    found = ASKS_FOR_GPUS.search(f"{resources.get('gres', '')} {resources.get('slurm_extra', '')}")
+    return int(found[1] or 1) if found else 0
 
 
 @cache
