@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import yaml
@@ -17,7 +19,8 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 TINY = PROJECT / "tests" / "tiny.yaml"
 LANGEVIN = {"algorithm": "langevin", "network": "off_the_shelf", "identities": 6, "settings": {"iterations": 6}}
-FIELDS = "JobID:|,State:|,Partition:|,NodeList:|,tres-per-job:|,MinMemory:|,Comment:200|,WorkDir:300"
+FIELDS = "JobID:|,State:|,Partition:|,NodeList:|,tres-per-job:|,MinMemory:|,Reason:|,Comment:200|,WorkDir:300"
+SECONDS_BETWEEN_LOOKS = 20  # Slurm forgets jobs that have ended, after 120 s or more (MinJobAge)
 
 
 class Job(NamedTuple):
@@ -29,6 +32,7 @@ class Job(NamedTuple):
     node: str
     gpus: int
     memory: str
+    reason: str  # why it waits
     rule: str
     wildcards: str
 
@@ -47,6 +51,30 @@ def reason_to_skip():
     if not gpu_partitions():
         return "this Slurm has no partition with GPUs (sinfo -o %G)"
     return None
+
+
+def memory_is_not_enforced():
+    """Why jobs that take more memory than they asked for are not ended here; None where they are."""
+    settings = said("scontrol", "show", "config")
+    if re.search(r"JobAcctGatherParams.*OverMemoryKill", settings):
+        return None
+    if re.search(r"TaskPlugin .*cgroup", settings) and re.search(r"ConstrainRAMSpace\s*=\s*yes", settings):
+        return None
+    return "this Slurm does not end jobs above their memory (OverMemoryKill, or ConstrainRAMSpace with task/cgroup)"
+
+
+def two_nodes_of_two_gpus():
+    """The GPU nodes, where they are two idle ones with two GPUs each and this is what one can hold."""
+    rows = said("sinfo", "--noheader", "--Node", "--format=%N %G %t").splitlines()
+    nodes = {name: (gpus, state) for name, gpus, state in map(str.split, rows) if "gpu" in gpus}
+    fit = [name for name, (gpus, state) in nodes.items() if re.search(r"gpu:(\w+:)?2\b", gpus) and state == "idle"]
+    return sorted(fit) if len(fit) == len(nodes) == 2 else []
+
+
+def hold_a_gpu(node):
+    """A job that holds one GPU of a node: its id."""
+    options = ["--parsable", f"--partition={gpu_partitions()[0]}", f"--nodelist={node}", "--gpus=1", "--mem=10"]
+    return said("sbatch", *options, "--output=/dev/null", "--time=30", "--wrap=sleep 1800").strip()
 
 
 def gpu_partitions():
@@ -104,8 +132,10 @@ def environment():
 def snakemake(directory, profile, *arguments, **options):
     """Run Snakemake to its end; returns status and what it said."""
     line = command(directory, profile, *arguments, **options)
-    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=1200)
-    return done.returncode, done.stdout + done.stderr
+    with TemporaryFile("w+") as said_here:
+        status = wait_for_end(subprocess.Popen(line, stdout=said_here, stderr=subprocess.STDOUT, env=environment()))
+        said_here.seek(0)
+        return status, said_here.read()
 
 
 def start_snakemake(directory, profile, *arguments, **options):
@@ -115,42 +145,80 @@ def start_snakemake(directory, profile, *arguments, **options):
         return subprocess.Popen(line, stdout=said_there, stderr=subprocess.STDOUT, env=environment())
 
 
+def wait_for_end(process):
+    """The exit status of Snakemake; its jobs are looked at meanwhile, while Slurm knows of them."""
+    end = time.monotonic() + 1200
+    while time.monotonic() < end:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=SECONDS_BETWEEN_LOOKS)
+        look()
+    kill_hard(process)
+    raise AssertionError("Snakemake did not end in 20 minutes")
+
+
 def kill_hard(process):
     """As a crash of the login node would: nothing is cleaned up."""
     process.send_signal(signal.SIGKILL)
     process.wait()
 
 
-def jobs(directory, states="all"):
-    """The jobs that were sent from a working directory, oldest first."""
-    rows = said("squeue", "--noheader", f"--states={states}", f"--Format={FIELDS}").splitlines()
-    found = []
+_seen = {}  # job id: (working directory, job)
+
+
+def look():
+    """Note what squeue says about all jobs of rules."""
+    rows = said("squeue", "--noheader", "--states=all", f"--Format={FIELDS}").splitlines()
     for row in rows:
         cells = [cell.strip() for cell in row.split("|")]
-        named = re.fullmatch(r"rule_(\w+?)(?:_wildcards_(.*))?", cells[6])
-        if named is None or Path(cells[7]) != Path(directory).resolve():
+        named = re.fullmatch(r"rule_(\w+?)(?:_wildcards_(.*))?", cells[7])
+        if named is None:
             continue
         gpus = re.search(r"gpu(?::[^:,]+)*?:(\d+)", cells[4])
-        found.append(Job(int(cells[0]), *cells[1:4], int(gpus[1]) if gpus else 0, cells[5], named[1], named[2] or ""))
-    return sorted(found)
+        counted = (int(gpus[1]) if gpus else 0, cells[5], cells[6])
+        _seen[int(cells[0])] = (Path(cells[8]), Job(int(cells[0]), *cells[1:4], *counted, named[1], named[2] or ""))
+
+
+def jobs(directory, states=None):
+    """The jobs that were sent from a working directory, oldest first; those in `states` alone, where given."""
+    look()
+    found = [job for place, job in _seen.values() if place == Path(directory).resolve()]
+    return sorted(job for job in found if states is None or job.state in states)
 
 
 def rule_counts(some_jobs):
     return dict(Counter(job.rule for job in some_jobs))
 
 
-def with_accidents(directory, **kinds):
-    """A configuration of Langevin runs that are equal but for the accidents that happen to them; see held_world."""
+def reduced(path):
+    """Write the tiny configuration without MultiPIE, packings and re-alignment, which is half of the jobs."""
+    config = yaml.safe_load(TINY.read_text())
+    for section, name in (("databases", "multipie"), ("references", "packed"), ("variations", "packed_varied")):
+        del config[section][name]
+    del config["covariates"], config["realigned"]
+    varied = config["variations"]["varied"]
+    varied |= {"algorithm": "dispersion"}
+    del varied["covariates"]
+    config["training"]["fr_varied"]["datasets"] = config["release"]["datasets"] = ["moved", "varied"]
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def with_accidents(configfile, directory, **kinds):
+    """A configuration of Langevin runs that are equal but for the accidents that happen to them; see held_world.
+
+    The one that is called "shared" is in two processes.
+    """
     overlay = {"saving": {"iterations": 1}, "generators": {}, "references": {}}
     for name, kind in kinds.items():
         accident = kind if kind == "none" else f"{kind} {directory / name}"
         held = {"factory": "held_world:world", "latent_dim": 128, "side": 32, "accident": accident}
         overlay["generators"][f"world_{name}"] = held
         overlay["references"][name] = {**LANGEVIN, "generator": f"world_{name}"}
-    overlay["references"]["shared"] = {**LANGEVIN, "generator": f"world_{next(iter(kinds))}", "processes": 2}
+    if "shared" in kinds:
+        overlay["references"]["shared"]["processes"] = 2
     path = directory / "accidents.yaml"
     path.write_text(yaml.safe_dump(overlay))
-    return (TINY, path)
+    return (configfile, path)
 
 
 def wait_for(condition, seconds=240):

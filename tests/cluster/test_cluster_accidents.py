@@ -1,5 +1,7 @@
 """Jobs that end too early are noticed, sent again with more, and go on from their state to the very same result."""
 
+import re
+
 import numpy as np
 import pytest
 from cluster import jobs
@@ -15,33 +17,42 @@ def samples(directory, name):
     return SampleCollection.load(directory / f"results/references/{name}/samples.h5")
 
 
-@pytest.mark.parametrize("name", ["cancelled", "overtime", "overweight"])
-def test_a_disturbed_job_goes_on_from_its_state(disturbed, name):
-    assert len(attempts(disturbed, name)) > 1
-    assert attempts(disturbed, name)[0].state != "COMPLETED" == attempts(disturbed, name)[-1].state
-    assert "going on from iteration" in (disturbed / f"logs/sample_references/{name}.log").read_text()
+def assert_it_went_on_to_the_same(directory, name, calm):
+    assert attempts(directory, name)[-1].state == "COMPLETED"
+    assert "going on from iteration" in (directory / f"logs/sample_references/{name}.log").read_text()
+    assert np.array_equal(samples(directory, name).latents, samples(calm, "undisturbed").latents)
+    assert np.array_equal(samples(directory, name).embeddings, samples(calm, "undisturbed").embeddings)
 
 
-@pytest.mark.parametrize("name", ["cancelled", "overtime", "overweight"])
-def test_a_disturbed_job_ends_with_the_result_of_an_undisturbed_one(disturbed, name):
-    assert np.array_equal(samples(disturbed, name).latents, samples(disturbed, "undisturbed").latents)
-    assert np.array_equal(samples(disturbed, name).embeddings, samples(disturbed, "undisturbed").embeddings)
+def test_a_cancelled_job_goes_on_from_its_state_to_the_result_of_an_undisturbed_one(disturbed):
+    assert [job.state for job in attempts(disturbed, "cancelled")] == ["CANCELLED", "COMPLETED"]
+    assert_it_went_on_to_the_same(disturbed, "cancelled", disturbed)
 
 
-def test_slurm_says_why_a_job_ended(disturbed):
-    assert attempts(disturbed, "cancelled")[0].state == "CANCELLED"
-    assert attempts(disturbed, "overtime")[0].state == "TIMEOUT"
-    assert attempts(disturbed, "overweight")[0].state in {"FAILED", "OUT_OF_MEMORY", "CANCELLED"}
-
-
-def test_another_attempt_asks_for_more_memory(disturbed):
-    assert attempts(disturbed, "overweight")[0].memory != attempts(disturbed, "overweight")[1].memory
-
-
-def test_two_processes_over_srun_yield_what_one_does(disturbed):
-    (job,) = attempts(disturbed, "shared")
-    assert job.gpus == 2
-    assert "2 processes by srun" in (disturbed / "logs/sample_references/shared.log").read_text()
+def test_two_processes_over_srun_yield_what_one_does(shared, disturbed):
+    directory, _ = shared
+    assert "2 processes by srun" in (directory / "logs/sample_references/shared.log").read_text()
     for array in ("latents", "embeddings"):
-        shared, alone = (getattr(samples(disturbed, name), array) for name in ("shared", "undisturbed"))
-        assert np.allclose(shared, alone, rtol=0, atol=1e-3)
+        ours, alone = getattr(samples(directory, "shared"), array), getattr(samples(disturbed, "undisturbed"), array)
+        assert np.allclose(ours, alone, rtol=0, atol=1e-2)  # sums in another order, through six iterations
+
+
+def test_two_gpus_are_waited_for_until_one_node_has_both(shared):
+    directory, apart = shared
+    if not apart:
+        pytest.skip("needs two GPU nodes with two GPUs each, all of them idle")
+    (job,) = attempts(directory, "shared")
+    assert job.gpus == 2 and job.state == "COMPLETED" and re.fullmatch(r"[\w-]+", job.node)
+
+
+@pytest.mark.nightly
+def test_a_job_out_of_time_is_sent_again_and_goes_on(exhausted, disturbed):
+    assert attempts(exhausted, "overtime")[0].state == "TIMEOUT"
+    assert_it_went_on_to_the_same(exhausted, "overtime", disturbed)
+
+
+@pytest.mark.nightly
+def test_a_job_out_of_memory_is_sent_again_with_more_and_goes_on(overweight, disturbed):
+    first, second = attempts(overweight, "overweight")
+    assert first.state in {"FAILED", "OUT_OF_MEMORY", "CANCELLED"} and first.memory != second.memory
+    assert_it_went_on_to_the_same(overweight, "overweight", disturbed)

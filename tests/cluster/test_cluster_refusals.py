@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+import pytest
 from cluster import TINY, command, environment, jobs, snakemake, write_profile
 
 
@@ -16,6 +17,7 @@ def test_a_partition_that_the_cluster_has_not_is_named_with_those_it_has(place):
     assert jobs(directory) == []
 
 
+@pytest.mark.nightly
 def test_a_slurm_that_does_not_answer_stops_the_run_with_a_sentence(place, profile, tmp_path):
     directory = place / "unreachable"
     directory.mkdir()

@@ -5,15 +5,16 @@ import shutil
 import pytest
 from cluster import jobs, kill_hard, snakemake, start_snakemake, wait_for, with_accidents
 
-UNFINISHED = "PENDING,RUNNING,COMPLETING,CONFIGURING"
+UNFINISHED = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"}
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture
-def running(place, finished, profile):
+def running(place, finished, profile, configfile):
     """A run with a job that goes on when it is told to: its folder, configuration and Snakemake."""
     directory = place / "restarted"
     shutil.copytree(finished, directory)
-    configfiles = with_accidents(directory, kept="wait")
+    configfiles = with_accidents(configfile, directory, kept="wait")
     process = start_snakemake(directory, profile, "results/figures/dynamics/kept.png", configfiles=configfiles)
     wait_for((directory / "kept.started").exists)
     yield directory, configfiles, process
