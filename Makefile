@@ -2,6 +2,7 @@
 # make test      environment, test suite
 # make check     formatters and linters
 # make real      StyleGAN2 and iResNet with random weights through the whole workflow, at test size
+# make nightly   everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
 # make clean     remove what the pipeline made (the environment stays)
 #
 # Another configuration: make release CONFIG=path/to/config.yaml
@@ -10,13 +11,14 @@ PYTHON ?= python3
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+MARKS ?= not nightly
 # CONFIG goes through the shell's environment, so that its path may hold blanks. `python -m`, since the first line of the
 # script `snakemake` cannot hold every path.
 SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release configuration test check real clean
+.PHONY: release configuration test check real nightly clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -36,7 +38,7 @@ results/report.html: $(wildcard results/release/*.verified.txt results/tables/* 
 	@$(SNAKEMAKE) --quiet all --report $@
 
 test: $(VENV)/installed
-	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup -m "$(MARKS)"
 
 check: $(VENV)/installed
 	ruff check .
@@ -46,6 +48,9 @@ check: $(VENV)/installed
 
 real: $(VENV)/installed
 	@python tests/real.py
+
+nightly:
+	@.ci/run nightly
 
 clean:
 	rm -rf results logs
