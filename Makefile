@@ -1,9 +1,10 @@
-# make release   environment, pipeline on config/config.yaml, report
-# make test      environment, test suite
-# make check     formatters and linters
-# make real      StyleGAN2 and iResNet with random weights through the whole workflow, at test size
-# make nightly   everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
-# make clean     remove what the pipeline made (the environment stays)
+# make release      environment, pipeline on config/config.yaml, report
+# make test         environment, test suite
+# make check        formatters and linters
+# make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
+# make photographs  published weights and photographs from packages, compared with the peers' own code
+# make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
+# make clean        remove what the pipeline made (the environment stays)
 #
 # Another configuration: make release CONFIG=path/to/config.yaml
 
@@ -18,7 +19,7 @@ SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release configuration test check real nightly clean
+.PHONY: release configuration test check real photographs nightly clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -48,6 +49,9 @@ check: $(VENV)/installed
 
 real: $(VENV)/installed
 	@python tests/real.py
+
+photographs: $(VENV)/installed
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest -m photographs --durations 5 tests/photographs
 
 nightly:
 	@.ci/run nightly
