@@ -22,7 +22,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 NAMED_KEYS = 5  # how many keys an error lists
 DEEPEST_SECTION = 4  # of a checkpoint's nested sections
-CHECKSUM = "sha256"  # beside the description in a file of ours
+CHECKSUM = "sha256"  # next to the description in a file of ours
 MOST_DECLARED, FEW_WEIGHTS = 2, 2**22  # so many times what a file holds, and so many in any case, are made and compared
 COUNTER = "num_batches_tracked"  # of batch-norm: absent before torch 0.4, and unused in evaluation
 AVERAGED = re.compile(r"(^|[._])(ema|teacher|momentum|swa)([._]|$)")  # copies of the network that was trained
@@ -81,7 +81,7 @@ def find_state_dict(content: object, names: Collection[str], source: object) -> 
 
     They may stand in a section of a checkpoint (`state_dict`, `model`, `state_dict_backbone` and so on), and behind a
     prefix that wrappers put before every name (`module.`, `backbone.`, `_orig_mod.`, also several). With a prefix the
-    names without it are left out: a classification head beside the network, for example. The log names what was left
+    names without it are left out: a classification head next to the network, for example. The log names what was left
     out, and warns where two places serve equally well: the first is taken that is no running average of weights.
     Raises `BrownidError`, beginning with `source`, where there are no named tensors, and `RefusedError` where something
     else that is not read stands under a name that is asked for.

@@ -1,6 +1,6 @@
 """Weights of backbones: written as safetensors, read from safetensors, torch state dicts and training checkpoints.
 
-Nothing is executed from a file: of what stands beside the tensors in a checkpoint, nothing is built.
+Nothing is executed from a file: of the objects next to the tensors in a checkpoint, nothing is built.
 """
 
 from collections.abc import Collection
