@@ -255,7 +255,7 @@ def test_the_schema_knows_the_architectures_of_every_family():
     stated = {
         b["if"]["properties"]["family"]["const"]: b["then"]["properties"]["architecture"]["enum"] for b in branches
     }
-    assert stated == {family: list(names) for family, names in FAMILIES.items()}
+    assert stated == {name: list(family.architectures) for name, family in FAMILIES.items()}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from brownid.configuration import fingerprint as module
 from brownid.configuration.definitions import ALL, ON_IMPORT, Library, _parsed
 from brownid.configuration.fingerprint import (
     DYNAMIC,
+    NONE,
     TABLES,
     UNTRACKED,
     families_of,
@@ -152,11 +153,12 @@ def test_a_module_that_is_passed_on_as_an_object_is_reached_whole(tree):
 def test_of_a_table_only_the_families_that_the_job_uses_are_reached(tree, monkeypatch):
     (tree / "brownid/deep.py").write_text("def a(): pass\n\n\ndef b(): pass\n\n\nvalue = {'a': a, 'b': b}\n")
     monkeypatch.setattr(
-        module, "_library", module.cache(lambda folder: Library(folder, (), {("brownid.deep", "value")}))
+        module, "_library", module.cache(lambda folder: Library(folder, (), {("brownid.deep", "value")}, NONE))
     )
     assert "brownid.deep.b" not in names(tree, {"a"})
     assert {"brownid.deep.a", "brownid.deep.b"} < names(tree)
     assert {"brownid.deep.a", "brownid.deep.b"} < names(tree, {"c"}), "a table without any of the names counts whole"
+    assert not {"brownid.deep.a", "brownid.deep.b"} & names(tree, {"c", NONE}), "unless the job says that it uses none"
     before = of(tree, families={"a"})
     assert of(tree, {"brownid/deep.py": "def a(): pass\n\n\nvalue = {'a': a}\n"}, {"a"}) == before
 
@@ -165,6 +167,8 @@ def test_families_and_algorithms_are_found_at_any_depth_of_the_settings():
     settings = {"generator": {"family": "stylegan2"}, "references": [{"x": {"algorithm": "langevin"}}], "seed": 1}
     assert families_of(settings) == {"stylegan2", "langevin"}
     assert families_of({"network": {"factory": "mine:network"}}) == {"mine:network"}
+    assert families_of({"alignment": None}) == families_of({"alignment": {"detector": None}}) == {NONE}
+    assert families_of({"alignment": {"detector": {"family": "yunet"}}}) == {"yunet"}
     assert families_of({"seed": 1}) is None
 
 
@@ -194,10 +198,10 @@ def test_every_table_is_a_dictionary_that_is_written_out():
 class Edited(Library):
     """The project's library with other texts in some files; what is not edited is parsed once for all tests."""
 
-    shared = Library(SCRIPTS, UNTRACKED, TABLES)
+    shared = Library(SCRIPTS, UNTRACKED, TABLES, NONE)
 
     def __init__(self, texts):
-        super().__init__(SCRIPTS, UNTRACKED, TABLES)
+        super().__init__(SCRIPTS, UNTRACKED, TABLES, NONE)
         self.texts = {SCRIPTS / file: text for file, text in texts.items()}
         edited = {file.removesuffix(".py").replace("/", ".") for file in texts}
         self._modules = {name: module for name, module in self.shared._modules.items() if name not in edited}
@@ -220,12 +224,17 @@ def changed(texts, families):
     }
 
 
-# What two runs name in their settings: one of the embedded world, one of a StyleGAN2 file.
-WORLD = frozenset({"procedural", "slim", "langevin", "reject", "hyperface", "disco", "covariates"})
-STYLEGAN2 = frozenset({"stylegan2", "insightface", "langevin", "disco"})
+# What runs name in their settings: one of the embedded world, one of a StyleGAN2 file, one of photographs with ONNX.
+WORLD = frozenset({"procedural", "slim", "langevin", "reject", "hyperface", "disco", "covariates", NONE})
+STYLEGAN2 = frozenset({"stylegan2", "insightface", "langevin", "disco", "yunet"})
+PHOTOGRAPHS = frozenset({"procedural", "onnx", "mtcnn", "random"})
 LOADING = {"capture_benchmark", "capture_database", "embed_faces", "fit_warm_start", "invert_embeddings"} | {
     *("measure_controls", "project_database", "render_images", "sample_references", "vary_references")
 }  # every script that loads a generator
+NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images"} | {
+    *("embed_database", "measure_packing", "score_model")
+}  # every script that loads an FR network
+ALIGNING = {"pack_database", "prepare_benchmark", "project_database"}
 FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "measure_packing"}
 
 # file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
@@ -243,6 +252,15 @@ EDITS = [
     ("dynamics/dispersion.py", "settings.initial_noise *", "2 * settings.initial_noise *", WORLD, {"vary_references"}),
     ("hypersphere/energy.py", "gradient.zero_()", "gradient.fill_(1)", WORLD, {"pack_hypersphere"}),
     ("covariates/svm.py", "10000", "20000", WORLD, {"fit_covariates"}),
+    ("recognition/onnx.py", "2**28", "2**27", WORLD, set()),
+    ("recognition/onnx.py", "2**28", "2**27", STYLEGAN2, set()),
+    ("recognition/onnx.py", "2**28", "2**27", PHOTOGRAPHS, NETWORKS),
+    ("recognition/onnx_graph.py", "return ", "return not ", WORLD, set()),
+    ("recognition/adaface_ir.py", "Dropout(0.4)", "Dropout(0.5)", WORLD, set()),
+    ("recognition/slim.py", "0.25", "0.26", WORLD, NETWORKS | {"train_recognition"}),
+    ("alignment/mtcnn.py", "0.709", "0.71", WORLD, set()),
+    ("alignment/mtcnn.py", "0.709", "0.71", STYLEGAN2, set()),
+    ("alignment/mtcnn.py", "0.709", "0.71", PHOTOGRAPHS, ALIGNING),
     ("training/augmentation.py", "0.5", "0.6", WORLD, {"train_recognition"}),
     ("benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02", WORLD, {"score_model"}),
     ("figures/style.py", '"font.size": 9', '"font.size": 10', WORLD, FIGURES),

@@ -124,9 +124,9 @@ def test_networks_run_at_an_odd_side(family, architecture):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(BrownidError, match=r"'resnet'; known are insightface, nizhib, adaface, slim"):
         backbone("resnet", "iresnet50")
-    for family, architectures in FAMILIES.items():
-        with pytest.raises(BrownidError, match=", ".join(architectures)):
-            backbone(family, "vit")
+    for name, family in FAMILIES.items():
+        with pytest.raises(BrownidError, match=", ".join(family.architectures)):
+            backbone(name, "vit")
 
 
 @pytest.mark.parametrize("side", [8, 56.0, True, None])

@@ -1,6 +1,6 @@
 """Faces and their five landmarks in photographs: one protocol, the choice of a face, detectors by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,10 +71,16 @@ def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
     if unknown:
         known = ", ".join(sorted(SETTINGS[family]))
         raise BrownidError(f"The face detector {family} has no setting {', '.join(unknown)}; it has {known}.")
-    if family == "yunet":
-        from brownid.alignment.yunet import YuNet
+    return DETECTORS[family](options, device)
 
-        return YuNet(model_file(options.pop("file", None), options.pop("sha256", None)), **options)
+
+def _yunet(options: dict[str, Any], _: str) -> Detector:
+    from brownid.alignment.yunet import YuNet
+
+    return YuNet(model_file(options.pop("file", None), options.pop("sha256", None)), **options)
+
+
+def _mtcnn(options: dict[str, Any], device: str) -> Detector:
     from brownid.alignment.mtcnn import MTCNN
 
     files, checksums = options.pop("files", None) or {}, options.pop("sha256", None) or {}
@@ -82,6 +88,9 @@ def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
         raise BrownidError("The face detector mtcnn needs `files` (and takes `sha256`) with the keys pnet, rnet, onet.")
     paths = [model_file(files[name], checksums.get(name)) for name in MTCNN_NETWORKS]
     return MTCNN.load(*paths, device=device, **options)
+
+
+DETECTORS: dict[str, Callable[[dict[str, Any], str], Detector]] = {"yunet": _yunet, "mtcnn": _mtcnn}
 
 
 def model_file(path: str | Path | None, checksum: str | None = None) -> Path:

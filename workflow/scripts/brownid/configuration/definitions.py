@@ -47,18 +47,26 @@ class Library:
     """A package, of which each module is parsed when it is first reached.
 
     References are names, attributes of modules, and strings "package.module:function" or "package.module". Modules that
-    are `untracked` are treated as outside. A table is a dictionary that is written out, of which a job uses some keys.
+    are `untracked` are treated as outside. A table is a dictionary that is written out, of which a job uses some keys;
+    `none` among the keys of a job says that it uses no entry of a table of which it names none.
     """
 
-    def __init__(self, folder: Path, untracked: Collection[str] = (), tables: Collection[Definition] = ()):
-        self.folder, self.untracked, self.tables = folder, untracked, tables
+    def __init__(
+        self,
+        folder: Path,
+        untracked: Collection[str] = (),
+        tables: Collection[Definition] = (),
+        none: str | None = None,
+    ):
+        self.folder, self.untracked, self.tables, self.none = folder, untracked, tables, none
         self._modules: dict[str, _Module] = {}
         self._parts: dict[Definition, Part] = {}
 
     def reached(self, script: Path, keys: Collection[str] | None = None) -> dict[Definition, Part]:
         """Every definition that a script can execute, with the script itself as `Definition("", ALL)`.
 
-        Of tables the entries of `keys` are followed; of a table that has none of them, and where `keys` is None, all.
+        Of tables the entries of `keys` are followed; of a table that has none of them, all unless `none` is among them;
+        all where `keys` is None.
         """
         root = _Module("", self._parse(script))
         found = {Definition("", ALL): self._part(root, [*root.loose, *root.statements()])}
@@ -86,7 +94,8 @@ class Library:
     def _part_of(self, definition: Definition, keys: Collection[str] | None) -> Part:
         module = self.module(definition.module)
         if definition in self.tables and keys is not None:
-            return self._part(module, [_only(statement, keys) for statement in module.bindings[definition.name]])
+            statements = module.bindings[definition.name]
+            return self._part(module, [_only(statement, keys, self.none in keys) for statement in statements])
         if definition not in self._parts:
             if definition.name == ALL:
                 everything = tuple((name, Definition(definition.module, name)) for name in module.bindings)
@@ -257,13 +266,14 @@ def _stripped(statement: ast.stmt) -> Statement:
     return Statement(transformer.visit(statement), transformer.imports)
 
 
-def _only(statement: Statement, keys: Collection[str]) -> Statement:
-    """The statement of a table with the entries of these keys alone; with all where it has none of them."""
+def _only(statement: Statement, keys: Collection[str], or_none: bool) -> Statement:
+    """The statement of a table with the entries of these keys alone; where it has none of them, with none or all."""
     tree = deepcopy(statement.tree)
     table = next(node for node in ast.walk(tree) if isinstance(node, ast.Dict))
     entries = list(zip(table.keys, table.values, strict=True))
     kept = [(key, value) for key, value in entries if isinstance(key, ast.Constant) and key.value in keys]
-    table.keys, table.values = map(list, zip(*(kept or entries), strict=True))
+    chosen = kept if kept or or_none else entries
+    table.keys, table.values = [key for key, _ in chosen], [value for _, value in chosen]
     return Statement(tree, statement.imports)
 
 

@@ -6,7 +6,8 @@ or through others, and the packages of its conda environment. In which file a de
 do comments, docstrings, annotations of functions, formatting and file times.
 
 Of a table of families (`TABLES`) only the families that the job's settings name are followed: an edit of StyleGAN3 does
-not run a job again that uses StyleGAN2.
+not run a job again that uses StyleGAN2. A table of which the settings name nothing is followed whole, unless they say
+that they use none (`NONE`).
 """
 
 import re
@@ -28,11 +29,15 @@ UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.run
 # Dictionaries from the names of families or algorithms to what implements them.
 TABLES = frozenset(
     {
+        Definition("brownid.alignment.detection", "DETECTORS"),
         Definition("brownid.generators.loading", "FAMILIES"),
         Definition("brownid.jobs.sample_references", "ALGORITHMS"),
         Definition("brownid.jobs.vary_references", "ALGORITHMS"),
+        Definition("brownid.recognition.backbones", "FAMILIES"),
+        Definition("brownid.recognition.weights", "LOADERS"),
     }
 )
+NONE = ""  # among the families of a job: it uses no entry of a table of which it names none
 # Where a module is imported by a name that no syntax tree shows, and why nothing of the library is missed there.
 DYNAMIC = {
     Definition("brownid.factories", "import_factory"): "the user's own code: config/README.md says so",
@@ -40,7 +45,7 @@ DYNAMIC = {
     Definition("brownid.generators.ldm.components", "library"): "diffusers and transformers, which environments pin",
 }
 
-_library = cache(lambda folder: Library(folder, UNTRACKED, TABLES))  # syntax trees are read once a process
+_library = cache(lambda folder: Library(folder, UNTRACKED, TABLES, NONE))  # syntax trees are read once a process
 
 
 def fingerprint(
@@ -53,9 +58,10 @@ def fingerprint(
     """SHA-256 (16 hexadecimal digits) of what `script` executes.
 
     `library` is the folder that holds the package `brownid`; `environment` is a conda environment file, of which the
-    content counts, not the layout. `families` are the names that the job uses of `TABLES`; None means all of them.
-    In the folder `kept` results are kept for other processes, under the content of all that they come from: Snakemake
-    reads the workflow again for each job on a cluster, and following all definitions takes seconds.
+    content counts, not the layout. `families` are the names that the job uses of `TABLES`, as `families_of` finds them;
+    None means all of them. In the folder `kept` results are kept for other processes, under the content of all that
+    they come from: Snakemake reads the workflow again for each job on a cluster, and following all definitions takes
+    seconds.
     """
     chosen = None if families is None else frozenset(families)
     place = None if kept is None else Path(kept)
@@ -111,13 +117,17 @@ def reached_definitions(
 
 
 def families_of(settings: object) -> set[str] | None:
-    """The families, factories and algorithms that a job's settings name, at any depth; None where they name none."""
+    """The families, factories and algorithms that a job's settings name, at any depth; None where they name none.
+
+    `NONE` is among them where an alignment is None or without a detector.
+    """
     found: set[str] = set()
     waiting: list[Any] = [settings]
     while waiting:
         value = waiting.pop()
         if isinstance(value, Mapping):
             found |= {value[key] for key in ("family", "factory", "algorithm") if isinstance(value.get(key), str)}
+            found |= {NONE for key in ("alignment", "detector") if value.get(key, "") is None}
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value

@@ -1,19 +1,34 @@
 """Networks by name: which families and architectures there are, and how to make one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from torch import nn
 
 from brownid.errors import BrownidError
 from brownid.recognition import adaface_ir, iresnet, slim
 
-FAMILIES = {
-    "insightface": tuple(iresnet.DEPTHS),
-    "nizhib": ("iresnet34", "iresnet50", "iresnet100"),
-    "adaface": tuple(adaface_ir.DEPTHS),
-    "slim": tuple(slim.WIDTHS),
-}
 SMALLEST_SIDE = 32
+
+
+class Family(NamedTuple):
+    """The names of its architectures, and what makes one: called with (architecture, side, embedding_dim)."""
+
+    architectures: tuple[str, ...]
+    build: Callable[[str, int, int], nn.Module]
+
+
+FAMILIES = {
+    "insightface": Family(tuple(iresnet.DEPTHS), iresnet.IResNet),
+    "nizhib": Family(
+        ("iresnet34", "iresnet50", "iresnet100"),
+        partial(iresnet.IResNet, epsilon=2e-5, dropout=0.4, train_scale=True),
+    ),
+    "adaface": Family(tuple(adaface_ir.DEPTHS), adaface_ir.AdaFaceIR),
+    "slim": Family(tuple(slim.WIDTHS), slim.SlimIResNet),
+}
 
 
 @dataclass(frozen=True)
@@ -38,14 +53,7 @@ def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int
         raise BrownidError(f"the side of a recognition crop must be at least {SMALLEST_SIDE} pixels, not {side!r}")
     if isinstance(embedding_dim, bool) or not isinstance(embedding_dim, int) or embedding_dim < 2:
         raise BrownidError(f"embedding_dim must be a whole number of at least 2, not {embedding_dim!r}")
-    if family == "insightface":
-        network = iresnet.IResNet(architecture, side, embedding_dim)
-    elif family == "nizhib":
-        network = iresnet.IResNet(architecture, side, embedding_dim, epsilon=2e-5, dropout=0.4, train_scale=True)
-    elif family == "adaface":
-        network = adaface_ir.AdaFaceIR(architecture, side, embedding_dim)
-    else:
-        network = slim.SlimIResNet(architecture, side, embedding_dim)
+    network = FAMILIES[family].build(architecture, side, embedding_dim)
     network.description = Description(family, architecture, side, embedding_dim)
     return network
 
@@ -54,6 +62,6 @@ def check_names(family: str, architecture: str) -> None:
     """Raise `BrownidError`, listing the known names, unless the family and its architecture exist."""
     if family not in FAMILIES:
         raise BrownidError(f"unknown recognition family {family!r}; known are {', '.join(FAMILIES)}")
-    if architecture not in FAMILIES[family]:
-        known = ", ".join(FAMILIES[family])
+    if architecture not in FAMILIES[family].architectures:
+        known = ", ".join(FAMILIES[family].architectures)
         raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; known are {known}")

@@ -3,7 +3,7 @@
 Nothing is executed from a file: of the objects next to the tensors in a checkpoint, nothing is built.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,12 +53,11 @@ def load_backbone(
     whether in the order RGB or BGR, where it differs from what the family reads, or from what an ONNX graph shows.
     """
     path = Path(path)
-    if is_onnx(path):
-        network = _load_onnx(path, family, architecture, side, embedding_dim)
-    elif family == FAMILY:
+    found = is_onnx(path)
+    if family == FAMILY and not found:
         raise BrownidError(f"{path}: the family is onnx, but this is no ONNX file: name the family of its weights.")
-    else:
-        network = _load_weights(path, family, architecture, side, embedding_dim)
+    load = LOADERS.get(FAMILY if found else family, _load_weights)  # a family that is not known is refused there
+    network = load(path, family, architecture, side, embedding_dim)
     return as_configured(network.eval().to(device), path, reads_bytes, colour_order)
 
 
@@ -97,6 +96,15 @@ def _load_weights(
     read_from = f", read from {place}" if place else ""
     load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture}{read_from})")
     return network
+
+
+LOADERS: dict[str | None, Callable[..., nn.Module]] = {
+    "insightface": _load_weights,
+    "nizhib": _load_weights,
+    "adaface": _load_weights,
+    "slim": _load_weights,
+    "onnx": _load_onnx,
+}
 
 
 def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
