@@ -12,6 +12,7 @@ BROKEN = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
 REFUSALS = FULL | BROKEN | FORBIDDEN | IN_THE_WAY | {errno.ENAMETOOLONG}
+LONGEST_REASON = 300  # characters of what a library says that a message repeats
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors gives the number in its text alone
 
 
@@ -76,6 +77,11 @@ def _sentence(place: str | Path, number: int) -> str:
     else:
         remedy = "see to its permissions, or choose another place"
     return f"{place}: {os.strerror(number)}; {remedy}, then run again."
+
+
+def one_line(error: object) -> str:
+    """What an error says, on one line of at most `LONGEST_REASON` characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def pip_install(*packages: str) -> str:

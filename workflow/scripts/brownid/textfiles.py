@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 from brownid.files import atomic_path
 
 LARGEST_JSON, LARGEST_YAML = 64 * 2**20, 4 * 2**20  # bytes; YAML is read at about 100 kB a second
@@ -36,7 +36,7 @@ def read_json(path: str | Path) -> object:
     except RecursionError:
         raise BrownidError(f"{path}: no JSON that can be read: it is nested too deeply.") from None
     except ValueError as error:
-        raise BrownidError(f"{path}: no JSON that can be read: {_reason(error)}.") from None
+        raise BrownidError(f"{path}: no JSON that can be read: {one_line(error).rstrip('.')}.") from None
 
 
 def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -79,7 +79,7 @@ def read_yaml(path: str | Path | Traversable) -> object:
     except RecursionError:
         raise BrownidError(f"{path}: no YAML that can be read: it is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no such day, too many digits
-        raise BrownidError(f"{path}: no YAML that can be read: {_reason(error)}.") from None
+        raise BrownidError(f"{path}: no YAML that can be read: {one_line(error).rstrip('.')}.") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -119,11 +119,7 @@ def _text(path: str | Path | Traversable, largest: int) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BrownidError(f"{path}: no text in UTF-8: {_reason(error)}.") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+        raise BrownidError(f"{path}: no text in UTF-8: {one_line(error).rstrip('.')}.") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

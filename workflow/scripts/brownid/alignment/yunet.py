@@ -12,7 +12,7 @@ import numpy as np
 
 from brownid.alignment.detection import Detection, check_numbers, enlarged, resized
 from brownid.alignment.warp import check_colour_image
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 
 OVERLAP = 0.3  # boxes that share more than this of their union are one face
 CANDIDATES = 5000  # boxes looked at before the overlapping ones are removed
@@ -37,7 +37,7 @@ class YuNet:
         try:
             self.network = cv2.dnn.readNetFromONNX(str(path))
         except cv2.error as error:
-            raise BrownidError(f"{path}: not a readable ONNX file of YuNet ({_reason(error)}).") from error
+            raise BrownidError(f"{path}: not a readable ONNX file of YuNet ({one_line(error)}).") from error
         self.least_canvas = DIVISOR
         try:
             self._rows(np.zeros((DIVISOR, DIVISOR, 3), np.uint8))
@@ -70,7 +70,7 @@ class YuNet:
             self.network.setInput(cv2.dnn.blobFromImage(canvas))
             outputs = dict(zip(names, self.network.forward(names), strict=True))
         except cv2.error as error:
-            raise BrownidError(f"{self.path}: OpenCV cannot run the file as YuNet ({_reason(error)}).") from error
+            raise BrownidError(f"{self.path}: OpenCV cannot run the file as YuNet ({one_line(error)}).") from error
         return np.concatenate([self._rows_of(outputs, stride, height // stride, width // stride) for stride in STRIDES])
 
     def _rows_of(self, outputs: dict[str, np.ndarray], stride: int, rows: int, columns: int) -> np.ndarray:
@@ -103,7 +103,3 @@ def _face(row: np.ndarray, ratio: np.ndarray) -> Detection:
     """A row as a face of the photograph; its points begin with the person's right eye, the image's left one."""
     corners = enlarged(np.array((row[:2], row[:2] + row[2:4])), ratio)
     return Detection(tuple(corners.ravel().tolist()), float(row[14]), enlarged(row[4:14].reshape(5, 2), ratio))
-
-
-def _reason(error: cv2.error) -> str:
-    return " ".join(str(error).split())[:200]

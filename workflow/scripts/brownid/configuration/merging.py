@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 from brownid.textfiles import check_document, read_yaml
 
 
@@ -43,7 +43,7 @@ def override(config: Mapping, values: Sequence[str]) -> dict[str, Any]:
         try:
             _merge(changed, {key: _read(f"--config {key}", value)})
         except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such day
-            raise BrownidError(f"--config {key}: no YAML: {' '.join(str(error).split())}") from error
+            raise BrownidError(f"--config {key}: no YAML: {one_line(error)}") from error
     return changed
 
 

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 
 # Pillow's names; .jfif is JPEG, .pgm, .pbm and .pnm are PPM, .jp2 is JPEG2000. Some builds of Pillow lack AVIF.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -33,7 +33,6 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-LONGEST_REASON = 200  # characters
 
 
 def load_rgb(path: str | Path) -> np.ndarray:
@@ -82,9 +81,8 @@ def _reasons() -> Iterator[None]:
         raise BrownidError(f"not an image of a format that is read ({', '.join(FORMATS)}), or damaged") from error
     # decoders report damage by any exception, depending on the format and on where it is
     except Exception as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reason = " ".join(said.split())[:LONGEST_REASON] or type(error).__name__
-        raise BrownidError(f"not a readable image ({reason})") from error
+        said = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise BrownidError(f"not a readable image ({said})") from error
 
 
 def _opened(file: IO[bytes]) -> ImageFile.ImageFile:

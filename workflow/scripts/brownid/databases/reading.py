@@ -13,7 +13,7 @@ from brownid.databases.decoding import decode_rgb, load_rgb
 from brownid.databases.index import Sample
 from brownid.databases.listing import path_of
 from brownid.databases.recordio import read_image, split_address
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 from brownid.files import atomic_path
 from brownid.runtime import logger, progress
 
@@ -59,8 +59,8 @@ def aligned(image: np.ndarray, align: Callable[[np.ndarray], np.ndarray]) -> np.
     try:
         return align(image)
     except ALIGNMENT_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BrownidError(f"its {image.shape[1]} x {image.shape[0]} pixels cannot be aligned ({reason})") from error
+        size = f"{image.shape[1]} x {image.shape[0]}"
+        raise BrownidError(f"its {size} pixels cannot be aligned ({one_line(error)})") from error
 
 
 def load_image(path: str | Path) -> np.ndarray:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from brownid import __version__
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 from brownid.files import atomic_path
 from brownid.models.catalogue import SCHEMES, Model
 from brownid.models.checking import damage, mismatch
@@ -159,8 +159,7 @@ def _read(model: Model, source: _Source) -> bytes:
     try:
         return source.stream.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BrownidError(f"{model.url}: the transfer broke off ({reason}); try again.") from error
+        raise BrownidError(f"{model.url}: the transfer broke off ({one_line(error)}); try again.") from error
 
 
 @contextmanager
@@ -213,7 +212,6 @@ def _length(answer: http.client.HTTPResponse) -> int | None:
 
 def _unreached(place: str, error: Exception) -> BrownidError:
     reason = getattr(error, "reason", error)
-    said = " ".join(str(reason).split()) or type(reason).__name__
     if isinstance(reason, ssl.SSLCertVerificationError):
         remedy = "see to the clock and the certificates of this machine (SSL_CERT_FILE)"
     elif isinstance(error, http.client.InvalidURL | UnicodeError):
@@ -222,7 +220,7 @@ def _unreached(place: str, error: Exception) -> BrownidError:
         remedy = "the server does not speak HTTP as it should; try again, or fetch it by hand"
     else:
         remedy = "fetch on a machine with internet access, a login node for example"
-    return BrownidError(f"{place}: cannot be reached ({said}): {remedy}.")
+    return BrownidError(f"{place}: cannot be reached ({one_line(reason)}): {remedy}.")
 
 
 def _file_of(url: str) -> Path:

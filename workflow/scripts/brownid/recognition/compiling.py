@@ -8,10 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from brownid.errors import BrownidError
+from brownid.errors import BrownidError, one_line
 
 BACKEND = "inductor"
-REASON_LENGTH = 300  # of the compiler's explanation, which goes on with advice for its developers
 ADVICE = "set compile: false in the configuration of the network"
 
 
@@ -33,8 +32,7 @@ def compiled(function: Callable[[Tensor], Tensor], device: torch.device) -> Call
         try:
             return program(batch)
         except _dynamo.exc.TorchDynamoException as error:
-            reason = " ".join(str(error).split())[:REASON_LENGTH]
-            raise BrownidError(f"torch.compile failed ({reason}): {ADVICE}.") from error
+            raise BrownidError(f"torch.compile failed ({one_line(error)}): {ADVICE}.") from error
 
     return call
 

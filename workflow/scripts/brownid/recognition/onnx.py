@@ -1,5 +1,6 @@
 """Recognition networks from ONNX files, for embedding: no gradients pass through them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from brownid.batching import is_out_of_memory
-from brownid.errors import BrownidError, pip_install
+from brownid.errors import BrownidError, one_line, pip_install
 from brownid.recognition.backbones import Description
 from brownid.recognition.embedding import BYTES
-from brownid.recognition.onnx_graph import image_input, input_range, without_weight_inputs
+from brownid.recognition.onnx_graph import RANK, input_range, without_weight_inputs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -59,7 +60,7 @@ class OnnxBackbone(nn.Module):
         super().__init__()
         self.path = Path(path)
         self.session, self.input_range = _session(self.path)
-        given = image_input(self.session.get_inputs(), self.path)
+        given = _image_input(self.session.get_inputs(), self.path)
         self.input_name, self.number_format = given.name, _number_format(self.path, given.type)
         if self.number_format is np.uint8:
             self.input_range = BYTES
@@ -104,9 +105,9 @@ class OnnxBackbone(nn.Module):
             outputs = self.session.run(None, {self.input_name: filled})
         except Exception as error:  # as in `_session`
             if is_out_of_memory(error):
-                raise MemoryError(_reason(error)) from error  # for `Batching`, which knows Python's and torch's
+                raise MemoryError(one_line(error)) from error  # for `Batching`, which knows Python's and torch's
             raise BrownidError(
-                f"{self.path}: onnxruntime cannot run the network on images {list(filled.shape)} ({_reason(error)})."
+                f"{self.path}: onnxruntime cannot run the network on images {list(filled.shape)} ({one_line(error)})."
             ) from error
         return self._embeddings(outputs, len(filled))[: len(pixels)]
 
@@ -150,14 +151,21 @@ def _session(path: Path) -> tuple["onnxruntime.InferenceSession", tuple[float, f
         session = onnxruntime.InferenceSession(runs, options, providers=providers)
         return session, input_range(model)
     except Exception as error:  # both packages have a class of their own for every cause, and no common one
-        raise BrownidError(f"{path}: not a readable ONNX file ({_reason(error)}).") from error
+        raise BrownidError(f"{path}: not a readable ONNX file ({one_line(error)}).") from error
+
+
+def _image_input(inputs: Sequence["onnxruntime.NodeArg"], path: Path) -> "onnxruntime.NodeArg":
+    """The one input of a network, with four axes or unknown ones; BrownidError for any other."""
+    shapes = [entry.shape for entry in inputs]
+    if len(inputs) != 1 or len(inputs[0].shape) not in (0, RANK):
+        raise BrownidError(
+            f"{path}: not a recognition network: it should have one input of images, [batch, 3, side, side] or [batch, "
+            f"side, side, 3], but has {len(inputs)}: {shapes}."
+        )
+    return inputs[0]
 
 
 def _number_format(path: Path, kind: str) -> type:
     if kind not in FORMATS:
         raise BrownidError(f"{path}: the network reads {kind}; it must be one of {', '.join(FORMATS)}.")
     return FORMATS[kind]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brownid.errors import BrownidError
 from brownid.recognition.embedding import BYTES, SIGNED
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
 UNIT = (0.0, 1.0)  # the third input range, after SIGNED and BYTES
 LARGEST_CONSTANT = 2**20  # numbers: a mean image may be one
@@ -116,17 +113,6 @@ def without_weight_inputs(graph: onnx.GraphProto) -> int:
     del graph.input[:]
     graph.input.extend(kept)
     return len(unread)
-
-
-def image_input(inputs: Sequence[onnxruntime.NodeArg], path: Path) -> onnxruntime.NodeArg:
-    """The one input of a network, with four axes or unknown ones; BrownidError for any other."""
-    shapes = [entry.shape for entry in inputs]
-    if len(inputs) != 1 or len(inputs[0].shape) not in (0, RANK):
-        raise BrownidError(
-            f"{path}: not a recognition network: it should have one input of images, [batch, 3, side, side] or [batch, "
-            f"side, side, 3], but has {len(inputs)}: {shapes}."
-        )
-    return inputs[0]
 
 
 def _range(values: Affine) -> tuple[float, float]:

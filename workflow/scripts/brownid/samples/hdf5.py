@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5f, h5i, h5l, h5z
 
-from brownid.errors import BrownidError, refused_read
+from brownid.errors import BrownidError, one_line, refused_read
 from brownid.files import atomic_path
 from brownid.samples.checks import BLOCK_ROWS
 from brownid.samples.sink import Sink
@@ -86,9 +86,8 @@ def writing(path: str | Path, libver: str = "v110") -> Iterator[OutputFile]:
 
 def damaged(path: str | Path, error: Exception) -> BrownidError:
     """The sentence for a file that HDF5 cannot read."""
-    reason = " ".join(str(error).split())
     return BrownidError(
-        f"{path}: this is not a readable HDF5 file, it is truncated, damaged or something else ({reason});"
+        f"{path}: this is not a readable HDF5 file, it is truncated, damaged or something else ({one_line(error)});"
         " make or copy it again."
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from brownid.errors import BrownidError, refused_read
+from brownid.errors import BrownidError, one_line, refused_read
 from brownid.files import atomic_path
 from brownid.samples import png
 
@@ -65,7 +65,7 @@ def read(path: Path) -> pa.Table:
         refusal = refused_read(error, path)
         if refusal is not None:
             raise refusal from None
-        reason = f"it is truncated or damaged ({' '.join(str(error).split())})"
+        reason = f"it is truncated or damaged ({one_line(error)})"
         raise BrownidError(f"{path}: this is not a readable Arrow file, {reason}; make it again.") from error
     if metadata.get("checksum") != found:
         raise BrownidError(f"{path}: identities, labels or metadata are damaged (wrong checksum); make it again.")
