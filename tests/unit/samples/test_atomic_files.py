@@ -10,8 +10,14 @@ import threading
 import pytest
 
 from brownid import files
+from brownid.benchmark.bins import read_bin
+from brownid.benchmark.pairs import read_pairs
+from brownid.covariates.vgg16_files import load_perceptual_features
+from brownid.covariates.warm_start import WarmStart
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
+from brownid.generators.checkpoints import read_generator_file
+from brownid.recognition.weights import load_backbone, read_weights
 
 MANY = 8
 
@@ -245,3 +251,21 @@ def test_a_temporary_file_that_cannot_be_removed_hides_no_error(target, monkeypa
     with pytest.raises(ZeroDivisionError), atomic_path(target):
         monkeypatch.setattr(files, "_remove", fail)
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        load_backbone,
+        read_weights,
+        read_generator_file,
+        load_perceptual_features,
+        WarmStart.load,
+        read_bin,
+        lambda path: read_pairs(path, path.parent),
+    ],
+)
+def test_a_pipe_is_refused_where_a_file_is_read(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BrownidError, match="pipe: this is no regular file"):
+        read(tmp_path / "pipe")

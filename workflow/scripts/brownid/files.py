@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from brownid.errors import refused_write
+from brownid.errors import BrownidError, refused_write
 
 SYNCING_THREADS = 8  # a disk takes many requests at once: 0.2 ms a small file instead of 3
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # what file systems without fsync say
@@ -53,6 +53,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # what could not be removed is removed by the next call, and is no reason to stop
             _remove(temporary)
         _writing.discard(temporary.name)
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise BrownidError where something is at `path` that is no regular file.
+
+    To be called before a user's file is opened: opening a pipe waits for its writer, and a device may have no end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BrownidError(f"{path}: this is no regular file; name one.")
 
 
 def sha256(path: str | Path) -> str:

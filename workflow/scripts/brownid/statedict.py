@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.files import atomic_path, check_regular
 from brownid.pickles import check_needed, is_name
 from brownid.runtime import logger
 
@@ -59,6 +59,7 @@ def load_described(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict 
     The checksum is compared, where there is one: files of older versions have none. Raises `BrownidError` for a damaged
     file.
     """
+    check_regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

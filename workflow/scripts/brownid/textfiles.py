@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from brownid.errors import BrownidError, one_line
-from brownid.files import atomic_path
+from brownid.files import atomic_path, check_regular
 
 LARGEST_JSON, LARGEST_YAML = 64 * 2**20, 4 * 2**20  # bytes; YAML is read at about 100 kB a second
 MOST_VALUES = 10**6  # of a YAML file, each alias counted as what it stands for
@@ -107,8 +107,8 @@ def check_expansion(root: Node, parts: Callable[[Node], Iterable[Node]], what: s
 def _text(path: str | Path | Traversable, largest: int) -> str:
     """The text of a regular file of at most so many bytes, in UTF-8; a byte-order mark is left out."""
     path = Path(path) if isinstance(path, str) else path
-    if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
-        raise BrownidError(f"{path}: this is no regular file.")
+    if isinstance(path, Path):
+        check_regular(path)
     try:
         with path.open("rb") as file:
             content = file.read(largest + 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.files import atomic_path, check_regular
 from brownid.pickles import Function, PickleReader, RefusedError, short_reason
 from brownid.pickles.arrays import NAMES, Array
 
@@ -39,6 +39,7 @@ def read_bin(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     both are in lists, tuples or arrays. Raises BrownidError naming the file when it is missing, truncated, no pickle,
     names code, or when images and labels do not fit.
     """
+    check_regular(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from brownid.databases.listing import NamedImages, path_text, suffix_of
 from brownid.errors import BrownidError
+from brownid.files import check_regular
 
 LFW_SUFFIX = ".jpg"
 _WORDS = {"same": True, "match": True, "genuine": True, "different": False, "mismatch": False, "impostor": False}
@@ -98,6 +99,7 @@ def read_pairs(file: str | Path, folder: str | Path) -> list[Pair]:
 
 def _lines(file: Path) -> list[_Line]:
     """The lines that say something. Names that are not UTF-8 come as the file system's functions give them."""
+    check_regular(file)
     try:
         data = file.read_bytes()
         if data.startswith(_UTF_16):

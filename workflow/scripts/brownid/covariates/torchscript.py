@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from brownid.files import check_regular
 from brownid.generators.checkpoints.plain import MOST_VALUES, file_error
 from brownid.pickles import Function, Inert, RefusedError, is_name
 from brownid.pickles.tensors import StoredTensor
@@ -22,6 +23,7 @@ _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorli
 
 def is_torchscript(path: str | Path) -> bool:
     """Is it a TorchScript archive? A ZIP file of a state dict has no `constants.pkl`."""
+    check_regular(path)
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
+from brownid.files import check_regular
 from brownid.pickles import RefusedError, short_reason
 from brownid.recognition.backbones import Description, backbone
 from brownid.recognition.embedding import as_configured
@@ -53,6 +54,7 @@ def load_backbone(
     whether in the order RGB or BGR, where it differs from what the family reads, or from what an ONNX graph shows.
     """
     path = Path(path)
+    check_regular(path)
     found = is_onnx(path)
     if family == FAMILY and not found:
         raise BrownidError(f"{path}: the family is onnx, but this is no ONNX file: name the family of its weights.")
@@ -129,6 +131,7 @@ def _found(content: object, names: Collection[str], path: str | Path) -> tuple[d
 
 def _read(path: Path) -> tuple[object, dict | None]:
     """What a weight file holds and, for files of ours, the fields of its `Description`."""
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             start = file.read(9)

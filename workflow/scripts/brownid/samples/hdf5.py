@@ -12,7 +12,7 @@ import numpy as np
 from h5py import h5d, h5f, h5i, h5l, h5z
 
 from brownid.errors import BrownidError, one_line, refused_read
-from brownid.files import atomic_path
+from brownid.files import atomic_path, check_regular
 from brownid.samples.checks import BLOCK_ROWS
 from brownid.samples.sink import Sink
 
@@ -34,8 +34,7 @@ def reading(path: str | Path, *, attributes_only: bool = False) -> Iterator[h5py
     systems know none. A file that leads to other files is refused: it could carry away whatever its reader may read.
     Links are checked here, unless the block reads attributes of the root only; datasets when they are asked for.
     """
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for its writer
-        raise BrownidError(f"{path}: this is no regular file; name an HDF5 file.")
+    check_regular(path)
     try:
         # without a cache of chunks: each is read once here, and is handed through instead of copied
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)

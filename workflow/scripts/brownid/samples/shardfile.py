@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from brownid.errors import BrownidError, one_line, refused_read
-from brownid.files import atomic_path
+from brownid.files import atomic_path, check_regular
 from brownid.samples import png
 
 VERSION = "1"
@@ -46,8 +46,7 @@ def write(
 
 def read(path: Path) -> pa.Table:
     """The rows of a file, its images where they are in the mapped file; a file that is no shard is a BrownidError."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-        raise BrownidError(f"{path}: this is no regular file; name an image shard.")
+    check_regular(path)
     try:
         mapped = pa.memory_map(str(path))
         file = pa.ipc.open_file(mapped)

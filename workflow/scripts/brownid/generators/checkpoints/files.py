@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.files import check_regular, sha256
 from brownid.generators.checkpoints import nvidia, rosinality
 from brownid.generators.checkpoints.plain import PlainValue, file_error
 from brownid.pickles import RefusedError, check_needed
@@ -44,6 +44,7 @@ def read_generator_file(path: str | Path) -> GeneratorFile:
     file when it is missing, damaged, of another format, or holds anything but tensors and plain containers.
     """
     path = Path(path)
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             start = file.read(len(_OLD_TORCH))
