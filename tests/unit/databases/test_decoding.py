@@ -205,10 +205,26 @@ def test_grey_of_16_bits_is_scaled_not_cut(form):
     np.testing.assert_array_equal(decode_rgb(data)[0], np.array([[0, 1, 100, 255]] * 3).T)
 
 
-def test_pixels_of_no_known_range_are_refused():
-    for values in (np.full((1, 2), 70000, np.int32), np.full((1, 2), 0.5, np.float32)):
-        with pytest.raises(BrownidError, match="neither 8 nor 16 bits"):
-            decode_rgb(encoded(values, "TIFF"))
+def grey_tiff(width, content, bits, zero_is_black=1):
+    """One row of grey in a TIFF file, as cameras write it that Pillow itself never writes."""
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: zero_is_black, 273: 116, 277: 1, 279: len(content)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 10 + content
+
+
+def test_grey_of_12_bits_is_scaled_by_its_own_white():
+    assert decode_rgb(grey_tiff(2, b"\xff\xf0\x00", 12))[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(("bits", "content"), [(8, b"\0\xff"), (16, b"\0\0\xff\xff")])
+def test_grey_that_counts_from_white_is_no_negative(bits, content):
+    assert decode_rgb(grey_tiff(2, content, bits, zero_is_black=0))[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(np.int32, 70000), (np.int32, 200), (np.int16, 200), (np.float32, 0.5)])
+def test_pixels_of_no_known_range_are_refused(kind, value):
+    with pytest.raises(BrownidError, match="neither 8 nor 16 bits without a sign"):
+        decode_rgb(encoded(np.full((1, 2), value, kind), "TIFF"))
 
 
 def test_a_decoder_logs_nothing_of_its_own(caplog):

@@ -20,10 +20,13 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from brownid.errors import BrownidError, one_line
 
-# Pillow's names; .jfif is JPEG, .pgm, .pbm and .pnm are PPM, .jp2 is JPEG2000. Some builds of Pillow lack AVIF.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+# Pillow's names; .jfif is JPEG, MPO is JPEG with more pictures behind the first, .pgm, .pbm and .pnm are PPM, .jp2 is
+# JPEG2000. Some builds of Pillow lack AVIF.
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's for more than 8 bits: it would cut, not scale
 ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
+TIFF_BITS, TIFF_BLACK_AND_WHITE, TIFF_NUMBERS = 0x0102, 0x0106, 0x0153  # tags: bits, what 0 is, kind of numbers
+WHITE_IS_ZERO, SIGNED = 0, 2  # values of the last two
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,7 +42,7 @@ def load_rgb(path: str | Path) -> np.ndarray:
     """The image file as uint8 RGB `[h, w, 3]`, upright; BrownidError with the reason when it is missing or damaged.
 
     Pixels are turned as the EXIF orientation says, where there is a readable one. Of an animation or several pages the
-    first picture counts. Grey of 16 bits is scaled to 8; transparent parts are black, as whatever lies beyond a
+    first picture counts. Grey of up to 16 bits is scaled to 8; transparent parts are black, as whatever lies beyond a
     photograph is in an aligned crop; colour profiles are not applied.
     """
     with _reasons():
@@ -98,7 +101,8 @@ def _decoded(file: IO[bytes]) -> np.ndarray:
         image.load()
         turned = UPRIGHT.get(_orientation(image))
         upright = image if turned is None else image.transpose(turned)
-        pixels = _from_deep(upright) if upright.mode in DEEP_MODES else np.asarray(_opaque(upright).convert("RGB"))
+        deep = upright.mode in DEEP_MODES
+        pixels = _from_deep(upright, image) if deep else np.asarray(_opaque(upright).convert("RGB"))
     if not pixels.size:
         raise BrownidError(f"it has no pixels: {pixels.shape[1]} x {pixels.shape[0]}")
     return pixels
@@ -129,11 +133,19 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
 
 
-def _from_deep(image: Image.Image) -> np.ndarray:
-    """Grey of 16 bits as uint8 RGB `[h, w, 3]`."""
+def _from_deep(image: Image.Image, file: ImageFile.ImageFile) -> np.ndarray:
+    """Grey of more than 8 bits, decoded from `file`, as uint8 RGB `[h, w, 3]`."""
     values = np.asarray(image)
     if not values.size:
         return np.empty((*values.shape, 3), np.uint8)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise BrownidError("its pixels are neither 8 nor 16 bits, so what is white is not known; convert it")
-    return np.repeat(np.rint(values / 257).astype(np.uint8)[..., None], 3, axis=2)
+    bits, inverted, signed = 16, False, False  # Pillow scales that of PNG, PPM and JPEG2000 to 16 bits
+    if file.format == "TIFF":
+        bits, signed = (file.tag_v2.get(tag, (1,))[0] for tag in (TIFF_BITS, TIFF_NUMBERS))
+        inverted, signed = file.tag_v2.get(TIFF_BLACK_AND_WHITE) == WHITE_IS_ZERO, signed == SIGNED
+    white = 2**bits - 1
+    if image.mode == "F" or bits > 16 or signed or values.max() > white:
+        raise BrownidError(
+            "its pixels are neither 8 nor 16 bits without a sign, so what is white is not known; convert it"
+        )
+    values = white - values if inverted else values
+    return np.repeat(np.rint(values / (white / 255)).astype(np.uint8)[..., None], 3, axis=2)
