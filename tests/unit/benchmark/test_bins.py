@@ -107,6 +107,15 @@ def test_a_numpy_array_whose_shape_and_content_disagree_is_refused(tmp_path):
         read_bin(written(tmp_path, changed))
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_rows_of_nothing_are_refused_however_many_are_declared(tmp_path, place):
+    data = pickle.dumps([[], []][:place] + [np.empty((7, 0), np.uint8)] + [[]] * (1 - place), protocol=2)
+    changed = data.replace(b"K\x07K\x00\x86", b"\x8a\x05\0\0\0\0\x10K\x00\x86", 1)  # 2**36 rows
+    assert changed != data
+    with pytest.raises(BrownidError, match="does not hold one list of images and one of labels"):
+        read_bin(written(tmp_path, changed))
+
+
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_file_cut_anywhere_is_refused_with_its_name(tmp_path, protocol):
     data = pickle.dumps((IMAGES, SAME), protocol=protocol)

@@ -110,7 +110,8 @@ def items(value: object) -> Sequence | None:
         values = value.values if isinstance(value, Array) else value
         flat = values.ndim > 1 and values.size == max(values.shape)  # a column or a row
         value = values.ravel() if flat else values
-        return None if value.ndim == 0 else list(value)
+        # of rows of nothing a few bytes can declare any number
+        return None if value.ndim == 0 or (value.ndim > 1 and not value.size) else list(value)
     return value if isinstance(value, list | tuple) else None
 
 
