@@ -148,6 +148,14 @@ def test_sorted_pairs_are_noticed_and_random_orders_are_not_whatever_their_numbe
         assert folded_accuracy(distances, np.random.default_rng(seed).permutation(same)).note is None
 
 
+def test_twenty_pairs_sorted_by_label_are_noticed_and_twelve_could_be_so_by_chance():
+    same = np.arange(20) < 10
+    assert "from 0.00 to 1.00" in folded_accuracy(drawn(same), same).note
+    assert folded_accuracy(drawn(same[4:16]), same[4:16]).note is None
+    for seed in range(20):
+        assert folded_accuracy(drawn(same), np.random.default_rng(seed).permutation(same)).note is None
+
+
 def test_one_fold_of_one_kind_among_balanced_ones_is_noticed():
     same = np.arange(6000) % 2 == 0
     same[1200:1800] = True

@@ -8,9 +8,11 @@ accuracy is then too low, and depends on the order of the pairs. So there is a s
 that each take an equal part of the genuine and of the impostor pairs, both in their order. For pairs in the published
 order of LFW (300 genuine, then 300 impostor pairs in each fold) both are the same. A note says where they should not be
 compared: where the share of genuine pairs in a fold is at least `FAR_SHARE` away from that of all pairs, and the shares
-of all folds together are further away than in all but one of 10 000 random orders of the pairs (chi-squared test).
+of all folds together are further away than in all but one of 10 000 random orders of the pairs (chi-squared test), or
+all pairs of one kind come first, which no more of these orders have (of pairs that are few for the other test).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +24,8 @@ from brownid.runtime import logger
 
 THRESHOLDS = np.arange(0, 4, 0.01)  # of the squared distance, which lies in 0..4
 FAR_SHARE = 0.05  # smallest notable difference between the shares of genuine pairs in a fold and in all
-_NORMAL_QUANTILE = 3.719  # exceeded with probability 1/10 000
+_ORDERS = 10_000
+_NORMAL_QUANTILE = 3.719  # exceeded with probability 1 / _ORDERS
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def folded_accuracy(distances: ArrayLike, same: ArrayLike, folds: int = 10, name
     if not np.isfinite(distances).all():
         raise BrownidError(f"The distance of pair {np.flatnonzero(~np.isfinite(distances))[0]} is not finite.")
     contiguous = np.array_split(np.arange(len(same)), folds)
-    note = _note([same[part].sum() for part in contiguous], [len(part) for part in contiguous])
+    note = _note(same, contiguous)
     if note is not None:
         logger.warning("%s: %s", name, note)
     accuracies, thresholds = _judged(distances, same, contiguous)
@@ -106,9 +109,9 @@ def _stratified(same: np.ndarray, folds: int) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(genuine, impostors, strict=True)]
 
 
-def _note(genuine: ArrayLike, sizes: ArrayLike) -> str | None:
-    """What is to be said of folds of `sizes` pairs, of which `genuine` are such, both `[folds]`."""
-    genuine, sizes = np.asarray(genuine, np.float64), np.asarray(sizes, np.float64)
+def _note(same: np.ndarray, folds: list[np.ndarray]) -> str | None:
+    """What is to be said of the shares of genuine pairs in folds."""
+    genuine, sizes = (np.array([count(fold) for fold in folds], np.float64) for count in (lambda f: same[f].sum(), len))
     pairs, share = sizes.sum(), genuine.sum() / sizes.sum()
     shares = genuine / sizes
     if np.abs(shares - share).max() < FAR_SHARE:
@@ -117,13 +120,20 @@ def _note(genuine: ArrayLike, sizes: ArrayLike) -> str | None:
     statistic = (np.square(genuine - sizes * share) / (sizes * share * (1 - share))).sum() * (pairs - 1) / pairs
     freedom = len(sizes) - 1
     spread = 2 / (9 * freedom)
-    if statistic <= freedom * (1 - spread + _NORMAL_QUANTILE * spread**0.5) ** 3:  # Wilson and Hilferty, 1931
+    by_chance = statistic <= freedom * (1 - spread + _NORMAL_QUANTILE * spread**0.5) ** 3  # Wilson and Hilferty, 1931
+    if by_chance and not _is_sorted(same):
         return None
     return (
         f"the share of genuine pairs in the {len(sizes)} contiguous folds runs from {shares.min():.2f} to "
         f"{shares.max():.2f} ({share:.2f} in all), so that the accuracy depends on the order of the pairs; compare the "
         "stratified accuracy, or shuffle the pairs"
     )
+
+
+def _is_sorted(same: np.ndarray) -> bool:
+    """Whether all pairs of one kind come first, among so many that this is no chance."""
+    changes = np.count_nonzero(same[1:] != same[:-1])
+    return changes == 1 and math.comb(len(same), int(same.sum())) >= 2 * _ORDERS
 
 
 def _judged(distances: np.ndarray, same: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
