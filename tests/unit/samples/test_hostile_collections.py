@@ -141,6 +141,23 @@ def test_what_declares_more_than_the_file_holds_is_refused_before_it_is_allocate
         loaded(change)
 
 
+def test_numbers_that_are_compressed_twice_are_refused(loaded):
+    """Each byte could stand for a million."""
+
+    def change(file):
+        del file["latents"]
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk((6, 2**24))
+        for _ in range(2):
+            creation.set_deflate(9)
+        space = h5py.h5s.create_simple((6, 2**24))
+        item = h5py.h5d.create(file.id, b"latents", h5py.h5t.IEEE_F32LE, space, creation)
+        item.write_direct_chunk((0, 0), b"\0" * 2000)
+
+    with pytest.raises(BrownidError, match="/latents declares 402653184 bytes, of which the file can hold"):
+        loaded(change)
+
+
 def test_a_published_dataset_that_declares_more_than_the_file_holds_is_refused(loaded):
     with pytest.raises(BrownidError, match="w_latent declares 4000000000000 bytes, of which the file can hold 0"):
         loaded(replaced("00000/reference/w_latent", dataset((1, 10**12))), published=True)
