@@ -81,22 +81,7 @@ def train_recognition(
         if picture is not None:
             _write_picture(Path(picture), module, EpochBatches(data, settings.batch_size, seed=seed, epoch=0))
         saved = None if state is None else _State(Path(state), _owner(shards, settings, seed, side, precision, code))
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            deterministic=device.type == "cuda",  # on a CPU the same threads give the same sums anyway
-            plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
-            callbacks=[_Report(), *([saved] if saved else [])],
-            reload_dataloaders_every_n_epochs=1,
-            default_root_dir=scratch,
-            logger=False,
-            enable_checkpointing=saved is not None,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-        )
+        trainer = _trainer(settings.epochs, device, scratch, saved)
         on_gpu = device.type == "cuda"
         workers = max(1, threads - 1) if on_gpu or data.cached is None else 0  # pixels in memory need no helpers
         batches = _Batches(data, settings.batch_size, seed=seed, workers=workers, pin_memory=on_gpu)
@@ -111,6 +96,26 @@ def train_recognition(
     save_backbone(output, module.model)
     if saved:
         saved.remove()
+
+
+def _trainer(epochs: int, device: torch.device, scratch: str, saved: "_State | None") -> lightning.Trainer:
+    """Lightning's trainer, without its log and progress files; `scratch` is a folder for what it writes anyway."""
+    return lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        deterministic=device.type == "cuda",  # on a CPU the same threads give the same sums anyway
+        plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
+        callbacks=[_Report(), *([saved] if saved else [])],
+        reload_dataloaders_every_n_epochs=1,
+        default_root_dir=scratch,
+        logger=False,
+        enable_checkpointing=saved is not None,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
 
 
 class _Batches(lightning.LightningDataModule):
