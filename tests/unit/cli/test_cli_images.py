@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.alignment import Detection, template
-from brownid.cli.options import generator_spec, identity_numbers
+from brownid.alignment import Detection, template, templates
+from brownid.cli.options import TEMPLATES, generator_spec, identity_numbers
 from brownid.databases.decoding import load_rgb
 from brownid.errors import BrownidError
 from brownid.samples import SampleCollection
@@ -50,6 +50,18 @@ def test_bad_requests_to_generate_are_refused(refusal, faces, tmp_path):
     assert "'gan'" in refusal("generate", "--generator", "gan", "-o", tmp_path / "o")
     assert "NAME=VALUE" in refusal("generate", "--set", "latent_dim", "-o", tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_settings_of_a_generator_are_read_as_values_of_the_configuration_are():
+    pairs = ["rate=1e-4", "eyes=[[1, 2], [3, 4]]", "noise=random"]
+    spec = generator_spec("stylegan2", None, None, None, pairs)
+    assert spec == {"family": "stylegan2", "rate": 1e-4, "eyes": [[1, 2], [3, 4]], "noise": "random"}
+    with pytest.raises(BrownidError, match="--set eyes: no YAML"):
+        generator_spec("stylegan2", None, None, None, ["eyes=["])
+
+
+def test_the_help_names_every_template():
+    assert TEMPLATES.replace(" or ", ", ").split(", ") == list(templates.TEMPLATES)
 
 
 def test_no_code_runs_because_a_collection_names_it():

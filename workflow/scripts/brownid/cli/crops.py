@@ -64,7 +64,7 @@ def crop(
     threshold: Annotated[
         float, typer.Option(rich_help_panel=DETECTOR, help="Least score of a face, between 0 and 1.")
     ] = 0.7,
-    template: Annotated[str, typer.Option(help="arcface, two_eye or ffhq.")] = "arcface",
+    template: Annotated[str, typer.Option(help=f"{options.TEMPLATES}.")] = "arcface",
     side: Annotated[int, typer.Option(min=1, help="Side of the aligned image in pixels.")] = 112,
     overwrite: options.Overwrite = False,
 ) -> None:

@@ -54,7 +54,7 @@ def generate(
     label: options.Labels = None,
     template: Annotated[
         str | None,
-        typer.Option(help="Crop for recognition: arcface, two_eye or ffhq. Default: the whole generated image."),
+        typer.Option(help=f"Crop for recognition: {options.TEMPLATES}. Default: the whole generated image."),
     ] = None,
     crop_side: Annotated[
         int | None, typer.Option(min=1, help="Side of the crop in pixels. Default: that of the generated image.")

@@ -68,7 +68,7 @@ def invert(
         int, typer.Option(min=1, help="Faces side by side; fewer where the memory runs out.")
     ] = projecting.BATCH_SIZE,
     template: Annotated[
-        str | None, typer.Option(help="How crops are aligned: arcface, two_eye, ffhq. Default: as FACES, else arcface.")
+        str | None, typer.Option(help=f"How crops are aligned: {options.TEMPLATES}. Default: as FACES, else arcface.")
     ] = None,
     identities: options.Identities = None,
     label: options.Labels = None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GENERATOR, NETWORK, OUTPUT = "Generator", "Recognition network", "Output"
 DEFAULT_FAMILY = "procedural"
+TEMPLATES = "arcface, two_eye, ffhq or ffhq_published"
 
 Configfiles = Annotated[
     list[Path] | None,
@@ -236,16 +237,13 @@ def identity_numbers(ranges: str) -> list[int]:
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE texts as settings, the values read as in the config file."""
-    import yaml
+    """NAME=VALUE texts as settings, the values read as those of --config."""
+    from brownid.configuration.merging import read_value
 
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise BrownidError(f"--set {pair}: a setting is written NAME=VALUE, such as latent_dim=256.")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise BrownidError(f"--set {pair}: the value cannot be read; write a number, a text or a list.") from None
+        found[name] = read_value(f"--set {name}", value)
     return found

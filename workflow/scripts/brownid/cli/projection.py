@@ -71,7 +71,7 @@ def project(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images side by side; fewer where the memory runs out.")
     ] = projecting.BATCH_SIZE,
-    template: Annotated[str, typer.Option(help="How the crops are aligned: arcface, two_eye or ffhq.")] = "arcface",
+    template: Annotated[str, typer.Option(help=f"How the crops are aligned: {options.TEMPLATES}.")] = "arcface",
     not_square: options.NotSquare = None,
     seed: options.Seed = 1,
     network_family: options.NetworkFamily = None,

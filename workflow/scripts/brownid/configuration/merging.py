@@ -40,19 +40,15 @@ def override(config: Mapping, values: Sequence[str]) -> dict[str, Any]:
     _merge(changed, config)
     for text in values:
         key, _, value = text.partition("=")
-        try:
-            _merge(changed, {key: _read(f"--config {key}", value)})
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such day
-            raise BrownidError(f"--config {key}: no YAML: {one_line(error)}") from error
+        _merge(changed, {key: read_value(f"--config {key}", value)})
     return changed
 
 
-def _read(place: str, text: str) -> Any:
-    """A value of the command line; keys are text as they stand, since Snakemake leaves them so."""
-    loader = _Loader(text)
-    node = loader.get_single_node()
-    if node is not None:
-        check_document(place, node)
+def read_value(place: str, text: str) -> Any:
+    """A value of the command line, in YAML; keys are text as they stand, since Snakemake leaves them so.
+
+    Raises `BrownidError` that begins with `place`, such as "--config seed", for what is no YAML.
+    """
 
     def content(node: yaml.Node | None) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -61,7 +57,14 @@ def _read(place: str, text: str) -> Any:
             return [content(item) for item in node.value]
         return None if node is None else loader.construct_object(node)
 
-    return content(node)
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            check_document(place, node)
+        return content(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such day
+        raise BrownidError(f"{place}: no YAML: {one_line(error)}") from error
 
 
 def _merge(merged: dict[str, Any], content: Mapping) -> None:
