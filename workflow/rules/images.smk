@@ -46,6 +46,6 @@ rule realign_images:
         settings=settings("realign_images", "realigned"),
         code=code("realign_images", "torch", "realigned"),
     message:
-        "Align the images of {wildcards.realigned} anew, part {wildcards.shard} of {wildcards.shards}"
+        "Realign the images of {wildcards.realigned}, part {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/realign_images.py"

@@ -39,7 +39,7 @@ def visible_gpus() -> list[str]:
 def take_gpus(visible: Sequence[str], count: int) -> list[str]:
     """`count` of the `visible` GPUs (all where there are fewer), which this process then holds until it ends.
 
-    Waits until so many are free, and says so once. Holds none while it waits, so that no two jobs wait for each other.
+    Waits until `count` are free, and logs that once. Holds none meanwhile, so that no two jobs wait for each other.
     Where there are no abstract sockets (elsewhere than on Linux, or forbidden) they are the first ones.
     """
     count = min(count, len(visible))

@@ -161,7 +161,7 @@ def default_device() -> str:
 
 
 def _take_gpus(given: str) -> None:
-    """Keep a job to GPUs of its own; those that Slurm gave it, and nobody else, are that already."""
+    """Keep a job to GPUs of its own; those that Slurm gave to it alone are its own already."""
     visible = gpus.visible_gpus() if _granted.gpus else []
     if visible and not (given and len(visible) <= _granted.gpus):
         taken = gpus.take_gpus(visible, _granted.gpus)

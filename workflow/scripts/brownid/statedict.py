@@ -23,7 +23,8 @@ Network = TypeVar("Network", bound=nn.Module)
 NAMED_KEYS = 5  # how many keys an error lists
 DEEPEST_SECTION = 4  # of a checkpoint's nested sections
 CHECKSUM = "sha256"  # next to the description in a file of ours
-MOST_DECLARED, FEW_WEIGHTS = 2, 2**22  # so many times what a file holds, and so many in any case, are made and compared
+# Weights that a file may declare: a factor on those that it holds, and a number that is allowed in any case.
+MOST_DECLARED, FEW_WEIGHTS = 2, 2**22
 COUNTER = "num_batches_tracked"  # of batch-norm: absent before torch 0.4, and unused in evaluation
 AVERAGED = re.compile(r"(^|[._])(ema|teacher|momentum|swa)([._]|$)")  # copies of the network that was trained
 

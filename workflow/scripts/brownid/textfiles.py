@@ -105,7 +105,7 @@ def check_expansion(root: Node, parts: Callable[[Node], Iterable[Node]], what: s
 
 
 def _text(path: str | Path | Traversable, largest: int) -> str:
-    """The text of a regular file of at most so many bytes, in UTF-8; a byte-order mark is left out."""
+    """The text of a regular file of at most `largest` bytes, in UTF-8; a byte-order mark is left out."""
     path = Path(path) if isinstance(path, str) else path
     if isinstance(path, Path):
         check_regular(path)

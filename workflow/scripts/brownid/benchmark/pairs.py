@@ -172,13 +172,13 @@ def _columns(lines: list[_Line], separator: str | None) -> tuple[int, int, int] 
 
 
 def _is_header(name: str, label: int, lines: list[_Line], separator: str | None) -> bool:
-    """Is the first line one of names? `same` is also a label, where the other lines have words for labels."""
+    """Whether the first line names columns. `same` is a label instead where the next line has a word as its label."""
     second = lines[1].cells(separator) if len(lines) > 1 else []
     return name not in TRUTH or label >= len(second) or second[label].lower() not in _WORDS
 
 
 def _has_lfw(lines: list[_Line], separator: str | None, first: list[str]) -> bool:
-    """Is `a 1 1` image 1 of a twice, and not two images `a` and `1`? Then other lines have two names or a 2."""
+    """Whether `a 1 1` is image 1 of a twice, not the images `a` and `1`: then other lines have two names or a 2."""
     if len(first) == 4 or first[2] not in TRUTH:
         return True
     rows = (line.cells(separator) for line in lines)

@@ -131,7 +131,7 @@ def _note(same: np.ndarray, folds: list[np.ndarray]) -> str | None:
 
 
 def _is_sorted(same: np.ndarray) -> bool:
-    """Whether all pairs of one kind come first, among so many that this is no chance."""
+    """Whether all pairs of one kind come first, in a file too long for that to be chance."""
     changes = np.count_nonzero(same[1:] != same[:-1])
     return changes == 1 and math.comb(len(same), int(same.sum())) >= 2 * _ORDERS
 

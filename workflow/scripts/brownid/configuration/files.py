@@ -1,4 +1,4 @@
-"""Are the user's own files there that a configuration names?"""
+"""The files and folders of the user's that a configuration names, and whether they exist."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

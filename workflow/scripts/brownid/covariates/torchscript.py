@@ -22,7 +22,7 @@ _LISTS = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorli
 
 
 def is_torchscript(path: str | Path) -> bool:
-    """Is it a TorchScript archive? A ZIP file of a state dict has no `constants.pkl`."""
+    """Whether a file is a TorchScript archive: a ZIP file of a state dict has no `constants.pkl`."""
     check_regular(path)
     if not zipfile.is_zipfile(path):
         return False

@@ -45,7 +45,7 @@ CREATE INDEX meta_data_of_sample ON meta_data(sample_id);
 CHOSEN = """(? OR {} IN (
     SELECT sample_id FROM groups_samples s JOIN groups g ON g.id = s.group_id JOIN protocols p ON p.id = g.protocol_id
     WHERE (? IS NULL OR g.name = ?) AND (? IS NULL OR p.name = ?)))"""
-PLACES = "{} IN (SELECT id FROM samples ORDER BY id LIMIT ? OFFSET ?)"  # a sample id among so many after so many
+PLACES = "{} IN (SELECT id FROM samples ORDER BY id LIMIT ? OFFSET ?)"  # among LIMIT sample ids after the first OFFSET
 TABLES = ("samples", "meta_data", "meta_data_types", "groups", "protocols", "groups_samples")
 
 

@@ -1,4 +1,4 @@
-"""Databases in one record file, as insightface hands them out: train.rec, with train.idx and property beside it.
+"""Databases in one record file, as insightface distributes them: train.rec, next to train.idx and property.
 
 A record file (MXNet's RecordIO) is a sequence of records. A record is one part, or several: where the payload has the
 magic number at a multiple of four bytes, it is cut there and the number is left out. All numbers are little-endian.

@@ -67,7 +67,7 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
 
 
 def _with_a_gpu_each(processes: int) -> int:
-    """So many processes, but on GPUs not more than there are: NCCL refuses two on one. The result is the same."""
+    """`processes`, on GPUs at most one per GPU: NCCL refuses two on one. The result is the same."""
     if processes == 1 or default_device() == "cpu":
         return processes
     import torch
@@ -141,7 +141,7 @@ def _wait(command: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _end_with_parent() -> None:
-    """Let the launcher get SIGTERM where this process is killed hard: nobody else would end it (Linux)."""
+    """Let the launcher get SIGTERM where this process is killed hard, as it would go on (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -70,7 +70,7 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
         if wrong is not None:
             raise BrownidError(
                 f"{model.url} is not the model {model.name}: {wrong}. Nothing was kept; see {model.source}, and "
-                "correct the catalogue if the file was published anew."
+                "correct the catalogue if a new version was published."
             )
     return Fetched(path, checksum, was_there=False)
 

@@ -93,7 +93,7 @@ def number(number_type: object, content: object = None) -> object:
 
 
 def is_shape(value: object) -> bool:
-    """Is it a tuple of sizes?"""
+    """Whether a value is a tuple of sizes."""
     return (
         isinstance(value, tuple)
         and len(value) <= _MOST_DIMENSIONS

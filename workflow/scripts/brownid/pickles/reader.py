@@ -18,7 +18,7 @@ MOST_VALUES = 5_000_000  # a published benchmark file has 350 000 at most
 MOST_KEY_PARTS = 200  # of a tuple that is a key of a dictionary or in a set, sharing counted
 MOST_CHOSEN_HASHES = 10_000  # keys such as tuples, whose author can give them all one hash: their search is quadratic
 LONGEST_NUMBER = 1024  # bits of an integer; converting longer ones to text takes quadratic time
-_TEXTS = (str, bytes, bool, type(None))  # whose hashes nobody can choose, or which are few
+_TEXTS = (str, bytes, bool, type(None))  # whose hashes an author cannot choose, or which are few
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # modules that Python 3 has renamed
 
 

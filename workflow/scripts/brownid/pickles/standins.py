@@ -65,7 +65,7 @@ def check_needed(value: object) -> None:
 
 
 def is_name(value: object) -> bool:
-    """Is it a text that a message can repeat: short, and without control characters?"""
+    """Whether a value is a text that a message can repeat: short, and without control characters."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
 

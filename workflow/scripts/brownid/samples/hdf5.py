@@ -139,7 +139,7 @@ def dataset(
     kind: type[np.generic] | tuple[type[np.generic], ...] = (np.number, np.bool_),
     dimensions: int | None = None,
 ) -> h5py.Dataset:
-    """A dataset of numbers, of this kind and with so many dimensions; anything else is a BrownidError."""
+    """A dataset of numbers of this `kind` and number of `dimensions`; anything else is a BrownidError."""
     item = holder[name]
     if not isinstance(item, h5py.Dataset) or item.shape is None:
         found = "a group" if isinstance(item, h5py.Group) else "empty"

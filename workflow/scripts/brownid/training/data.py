@@ -99,7 +99,7 @@ class EpochBatches:
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:
-    """How many batches an epoch over so many images has: as few as `batch_size` allows, but none of a single image."""
+    """The number of batches per epoch: the smallest that `batch_size` allows, without a batch of a single image."""
     return max(1, min(math.ceil(images / batch_size), images // 2))
 
 
