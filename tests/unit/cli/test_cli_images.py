@@ -105,6 +105,14 @@ def test_a_csv_of_landmarks_crops_what_can_be_read_and_lists_the_rest(run, photo
     assert (photographs / "out" / "failures.csv").read_text().splitlines()[1].startswith("bad.jpg,")
 
 
+def test_a_csv_of_landmarks_names_files_that_are_not_utf_8(run, photographs):
+    (photographs / "good.png").rename(photographs / os.fsdecode(b"\xe9.png"))
+    table = photographs / "landmarks.csv"
+    table.write_bytes(b"path,x1,y1,x2,y2\n\xe9.png,20,20,40,21\n")
+    assert "1 images, 0 failed" in run("crop", "--csv", table, "--side", 32, "-o", photographs / "out").stdout
+    assert (photographs / "out" / r"\xe9.png").is_file()
+
+
 def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photographs, monkeypatch):
     class Finder:
         def detect(self, image):

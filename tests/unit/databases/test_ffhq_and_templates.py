@@ -1,6 +1,7 @@
 """Databases that files describe: FFHQ's JSON, UTKFace's names, the templates of IJB-C."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -129,8 +130,25 @@ def test_a_csv_of_templates_can_say_who_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "line", "raw", "text"),
+    [
+        ("list.txt", b"%s 7 1", b"Jos\xe9.jpg", r"Jos\xe9.jpg"),
+        ("list.csv", b"path,template,media\r\n%s,7,1\r\n", b"Jos\xe9.jpg", r"Jos\xe9.jpg"),
+        ("list.csv", b"path,template,media\n%s,7,1\n", "a\x85b\u2028.jpg".encode(), "a\x85b\u2028.jpg"),
+    ],
+)
+def test_names_of_lists_are_those_of_the_files_whatever_their_characters(tmp_path, name, line, raw, text):
+    (tmp_path / os.fsdecode(raw)).touch()
+    (tmp_path / name).write_bytes(line % raw)
+    index_templates(tmp_path, tmp_path / "index", tmp_path / name)
+    assert [sample.path for sample in samples_of(tmp_path / "index")] == [text]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
+        ("l.csv", "path,template,media\n" + "x" * 200_000 + ",1,1\n", "lines cannot be cut into columns"),
+        ("l.txt", "1.jpg 10 100\0\n", "the list is no text: it holds zero bytes"),
         ("l.txt", "1.jpg 10 100\n2.jpg ten 1\n", "line 2: expected an image and whole numbers"),
         ("l.csv", "path,template\n", "no column 'media'"),
         ("l.txt", "9.jpg 1 1\n", "None of the 1 images"),

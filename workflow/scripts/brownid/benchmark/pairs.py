@@ -15,7 +15,6 @@ it is not there (.jpg for what is kept as .png), is looked for in every image fo
 takes ten contiguous folds.
 """
 
-import codecs
 import csv
 import os
 import re
@@ -23,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from brownid.databases.listing import NamedImages, path_of, path_text, suffix_of, without_suffix
+from brownid.databases.listing import NamedImages, path_of, path_text, read_lines, suffix_of, without_suffix
 from brownid.errors import BrownidError
 from brownid.files import check_regular
 
@@ -40,7 +39,6 @@ _SEPARATORS = ("\t", ";", ",", None)  # None: blanks
 _EXPECTED_LFW = "expected `name n m` or `name n other m`"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _BLANKS = re.compile("[ \t]+")  # and no other white space, which names can hold
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how Windows marks what it calls Unicode
 
 
 @dataclass(frozen=True)
@@ -104,21 +102,10 @@ def read_pairs(file: str | Path, folder: str | Path) -> list[Pair]:
 
 
 def _lines(file: Path) -> list[_Line]:
-    """The lines that say something. Names that are not UTF-8 come as the file system's functions give them."""
+    """The lines that say something."""
     check_regular(file)
-    try:
-        data = file.read_bytes()
-        if data.startswith(_UTF_16):
-            text = data.decode("utf-16")
-        else:
-            text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrownidError(f"{file}: the pairs file cannot be read ({error}).") from None
-    if "\0" in text:
-        raise BrownidError(f"{file}: the pairs file is no text: it holds zero bytes.")
-    lines = [
-        _Line(file, number, line.strip(" \t")) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1)
-    ]
+    texts = enumerate(read_lines(file, "pairs file"), start=1)
+    lines = [_Line(file, number, text.strip(" \t")) for number, text in texts]
     return [line for line in lines if line.text and line.text[0] != "#"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -206,19 +205,15 @@ def _points(numbers: Sequence[str]) -> np.ndarray:
 
 def _read_table(path: Path) -> list[_Row]:
     """The lines of a landmarks CSV; crops keep the photographs' relative paths, as PNG."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file) if line]
-    except FileNotFoundError:
-        raise BrownidError(f"{path}: there is no such file.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrownidError(f"{path}: the landmarks cannot be read ({error}).") from None
+    from brownid.databases.listing import csv_rows, path_text, read_lines
+
+    lines = [line for line in csv_rows(path, read_lines(path, "file of landmarks")) if line]
     if not lines or [name.strip() for name in lines[0][:3]] != ["path", "x1", "y1"]:
         raise BrownidError(f"{path}: the file must begin with a line of column names: path,x1,y1,x2,y2,...")
     lines_of: dict[str, int] = {}  # photograph -> the line that names it
     relatives, landmarks = [], []
     for number, line in enumerate(lines[1:], start=2):
-        name, numbers = line[0].strip(), [cell for cell in line[1:] if cell.strip()]
+        name, numbers = path_text(line[0].strip()), [cell for cell in line[1:] if cell.strip()]
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
             relative = PurePosixPath(relative.name)

@@ -4,12 +4,14 @@ An image is told by its suffix or, where the name has none, by its content. Path
 project, and text that UTF-8 can write: see `path_text` and `path_of`.
 """
 
+import codecs
+import csv
 import heapq
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -31,6 +33,7 @@ SHOWN_KEYS = 1000  # renamed images that a log lists one by one
 _SUFFIX = re.compile(r"(?<=[^/])\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,4}\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how Windows marks what it calls Unicode
 
 
 class Listing(NamedTuple):
@@ -144,6 +147,36 @@ def path_of(text: str | Path) -> Path:
         return Path(text)
     path = os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(text)))
     return Path(path if os.path.lexists(path) else text)
+
+
+def read_lines(file: str | Path, what: str) -> list[str]:
+    """The lines of a text file about images; names in it that are not UTF-8 come as the file system has them.
+
+    Lines end as on any system, and nowhere else: names can hold other characters that count as the end of a line.
+    BrownidError with the file and `what` it is where it cannot be read.
+    """
+    try:
+        data = Path(file).read_bytes()
+        if data.startswith(_UTF_16):
+            text = data.decode("utf-16")
+        else:
+            text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise BrownidError(f"{file}: the {what} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError as error:
+        raise BrownidError(f"{file}: the {what} cannot be read ({error}).") from None
+    if "\0" in text:
+        raise BrownidError(f"{file}: the {what} is no text: it holds zero bytes.")
+    lines = re.split(r"\r\n|\n|\r", text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def csv_rows(file: str | Path, lines: Iterable[str]) -> Iterator[list[str]]:
+    """The columns of lines of a CSV file; BrownidError where they cannot be told."""
+    try:
+        yield from csv.reader(lines)
+    except csv.Error as error:
+        raise BrownidError(f"{file}: its lines cannot be cut into columns ({error}).") from None
 
 
 def key_of(path: str) -> str:

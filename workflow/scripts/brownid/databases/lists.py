@@ -6,10 +6,10 @@ words of which the last is the client: `path client`, `path model client`, `path
 newer lists are CSV files of the same names, whose first line says `path` and perhaps `subject_id`.
 """
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from brownid.databases.listing import csv_rows, path_text, read_lines
 from brownid.errors import BrownidError
 
 # the list's place in the folder of a protocol -> group; what bob calls world is what models are trained on
@@ -53,24 +53,21 @@ def _place(file: Path) -> tuple[str, str]:
 
 
 def _lines(file: Path) -> Iterable[tuple[int, str, str | None]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrownidError(f"{file}: the protocol list cannot be read ({error}).") from None
+    lines = read_lines(file, "protocol list")
     if file.suffix == ".csv":
-        yield from _csv_lines(file, text)
+        yield from _csv_lines(file, lines)
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         if not 2 <= len(words) <= 4:
             raise BrownidError(f"{file}, line {number}: expected a path and a client, such as 'path client'.")
-        yield number, words[0], words[-1]
+        yield number, path_text(words[0]), words[-1]
 
 
-def _csv_lines(file: Path, text: str) -> Iterable[tuple[int, str, str | None]]:
-    rows = csv.reader(text.splitlines())
+def _csv_lines(file: Path, lines: list[str]) -> Iterable[tuple[int, str, str | None]]:
+    rows = csv_rows(file, lines)
     names = [name.strip().lower() for name in next(rows, [])]
     if "path" not in names:
         raise BrownidError(f"{file}: the first line must name the columns, one of them `path`.")
@@ -78,4 +75,4 @@ def _csv_lines(file: Path, text: str) -> Iterable[tuple[int, str, str | None]]:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(names):
             raise BrownidError(f"{file}, line {number}: it has {len(row)} columns, the first line {len(names)}.")
-        yield number, row[names.index("path")], None if client is None else row[client]
+        yield number, path_text(row[names.index("path")]), None if client is None else row[client]

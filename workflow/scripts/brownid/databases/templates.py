@@ -6,7 +6,6 @@ CSV with the columns path, template, media and, where it is known, subject does.
 as the person, though two templates may show one: keep such a database out of training.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from brownid.databases.index import DatabaseIndex, MetaValue, Sample
 from brownid.databases.landmarks import LANDMARKS, landmark_text
-from brownid.databases.listing import distinct_keys
+from brownid.databases.listing import csv_rows, distinct_keys, path_text, read_lines
 from brownid.databases.reading import advice_on_root, image_exists
 from brownid.errors import BrownidError
 from brownid.runtime import logger
@@ -59,13 +58,13 @@ def index_templates(
 
 def _members(file: Path) -> Iterator[tuple[str, int, dict[str, MetaValue]]]:
     """Path, person and attributes of each line."""
-    lines = _text(file).splitlines()
+    lines = read_lines(file, "list")
     if file.suffix.lower() == ".csv":
-        names = [name.strip().lower() for name in next(csv.reader(lines[:1]), [])]
+        names = [name.strip().lower() for name in next(csv_rows(file, lines[:1]), [])]
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             raise BrownidError(f"{file}: there is no column {missing[0]!r}; needed are {', '.join(COLUMNS)}.")
-        rows, first = csv.reader(lines[1:]), 2
+        rows, first = csv_rows(file, lines[1:]), 2
         places = [names.index(name) for name in (*COLUMNS, "subject") if name in names]
     else:
         rows, first, places = (line.split() for line in lines), 1, [0, 1, 2]
@@ -77,22 +76,15 @@ def _members(file: Path) -> Iterator[tuple[str, int, dict[str, MetaValue]]]:
             raise BrownidError(
                 f"{file}, line {number}: expected an image and whole numbers for template, media (and subject)."
             ) from None
-        yield path, numbers[2] if subject else numbers[0], {"template": numbers[0], "media": numbers[1]}
+        yield path_text(path), numbers[2] if subject else numbers[0], {"template": numbers[0], "media": numbers[1]}
 
 
 def _landmarks(file: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_lines(file, "list"), start=1):
         words = line.split()
         try:
             if len(words) != 12:
                 raise ValueError
-            yield words[0], landmark_text(np.array([float(word) for word in words[1:11]]).reshape(5, 2))
+            yield path_text(words[0]), landmark_text(np.array([float(word) for word in words[1:11]]).reshape(5, 2))
         except ValueError:
             raise BrownidError(f"{file}, line {number}: expected an image, ten coordinates and a score.") from None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrownidError(f"{file}: the list cannot be read ({error}).") from None
