@@ -101,8 +101,7 @@ def _decoded(file: IO[bytes]) -> np.ndarray:
         image.load()
         turned = UPRIGHT.get(_orientation(image))
         upright = image if turned is None else image.transpose(turned)
-        deep = upright.mode in DEEP_MODES
-        pixels = _from_deep(upright, image) if deep else np.asarray(_opaque(upright).convert("RGB"))
+        pixels = _from_deep(upright, image) if upright.mode in DEEP_MODES else np.asarray(_as_rgb(upright))
     if not pixels.size:
         raise BrownidError(f"it has no pixels: {pixels.shape[1]} x {pixels.shape[0]}")
     return pixels
@@ -125,12 +124,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """The image in front of black, where it has transparent parts."""
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB, in front of black where it has transparent parts."""
     if not image.has_transparency_data:
-        return image
+        return image if image.mode == "RGB" else image.convert("RGB")  # which copies, 4 bytes a pixel
     seen = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
+    return Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen).convert("RGB")
 
 
 def _from_deep(image: Image.Image, file: ImageFile.ImageFile) -> np.ndarray:
