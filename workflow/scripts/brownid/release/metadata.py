@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from brownid.errors import BrownidError
+from brownid.pickles import short_reason
 from brownid.release.parts import ReleaseDescription, check_name
 from brownid.samples import SampleCollection
 from brownid.textfiles import read_json
@@ -85,7 +86,7 @@ def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
         ]
         models = content["trained_models"]
     except (BrownidError, KeyError, TypeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = str(error).rstrip(".") if isinstance(error, BrownidError) else short_reason(error)
         raise BrownidError(f"{METADATA}: the file is missing or does not describe a release ({reason}).") from None
     if version != FORMAT_VERSION:
         raise BrownidError(f"{METADATA}: the release format is {version}; this brownid reads {FORMAT_VERSION}.")
