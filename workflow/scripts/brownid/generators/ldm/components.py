@@ -13,18 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from brownid import textfiles
 from brownid.errors import BrownidError, pip_install
 from brownid.models.folders import CONFIG, network_weights
-from brownid.pickles import check_needed
 from brownid.randomness import normal
-from brownid.statedict import check_finite, load_strictly
-from brownid.torchfiles import load_torch
+from brownid.recognition import weights
+from brownid.statedict import load_strictly
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -77,23 +74,11 @@ def read_json(path: Path, page: str) -> dict[str, Any]:
 
 
 def read_weights(path: Path, page: str) -> dict[str, Tensor]:
-    """Named tensors of a safetensors or torch file, on the CPU, of which nothing is executed."""
+    """The named tensors of a safetensors or torch file, on the CPU; a `BrownidError` names the file and the `page`."""
     try:
-        with open(path, "rb"):
-            pass
-        content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else load_torch(path)
-        check_needed(content)
-    except OSError as error:
-        raise _unreadable(path, page, error) from error
-    except SafetensorError as error:
-        raise BrownidError(f"{path}: damaged safetensors file: {error}; fetch it again from {page}.") from error
-    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
-    except Exception as error:
-        raise BrownidError(f"{path}: cannot be read: {error}; fetch it again from {page}.") from error
-    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise BrownidError(f"{path}: holds something else than named tensors; fetch it again from {page}.")
-    check_finite(content, path)
-    return dict(content)
+        return weights.read_weights(path)
+    except BrownidError as error:
+        raise BrownidError(f"{str(error).removesuffix('.')}; {page} publishes it.") from None
 
 
 def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> nn.Module:
@@ -146,7 +131,3 @@ def in_format(generator: Module, dtype: torch.dtype, names: tuple[str, ...]) -> 
     for name in names:
         nn.Module.to(generator.get_submodule(name), dtype)  # their own `to` warns of a case that none of them is
     return generator
-
-
-def _unreadable(path: Path, page: str, error: OSError) -> BrownidError:
-    return BrownidError(f"{path}: cannot read the file: {error.strerror}; {page} publishes it.")
