@@ -5,7 +5,7 @@ import random
 
 import pytest
 import yaml
-from conftest import TINY, pending
+from conftest import TINY, pending, snakemake
 
 SCORED = {"score_model": 2, "tabulate_scores": 1}
 RELEASED = {"package_release": 1, "verify_release": 1}
@@ -155,6 +155,17 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
 def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone, file, old, new, stages):
     edit(clone / "workflow/scripts/brownid" / file, old, new)
     assert pending(tiny_run, project=clone) == stages
+
+
+@pytest.mark.nightly
+def test_results_can_be_kept_under_new_code_and_settings(copied_run, clone):
+    edit(clone / "workflow/scripts/brownid/dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise")
+    edit(clone / "tests/tiny.yaml", "seed: 1", "seed: 2")
+    new = {"project": clone, "configfiles": (clone / "tests/tiny.yaml",)}
+    assert pending(copied_run, **new) == EVERYTHING
+    status, said = snakemake(copied_run, "--touch", **new)
+    assert status == 0, said
+    assert pending(copied_run, **new) == {}
 
 
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
