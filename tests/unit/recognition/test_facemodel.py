@@ -1,6 +1,7 @@
 """The face model: frozen parts, and a gradient that finite differences confirm."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -118,7 +119,8 @@ def test_a_compiled_model_gives_the_same_with_few_programs_for_all_batch_sizes(m
     assert compare_with_compiled() == 4  # rendering and embedding, a batch of one and all others
 
 
-@pytest.mark.skipif("BROWNID_TEST_COMPILE" not in os.environ, reason="takes 20 s; set BROWNID_TEST_COMPILE to run it")
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
 def test_a_model_compiled_to_machine_code_gives_the_same():
     assert compare_with_compiled() == 4
 
