@@ -203,10 +203,10 @@ def reduced(path):
     return path
 
 
-def with_accidents(configfile, directory, **kinds):
+def with_accidents(configfile, directory, processes=2, **kinds):
     """A configuration of Langevin runs that are equal but for the accidents that happen to them; see held_world.
 
-    The one that is called "shared" is in two processes.
+    The one that is called "shared" is in several `processes`.
     """
     overlay = {"saving": {"iterations": 1}, "generators": {}, "references": {}}
     for name, kind in kinds.items():
@@ -215,7 +215,7 @@ def with_accidents(configfile, directory, **kinds):
         overlay["generators"][f"world_{name}"] = held
         overlay["references"][name] = {**LANGEVIN, "generator": f"world_{name}"}
     if "shared" in kinds:
-        overlay["references"]["shared"]["processes"] = 2
+        overlay["references"]["shared"]["processes"] = processes
     path = directory / "accidents.yaml"
     path.write_text(yaml.safe_dump(overlay))
     return (configfile, path)

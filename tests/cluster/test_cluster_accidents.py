@@ -1,12 +1,15 @@
 """Jobs that end too early are noticed, sent again with more, and go on from their state to the very same result."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
-from cluster import jobs
+from cluster import jobs, snakemake, two_nodes_of_two_gpus, with_accidents, write_profile
 
 from brownid.samples.collection import SampleCollection
+
+NO_TWO_NODES = "needs two GPU nodes with two GPUs each, all of them idle"
 
 
 def attempts(directory, name):
@@ -29,20 +32,39 @@ def test_a_cancelled_job_goes_on_from_its_state_to_the_result_of_an_undisturbed_
     assert_it_went_on_to_the_same(disturbed, "cancelled", disturbed)
 
 
-def test_two_processes_over_srun_yield_what_one_does(shared, disturbed):
-    directory, _ = shared
-    assert "2 processes by srun" in (directory / "logs/sample_references/shared.log").read_text()
+def assert_processes_yield_what_one_does(directory, processes, disturbed):
+    assert f"{processes} processes by srun" in (directory / "logs/sample_references/shared.log").read_text()
     for array in ("latents", "embeddings"):
         ours, alone = getattr(samples(directory, "shared"), array), getattr(samples(disturbed, "undisturbed"), array)
         assert np.allclose(ours, alone, rtol=0, atol=1e-2)  # sums in another order, through six iterations
 
 
+def test_two_processes_over_srun_yield_what_one_does(shared, disturbed):
+    assert_processes_yield_what_one_does(shared[0], 2, disturbed)
+
+
 def test_two_gpus_are_waited_for_until_one_node_has_both(shared):
     directory, apart = shared
     if not apart:
-        pytest.skip("needs two GPU nodes with two GPUs each, all of them idle")
+        pytest.skip(NO_TWO_NODES)
     (job,) = attempts(directory, "shared")
     assert job.gpus == 2 and job.state == "COMPLETED" and re.fullmatch(r"[\w-]+", job.node)
+
+
+@pytest.mark.nightly
+def test_four_gpus_are_two_on_each_of_two_nodes_where_the_profile_says_so(place, finished, configfile, disturbed):
+    if not two_nodes_of_two_gpus():
+        pytest.skip(NO_TWO_NODES)
+    directory = place / "two-nodes"
+    shutil.copytree(finished, directory)
+    configfiles = with_accidents(configfile, directory, processes=4, shared="none")
+    documented = {"nodes": 2, "tasks_per_node": 2, "slurm_extra": "--gpus-per-node=2", "mpi": "srun", "mem_mb": 2000}
+    profile = write_profile(place / "on-two-nodes", **{"set-resources": {"sample_references": documented}})
+    status, told = snakemake(directory, profile, "results/references/shared/samples.h5", configfiles=configfiles)
+    assert status == 0, told
+    (job,) = attempts(directory, "shared")
+    assert job.gpus == 4 and re.fullmatch(r"\w+\[.+\]|\w+,\w+", job.node)
+    assert_processes_yield_what_one_does(directory, 4, disturbed)
 
 
 @pytest.mark.nightly
