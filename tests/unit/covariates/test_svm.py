@@ -112,3 +112,14 @@ def test_damaged_and_foreign_files_are_refused_by_name(tmp_path):
     for name in ("truncated", "foreign", "incomplete", "broken", "missing", "flat", "grouped", "texts"):
         with pytest.raises(BrownidError, match=f"{name}.h5"):
             load_covariates(tmp_path / f"{name}.h5")
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path = tmp_path / "covariates.h5"
+    save_covariates(path, {"pose": COVARIATE}, generator="procedural", settings={"iterations": 40})
+    whole = path.read_bytes()
+    places = [whole.index(COVARIATE.normal.tobytes()) + 3, whole.index(b"iterations"), whole.index(b"procedural")]
+    for place in [*range(0, len(whole), 53), *places]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(BrownidError, match=r"covariates\.h5"):
+            load_covariates(path)

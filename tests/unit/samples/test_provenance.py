@@ -44,6 +44,16 @@ def test_a_damaged_or_strange_statistics_file_is_named(tmp_path):
         load_statistics(path)
 
 
+def test_a_changed_byte_in_statistics_is_noticed(tmp_path):
+    path = tmp_path / "stats.h5"
+    save_statistics(path, {"dist_avg": np.arange(5.0), "energy": [7.0], "rows": np.ones((3, 2))})
+    whole = path.read_bytes()
+    for place in [*range(0, len(whole), 23), *(whole.index(np.float64(x).tobytes()) + 6 for x in (3, 7, 1))]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(BrownidError, match=r"stats\.h5"):
+            load_statistics(path)
+
+
 def write_unmarked(path, **statistics):
     with h5py.File(path, "w") as file:
         for name, values in statistics.items():

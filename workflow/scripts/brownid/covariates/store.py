@@ -28,11 +28,13 @@ def save_covariates(
     `settings`, what made them, becomes an attribute in JSON.
     """
     with hdf5.writing(path) as file:
-        file.attrs.update({"magic": MAGIC, "major": MAJOR, "minor": 0, "generator": generator})
-        file.attrs["settings"] = hdf5.settings_text(settings or {})
+        file.attrs.update({"major": MAJOR, "minor": 0})
+        texts = {"magic": MAGIC, "generator": generator, "settings": hdf5.settings_text(settings or {})}
+        for name, text in texts.items():
+            hdf5.set_text(file, name, text)
         for name, covariate in covariates.items():
             group = file.create_group(name)
-            group["normal"] = covariate.normal
+            hdf5.set_array(group, "normal", np.asarray(covariate.normal))
             for number in NUMBERS:
                 group.attrs[number] = getattr(covariate, number)
 

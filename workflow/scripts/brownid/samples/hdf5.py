@@ -192,6 +192,12 @@ def read_rows(item: h5py.Dataset, rows: np.ndarray | None = None, dtype: np.dtyp
     return out
 
 
+def set_array(holder: h5py.Group, name: str, values: np.ndarray) -> None:
+    """Store numbers under checksums: HDF5 keeps its own structure under some, but not what datasets hold."""
+    checked = values.size > 0 and values.ndim > 0  # no others can have chunks, which filters need
+    holder.create_dataset(name, data=values, fletcher32=checked)
+
+
 def texts(holder: h5py.Group, name: str) -> list[str]:
     """A dataset `[n]` of texts; anything else is a BrownidError."""
     item = holder[name]

@@ -33,7 +33,7 @@ def save_statistics(path: str | Path, statistics: Mapping[str, object]) -> None:
             values = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
             if "/" in name or not name or not np.issubdtype(values.dtype, np.number):
                 raise BrownidError(f"{path}: the statistic {name!r} must have a plain name and hold numbers.")
-            file[name] = values
+            hdf5.set_array(file, name, values)
 
 
 def load_statistics(path: str | Path) -> dict[str, np.ndarray]:
