@@ -135,6 +135,8 @@ def test_an_address_that_gives_nothing_is_a_sentence(tmp_path, url, sentence):
 class Answer(io.BytesIO):
     """What a server says."""
 
+    status = 200
+
     def __init__(self, content, kind="application/octet-stream", length=None):
         super().__init__(content)
         self.headers = Message()
@@ -256,7 +258,9 @@ BAD = {
     "to a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "'file:///etc/passwd' is not"),
     "to ftp": (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/net\r\n\r\n", "points to ftp://127.0.0.1/net, which"),
     "to a wrong port": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b/\r\n\r\n", "nonnumeric port: 'b'): correct"),
-    "in a circle": (b"HTTP/1.1 302 Found\r\nLocation: /net\r\n\r\n", "the server answers 302"),
+    "in a circle": (b"HTTP/1.1 302 Found\r\nLocation: /net\r\n\r\n", "error message was: Found)"),
+    "a part": (b"HTTP/1.1 206 Partial Content\r\n\r\nab", "the server answers 206 (Partial Content)"),
+    "colours": (b"HTTP/1.1 500 \x1b[31mred\r\n\r\n", "the server answers 500 (?[31mred)"),
 }  # fmt: skip
 
 
@@ -290,6 +294,7 @@ def test_a_length_that_is_announced_and_too_long_is_refused_at_once(loopback):
         ({"LONGEST": 0.1}, "the transfer is too slow"),
         ({"SILENCE": 0.1, "SLOWEST": 10**6}, "the transfer is too slow"),
         ({"SILENCE": 0.01}, "cannot be reached (timed out)"),
+        ({"LONGEST_START": 0.01}, "cannot be reached (no answer in 0 s)"),
     ],
 )
 def test_a_slow_server_cannot_hold_a_job_for_ever(loopback, monkeypatch, limits, sentence):

@@ -80,8 +80,12 @@ def _sentence(place: str | Path, number: int) -> str:
 
 
 def one_line(error: object) -> str:
-    """What an error says, on one line of at most `LONGEST_REASON` characters; its type where it says nothing."""
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+    """What an error says, on one line of at most `LONGEST_REASON` characters; its type where it says nothing.
+
+    Without what could move a terminal's cursor: others may have written it, a server for example.
+    """
+    said = " ".join(str(error).split())[:LONGEST_REASON]
+    return "".join(character if character.isprintable() else "?" for character in said) or type(error).__name__
 
 
 def pip_install(*packages: str) -> str:

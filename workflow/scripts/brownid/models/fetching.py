@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import re
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ from brownid.runtime import progress
 
 CHUNK = 1024 * 1024  # bytes
 SILENCE = 60.0  # seconds without an answer after which a transfer has failed
+LONGEST_START = 300.0  # seconds until an answer begins, redirections included
 LONGEST = 12 * 3600.0  # seconds that a transfer may take
 SLOWEST = 1024  # bytes a second, on average from the first `SILENCE` on
 LARGEST = 32 * 1024**3  # bytes of a file whose size the catalogue does not know
@@ -182,13 +184,15 @@ def _opened(model: Model) -> Iterator[_Source]:
     try:
         opener = urllib.request.build_opener(_SecureRedirects)
         request = urllib.request.Request(url, headers={"User-Agent": f"brownid/{__version__}"})
-        answer = opener.open(request, timeout=SILENCE)
+        answer = _answered(opener, request)
     except urllib.error.HTTPError as error:
-        raise BrownidError(f"{place}: the server answers {error.code} ({error.reason}).") from error
+        raise BrownidError(f"{place}: the server answers {error.code} ({one_line(error.reason)}).") from error
     # ValueError: an address with a wrong port or host name, from the catalogue or a redirection
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreached(place, error) from error
     with answer:
+        if answer.status != http.client.OK:  # 206, a part of the file, for example
+            raise BrownidError(f"{place}: the server answers {answer.status} ({one_line(answer.reason)}).")
         if answer.headers.get_content_type() in WEB_PAGES:
             raise BrownidError(f"{place}: the server answers with a web page instead of the file; fetch it by hand.")
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
@@ -201,6 +205,29 @@ def _opened(model: Model) -> Iterator[_Source]:
         if source.length is not None and source.length > limit and not source.compressed:
             raise _too_long(model, limit)
         yield source
+
+
+def _answered(opener: urllib.request.OpenerDirector, request: urllib.request.Request) -> http.client.HTTPResponse:
+    """The answer once its header has arrived; TimeoutError after `LONGEST_START`.
+
+    In a thread of its own: a server that sends a byte of its header now and then is never silent.
+    """
+    results: list[http.client.HTTPResponse | Exception] = []
+
+    def ask() -> None:
+        try:
+            results.append(opener.open(request, timeout=SILENCE))
+        except Exception as error:  # raised again below
+            results.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(LONGEST_START)
+    if not results:
+        raise TimeoutError(f"no answer in {LONGEST_START:.0f} s")
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
 def _length(answer: http.client.HTTPResponse) -> int | None:
