@@ -310,6 +310,12 @@ def test_a_file_of_a_whole_module_is_refused_with_what_to_save_instead(tmp_path,
         load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet")
 
 
+def test_a_torchscript_program_is_refused_with_what_to_save_instead(tmp_path, network):
+    torch.jit.save(torch.jit.script(network.fc), tmp_path / "a.pt")
+    with pytest.raises(BrownidError, match=r"a\.pt: .*TorchScript program: save the state_dict\(\) of the network alone"):
+        load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet")
+
+
 @pytest.mark.parametrize("number_format", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floating_point_formats_are_converted(tmp_path, network, number_format):
     state = network.state_dict()

@@ -47,9 +47,10 @@ class ArchiveReader(TensorReader):
             raise ValueError(f"{len(names)} entries are named data.pkl")
         self._archive, self._folder = archive, names[0].removesuffix("/data.pkl")
         length = archive.fp.seek(0, io.SEEK_END)
-        # Entries can lie on one another: a small file with any amount of content.
-        if sum(entry.file_size for entry in archive.infolist()) > length:
-            raise RefusedError(f"{_MORE_MEMORY}, or is compressed, which torch never does")
+        # Entries can lie on one another: a small file with any amount of content. Compressed ones, such as the code of
+        # TorchScript, are not read.
+        if sum(entry.file_size for entry in archive.infolist() if entry.compress_type == zipfile.ZIP_STORED) > length:
+            raise RefusedError(_MORE_MEMORY)
         super().__init__(self._entry("data.pkl"), length)
         swapped = f"{self._folder}/byteorder" in archive.namelist()
         self._swapped = swapped and self._entry("byteorder") != sys.byteorder.encode()
@@ -72,7 +73,7 @@ class ArchiveReader(TensorReader):
     def _entry(self, name: str) -> bytes:
         entry = self._archive.getinfo(f"{self._folder}/{name}")
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise RefusedError(f"its entry {name} is compressed, which torch never does")
+            raise RefusedError(f"its entry {name} is compressed, which torch does not do")
         entry.CRC = entry.CRC or None  # torch writes 0 where it is told to compute none
         return self._archive.read(entry)
 
@@ -84,6 +85,8 @@ class _EagerArchiveReader(ArchiveReader):
 
     def __init__(self, archive: zipfile.ZipFile):
         super().__init__(archive)
+        if f"{self._folder}/constants.pkl" in archive.namelist():
+            raise RefusedError("it is a TorchScript program: save the state_dict() of the network alone")
         self._read: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def persistent(self, key: object) -> Storage:
