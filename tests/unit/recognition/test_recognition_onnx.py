@@ -120,6 +120,14 @@ def steps(*names):
         "channels_last": ("Transpose", [], {"perm": [0, 2, 3, 1]}),
         "channels_first": ("Transpose", [], {"perm": [0, 3, 1, 2]}),
         "minus_means_last": ("Sub", ["mean"], {}),
+        "plus_of_sum": ("Sum", ["negative_middle"], {}),
+        "smaller": ("AveragePool", [], {"kernel_shape": [1, 1]}),
+        "floor": ("Floor", [], {}),
+        "flat": ("Reshape", ["flat_shape"], {}),
+        "images": ("Reshape", ["images_shape"], {}),
+        "each_weighted": ("Conv", ["weight_of_each", "minus_ones"], {"group": 3}),
+        "turned_and_weighted": ("Conv", ["turned_weights", "minus_ones"], {}),
+        "mixed": ("Conv", ["mixing_weights"], {}),
     }
     return [chosen[name] for name in names]
 
@@ -130,7 +138,10 @@ CONSTANTS = {
     "means": MEAN.reshape(EACH), "deviations": DEVIATION.reshape(EACH), "one": np.ones(3, F), "zero": np.zeros(3, F),
     "mean": MEAN, "variance": DEVIATION**2, "turned": np.array([2, 1, 0]), "first": np.array([2]),
     "before": np.array([-4]), "axis": np.array([1]), "backwards": np.array([-1]),
-    "unit_step": F(1), "byte_zero": np.uint8(0),
+    "unit_step": F(1), "byte_zero": np.uint8(0), "flat_shape": np.array([0, -1]),
+    "images_shape": np.array([-1, 3, SIDE, SIDE]), "mixing_weights": np.ones((3, 3, 1, 1), F),
+    "weight_of_each": np.full((3, 1, 1, 1), 1 / 127.5, F), "minus_ones": -np.ones(3, F),
+    "turned_weights": (np.eye(3, dtype=F)[::-1] / F(127.5)).reshape(3, 3, 1, 1),
 }  # fmt: skip
 
 
@@ -158,6 +169,13 @@ BYTES, UNIT, SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
         ("quantised unquantised", BYTES),
         ("clipped", BYTES),
         ("times over_half minus_half half", BYTES),
+        ("plus_of_sum times", BYTES),
+        ("smaller floor minus", BYTES),
+        ("flat minus images batch_norm", BYTES),
+        ("flat images batch_norm", BYTES),
+        ("each_weighted", BYTES),
+        ("turned_and_weighted", BYTES),
+        ("mixed minus", SIGNED),
         ("minus_half over_half", UNIT),
         ("over_half", SIGNED),
         ("", SIGNED),
@@ -230,6 +248,28 @@ def test_inputs_that_name_weights_are_left_out(tmp_path, images):
     torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
     network = OnnxBackbone(write_network(tmp_path / "b.onnx", more_inputs=more[:1]))
     torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
+
+
+@pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "link.bin", "{folder}/weights.bin"])
+def test_weights_are_read_from_files_next_to_the_network_and_from_no_others(tmp_path, images, place):
+    expected = embed_images(OnnxBackbone(write_network(tmp_path / "whole.onnx")), images)
+    model = onnx.load(tmp_path / "whole.onnx")
+    model.graph.input.append(onnx.helper.make_tensor_value_info("unread", onnx.TensorProto.FLOAT, []))
+    weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    folder = tmp_path / "networks"
+    folder.mkdir()
+    for path in (folder / "weights.bin", tmp_path / "weights.bin"):
+        path.write_bytes(weights.raw_data)
+    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=place.format(folder=folder))
+    (folder / "a.onnx").write_bytes(model.SerializeToString())
+    if place == "weights.bin":
+        assert torch.equal(embed_images(OnnxBackbone(folder / "a.onnx"), images), expected)
+    else:
+        with pytest.raises(BrownidError, match=r"a\.onnx: not a readable ONNX file"):
+            OnnxBackbone(folder / "a.onnx")
 
 
 def test_channels_may_come_last(tmp_path, images):

@@ -312,7 +312,7 @@ def test_a_file_of_a_whole_module_is_refused_with_what_to_save_instead(tmp_path,
 
 def test_a_torchscript_program_is_refused_with_what_to_save_instead(tmp_path, network):
     torch.jit.save(torch.jit.script(network.fc), tmp_path / "a.pt")
-    with pytest.raises(BrownidError, match=r"a\.pt: .*TorchScript program: save the state_dict\(\) of the network alone"):
+    with pytest.raises(BrownidError, match=r"a\.pt: .*TorchScript program: save the state_dict\(\) of the net"):
         load_backbone(tmp_path / "a.pt", "slim", "slim_iresnet")
 
 

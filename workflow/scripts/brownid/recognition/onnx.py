@@ -12,7 +12,8 @@ from brownid.batching import is_out_of_memory
 from brownid.errors import BrownidError, one_line, pip_install
 from brownid.recognition.backbones import Description
 from brownid.recognition.embedding import BYTES
-from brownid.recognition.onnx_graph import RANK, input_range, without_weight_inputs
+from brownid.recognition.onnx_graph import input_range, without_weight_inputs
+from brownid.recognition.onnx_rules import RANK
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -142,6 +143,7 @@ def _session(path: Path) -> tuple["onnxruntime.InferenceSession", tuple[float, f
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent.resolve()))
     present = onnxruntime.get_available_providers()
     providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in present]
     try:
@@ -149,7 +151,6 @@ def _session(path: Path) -> tuple["onnxruntime.InferenceSession", tuple[float, f
         if all(node.op_type != "QuantizeLinear" for node in model.graph.node):
             # Only weights are stored in 8 bits: unpack them when the file is loaded, not for every batch.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-        # From the file where it can run as it is: then weights in files next to it are found.
         runs = str(path) if not without_weight_inputs(model.graph) else model.SerializeToString()
         session = onnxruntime.InferenceSession(runs, options, providers=providers)
         return session, input_range(model)
