@@ -95,8 +95,12 @@ def test_checked_json_comes_back_and_a_changed_digit_is_noticed(tmp_path):
     path = tmp_path / "scores.json"
     write_checked_json(path, {"b": [0.1, (1, 2)], "a": {10: "x", 2: None}})
     assert read_checked_json(path) == {"a": {"10": "x", "2": None}, "b": [0.1, [1, 2]]}
-    path.write_text(path.read_text().replace("0.1", "0.3"))
+    whole = path.read_text()
+    path.write_text(whole.replace("0.1", "0.3"))
     with pytest.raises(BrownidError, match=r"scores\.json: damaged: its content does not match its checksum; make it"):
+        read_checked_json(path)
+    path.write_text(whole.replace('"sha256"', '"sha356"'))
+    with pytest.raises(BrownidError, match=r"scores\.json: damaged"):
         read_checked_json(path)
     path.write_text('{"a": 1}')  # of a version without a checksum
     assert read_checked_json(path) == {"a": 1}

@@ -7,6 +7,7 @@ merges are counted before they are followed, numbers have a largest length.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -56,9 +57,15 @@ def read_checked_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: not a JSON mapping, but a {type(content).__name__}: make it again.")
     written = content.pop(CHECKSUM, None)
-    if written is not None and written != _checksum(content):
+    # Without one it is an earlier version, or the name of the checksum itself was changed.
+    damaged = any(map(_is_checksum, content.values())) if written is None else written != _checksum(content)
+    if damaged:
         raise BrownidError(f"{path}: damaged: its content does not match its checksum; make it again.")
     return content
+
+
+def _is_checksum(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
