@@ -144,7 +144,7 @@ def test_names_that_are_not_utf_8_are_read_from_the_index_and_listed_as_escaped_
 
 @pytest.mark.parametrize("name", [LATIN, r"Jos\xe9", "a\\b", r"\x5c", "caf\u00e9", "tab\t", "\udcff\udc80", r"\\xe9"])
 def test_every_name_is_found_again_by_its_text(tmp_path, name):
-    for each in (LATIN, r"Jos\xe9"):  # beside one that is named after the text of another
+    for each in (LATIN, r"Jos\xe9"):  # next to one that is named after the text of another
         (tmp_path / each).touch()
     (tmp_path / name).touch()
     text = path_text(tmp_path / name)

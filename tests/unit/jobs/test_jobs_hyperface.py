@@ -119,7 +119,7 @@ class InterruptionError(Exception):
 
 
 def interrupted(monkeypatch, step, work, call=3):
-    """Let `work()` be interrupted in its so many-th call of the function `step`, and what it saved stay where it is."""
+    """Let `work()` be interrupted in a given call of the function `step`, and what it saved stay where it is."""
     calls, whole = [], pkgutil.resolve_name(step)
 
     def failing(*arguments, **named):

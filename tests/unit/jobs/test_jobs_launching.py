@@ -73,7 +73,7 @@ def resources(monkeypatch):
 
 
 def see_gpus(monkeypatch, count):
-    """Let torch see as many GPUs of the machine's `count` as CUDA_VISIBLE_DEVICES lets through; nobody holds them."""
+    """Let torch see as many GPUs of the machine's `count` as CUDA_VISIBLE_DEVICES lets through; all are free."""
 
     def visible():
         names = os.environ.get(gpus.VISIBLE)

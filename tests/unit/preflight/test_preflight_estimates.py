@@ -111,7 +111,7 @@ def test_an_unknown_generator_or_gpu_is_said_to_be_unknown(tiny):
     tiny["generators"]["world"] = {"factory": "mine:generator"}
     findings = list(examine_memory(tiny, {}, gpu_bytes=None))
     assert {finding.level for finding in findings} == {"note"}
-    assert "references.moved: not estimated, nobody counted the memory of its generator or network" in findings[1].what
+    assert "references.moved: not estimated: the memory of its generator or network is unknown" in findings[1].what
 
 
 def test_missing_packages_are_named_where_they_are_needed(tiny):

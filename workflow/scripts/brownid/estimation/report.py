@@ -60,7 +60,7 @@ def estimate_run(
     images = {name: image_count(config, name, catalogue) for name in databases_in_use(config)}
     unknown = sorted({*uncounted, *(name for name, count in images.items() if count is None)})
     if unknown:
-        yield f"Not in any of this: what the images of {', '.join(unknown)} take, which nobody has counted"
+        yield f"Not in any of this: what the images of {', '.join(unknown)} take, whose number is unknown"
     yield ""
     if rates:
         yield f"Rates of {', '.join(sorted(rates))}: recorded in {recorded_in}, on the machine of that run"

@@ -53,7 +53,7 @@ class Stage(NamedTuple):
 
 
 def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
-    """The work of each stage with a GPU; databases that nobody has counted are left out."""
+    """The work of each stage with a GPU; databases of unknown size are left out."""
     yield from _packings(config, catalogue)
     for name, entry in config["references"].items():
         if entry["algorithm"] == "hyperface":

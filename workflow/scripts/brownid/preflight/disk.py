@@ -23,7 +23,7 @@ RESULTS = Path("results")
 
 
 def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[str], list[str]]:
-    """Bytes by kind of result, and the databases whose images nobody has counted.
+    """Bytes by kind of result, and the databases of an unknown number of images.
 
     samples: (4 (D + E) + 20) bytes each, variations twice (as parts and merged), 4 E for an image of a leak guard; for
     HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
@@ -77,7 +77,9 @@ def examine_disk(config: Mapping, catalogue: Mapping[str, Model], free: float | 
     if total > free:
         findings = [Finding("blocks", DISK, what, "make room, or run with --directory on a larger disk")]
     if uncounted:
-        findings.append(Finding("note", DISK, f"not in it: the images of {', '.join(uncounted)}, which nobody counted"))
+        findings.append(
+            Finding("note", DISK, f"not in it: the images of {', '.join(uncounted)}, whose number is unknown")
+        )
     return findings
 
 

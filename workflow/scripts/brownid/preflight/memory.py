@@ -40,7 +40,7 @@ def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: f
     for need in _needs(config, catalogue):
         (unknown if isinstance(need, str) else needs).append(need)
     for job in unknown:
-        yield Finding("note", MEMORY, f"{job}: not estimated, nobody counted the memory of its generator or network")
+        yield Finding("note", MEMORY, f"{job}: not estimated: the memory of its generator or network is unknown")
     for need in sorted(needs, key=lambda need: -need.total):
         if gpu_bytes is None:
             yield Finding("note", MEMORY, f"{need.job}: about {amount(need.total)} with batches of {need.batch}")

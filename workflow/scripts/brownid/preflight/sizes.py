@@ -43,7 +43,7 @@ def identities(config: Mapping, dataset: str) -> int:
 
 
 def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -> int | None:
-    """Images of a dataset; None for a database that nobody has counted."""
+    """Images of a dataset; None for a database of unknown size."""
     dataset = paths.original(config, dataset)
     section = paths.section_of(config, dataset, DATASETS)
     entry = config[section][dataset]
@@ -62,7 +62,7 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
 
 
 def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model]) -> int:
-    """Embeddings that a packing is pulled to; those of a database that nobody has counted are taken for as many as its
+    """Embeddings that a packing is pulled to; those of a database of unknown size count as many as its
     identities."""
     entry = config["references"][references]
     named = image_count(config, entry["gallery"], catalogue) if entry["gallery"] else None
@@ -70,7 +70,7 @@ def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model
 
 
 def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Model]) -> int:
-    """Classes of a training on these datasets, databases that nobody has counted left out."""
+    """Classes of a training on these datasets, databases of unknown size left out."""
     sources = {paths.namespace(config, name) for name in datasets}
     counts = 0
     for name in sources:
