@@ -6,8 +6,8 @@ import pkgutil
 import numpy as np
 from tiny_world import FACE_MODEL, IDENTITIES
 
+from brownid.hypersphere.starts import load_faces
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.embed_faces import load_faces
 from brownid.jobs.invert_embeddings import invert_embeddings
 from brownid.jobs.models import load_face_model
 from brownid.jobs.pack_hypersphere import pack_hypersphere

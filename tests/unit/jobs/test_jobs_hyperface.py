@@ -14,8 +14,9 @@ from brownid.benchmark.distances import row_angles, unit_rows
 from brownid.errors import BrownidError
 from brownid.hypersphere import PackingSettings
 from brownid.hypersphere import pack as pack_embeddings
+from brownid.hypersphere.starts import load_faces
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.embed_faces import embed_faces, load_faces
+from brownid.jobs.embed_faces import embed_faces
 from brownid.jobs.models import load_face_model
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
@@ -77,7 +78,7 @@ def test_the_gallery_is_of_the_entrys_truncation_and_does_not_depend_on_blocks(t
         load_face_model(FACE_MODEL, weights).generator, range(8), 0.7, 3, purpose="hyperface/gallery"
     )
     np.testing.assert_allclose(gallery.latents, drawn.cpu(), atol=1e-6)
-    monkeypatch.setattr("brownid.jobs.embed_faces.BLOCK", 3)
+    monkeypatch.setattr("brownid.hypersphere.starts.BLOCK", 3)
     settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
     embed_faces(settings, weights=weights, samples=tmp_path / "faces.h5", batch_size=4)
     np.testing.assert_allclose(whole(tmp_path / "faces.h5", "gallery").latents, gallery.latents, atol=1e-6)
@@ -95,7 +96,7 @@ def test_the_packing_is_of_the_start_faces_near_as_many_of_the_gallery_as_asked_
 def test_inversion_starts_at_the_nearest_gallery_faces_and_is_told_the_spread_of_random_ones(
     tmp_path, targets, faces, weights, monkeypatch
 ):
-    given = spied(monkeypatch, "brownid.jobs.invert_embeddings.invert")
+    given = spied(monkeypatch, "brownid.hypersphere.starts.invert")
     invert(tmp_path, targets, faces, weights, iterations=0)
     gallery, wanted = whole(faces, "gallery"), SampleCollection.load(targets).embeddings
     nearest = (unit_rows(wanted) @ unit_rows(gallery.embeddings).T).argmax(axis=1)

@@ -85,7 +85,7 @@ def test_painted_references_are_all_kept_and_their_variations_do_not_depend_on_t
 
 
 def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):
-    given = spied(monkeypatch, "brownid.jobs.noisy_variations.invert")
+    given = spied(monkeypatch, "brownid.hypersphere.variations.invert")
     vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_spread=0.25))
     references, people = SampleCollection.load(packed), range(IDENTITIES)
     noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()

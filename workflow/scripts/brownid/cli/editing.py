@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from brownid.covariates.svm import Covariate
     from brownid.samples.collection import SampleCollection
 
-NEUTRAL, ORIGINAL, REFERENCE = "neutral", "original", "reference"
+NEUTRAL, ORIGINAL = "neutral", "original"
 SHOWN_IDENTITIES = 20  # rows of the sheet
 
 
@@ -88,6 +88,8 @@ def edit(
 def _one_each(collection: SampleCollection, path: Path) -> SampleCollection:
     """One sample an identity: all of them, or the references where there are more."""
     import numpy as np
+
+    from brownid.samples.collection import REFERENCE
 
     if collection.latents is None or not len(collection):
         raise BrownidError(f"{path}: there are no latents in this collection, so there is nothing to edit.")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 BATCH_SIZE = 64
 COUNT, TRUNCATION = 16, 0.7
 SHEET_LIMIT = 1000  # images on one contact sheet
-REFERENCE = "reference"
 
 
 def generate(
@@ -145,7 +144,7 @@ def _draw(
     import numpy as np
 
     from brownid.jobs.drawing import random_latents
-    from brownid.samples.collection import SampleCollection
+    from brownid.samples.collection import REFERENCE, SampleCollection
 
     return SampleCollection(
         latents=random_latents(model, range(count), truncation, seed),

@@ -114,7 +114,7 @@ def invert(
     """
     from brownid.files import sha256
     from brownid.hypersphere.inversion import InversionSettings, reached
-    from brownid.jobs.invert_embeddings import found_references, search
+    from brownid.hypersphere.starts import found_references, search
 
     for path in (output, sheet):
         files.check_new_file(path, overwrite)

@@ -92,10 +92,10 @@ def check_faces(model: FaceModel, faces: SampleCollection, path: Path, seed: int
 
 def draw_faces(model: FaceModel, count: int, seed: int, batch_size: int) -> SampleCollection:
     """Random faces, those of the gallery that the workflow draws with this seed."""
-    from brownid.jobs import embed_faces
+    from brownid.hypersphere import starts
     from brownid.samples.collection import SampleCollection
 
-    latents, embeddings = embed_faces.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
+    latents, embeddings = starts.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
     return SampleCollection(
         latents=latents,
         embeddings=embeddings,

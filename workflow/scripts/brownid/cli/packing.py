@@ -97,8 +97,7 @@ def pack(
     from brownid.files import sha256
     from brownid.hypersphere.packing import pack
     from brownid.hypersphere.settings import PackingSettings
-    from brownid.jobs.pack_hypersphere import LABEL
-    from brownid.samples.collection import SampleCollection
+    from brownid.samples.collection import REFERENCE, SampleCollection
     from brownid.samples.statistics import save_statistics
 
     for path in (output, plot, statistics):
@@ -131,7 +130,7 @@ def pack(
         latents=None,
         embeddings=result.references,
         identities=range(len(begun)),
-        labels=[LABEL] * len(begun),
+        labels=[REFERENCE] * len(begun),
         generator="",
         recognition=begun.recognition,
         settings={**_origin(begun), **sums, "packing": asdict(settings), "seed": seed},
@@ -147,7 +146,7 @@ def pack(
 
 def faces_of(path: Path, label: str, columns: Sequence[str] = ("embeddings",)) -> SampleCollection:
     """The samples of a file with this label, or all of them where none has it; each has all of these columns."""
-    from brownid.jobs.embed_faces import load_faces
+    from brownid.hypersphere.starts import load_faces
 
     found = load_faces(path, label, columns=columns)
     if not len(found):

@@ -1,15 +1,108 @@
-"""Where an inversion starts: at random faces whose embeddings are near the target, or at a linear guess."""
+"""The random faces that a packing and an inversion start from, and the search for latents that begins at these."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from brownid.dynamics.checks import check_matrix
+from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import TILE, check_widths, unit_rows
+from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
-from brownid.hypersphere.inversion import InversionSettings, check_targets
+from brownid.hypersphere.inversion import Inversion, InversionSettings, check_targets, invert
+from brownid.jobs.drawing import generator_spread, random_latents
+from brownid.recognition.facemodel import FaceModel
+from brownid.resuming import StateFile
 from brownid.ridge import fit_ridge
+from brownid.runtime import progress
+from brownid.samples.collection import SampleCollection
 
+PURPOSES = {"start": "references/start", "gallery": "hyperface/gallery"}
+BLOCK = 1024  # faces between two steps of the progress bar
 RIDGE_PENALTY = 1e-3  # in units of the variance of the embeddings
+
+
+def draw_faces(
+    model: FaceModel, label: str, count: int, truncation: float, seed: int, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Latents `[count, D]` and embeddings `[count, E]` of the random faces with a label."""
+    passes = Passes(model, batch_size, seed)
+    latents = random_latents(model.generator, range(count), truncation, seed, purpose=PURPOSES[label])
+    blocks = [range(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK)]
+    shown = progress(blocks, f"{label} faces", "block")
+    return latents, torch.cat([passes.embed(latents[block.start : block.stop], block) for block in shown])
+
+
+def load_faces(
+    path: Path, label: str, *, count: int | None = None, columns: Collection[str] = ("embeddings",)
+) -> SampleCollection:
+    """The faces of a label in what `embed_faces` wrote; any other collection serves as a whole.
+
+    `columns` are what is read and must be there, `count` takes the first ones, and raises `BrownidError` where there
+    are fewer.
+    """
+    collection = SampleCollection.load(path, columns=columns)
+    if label in collection.label_codes[1]:
+        collection = collection.of_label(label)
+    if count is not None:
+        if len(collection) < count:
+            remedy = ", or set gallery_size to what there is" if label == "gallery" else ""
+            raise BrownidError(
+                f"{path} has {len(collection)} embeddings, but {count} are needed as {label}: make it larger, ask for "
+                f"fewer identities{remedy}."
+            )
+        collection = collection.rows(range(count))
+    try:
+        return collection.require(*columns)
+    except BrownidError as error:
+        raise BrownidError(f"{path}: {error}") from None
+
+
+def search(
+    model: FaceModel,
+    wanted: SampleCollection,
+    gallery: SampleCollection,
+    inversion: InversionSettings,
+    *,
+    seed: int,
+    batch_size: int,
+    state: StateFile | None = None,
+    share: Share = ALONE,
+) -> Inversion:
+    """The latents whose embeddings point at those of `wanted`, from starts that the faces of `gallery` give."""
+    latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
+    aims = torch.from_numpy(wanted.embeddings).to(model.latent_mean)
+    return invert(
+        model,
+        aims,
+        starting_latents(aims, latents, torch.from_numpy(gallery.embeddings).to(latents), inversion),
+        inversion,
+        seed=seed,
+        items=wanted.identities.tolist(),
+        latent_spread=generator_spread(model.generator, seed),
+        batch_size=batch_size,
+        state=state,
+        share=share,
+    )
+
+
+def found_references(
+    settings: Mapping[str, Any], wanted: SampleCollection, found: Inversion, kept: list[int]
+) -> SampleCollection:
+    """The rows of `wanted` that are kept, with what was found for them, their targets and the angles to these."""
+    return SampleCollection(
+        latents=found.latents[kept],
+        embeddings=found.embeddings[kept],
+        identities=wanted.identities[kept],
+        labels=[wanted.labels[row] for row in kept],
+        generator=settings["generator_name"],
+        recognition=settings["network_name"],
+        extra={"target_embedding": wanted.embeddings[kept], "target_angle": found.angles[kept]},
+        settings=settings,
+    )
 
 
 def starting_latents(targets: Tensor, latents: Tensor, embeddings: Tensor, settings: InversionSettings) -> Tensor:

@@ -14,15 +14,11 @@ import torch
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
-from brownid.hypersphere.inversion import Inversion, InversionSettings, invert, reached
-from brownid.hypersphere.starts import starting_latents
-from brownid.jobs.drawing import generator_spread
-from brownid.jobs.embed_faces import load_faces
+from brownid.hypersphere.inversion import InversionSettings, reached
+from brownid.hypersphere.starts import found_references, load_faces, search
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
-from brownid.recognition.facemodel import FaceModel
-from brownid.resuming import StateFile
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import load_statistics, save_statistics
@@ -113,34 +109,6 @@ def invert_share(
     save_statistics(statistics, found.statistics)
 
 
-def search(
-    model: FaceModel,
-    wanted: SampleCollection,
-    gallery: SampleCollection,
-    inversion: InversionSettings,
-    *,
-    seed: int,
-    batch_size: int,
-    state: StateFile | None = None,
-    share: Share = ALONE,
-) -> Inversion:
-    """The latents whose embeddings point at those of `wanted`, from starts that the faces of `gallery` give."""
-    latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
-    aims = torch.from_numpy(wanted.embeddings).to(model.latent_mean)
-    return invert(
-        model,
-        aims,
-        starting_latents(aims, latents, torch.from_numpy(gallery.embeddings).to(latents), inversion),
-        inversion,
-        seed=seed,
-        items=wanted.identities.tolist(),
-        latent_spread=generator_spread(model.generator, seed),
-        batch_size=batch_size,
-        state=state,
-        share=share,
-    )
-
-
 def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept: list[int]) -> None:
     """One row an identity: the angle between the embedding reached and its target (radians; none where that is
     painted itself), and whether it is kept."""
@@ -149,22 +117,6 @@ def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept
     rows = pd.DataFrame({"identity": identities, "angle": angles.cpu().numpy(), "kept": marks})
     with atomic_path(table) as temporary:
         rows.to_csv(temporary, index=False, float_format="%.6f")
-
-
-def found_references(
-    settings: Mapping[str, Any], wanted: SampleCollection, found: Inversion, kept: list[int]
-) -> SampleCollection:
-    """The rows of `wanted` that are kept, with what was found for them, their targets and the angles to these."""
-    return SampleCollection(
-        latents=found.latents[kept],
-        embeddings=found.embeddings[kept],
-        identities=wanted.identities[kept],
-        labels=[wanted.labels[row] for row in kept],
-        generator=settings["generator_name"],
-        recognition=settings["network_name"],
-        extra={"target_embedding": wanted.embeddings[kept], "target_angle": found.angles[kept]},
-        settings=settings,
-    )
 
 
 def _check_rejected(angles: torch.Tensor, kept: int, limit: float | None, share: float) -> None:

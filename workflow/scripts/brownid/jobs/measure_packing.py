@@ -15,17 +15,16 @@ from brownid.figures.dynamics import plot_statistics
 from brownid.figures.packing import plot_packing
 from brownid.files import atomic_path
 from brownid.hypersphere.bounds import simplex_bound
-from brownid.jobs.embed_faces import load_faces
+from brownid.hypersphere.starts import load_faces
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime import default_device, logger, progress
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.images import ImageShards
 from brownid.samples.statistics import load_statistics
 
 BLOCK = 2048  # images that are decoded at a time: 77 MB of 112 pixels
 BATCH_SIZE = 256
-REFERENCE = "reference"
 
 
 def measure_packing(

@@ -13,15 +13,13 @@ from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.hypersphere.packing import pack
 from brownid.hypersphere.settings import PackingSettings
-from brownid.jobs.embed_faces import load_faces
+from brownid.hypersphere.starts import load_faces
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
 from brownid.runtime import default_device
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
-
-LABEL = "reference"
 
 
 def pack_hypersphere(
@@ -86,7 +84,7 @@ def pack_share(
         latents=None,
         embeddings=result.references,
         identities=np.arange(count),
-        labels=[LABEL] * count,
+        labels=[REFERENCE] * count,
         generator="",
         recognition=settings["network_name"],
         settings=settings,

@@ -26,11 +26,9 @@ from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
 from brownid.recognition.facemodel import FaceModel
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
-
-LABEL = "reference"
 
 
 def sample_references(
@@ -101,7 +99,7 @@ def sample_share(
         latents=result.latents,
         embeddings=result.embeddings,
         identities=np.arange(entry["identities"]),
-        labels=[LABEL] * entry["identities"],
+        labels=[REFERENCE] * entry["identities"],
         generator=settings["generator_name"],
         recognition=settings["network_name"],
         settings=settings,

@@ -15,8 +15,8 @@ from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
+from brownid.hypersphere.variations import Varied, inverted_variations, painted_variations
 from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.noisy_variations import Varied, inverted_variations, painted_variations
 from brownid.jobs.sharding import identities_of_shard
 from brownid.jobs.states import open_state
 from brownid.randomness import image_items

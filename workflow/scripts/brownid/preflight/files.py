@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from brownid.configuration import paths, stages
 from brownid.configuration.files import OwnPath, own_paths
 from brownid.databases.index import DatabaseIndex
+from brownid.databases.kinds import OWN_FILES, index_images
 from brownid.errors import BrownidError
-from brownid.jobs.index_database import OWN_FILES, index_database
 from brownid.models.catalogue import Model, fetch_command, fetched_paths, model_at, same_path
 from brownid.models.checking import damage
 from brownid.preflight.finding import Finding
@@ -50,7 +50,7 @@ def examine_databases(config: Mapping) -> Iterator[Finding]:
             index = Path(folder) / "index.sqlite"
             try:
                 files = {key: paths.database_files(config, name, key) for key in OWN_FILES}
-                index_database(stages.index_database(config, name), manifest=None, files=files, index=index)
+                index_images(stages.index_database(config, name), files, index)
                 with DatabaseIndex.open(index) as database:
                     images, identities = database.counts()
                 yield Finding("fine", FILES, f"{place}: {images} images of {identities} identities")

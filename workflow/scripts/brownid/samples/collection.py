@@ -12,6 +12,8 @@ from brownid.errors import BrownidError
 from brownid.samples import agreement, checks, columnar, hdf5, published
 from brownid.samples.writer import MAGIC, Storage
 
+REFERENCE = "reference"  # the label of the sample that an identity's variations are made from
+
 COLUMNS = ("latents", "embeddings", "extra")
 
 
