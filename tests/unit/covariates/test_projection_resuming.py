@@ -96,17 +96,17 @@ def test_what_is_done_is_not_done_again(stylegan2, tmp_path):
 
 def test_smaller_batches_are_taken_where_the_memory_runs_out(stylegan2, calm, caplog):
     class Small(Pictures):
-        def render(self, latents, address=None, noise=None):
+        def render(self, latents, noise_key=None, noise=None):
             if len(latents) > 2:
                 raise MemoryError("out of memory")
-            return super().render(latents, address, noise)
+            return super().render(latents, noise_key, noise)
 
     found = run(Small(stylegan2), batch_size=4)
     assert torch.equal(found.latents, calm.latents)
     assert "out of memory with 4 images at a time, going on with 2" in caplog.text
 
     class Nothing(Pictures):
-        def render(self, latents, address=None, noise=None):
+        def render(self, latents, noise_key=None, noise=None):
             raise MemoryError("out of memory")
 
     with pytest.raises(BrownidError, match="Not even one image"):

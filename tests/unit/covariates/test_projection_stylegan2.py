@@ -121,9 +121,9 @@ def test_a_generator_without_layers_or_maps_is_named():
             return latents.view(-1, 1, 2, 2).expand(-1, 3, -1, -1)
 
     class Model:
-        generator, latent_mean, takes_address = Plain(), Plain.latent_mean, False
+        generator, latent_mean, needs_noise_key = Plain(), Plain.latent_mean, False
 
-        def render(self, latents, address=None):
+        def render(self, latents, noise_key=None):
             return self.generator.render(latents)
 
     pictures, targets = Pictures(Model()), torch.zeros(1, 3, 2, 2)

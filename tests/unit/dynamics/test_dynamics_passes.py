@@ -29,16 +29,16 @@ class SmallMemory(ToyFaceModel):
 class NoisyModel(ToyFaceModel):
     """Adds random numbers of each item to what it embeds, as a generator with noise maps does."""
 
-    takes_address = True
+    needs_noise_key = True
 
     def __init__(self):
         super().__init__()
-        self.addresses = []
+        self.noise_keys = []
 
-    def embed(self, latents, address):
-        assert len(address.items) == len(latents)
-        self.addresses += [(item, address.iteration) for item in address.items]
-        return super().embed(latents + 0.3 * address.normal("noise", (latents.shape[1],)).to(latents))
+    def embed(self, latents, noise_key):
+        assert len(noise_key.items) == len(latents)
+        self.noise_keys += [(item, noise_key.iteration) for item in noise_key.items]
+        return super().embed(latents + 0.3 * noise_key.normal("noise", (latents.shape[1],)).to(latents))
 
 
 @pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])
@@ -109,7 +109,7 @@ def test_noise_maps_are_addressed_by_identity_and_iteration_whatever_the_batches
     start, order = random_latents(9, 6), [4, 0, 8, 2, 1, 7, 3, 6, 5]
     model = NoisyModel()
     straight = langevin(model, start, settings, seed=1, batch_size=9)
-    assert set(model.addresses) == {(item, iteration) for item in range(9) for iteration in (0, 1, None)}
+    assert set(model.noise_keys) == {(item, iteration) for item in range(9) for iteration in (0, 1, None)}
     for batch_size in (1, 4):
         torch.testing.assert_close(
             langevin(NoisyModel(), start, settings, seed=1, batch_size=batch_size).latents, straight.latents
@@ -126,7 +126,7 @@ def test_each_variation_has_noise_maps_of_its_own_and_of_its_picture_in_the_end(
     whole = dispersion(model, references, targets, settings, seed=1, batch_size=4)
     labels = ["augmentation_0", "augmentation_1"]
     items = image_items([0, 0, 1, 1, 2, 2], labels * 3)
-    assert len(set(items)) == 6 and set(model.addresses) == {(item, when) for item in items for when in (0, None)}
+    assert len(set(items)) == 6 and set(model.noise_keys) == {(item, when) for item in items for when in (0, None)}
     part = dispersion(NoisyModel(), references[1:], targets[1:], settings, seed=1, items=[1, 2])
     torch.testing.assert_close(part.latents, whole.latents[1:])
 
@@ -144,7 +144,7 @@ def test_an_algorithm_that_numbers_no_items_refuses_random_noise_maps():
 def test_random_references_are_embedded_with_the_noise_of_their_picture():
     model = NoisyModel()
     random_references(model, lambda numbers: random_latents(5, 6)[list(numbers)], 5, batch_size=2, seed=4)
-    assert set(model.addresses) == {(item, None) for item in range(5)}
+    assert set(model.noise_keys) == {(item, None) for item in range(5)}
 
 
 class SmallBackward(ToyFaceModel):

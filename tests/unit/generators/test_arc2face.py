@@ -17,7 +17,7 @@ from brownid.generators.arc2face import arc2face_files
 from brownid.generators.arc2face.encoder import PROMPT, IdentityEncoder, prompt_tokens
 from brownid.generators.ldm import components
 from brownid.generators.protocol import ConditionalGenerator
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 pytestmark = [
     pytest.mark.xdist_group("diffusers"),  # one import of diffusers, which takes seconds
@@ -33,7 +33,7 @@ SCHEDULE |= {"beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "set
 SCHEDULE |= {"skip_prk_steps": True, "steps_offset": 1, "trained_betas": None, "clip_sample": False}
 WORDS = [*(f"{word}</w>" for word in PROMPT.split()), "<|startoftext|>", "<|endoftext|>"]
 VOCABULARY = {word: number for number, word in enumerate(WORDS)}
-ADDRESS = Address(5, [10, 11, 12], None)
+NOISE_KEY = NoiseKey(5, [10, 11, 12], None)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def embeddings():
 
 @pytest.fixture(scope="module")
 def images(generator, embeddings):
-    return generator.render_embeddings(embeddings, ADDRESS)
+    return generator.render_embeddings(embeddings, NOISE_KEY)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def copied(published, tmp_path):
 
 def test_the_published_layout_gives_the_images_of_the_networks_that_were_saved(published, images, embeddings):
     loaded = load_generator(published)
-    assert torch.equal(loaded.render_embeddings(embeddings, ADDRESS), images)
+    assert torch.equal(loaded.render_embeddings(embeddings, NOISE_KEY), images)
     assert all(os.path.isfile(file) for file in arc2face_files(published)) and len(arc2face_files(published)) == 8
     assert arc2face_files(SPEC) == []
 
@@ -103,7 +103,7 @@ def test_the_pipeline_of_diffusers_gives_the_same_images(published, images, embe
     theirs = pipeline(
         prompt_embeds=loaded.encoder(embeddings),
         negative_prompt_embeds=loaded.encoder.unconditional().expand(3, -1, -1),
-        latents=ADDRESS.normal("arc2face/noise", (4, 8, 8)),
+        latents=NOISE_KEY.normal("arc2face/noise", (4, 8, 8)),
         height=16,
         width=16,
         num_inference_steps=3,
@@ -124,7 +124,7 @@ def test_safetensors_of_the_text_encoder_and_old_names_of_attention_are_read_too
     assert "decoder.mid_block.attentions.0.query.weight" in tensors
     (base / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     torch.save(tensors, base / "vae" / "diffusion_pytorch_model.bin")
-    assert torch.equal(load_generator(spec).render_embeddings(embeddings, ADDRESS), images)
+    assert torch.equal(load_generator(spec).render_embeddings(embeddings, NOISE_KEY), images)
     assert [file.rpartition(".")[2] for file in arc2face_files(spec)[1:6:2]] == ["safetensors", "safetensors", "bin"]
 
 
@@ -162,13 +162,13 @@ def test_the_prompt_has_the_numbers_that_the_tokenizer_of_clip_gives_it(tmp_path
 
 
 def test_an_image_depends_on_its_embedding_and_address_and_not_on_its_batch(generator, images, embeddings):
-    alone = generator.render_embeddings(embeddings[1:2], ADDRESS.rows(slice(1, 2)))
+    alone = generator.render_embeddings(embeddings[1:2], NOISE_KEY.rows(slice(1, 2)))
     torch.testing.assert_close(alone, images[1:2], atol=1e-4, rtol=0)
     assert images.shape == (3, 3, 16, 16) and images.min() >= -1 and images.max() <= 1
     others = [
-        generator.render_embeddings(embeddings[2:], ADDRESS.rows(slice(1, 2))),
-        *(generator.render_embeddings(embeddings[1:2], Address(*a)) for a in ((5, [12], None), (6, [11], None))),
-        generator.render_embeddings(embeddings[1:2], Address(5, [11], 0)),
+        generator.render_embeddings(embeddings[2:], NOISE_KEY.rows(slice(1, 2))),
+        *(generator.render_embeddings(embeddings[1:2], NoiseKey(*a)) for a in ((5, [12], None), (6, [11], None))),
+        generator.render_embeddings(embeddings[1:2], NoiseKey(5, [11], 0)),
     ]
     assert all((other - alone).abs().max() > 0.05 for other in others)
 
@@ -178,7 +178,7 @@ def test_guidance_doubles_the_batch_and_a_scale_of_one_leaves_it_out(generator, 
     sizes = []
     for network in (generator.unet, free.unet):
         hook = network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-        (generator if network is generator.unet else free).render_embeddings(embeddings, ADDRESS)
+        (generator if network is generator.unet else free).render_embeddings(embeddings, NOISE_KEY)
         hook.remove()
     assert sizes == [6, 6, 6, 3, 3, 3]
 
@@ -187,7 +187,7 @@ def test_every_scheduler_renders_and_draws_no_noise_of_its_own(generator, embedd
     images = []
     for name in ("dpmsolver++", "ddim", "euler", "unipc"):
         chosen = load_generator({**SPEC, "scheduler": name})
-        first, again = (chosen.render_embeddings(embeddings[:1], ADDRESS.rows(slice(0, 1))) for _ in range(2))
+        first, again = (chosen.render_embeddings(embeddings[:1], NOISE_KEY.rows(slice(0, 1))) for _ in range(2))
         assert torch.equal(first, again) and first.isfinite().all()
         images.append(first)
     assert all((one - other).abs().max() > 0.001 for one, other in itertools.pairwise(images))
@@ -203,14 +203,14 @@ def test_a_batch_that_failed_on_the_way_leaves_nothing_behind(generator, images,
 
     hook = generator.unet.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError):
-        generator.render_embeddings(embeddings, ADDRESS)
+        generator.render_embeddings(embeddings, NOISE_KEY)
     hook.remove()
-    assert torch.equal(generator.render_embeddings(embeddings, ADDRESS), images)
+    assert torch.equal(generator.render_embeddings(embeddings, NOISE_KEY), images)
 
 
 def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
     whole, near = (
-        load_generator({**SPEC, "precision": precision}).render_embeddings(embeddings, ADDRESS)
+        load_generator({**SPEC, "precision": precision}).render_embeddings(embeddings, NOISE_KEY)
         for precision in ("float32", "bfloat16")
     )
     assert near.dtype == torch.float32 and not torch.equal(near, whole)
@@ -218,12 +218,12 @@ def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
 
 
 def test_it_is_a_conditional_generator_and_eyes_and_side_are_settings(generator):
-    assert isinstance(generator, ConditionalGenerator) and generator.conditional and generator.takes_address
+    assert isinstance(generator, ConditionalGenerator) and generator.conditional and generator.needs_noise_key
     assert not isinstance(generator, Generator) and (generator.embedding_dim, generator.resolution) == (6, 16)
     assert generator.eyes == ((385.5 / 64 - 0.5, 485.5 / 64 - 0.5), (638.5 / 64 - 0.5, 487.5 / 64 - 0.5))
     larger = load_generator({**SPEC, "side": 24, "eyes": [[8, 9], [15, 9.5]]})
     assert larger.eyes == ((8.0, 9.0), (15.0, 9.5))
-    assert larger.render_embeddings(F.normalize(torch.ones(1, 6)), Address(1, [0], None)).shape == (1, 3, 24, 24)
+    assert larger.render_embeddings(F.normalize(torch.ones(1, 6)), NoiseKey(1, [0], None)).shape == (1, 3, 24, 24)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_wrong_settings_are_refused_in_a_sentence(changes, message):
 )
 def test_embeddings_that_do_not_fit_are_refused_in_a_sentence(generator, embeddings, change, message):
     with pytest.raises(BrownidError, match=message):
-        generator.render_embeddings(change(embeddings), ADDRESS)
+        generator.render_embeddings(change(embeddings), NOISE_KEY)
 
 
 def test_a_missing_file_is_named_with_the_page_that_publishes_it(copied):
@@ -353,4 +353,4 @@ def test_without_diffusers_the_sentence_says_how_to_install_it(monkeypatch):
 
 def test_random_weights_are_the_same_in_every_process(embeddings, images):
     torch.rand(7)  # whatever came before
-    assert torch.equal(load_generator(SPEC).render_embeddings(embeddings, ADDRESS), images)
+    assert torch.equal(load_generator(SPEC).render_embeddings(embeddings, NOISE_KEY), images)

@@ -17,7 +17,7 @@ from brownid.generators.checkpoints import convert, read_generator_file, save_ge
 from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
 from brownid.jobs.crops import crop_for
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 RANDOM = {"resolution": 16, "latent_dim": 6, "mapping_layers": 2, "channel_base": 64, "channel_max": 4}
 STYLEGAN2 = {"family": "stylegan2", "random": RANDOM, "seed": 3}
@@ -79,8 +79,8 @@ def test_bfloat16_renders_nearly_the_same_images_in_float32(spec):
 
 def test_noise_and_layout_of_a_stylegan2_are_settings():
     noisy = load_generator({**STYLEGAN2, "noise": "item", "channels_last": False})
-    assert noisy.takes_address and not load_generator(STYLEGAN2).takes_address
-    assert noisy.render(latents(noisy), Address(1, [4, 5], None)).shape == (2, 3, 16, 16)
+    assert noisy.needs_noise_key and not load_generator(STYLEGAN2).needs_noise_key
+    assert noisy.render(latents(noisy), NoiseKey(1, [4, 5], None)).shape == (2, 3, 16, 16)
 
 
 FIVE = [[5, 6], [10, 6.5], [7, 8], [6, 11], [9, 11]]

@@ -5,7 +5,7 @@ import torch
 
 from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 NAMES = ["b4.conv1", "b8.conv0", "b8.conv1"]
 
@@ -25,9 +25,9 @@ def latents() -> torch.Tensor:
 
 def test_off_and_fixed_maps_do_not_depend_on_the_item(latents):
     off, fixed = generator_with("off"), generator_with("fixed")
-    assert not off.takes_address and not fixed.takes_address
+    assert not off.needs_noise_key and not fixed.needs_noise_key
     for generator in (off, fixed):
-        images = generator.render(latents, Address(1, [1, 2, 3, 4], 0))
+        images = generator.render(latents, NoiseKey(1, [1, 2, 3, 4], 0))
         assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
         assert torch.equal(images, generator.render(latents))
     assert not torch.allclose(off.render(latents), fixed.render(latents))
@@ -35,21 +35,21 @@ def test_off_and_fixed_maps_do_not_depend_on_the_item(latents):
 
 def test_maps_of_an_item_are_its_own_in_every_iteration_and_batch(latents):
     generator = generator_with("item")
-    assert generator.takes_address
-    images = generator.render(latents, Address(1, [7, 8, 9, 7], 0))
+    assert generator.needs_noise_key
+    images = generator.render(latents, NoiseKey(1, [7, 8, 9, 7], 0))
     assert torch.allclose(images[0], images[3], atol=1e-6) and not torch.allclose(images[0], images[1], atol=1e-2)
-    later = torch.cat([generator.render(latents[:1], Address(1, [item], 5)) for item in (7, 8, 9)])
+    later = torch.cat([generator.render(latents[:1], NoiseKey(1, [item], 5)) for item in (7, 8, 9)])
     assert torch.allclose(later, images[:3], atol=1e-5)
-    assert torch.equal(generator.render(latents, Address(1, [7, 8, 9, 7], None)), images)
-    assert not torch.allclose(generator.render(latents, Address(2, [7, 8, 9, 7], 0)), images, atol=1e-2)
+    assert torch.equal(generator.render(latents, NoiseKey(1, [7, 8, 9, 7], None)), images)
+    assert not torch.allclose(generator.render(latents, NoiseKey(2, [7, 8, 9, 7], 0)), images, atol=1e-2)
 
 
 def test_random_maps_change_with_item_and_iteration_but_not_with_the_batch(latents):
     generator = generator_with("random")
-    images = generator.render(latents, Address(1, [7, 8, 9, 7], 0))
+    images = generator.render(latents, NoiseKey(1, [7, 8, 9, 7], 0))
     assert torch.allclose(images[0], images[3], atol=1e-6) and not torch.allclose(images[0], images[1], atol=1e-2)
-    assert torch.allclose(generator.render(latents[:2], Address(1, [9, 8], 0)), images[[2, 1]], atol=1e-5)
-    assert not torch.allclose(generator.render(latents, Address(1, [7, 8, 9, 7], 1)), images, atol=1e-2)
+    assert torch.allclose(generator.render(latents[:2], NoiseKey(1, [9, 8], 0)), images[[2, 1]], atol=1e-5)
+    assert not torch.allclose(generator.render(latents, NoiseKey(1, [7, 8, 9, 7], 1)), images, atol=1e-2)
 
 
 def test_given_maps_replace_those_of_the_mode_and_take_gradients(latents):
@@ -78,10 +78,10 @@ def test_given_maps_may_differ_from_picture_to_picture(latents):
 def test_noise_that_makes_no_sense_is_refused(latents):
     with pytest.raises(BrownidError, match="one of off, fixed, item, random, not 'const'"):
         generator_with("const")
-    with pytest.raises(BrownidError, match="give an address"):
+    with pytest.raises(BrownidError, match="give a noise key"):
         generator_with("item").render(latents)
-    with pytest.raises(BrownidError, match="names 2 items for a batch of 4"):
-        generator_with("random").render(latents, Address(1, [1, 2], 0))
+    with pytest.raises(BrownidError, match="has 2 items for a batch of 4"):
+        generator_with("random").render(latents, NoiseKey(1, [1, 2], 0))
     with pytest.raises(BrownidError, match=r"no noise map 'b4.conv0': use some of b4.conv1, b8.conv0"):
         generator_with("off").render(latents, noise={"b4.conv0": torch.zeros(4, 4)})
     with pytest.raises(BrownidError, match=r"has the shape \[4, 4\]: it must be \[8, 8\]"):
@@ -90,5 +90,5 @@ def test_noise_that_makes_no_sense_is_refused(latents):
 
 def test_a_generator_without_noise_maps_renders_in_every_mode(latents):
     settings = StyleGAN2Settings(resolution=8, z_dim=6, w_dim=6, channel_max=4, use_noise=False)
-    images = [random_stylegan2(settings, 1, noise=n).render(latents, Address(1, range(4), 0)) for n in ("off", "item")]
+    images = [random_stylegan2(settings, 1, noise=n).render(latents, NoiseKey(1, range(4), 0)) for n in ("off", "item")]
     assert torch.equal(*images) and random_stylegan2(settings, 1).noise_maps() == {}

@@ -14,7 +14,7 @@ from brownid.errors import BrownidError
 from brownid.hypersphere.inversion import STATISTICS, DescentSettings, InversionSettings, invert, reached
 from brownid.hypersphere.starts import nearest_rows, starting_latents
 from brownid.ramps import ramped
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 from brownid.resuming import StateFile
 
 COUNT, DIM, WIDTH = 5, 6, 4
@@ -42,10 +42,10 @@ class Toy:
 class Noisy(Toy):
     """Its embeddings depend on the item and the iteration, as those of a generator with random noise maps."""
 
-    takes_address = True
+    needs_noise_key = True
 
-    def embed(self, latents, address):
-        return super().embed(latents + 0.1 * address.normal("noise", (DIM,)).to(latents))
+    def embed(self, latents, noise_key):
+        return super().embed(latents + 0.1 * noise_key.normal("noise", (DIM,)).to(latents))
 
 
 class Failing(Toy):
@@ -151,7 +151,7 @@ def test_rows_do_not_feel_each_other_nor_the_batch(model):
 def test_a_generators_noise_is_that_of_the_item_and_at_the_end_that_of_the_picture_kept():
     assert not torch.equal(run(Noisy()).latents, run(Noisy(), items=[0, 1, 2, 3, 9]).latents)
     found = run(Noisy())
-    kept = Noisy().embed(found.latents, Address(1, list(range(COUNT)), None))
+    kept = Noisy().embed(found.latents, NoiseKey(1, list(range(COUNT)), None))
     torch.testing.assert_close(found.embeddings, kept)
 
 

@@ -20,7 +20,7 @@ class Broken:
 class Painter:
     conditional = True
 
-    def render_embeddings(self, embeddings, address):
+    def render_embeddings(self, embeddings, noise_key):
         return embeddings[:, :, None, None].expand(-1, 3, 4, 4)
 
 

@@ -39,12 +39,12 @@ def uniform(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...
     return _rows(items, shape, lambda item: stream(seed, purpose, item, iteration).random(shape, np.float32))
 
 
-class Address(NamedTuple):
-    """Whose random numbers a batch takes: those of a generator's noise maps, one item a row."""
+class NoiseKey(NamedTuple):
+    """What a generator's random noise maps of a batch depend on; one item per row."""
 
     seed: int
     items: Sequence[int]
-    iteration: int | None  # None: the picture that is kept, of the final embeddings and the rendered images
+    iteration: int | None  # None: the noise of the final embeddings and of the rendered images
 
     def normal(self, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
         """Standard normal numbers `[len(items), *shape]`, float32, of (seed, purpose, item, iteration)."""
@@ -52,8 +52,8 @@ class Address(NamedTuple):
             return normal(self.seed, f"{purpose}/kept", self.items, shape)
         return normal(self.seed, purpose, self.items, shape, self.iteration)
 
-    def rows(self, rows: slice) -> Address:
-        """The address of some rows of the batch."""
+    def rows(self, rows: slice) -> NoiseKey:
+        """The key of some rows of the batch."""
         return self._replace(items=self.items[rows])
 
 

@@ -136,15 +136,15 @@ def show(model: FaceModel, found: SampleCollection, seed: int, path: Path) -> No
 
     from brownid.figures.faces import contact_sheet
     from brownid.jobs.rendering import render
-    from brownid.randomness import Address
+    from brownid.randomness import NoiseKey
 
     shown = found.rows(range(min(len(found), SHOWN_FACES)))
     latents, items = torch.from_numpy(shown.latents).to(model.latent_mean), shown.identities.tolist()
     images = []
     for first in range(0, len(shown), projecting.BATCH_SIZE):
         rows = slice(first, first + projecting.BATCH_SIZE)
-        address = Address(seed, items[rows], None) if model.takes_address else None
-        images.append(render(model.generator, torch.nn.Identity(), latents[rows], address))
+        noise_key = NoiseKey(seed, items[rows], None) if model.needs_noise_key else None
+        images.append(render(model.generator, torch.nn.Identity(), latents[rows], noise_key))
     angles = shown.extra["target_angle"]
     captions = [f"{identity:05}  {angle:.2f} rad" for identity, angle in zip(items, angles, strict=True)]
     contact_sheet(np.concatenate(images), path, captions=captions)

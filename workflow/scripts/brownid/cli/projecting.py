@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brownid.covariates.settings import ProjectionSettings
     from brownid.covariates.video import ProgressVideo
     from brownid.databases.index import Sample
-    from brownid.randomness import Address
+    from brownid.randomness import NoiseKey
     from brownid.recognition.facemodel import FaceModel
 
 PYRAMID_WEIGHT, EMBEDDING_WEIGHT = 1.0, 0.1  # the defaults of the config
@@ -103,7 +103,7 @@ def embeddings(model: FaceModel, latents: Tensor, seed: int) -> Tensor:
     import torch
 
     with torch.no_grad():
-        parts = [model.embed(latents[rows], address) for rows, address in _batches(model, len(latents), seed)]
+        parts = [model.embed(latents[rows], noise_key) for rows, noise_key in _batches(model, len(latents), seed)]
     return torch.cat(parts).cpu()
 
 
@@ -121,7 +121,9 @@ def compare(
     with torch.no_grad():
         for each in latents:
             batches = _batches(pictures, len(each), seed)
-            shown.append(np.concatenate([as_bytes(pictures.render(each[rows], address)) for rows, address in batches]))
+            shown.append(
+                np.concatenate([as_bytes(pictures.render(each[rows], noise_key)) for rows, noise_key in batches])
+            )
     image_grid(
         [list(row) for row in zip(pixels, *shown, strict=True)],
         path,
@@ -130,10 +132,10 @@ def compare(
     )
 
 
-def _batches(model: FaceModel | Pictures, count: int, seed: int) -> Iterator[tuple[slice, Address | None]]:
-    """Rows of each batch, with the address of their noise for a generator that has noise of each item's own."""
-    from brownid.randomness import Address
+def _batches(model: FaceModel | Pictures, count: int, seed: int) -> Iterator[tuple[slice, NoiseKey | None]]:
+    """Rows of each batch, with the noise key that a generator with random noise maps needs."""
+    from brownid.randomness import NoiseKey
 
     for first in range(0, count, BATCH_SIZE):
         items = range(first, min(first + BATCH_SIZE, count))
-        yield slice(items.start, items.stop), Address(seed, items, None) if model.takes_address else None
+        yield slice(items.start, items.stop), NoiseKey(seed, items, None) if model.needs_noise_key else None

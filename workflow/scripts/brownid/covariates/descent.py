@@ -16,7 +16,7 @@ from brownid.adam import adam
 from brownid.covariates.features import Features
 from brownid.covariates.noise_maps import autocorrelation, random_maps, renormalised
 from brownid.covariates.settings import ProjectionSettings
-from brownid.randomness import Address, normal
+from brownid.randomness import NoiseKey, normal
 
 Tensors = dict[str, Tensor]
 Watch = Callable[[int, Sequence[int], Tensor, Tensor], None]
@@ -28,7 +28,7 @@ class Renderer(Protocol):
     """What projection needs of a face model.
 
     In W+ it needs the number of `layers` too, and to optimise noise maps `noise_shapes()` by name and `render(latents,
-    noise=maps)`; one with noise of each item's own has `takes_address` and takes an address. See `pictures.Pictures`.
+    noise=maps)`; one with random noise maps has `needs_noise_key` and takes a noise key. See `pictures.Pictures`.
     """
 
     latent_mean: Tensor  # [D]
@@ -116,8 +116,8 @@ class Descent:
     def losses(self, latents: Tensor, maps: Mapping[str, Tensor], iteration: int | None) -> tuple[Tensor, Tensor]:
         """The loss of each row, `[B]`, and the images it is of; `iteration` addresses the generator's own noise."""
         given: dict[str, object] = {"noise": maps} if maps else {}
-        if getattr(self.model, "takes_address", False):
-            given["address"] = Address(self.seed, self.items, iteration)
+        if getattr(self.model, "needs_noise_key", False):
+            given["noise_key"] = NoiseKey(self.seed, self.items, iteration)
         images = self.model.render(latents, **given).float()
         losses = images.new_zeros(len(images))
         if self.settings.pixel_weight:

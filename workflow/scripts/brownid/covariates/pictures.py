@@ -9,7 +9,7 @@ from brownid.batching import Batching
 from brownid.covariates.features import Features, pixel_pyramid, weighted_features
 from brownid.covariates.warm_start import WarmStart
 from brownid.errors import BrownidError
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 from brownid.recognition.facemodel import FaceModel
 
 FRAMES = ("network", "generator")
@@ -33,9 +33,9 @@ class Pictures:
         return self.model.latent_mean
 
     @property
-    def takes_address(self) -> bool:
-        """Whether `render` needs the address of the pictures' noise."""
-        return self.model.takes_address
+    def needs_noise_key(self) -> bool:
+        """Whether `render` needs the noise key of the images."""
+        return self.model.needs_noise_key
 
     @property
     def layers(self) -> int:
@@ -66,12 +66,12 @@ class Pictures:
         return self.model.generator.resolution if self.frame == "generator" else self.model.network.description.side
 
     def render(
-        self, latents: Tensor, address: Address | None = None, noise: Mapping[str, Tensor] | None = None
+        self, latents: Tensor, noise_key: NoiseKey | None = None, noise: Mapping[str, Tensor] | None = None
     ) -> Tensor:
         """Pictures `[B, 3, S, S]` of latents, nominally in [-1, 1]; `noise` replaces the generator's maps."""
         if self.frame == "network" and not noise:
-            return self.model.render(latents, address)
-        addressed = (latents, address) if self.takes_address else (latents,)
+            return self.model.render(latents, noise_key)
+        addressed = (latents, noise_key) if self.needs_noise_key else (latents,)
         images = self.model.generator.render(*addressed, **({"noise": noise} if noise else {}))
         return images if self.frame == "generator" else self.model.crop(images)
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.randomness import Address, normal
+from brownid.randomness import NoiseKey, normal
 from brownid.ridge import fit_ridge
 from brownid.runtime import progress
 from brownid.statedict import load_described, save_described
@@ -91,7 +91,7 @@ class WarmStart:
 @torch.no_grad()
 def fit_warm_start(
     generator: Sampler,
-    render: Callable[..., Tensor],  # latents [B, D] (and an address) -> aligned images [B, 3, S, S]
+    render: Callable[..., Tensor],  # latents [B, D] (and a noise key) -> aligned images [B, 3, S, S]
     settings: WarmStartSettings,
     *,
     seed: int,
@@ -103,12 +103,12 @@ def fit_warm_start(
     Pixels and embedding are a block each: in one, the penalty would silence the embedding. Sample i is addressed by
     (seed, i), so the batch size changes nothing.
     """
-    own_noise, batching = getattr(generator, "takes_address", False), Batching(batch_size)
+    own_noise, batching = getattr(generator, "needs_noise_key", False), Batching(batch_size)
 
     def sampled(items: range) -> tuple[Tensor, ...]:
         z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
         batch = torch.lerp(generator.latent_mean, generator.map(z), settings.spread)
-        images = render(batch, Address(seed, items, None)) if own_noise else render(batch)
+        images = render(batch, NoiseKey(seed, items, None)) if own_noise else render(batch)
         return (batch.double(), *(x.double() for x in _inputs(images.float(), settings.pixel_side, embed)))
 
     parts = []

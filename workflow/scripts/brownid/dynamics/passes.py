@@ -7,14 +7,14 @@ import torch
 
 from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 
 class FaceModel(Protocol):
     """What the dynamics need of a face model; any object with these works.
 
-    Where the generator has random noise maps, the model says so with `takes_address = True`, and `embed` takes a second
-    argument, the `Address` of their random numbers.
+    A model with random noise maps has `needs_noise_key = True`, and its `embed` takes their `NoiseKey` as second
+    argument.
     """
 
     latent_mean: torch.Tensor  # [D], the generator's mean latent
@@ -26,8 +26,8 @@ class FaceModel(Protocol):
 class Passes:
     """The passes of one run: at most `batch_size` latents at a time, fewer where the memory runs out.
 
-    `items` of a call are the item numbers of its rows, which address the noise maps together with `seed` and the
-    iteration (None: of the picture that is kept). Embeddings come in the element type of the latents.
+    `items` of a call are the item numbers of its rows, which together with `seed` and the iteration (None: of the
+    image that is kept) decide the noise maps. Embeddings come in the element type of the latents.
     """
 
     def __init__(self, model: FaceModel, batch_size: int, seed: int | None = None):
@@ -39,11 +39,11 @@ class Passes:
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
     ) -> torch.Tensor:
         """Embeddings `[N,E]` of latents `[N,D]`, without gradient."""
-        address = self._address(items, iteration)
+        noise_key = self._noise_key(items, iteration)
 
         def work(rows: slice) -> torch.Tensor:
             with torch.no_grad():
-                return self._embed(latents[rows], address and address.rows(rows))
+                return self._embed(latents[rows], noise_key and noise_key.rows(rows))
 
         return torch.cat(self.batching.map(len(latents), work))
 
@@ -55,10 +55,10 @@ class Passes:
         The function is the vector-Jacobian product of the face model. The last full batch keeps the graph of its
         embedding pass; all others are embedded a second time, because the graphs of all would not fit in memory.
         """
-        address = self._address(items, iteration)
+        noise_key = self._noise_key(items, iteration)
 
         def with_graph(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-            return self._embed_with_graph(latents[rows], address and address.rows(rows))
+            return self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
 
         embeddings, first, kept = [], 0, None
         while kept is None:  # once more for each time that the memory did not suffice
@@ -94,34 +94,34 @@ class Passes:
 
         `gradients_of(rows, embeddings)` returns ∂U/∂e of these rows.
         """
-        address = self._address(items, iteration)
+        noise_key = self._noise_key(items, iteration)
 
         def work(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-            leaf, output = self._embed_with_graph(latents[rows], address and address.rows(rows))
+            leaf, output = self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
             embeddings = output.detach()
             return embeddings, _pull_back(leaf, output, gradients_of(rows, embeddings))
 
         embeddings, pulled = zip(*self.batching.map(len(latents), work), strict=True)
         return torch.cat(embeddings), torch.cat(pulled)
 
-    def _address(self, items: Sequence[int] | None, iteration: int | None) -> Address | None:
-        if not getattr(self.model, "takes_address", False):
+    def _noise_key(self, items: Sequence[int] | None, iteration: int | None) -> NoiseKey | None:
+        if not getattr(self.model, "needs_noise_key", False):
             return None
         if items is None or self.seed is None:
             raise BrownidError(
                 "This generator's noise maps are random for each item, which this algorithm does not number; "
                 "set noise to off or fixed."
             )
-        return Address(self.seed, items, iteration)
+        return NoiseKey(self.seed, items, iteration)
 
-    def _embed(self, latents: torch.Tensor, address: Address | None) -> torch.Tensor:
-        embeddings = self.model.embed(latents) if address is None else self.model.embed(latents, address)
+    def _embed(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> torch.Tensor:
+        embeddings = self.model.embed(latents) if noise_key is None else self.model.embed(latents, noise_key)
         return embeddings.to(latents.dtype)
 
-    def _embed_with_graph(self, latents: torch.Tensor, address: Address | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _embed_with_graph(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.enable_grad():
             leaf = latents.detach().requires_grad_(True)
-            return leaf, self._embed(leaf, address)
+            return leaf, self._embed(leaf, noise_key)
 
 
 def _pull_back(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:

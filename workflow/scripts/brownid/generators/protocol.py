@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 Point = tuple[float, float]
 
@@ -16,8 +16,8 @@ class Generator(Protocol):
 
     Pixel positions count pixel centres from 0: the centre of the first pixel is (0, 0).
 
-    A generator whose noise maps depend on the item says so with `takes_address = True`, and its `render` then takes a
-    `brownid.randomness.Address` as second argument; one that torch.compile cannot take says `compiles = False`; one
+    A generator whose noise maps depend on the item says so with `needs_noise_key = True`, and its `render` then takes a
+    `brownid.randomness.NoiseKey` as second argument; one that torch.compile cannot take says `compiles = False`; one
     whose images carry no gradients says `differentiable = False`, and then serves for random faces only. One that knows
     five landmarks of an average face has them as `landmarks` (see `brownid.generators.average_face`).
     Generators that need a camera beside the latent (EG3D, whose labels `[B, 25]` the published collections carry) are
@@ -54,6 +54,6 @@ class ConditionalGenerator(Protocol):
     eyes: tuple[Point, Point]  # (x, y) of the eyes of an average frontal face, the image's left one first
     device: torch.device  # where it computes
 
-    def render_embeddings(self, embeddings: Tensor, address: Address) -> Tensor:
-        """Unit embeddings `[B, E]` to RGB images `[B, 3, H, W]` in [-1, 1]; their noise is that of the address."""
+    def render_embeddings(self, embeddings: Tensor, noise_key: NoiseKey) -> Tensor:
+        """Unit embeddings `[B, E]` to RGB images `[B, 3, H, W]` in [-1, 1]; `noise_key` decides their noise."""
         ...

@@ -12,7 +12,7 @@ from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for, device_of
 from brownid.jobs.rendering import render
 from brownid.jobs.sharding import identities_of_shard
-from brownid.randomness import Address, image_items
+from brownid.randomness import NoiseKey, image_items
 from brownid.runtime import default_device, progress
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_image_shard
@@ -28,10 +28,10 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     column = "embeddings" if getattr(generator, "conditional", False) else "latents"
     chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)
     painted = torch.from_numpy(chosen.columns()[column]).to(device_of(generator))
-    address = Address(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
+    noise_key = NoiseKey(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
 
     def rendered(rows: slice) -> np.ndarray:
-        return render(generator, crop, painted[rows], address.rows(rows))
+        return render(generator, crop, painted[rows], noise_key.rows(rows))
 
     batches = Batching(BATCH_SIZE).each(len(painted), rendered)
     parts = list(progress(batches, "render", "batch", total=-(-len(painted) // BATCH_SIZE)))

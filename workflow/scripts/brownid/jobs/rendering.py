@@ -8,7 +8,7 @@ from torch import Tensor
 
 from brownid.errors import BrownidError
 from brownid.generators.protocol import ConditionalGenerator, Generator
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 
 
 @torch.inference_mode()
@@ -16,17 +16,17 @@ def render(
     generator: Generator | ConditionalGenerator,
     crop: Callable[[Tensor], Tensor],
     latents: Tensor,
-    address: Address | None = None,
+    noise_key: NoiseKey | None = None,
 ) -> np.ndarray:
     """Aligned images uint8 RGB `[n, S, S, 3]` of latents `[n, D]`; of embeddings `[n, E]` where the generator paints
     those.
 
-    `address` is that of the images' noise maps, for a generator that has some of each item's own.
+    `noise_key` is for a generator whose noise maps are random.
     """
     if getattr(generator, "conditional", False):
-        images = crop(generator.render_embeddings(latents, address))
-    elif getattr(generator, "takes_address", False):
-        images = crop(generator.render(latents, address))
+        images = crop(generator.render_embeddings(latents, noise_key))
+    elif getattr(generator, "needs_noise_key", False):
+        images = crop(generator.render(latents, noise_key))
     else:
         images = crop(generator.render(latents))
     broken = (~images.isfinite().flatten(1).all(dim=1)).nonzero()

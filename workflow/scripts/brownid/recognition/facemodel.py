@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brownid.precision import autocast, resolve_precision
-from brownid.randomness import Address
+from brownid.randomness import NoiseKey
 from brownid.recognition.compiling import compiled
 from brownid.recognition.embedding import as_network_input, raw_embeddings
 
@@ -55,22 +55,22 @@ class FaceModel:
         return self.generator.latent_mean
 
     @property
-    def takes_address(self) -> bool:
-        """Whether the generator has noise maps of each item's own, so that `render` and `embed` need an address."""
-        return getattr(self.generator, "takes_address", False)
+    def needs_noise_key(self) -> bool:
+        """Whether the generator's noise maps are random, so that `render` and `embed` need a noise key."""
+        return getattr(self.generator, "needs_noise_key", False)
 
-    def render(self, latents: Tensor, address: Address | None = None) -> Tensor:
+    def render(self, latents: Tensor, noise_key: NoiseKey | None = None) -> Tensor:
         """Aligned RGB images `[B, 3, S, S]`, as the network reads them; differentiable.
 
         In [-1, 1] but for small excesses of the generator, which keep their gradient: whoever stores pixels cuts them.
         """
-        if self.takes_address:
-            return self.crop(self.generator.render(latents, address))
+        if self.needs_noise_key:
+            return self.crop(self.generator.render(latents, noise_key))
         return self._render(latents)
 
-    def embed(self, latents: Tensor, address: Address | None = None) -> Tensor:
+    def embed(self, latents: Tensor, noise_key: NoiseKey | None = None) -> Tensor:
         """Unit embeddings `[B, E]`, in the number format of the images; differentiable in the latents."""
-        return self.embed_images(self.render(latents, address))
+        return self.embed_images(self.render(latents, noise_key))
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Unit embeddings `[B, E]` of images that `render` made, in their number format; differentiable."""
@@ -79,7 +79,7 @@ class FaceModel:
     def _compile(self) -> None:
         self._embed_images = compiled(self._embedded, self.device)
         module = isinstance(self.generator, nn.Module) and getattr(self.generator, "compiles", True)
-        if module and not self.takes_address:
+        if module and not self.needs_noise_key:
             self._render = compiled(self._rendered, self.device)
         else:
             self.crop = compiled(self.crop, self.device)

@@ -16,7 +16,7 @@ from brownid.generators.ldm.components import positive_scale
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
 
 if TYPE_CHECKING:
-    from brownid.randomness import Address
+    from brownid.randomness import NoiseKey
 
 UNIT = 1e-3  # how far from 1 the length of an embedding may be, for rounding
 
@@ -27,11 +27,11 @@ class Arc2Face(KnowsAverageFace, nn.Module):
     `unet`, `vae` are a UNet2DConditionModel and an AutoencoderKL of diffusers, `encoder` the text encoder,
     `noise_levels` the settings in a scheduler_config.json. The unet and vae compute in the number format of their
     parameters, the encoder and what lies between two steps in float32. A picture depends on its embedding and on the
-    noise of its address, on its batch only by rounding.
+    noise of its noise key, on its batch only by rounding.
     """
 
     conditional = True
-    takes_address = True
+    needs_noise_key = True
     differentiable = False
     compiles = False
 
@@ -79,15 +79,15 @@ class Arc2Face(KnowsAverageFace, nn.Module):
         return next(self.unet.parameters()).device
 
     @torch.inference_mode()
-    def render_embeddings(self, embeddings: Tensor, address: Address) -> Tensor:
+    def render_embeddings(self, embeddings: Tensor, noise_key: NoiseKey) -> Tensor:
         """RGB images `[B, 3, R, R]` in [-1, 1], float32, of unit embeddings `[B, E]`.
 
-        `address` says whose noise each image begins with. Raises `BrownidError` for embeddings of another dimension, or
-        not of unit length.
+        `noise_key` decides the noise that each image begins with. Raises `BrownidError` for embeddings of another
+        dimension, or not of unit length.
         """
         self._check(embeddings)
         side = self.resolution // self._shrinks
-        noise = address.normal("arc2face/noise", (self.vae.config.latent_channels, side, side)).to(self.device)
+        noise = noise_key.normal("arc2face/noise", (self.vae.config.latent_channels, side, side)).to(self.device)
         prompts = self.encoder(embeddings.to(self.device))
         guided = self.settings.guidance_scale != 1
         if guided:

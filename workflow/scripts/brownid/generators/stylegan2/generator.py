@@ -18,7 +18,7 @@ from brownid.generators.stylegan2.synthesis import Synthesis
 from brownid.randomness import normal
 
 if TYPE_CHECKING:
-    from brownid.randomness import Address
+    from brownid.randomness import NoiseKey
 
 _MEAN_SAMPLES = 4096  # mapped vectors in the mean latent of a random generator
 
@@ -30,7 +30,7 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
     a state dict (`strict=True`), or see `random_stylegan2`.
 
     `noise` is "off", "fixed" (the maps of the file), "item" or "random" (maps drawn for each item, or for each item and
-    iteration; `render` then needs an address). `compute_dtype` is the number format of the activations (None: that of
+    iteration; `render` then needs a noise key). `compute_dtype` is the number format of the activations (None: that of
     the parameters); styles, demodulation and the sum of the RGB layers keep that of the parameters. bfloat16 pays with
     `channels_last` only. `landmarks` of an average face are FFHQ's; set others as `AverageFace` says.
     """
@@ -72,8 +72,8 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
         return self.settings.resolution
 
     @property
-    def takes_address(self) -> bool:
-        """Whether `render` needs to know whose pictures it renders."""
+    def needs_noise_key(self) -> bool:
+        """Whether `render` needs a noise key: the noise maps are random."""
         return self.noise in noises.DRAWN
 
     def map(
@@ -94,7 +94,7 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
         return torch.where(layers < cutoff, pulled.unsqueeze(1), w.unsqueeze(1))
 
     def render(
-        self, latents: Tensor, address: Address | None = None, *, noise: Mapping[str, Tensor] | None = None
+        self, latents: Tensor, noise_key: NoiseKey | None = None, *, noise: Mapping[str, Tensor] | None = None
     ) -> Tensor:
         """RGB images `[B, 3, R, R]` of latents in W `[B, D]` or W+ `[B, L, D]`; differentiable in latents and noise.
 
@@ -105,7 +105,7 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
         stored = self._stored_maps()
         given = noises.check_maps(noise or {}, stored, len(latents))
         left = {name: map_ for name, map_ in stored.items() if name not in given}
-        maps = noises.choose_maps(self.noise, left, address, len(latents)) | given
+        maps = noises.choose_maps(self.noise, left, noise_key, len(latents)) | given
         dtype = self.compute_dtype or self.latent_mean.dtype
         with self._full_precision():
             return self.synthesis(w_plus, maps, dtype, self.memory_format)

@@ -10,7 +10,7 @@ from torch import Tensor
 from brownid.errors import BrownidError
 
 if TYPE_CHECKING:
-    from brownid.randomness import Address
+    from brownid.randomness import NoiseKey
 
 MODES = ("off", "fixed", "item", "random")
 DRAWN = ("item", "random")  # the modes whose maps depend on the item
@@ -23,7 +23,7 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def choose_maps(mode: str, stored: Mapping[str, Tensor], address: Address | None, batch: int) -> dict[str, Tensor]:
+def choose_maps(mode: str, stored: Mapping[str, Tensor], noise_key: NoiseKey | None, batch: int) -> dict[str, Tensor]:
     """The maps that `mode` gives a batch, each `[r, r]` or `[B, 1, r, r]`, by the names of the `stored` maps `[r, r]`.
 
     `item` draws maps that belong to an item and stay as they are; `random` draws others in every iteration.
@@ -32,17 +32,17 @@ def choose_maps(mode: str, stored: Mapping[str, Tensor], address: Address | None
         return {}
     if mode == "fixed":
         return dict(stored)
-    if address is None:
+    if noise_key is None:
         raise BrownidError(
-            f"The generator's noise is {mode!r}, so it must be told whose pictures it renders: give an address "
+            f"The generator's noise is {mode!r}, so that its maps depend on the item: give a noise key "
             "(seed, items, iteration), or set the noise to 'off' or 'fixed'."
         )
-    if len(address.items) != batch:
-        raise BrownidError(f"The address names {len(address.items)} items for a batch of {batch} latents.")
+    if len(noise_key.items) != batch:
+        raise BrownidError(f"The noise key has {len(noise_key.items)} items for a batch of {batch} latents.")
     if mode == "item":
-        address = address._replace(iteration=None)
+        noise_key = noise_key._replace(iteration=None)
     return {
-        name: address.normal(f"generator/noise/{name}", tuple(map_.shape)).unsqueeze(1).to(map_)
+        name: noise_key.normal(f"generator/noise/{name}", tuple(map_.shape)).unsqueeze(1).to(map_)
         for name, map_ in stored.items()
     }
 
