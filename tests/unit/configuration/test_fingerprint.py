@@ -113,6 +113,16 @@ def test_moving_a_definition_to_another_file_does_not_change_it(tree):
     assert of(tree) == of(tree, edits)
 
 
+def test_moving_a_definition_that_does_not_count_to_another_file_does_not_change_it(tree, monkeypatch):
+    monkeypatch.setattr(module, "UNTRACKED", {"brownid.deep", "brownid.deeper"})
+    first = FILES["brownid/room/first.py"]
+    edits = {
+        "brownid/deeper.py": FILES["brownid/deep.py"],
+        "brownid/room/first.py": first.replace("from brownid.deep ", "from brownid.deeper "),
+    }
+    assert of(tree) == of(tree, edits)
+
+
 def test_definitions_of_one_name_in_two_files_are_told_apart(tree):
     edits = {
         "brownid/room/second.py": "def _helped(value):\n    return -value\n\n\ndef other():\n    return _helped(2)\n",

@@ -132,7 +132,7 @@ class Library:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 label, target = node.value, self._named(node.value)
             if isinstance(target, Definition) and target.module in self.untracked:
-                target = ".".join(target)
+                target = target.name  # wherever it stands
             if target is not None:
                 yield label, target
 
