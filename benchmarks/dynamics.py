@@ -102,13 +102,15 @@ def dispersion_loop(model, latents, others) -> None:
 
 
 def langevin_run(model, latents, batch: int, iterations: int) -> None:
-    from brownid.dynamics import LangevinSettings, langevin
+    from brownid.dynamics.langevin import langevin
+    from brownid.dynamics.settings import LangevinSettings
 
     langevin(model, latents, LangevinSettings(iterations=iterations), seed=SEED, batch_size=batch)
 
 
 def dispersion_run(model, latents, batch: int, iterations: int) -> None:
-    from brownid.dynamics import DispersionSettings, dispersion
+    from brownid.dynamics.dispersion import dispersion
+    from brownid.dynamics.settings import DispersionSettings
 
     settings = DispersionSettings(iterations=iterations, variations=VARIATIONS)
     references = latents[: len(latents) // VARIATIONS]

@@ -32,7 +32,8 @@ def judge(model, result, settings) -> str:
 
 def effects(changes: dict[str, tuple], options: argparse.Namespace) -> None:
     """Print where the default run's Langevin ends under each change of model or settings, and how long it takes."""
-    from brownid.dynamics import LangevinSettings, langevin
+    from brownid.dynamics.langevin import langevin
+    from brownid.dynamics.settings import LangevinSettings
     from brownid.jobs.drawing import random_latents
 
     judge_model = world("float32", options.device)

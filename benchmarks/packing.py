@@ -42,7 +42,8 @@ def vectors(count: int, seed: int, device: str = "cpu", length: int = LENGTH):
 
 def packed(references: int, iterations: int, precision: str, device: str, members: int | None = None, **more):
     """Our packing of random references."""
-    from brownid.hypersphere import PackingSettings, pack
+    from brownid.hypersphere.packing import pack
+    from brownid.hypersphere.settings import PackingSettings
 
     settings = PackingSettings(iterations=iterations, precision=precision, gallery_coefficient=ALPHA, **more)
     gallery = vectors(references if members is None else members, 2, device)
@@ -202,7 +203,7 @@ def sizes(options: argparse.Namespace) -> None:
 
 
 def quality(options: argparse.Namespace) -> None:
-    from brownid.hypersphere import simplex_bound
+    from brownid.hypersphere.bounds import simplex_bound
 
     count, iterations = options.references, options.iterations
     begin = time.perf_counter()
@@ -222,7 +223,8 @@ def quality(options: argparse.Namespace) -> None:
 def codes(options: argparse.Namespace) -> None:
     import torch
 
-    from brownid.hypersphere import PackingSettings, pack
+    from brownid.hypersphere.packing import pack
+    from brownid.hypersphere.settings import PackingSettings
 
     settings = PackingSettings(iterations=600, learning_rate=0.3, decay_every=15, record_every=600)
     best = {(9, 8): math.acos(-1 / 8), (16, 8): math.pi / 2, (16, 5): math.acos(1 / 5), (27, 6): math.acos(1 / 4)}

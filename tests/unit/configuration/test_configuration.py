@@ -9,14 +9,11 @@ import pytest
 import yaml
 
 from brownid.benchmark.capture import BenchmarkCapture
-from brownid.configuration.loading import SCHEMA, load_configuration
+from brownid.configuration.loading import load_configuration, read_schema
 from brownid.covariates.editing import EditingSettings
 from brownid.covariates.projection import ProjectionSettings
 from brownid.covariates.warm_start import WarmStartSettings
 from brownid.databases.capture import MultipieCapture
-from brownid.dynamics.baselines import RejectSettings, RepulseSettings
-from brownid.dynamics.dispersion import DispersionSettings
-from brownid.dynamics.langevin import LangevinSettings
 from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2Settings
 from brownid.generators.stylegan3 import StyleGAN3Settings
@@ -27,7 +24,7 @@ from brownid.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
-DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
+DEFINITIONS = read_schema()["$defs"]
 LANG, DISCO = "world_n100_lang", "world_n100_lang_disco_n8_rl14"
 
 
@@ -56,11 +53,7 @@ def test_loading_does_not_change_what_it_is_given(config):
 @pytest.mark.parametrize(
     ("definition", "settings_class"),
     [
-        ("langevin", LangevinSettings),
-        ("dispersion", DispersionSettings),
         ("editing", EditingSettings),
-        ("reject", RejectSettings),
-        ("repulse", RepulseSettings),
         ("training_settings", TrainingSettings),
         ("multipie_capture", MultipieCapture),
     ],
@@ -414,7 +407,7 @@ def patterns(schema):
 
 
 def test_no_pattern_of_the_schema_lets_a_last_newline_pass():
-    found = patterns(yaml.safe_load(SCHEMA.read_text()))
+    found = patterns(read_schema())
     assert len(found) >= 4
     for pattern in found:
         text = "0" * 64  # fits names and checksums

@@ -1,21 +1,16 @@
-"""HyperFace's entries agree with their settings classes and with each other, or one sentence says where they do not."""
+"""HyperFace's entries agree with each other, or one sentence says where they do not."""
 
 from copy import deepcopy
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from brownid.configuration import paths, products, stages
-from brownid.configuration.loading import SCHEMA, load_configuration
+from brownid.configuration.loading import load_configuration
 from brownid.errors import BrownidError
-from brownid.hypersphere.conditioning import ConditioningSettings
-from brownid.hypersphere.inversion import InversionSettings
-from brownid.hypersphere.settings import PackingSettings
 
 PROJECT = Path(__file__).parents[3]
-DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
 TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
 PAINTER = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
 
@@ -43,20 +38,6 @@ def painting(config, **entry):
         **{"start": "rejected", "gallery": "rejected", **entry},
     }
     return config
-
-
-@pytest.mark.parametrize(
-    ("definition", "settings_class", "elsewhere"),
-    [
-        ("packing", PackingSettings, set()),
-        ("inversion", InversionSettings, {"maximum_rejected_share"}),
-        ("conditioning", ConditioningSettings, set()),
-    ],
-)
-def test_the_schema_has_the_fields_and_defaults_of_the_settings(definition, settings_class, elsewhere):
-    properties = DEFINITIONS[definition]["properties"]
-    stated = {name: properties[name]["default"] for name in properties.keys() - elsewhere}
-    assert stated == {field.name: field.default for field in fields(settings_class)}
 
 
 @pytest.mark.parametrize(

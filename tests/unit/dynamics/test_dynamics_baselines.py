@@ -6,15 +6,9 @@ import pytest
 import torch
 from slow_dynamics import ToyFaceModel, crowd_energy, random_latents
 
-from brownid.dynamics import (
-    RejectSettings,
-    RepulseSettings,
-    angle_statistics,
-    nearest_neighbours,
-    random_references,
-    reject_references,
-    repulse_references,
-)
+from brownid.dynamics.baselines import random_references, reject_references, repulse_references
+from brownid.dynamics.pairs import angle_statistics, nearest_neighbours
+from brownid.dynamics.settings import RejectSettings, RepulseSettings
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_difference, slow_dispersion
 
-from brownid.dynamics import DispersionSettings, dispersion, dispersion_start, merge_statistics
-from brownid.dynamics.dispersion import STATISTICS
+from brownid.dynamics.dispersion import STATISTICS, dispersion, dispersion_start
 from brownid.dynamics.pairs import angles_within
 from brownid.dynamics.potentials import angles_to
+from brownid.dynamics.settings import DispersionSettings
+from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 

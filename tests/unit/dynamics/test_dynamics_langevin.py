@@ -7,8 +7,9 @@ import pytest
 import torch
 from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_difference, slow_langevin
 
-from brownid.dynamics import LangevinSettings, crowd_statistics, langevin
-from brownid.dynamics.langevin import STATISTICS
+from brownid.dynamics.langevin import STATISTICS, langevin
+from brownid.dynamics.settings import LangevinSettings
+from brownid.dynamics.statistics import crowd_statistics
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 

@@ -5,8 +5,11 @@ import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
 from brownid.batching import Batching
-from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin, random_references
+from brownid.dynamics.baselines import random_references
+from brownid.dynamics.dispersion import dispersion
+from brownid.dynamics.langevin import langevin
 from brownid.dynamics.passes import Passes
+from brownid.dynamics.settings import DispersionSettings, LangevinSettings
 from brownid.errors import BrownidError
 from brownid.randomness import image_items
 

@@ -11,8 +11,9 @@ import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
 from brownid import runtime
-from brownid.dynamics import LangevinSettings, langevin
+from brownid.dynamics.langevin import langevin
 from brownid.dynamics.processes import joined
+from brownid.dynamics.settings import LangevinSettings
 from brownid.errors import BrownidError
 from brownid.resuming import StateFile
 

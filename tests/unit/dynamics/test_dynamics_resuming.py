@@ -13,8 +13,10 @@ import safetensors.torch
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
-from brownid.dynamics import DispersionSettings, LangevinSettings, dispersion, langevin
 from brownid.dynamics import run as loop
+from brownid.dynamics.dispersion import dispersion
+from brownid.dynamics.langevin import langevin
+from brownid.dynamics.settings import DispersionSettings, LangevinSettings
 from brownid.errors import BrownidError
 from brownid.resuming import TERMINATED, StateFile, Terminated, differences, read_owner, terminable
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brownid.dynamics import merge_statistics
+from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
 
 

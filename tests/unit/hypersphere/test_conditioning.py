@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from brownid.errors import BrownidError
-from brownid.hypersphere.conditioning import ConditioningSettings, noisy_targets, variation_starts
+from brownid.hypersphere.conditioning import noisy_targets, variation_starts
+from brownid.hypersphere.settings import ConditioningSettings
 from brownid.randomness import stream
 
 REFERENCES = torch.nn.functional.normalize(torch.randn(3, 512, generator=torch.Generator().manual_seed(0)))

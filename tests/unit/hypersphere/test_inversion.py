@@ -11,7 +11,8 @@ import torch
 from brownid.adam import adam
 from brownid.dynamics.processes import own_rows
 from brownid.errors import BrownidError
-from brownid.hypersphere.inversion import STATISTICS, DescentSettings, InversionSettings, invert, reached
+from brownid.hypersphere.inversion import STATISTICS, invert, reached
+from brownid.hypersphere.settings import InversionSettings, LatentOptimizationSettings
 from brownid.hypersphere.starts import nearest_rows, starting_latents
 from brownid.ramps import ramped
 from brownid.randomness import NoiseKey
@@ -109,7 +110,9 @@ def assert_same(first, second, exactly=True):
 
 def test_targets_that_faces_have_are_reached():
     true = Toy.latent_mean + random(COUNT, DIM, seed=5)
-    found = invert(Toy(), Toy().embed(true), true + 0.1, DescentSettings(60, 0.02, latent_weight=0.0), seed=1)
+    found = invert(
+        Toy(), Toy().embed(true), true + 0.1, LatentOptimizationSettings(60, 0.02, latent_weight=0.0), seed=1
+    )
     assert found.angles.max() < 0.01
     torch.testing.assert_close(found.embeddings, Toy().embed(found.latents))
     assert found.statistics["angle_max"][0] > 0.05 > found.statistics["angle_max"][-1]
@@ -133,7 +136,7 @@ def test_it_is_adam_on_the_squared_angle_and_the_distance_from_the_mean():
 
 
 def test_the_rate_is_taken_in_the_middle_of_an_iteration_so_that_none_is_lost():
-    settings = DescentSettings(4, learning_rate=2.0, rampup=0.25, rampdown=0.5)
+    settings = LatentOptimizationSettings(4, learning_rate=2.0, rampup=0.25, rampdown=0.5)
     half = 2.0 * (0.5 - 0.5 * math.cos(math.pi * 0.75))
     assert [settings.rate_at(t) for t in range(4)] == pytest.approx([1.0, 2.0, half, 2.0 - half])
     assert [ramped(done, 0.0, 0.0) for done in (0.0, 0.5)] == [1.0, 1.0]

@@ -10,10 +10,11 @@ from slow_packing import in_threads, plain_energy, random_vectors
 
 from brownid.adam import adam, adam_
 from brownid.errors import BrownidError
-from brownid.hypersphere import PackingSettings, pack
 from brownid.hypersphere.descent import Descent
 from brownid.hypersphere.energy import angles_between, attract, energy, project, repel
 from brownid.hypersphere.nearest import Panel, Search
+from brownid.hypersphere.packing import pack
+from brownid.hypersphere.settings import PackingSettings
 from brownid.resuming import StateFile
 
 SETTINGS = PackingSettings(iterations=7, learning_rate=0.05, decay_every=3, record_every=3)

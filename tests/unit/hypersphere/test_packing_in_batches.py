@@ -7,7 +7,9 @@ import torch
 from slow_packing import plain_energy, random_vectors
 
 from brownid.adam import adam
-from brownid.hypersphere import PackingSettings, pack, packing
+from brownid.hypersphere import packing
+from brownid.hypersphere.packing import pack
+from brownid.hypersphere.settings import PackingSettings
 from brownid.randomness import stream
 
 SETTINGS = PackingSettings(iterations=8, learning_rate=0.1, decay_every=3, record_every=3, batch=4)

@@ -8,7 +8,9 @@ import torch
 from slow_packing import random_vectors
 
 from brownid.errors import BrownidError
-from brownid.hypersphere import PackingSettings, pack, simplex_bound
+from brownid.hypersphere.bounds import simplex_bound
+from brownid.hypersphere.packing import pack
+from brownid.hypersphere.settings import PackingSettings
 
 # A high rate at the start lets the vectors find each other's gaps, a low one at the end makes the angles equal.
 SETTINGS = PackingSettings(iterations=600, learning_rate=0.3, decay_every=15, record_every=600)

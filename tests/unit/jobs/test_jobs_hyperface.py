@@ -12,8 +12,8 @@ from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.benchmark.distances import row_angles, unit_rows
 from brownid.errors import BrownidError
-from brownid.hypersphere import PackingSettings
-from brownid.hypersphere import pack as pack_embeddings
+from brownid.hypersphere.packing import pack as pack_embeddings
+from brownid.hypersphere.settings import PackingSettings
 from brownid.hypersphere.starts import load_faces
 from brownid.jobs.drawing import random_latents
 from brownid.jobs.embed_faces import embed_faces

@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.precision import PRECISIONS, compute_dtype, resolve_precision
+from brownid.precision import compute_dtype, resolve_precision
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import as_bytes, as_network_input, embed_images
+from brownid.settings import PRECISIONS
 
 
 class ReadsColours(nn.Module):

@@ -3,8 +3,7 @@
 import torch
 
 from brownid.errors import BrownidError
-
-PRECISIONS = ("auto", "float32", "bfloat16")
+from brownid.settings import PRECISIONS
 
 
 def resolve_precision(precision: str, device: str | torch.device) -> str:

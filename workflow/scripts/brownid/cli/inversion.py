@@ -113,7 +113,8 @@ def invert(
       --iterations 50 -o found.h5 --sheet found.png
     """
     from brownid.files import sha256
-    from brownid.hypersphere.inversion import InversionSettings, reached
+    from brownid.hypersphere.inversion import reached
+    from brownid.hypersphere.settings import InversionSettings
     from brownid.hypersphere.starts import found_references, search
 
     for path in (output, sheet):

@@ -208,11 +208,13 @@ class _Module:
 
 
 def _parsed(source: str, path: Path) -> ast.Module:
-    """The syntax tree of a file without what changes no result: docstrings, and annotations of functions."""
+    """The syntax tree of a file without what changes no result: docstrings, annotations, help of settings."""
     tree = ast.parse(source, filename=str(path))
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting":
+            node.args, node.keywords = node.args[:1], []  # of a setting the default, not its sentence and bounds
         if isinstance(node, ast.arg):
             node.annotation = None
         if isinstance(node, _FUNCTIONS):

@@ -3,7 +3,7 @@
 Snakemake watches the script file alone, by its modification time. A fingerprint in a rule's `params` watches what the
 job executes: the definitions (functions, classes, module constants) that its script reaches in this library, directly
 or through others, and the packages of its conda environment. In which file a definition stands does not count; neither
-do comments, docstrings, annotations of functions, formatting and file times.
+do comments, docstrings, sentences and bounds of settings, annotations of functions, formatting and file times.
 
 Of a table of families (`TABLES`) only the families that the job's settings name are followed: an edit of StyleGAN3 does
 not run a job again that uses StyleGAN2. A table of which the settings name nothing is followed whole, unless they say
@@ -24,8 +24,8 @@ from brownid.configuration.definitions import Definition, Library
 from brownid.errors import BrownidError
 from brownid.files import atomic_path
 
-# The version, and what shapes messages, logs and process start: none of it changes a result.
-UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.runtime"})
+# The version, and what shapes messages, checks of settings, logs and process start: none of it changes a result.
+UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.runtime", "brownid.settings"})
 # Dictionaries from the names of families or algorithms to what implements them.
 TABLES = frozenset(
     {

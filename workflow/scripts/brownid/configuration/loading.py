@@ -15,10 +15,30 @@ from jsonschema.validators import extend
 from brownid.configuration.files import check_files
 from brownid.configuration.hyperface import check_painted
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
+from brownid.dynamics.settings import (
+    DispersionSettings,
+    LangevinSettings,
+    RandomSettings,
+    RejectSettings,
+    RepulseSettings,
+)
 from brownid.errors import BrownidError
+from brownid.hypersphere.settings import ConditioningSettings, InversionSettings, PackingSettings
+from brownid.settings import Settings, object_schema
 from brownid.textfiles import check_expansion
 
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
+# The definitions of the schema that are those of a settings class.
+CLASSES: dict[str, type[Settings]] = {
+    "langevin": LangevinSettings,
+    "dispersion": DispersionSettings,
+    "random": RandomSettings,
+    "reject": RejectSettings,
+    "repulse": RepulseSettings,
+    "packing": PackingSettings,
+    "inversion": InversionSettings,
+    "conditioning": ConditioningSettings,
+}
 SHA256 = r"^[0-9a-f]{64}(?!\n)$"  # as the schema has it; in Python, `$` alone matches before a last newline too
 TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
 
@@ -32,7 +52,7 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     _check_size(config)
     complete = deepcopy(dict(config))
     _name_onnx(complete)
-    validator = _defaulting_validator(_read_schema())
+    validator = _defaulting_validator(read_schema())
     errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
@@ -70,8 +90,16 @@ def _join(sentences: Iterator[str]) -> str:
 
 
 @cache
-def _read_schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+def read_schema() -> dict[str, Any]:
+    """The schema of the whole configuration, with the sections of the settings classes."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    definitions = schema["$defs"]
+    for name, settings in CLASSES.items():
+        section, own = object_schema(settings), definitions.get(name, {})  # `own`: keys that the class does not know
+        properties = section["properties"] | own.get("properties", {})
+        required = section.get("required", []) + own.get("required", [])
+        definitions[name] = {**section, **own, "properties": properties, "required": required}
+    return schema
 
 
 def _defaulting_validator(schema: dict) -> Draft202012Validator:

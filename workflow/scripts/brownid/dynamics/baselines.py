@@ -4,7 +4,6 @@ Candidates are numbered 0, 1, 2, … and `draw(numbers)` returns their latents, 
 are the first that qualify in this order, whatever the batch size.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,45 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_matrix, check_number
+from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.integrator import finite_norms
 from brownid.dynamics.pairs import nearest_neighbours
 from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, fixed_repulsion
+from brownid.dynamics.settings import RejectSettings, RepulseSettings
 from brownid.dynamics.statistics import as_arrays, crowd_statistics
 from brownid.errors import BrownidError
 from brownid.runtime import progress
 
 Draw = Callable[[Sequence[int]], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class RejectSettings:
-    """Settings of `reject`; angles in radians."""
-
-    ict: float = 1.4  # inter-class threshold: a reference is farther than this from every other
-    fixed_distance: float = 0.6  # and farther than this from every fixed embedding, where there are any
-    candidates_per_reference: int = 100  # give up after this many times the wanted references
-
-    def __post_init__(self) -> None:
-        check_number(self, "ict", 0.0, math.pi)
-        check_number(self, "fixed_distance", 0.0, math.pi)
-        check_number(self, "candidates_per_reference", 1, whole=True)
-
-
-@dataclass(frozen=True)
-class RepulseSettings(RejectSettings):
-    """Settings of `repulse`: those of `reject`, and the potential that moves a candidate."""
-
-    steps: int = 10
-    repulsion_coefficient: float = 1.0  # k: one step is −∂U/∂w, so k is also the step length
-    repulsion_radius: float = 1.4  # d0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number(self, "steps", 0, whole=True)
-        check_number(self, "repulsion_coefficient", 0.0)
-        check_number(self, "repulsion_radius", 0.0, math.pi)
 
 
 @dataclass(frozen=True)

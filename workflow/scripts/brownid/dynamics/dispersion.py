@@ -16,12 +16,13 @@ from functools import partial
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
 from brownid.dynamics.pairs import angles_within
 from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
 from brownid.dynamics.run import Tensors, iterate
+from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.share import ALONE
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
@@ -34,42 +35,6 @@ STATISTICS = (
     *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
     *("energy", "timestep", "identities"),
 )
-
-
-@dataclass(frozen=True)
-class DispersionSettings:
-    """Settings of Dispersion and DisCo; the defaults are those of the published Dispersion. Lengths in latent units."""
-
-    iterations: int = 20
-    variations: int = 64  # n
-    embedding_coefficient: float = 20.0  # k_e
-    latent_coefficient: float = 1.0  # k_w
-    latent_radius: float = 12.0  # r_w
-    latent_global_coefficient: float = 1.0  # k_g
-    random_force: float = 0.05  # η₀
-    viscous_coefficient: float = 1.0  # μ
-    timestep: float = 0.05  # τ: positive Δt = τ; negative automatic, for each identity by itself
-    initial_noise: float = 0.2  # s0
-    force_clip: float | None = None  # largest norm of the force on one variation (without noise), None for no limit
-
-    def __post_init__(self) -> None:
-        check_number(self, "iterations", 0, whole=True)
-        check_number(self, "variations", 1, whole=True)
-        check_number(self, "embedding_coefficient", 0.0)
-        check_number(self, "latent_coefficient", 0.0)
-        check_number(self, "latent_radius", 0.0)
-        check_number(self, "latent_global_coefficient", 0.0)
-        check_number(self, "random_force", 0.0)
-        check_number(self, "viscous_coefficient", 0.0, exclusive=True)
-        check_timestep(self)
-        check_number(self, "initial_noise", 0.0)
-        if self.force_clip is not None:
-            check_number(self, "force_clip", 0.0, exclusive=True)
-        if self.timestep < 0 and self.variations < 2:
-            raise BrownidError(
-                "DispersionSettings.timestep is automatic (negative), which needs at least 2 variations; "
-                "set a positive timestep."
-            )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ embeddings, others held still within an iteration,
     w_i ← w_i + (Δt/μ) F_i + (√Δt/μ) η₀ ξ.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_choice, check_items, check_matrix, check_number, check_timestep
+from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.crowd import CrowdForces, crowd_forces
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
 from brownid.dynamics.pairs import AngleStatistics, latent_statistics
@@ -23,6 +22,7 @@ from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
 from brownid.dynamics.processes import gather, own_rows
 from brownid.dynamics.run import Tensors, iterate
+from brownid.dynamics.settings import LangevinSettings
 from brownid.dynamics.share import ALONE, Share
 from brownid.dynamics.statistics import as_arrays, crowd_record, spread
 from brownid.errors import BrownidError
@@ -30,43 +30,11 @@ from brownid.randomness import normal
 from brownid.resuming import StateFile
 from brownid.runtime import logger
 
-NEIGHBOURS = ("current", "previous")
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "prop_ict", "nn_mean", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
     *(f"{force}_{kind}" for force in ("intf", "rndf", "latf", "totf") for kind in ("min", "avg", "max")),
     *("energy", "timestep"),
 )
-
-
-@dataclass(frozen=True)
-class LangevinSettings:
-    """Settings of Langevin; the defaults are those of the published 10k run. Angles are in radians."""
-
-    iterations: int = 100
-    repulsion_coefficient: float = 1.0  # k
-    repulsion_radius: float = 1.4  # d0
-    timestep: float = -0.3  # τ: positive Δt = τ; negative automatic
-    viscous_coefficient: float = 1.0  # μ
-    random_force: float = 0.01  # η₀
-    latent_force: float = 0.1  # k_l
-    fixed_distance: float = 0.6  # dC, used where there are fixed embeddings
-    ict: float = 1.4  # inter-class threshold: enters the statistics only
-    force_clip: float | None = None  # largest norm of F_i, None for no limit
-    neighbours: str = "current"  # the pass that the others' embeddings are of; "previous" saves one pass in two
-
-    def __post_init__(self) -> None:
-        check_number(self, "iterations", 0, whole=True)
-        check_number(self, "repulsion_coefficient", 0.0)
-        check_number(self, "repulsion_radius", 0.0, math.pi)
-        check_timestep(self)
-        check_number(self, "viscous_coefficient", 0.0, exclusive=True)
-        check_number(self, "random_force", 0.0)
-        check_number(self, "latent_force", 0.0)
-        check_number(self, "fixed_distance", 0.0, math.pi)
-        check_number(self, "ict", 0.0, math.pi)
-        if self.force_clip is not None:
-            check_number(self, "force_clip", 0.0, exclusive=True)
-        check_choice(self, "neighbours", NEIGHBOURS)
 
 
 @dataclass(frozen=True)

@@ -7,37 +7,16 @@ the descent brings the identity back, and what does not belong to it remains tha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from brownid.dynamics.checks import check_items, check_matrix, check_number
+from brownid.dynamics.checks import check_items, check_matrix
 from brownid.errors import BrownidError
-from brownid.hypersphere.inversion import DescentSettings, check_targets
+from brownid.hypersphere.inversion import check_targets
 from brownid.randomness import normal
 
 PURPOSE = "hyperface/conditioning"
-
-
-@dataclass(frozen=True)
-class ConditioningSettings(DescentSettings):
-    """Settings of the variations; those of the descent count only for a generator that must be inverted.
-
-    The noise is not scaled by the dimension: β turns an embedding by about atan(β √E), which is 0.22 radians for the
-    published 0.01 at E = 512.
-    """
-
-    iterations: int = 50
-    variations: int = 64
-    embedding_noise: float = 0.01  # β
-    start_spread: float = 0.8  # share of the way from the identity's latent to a random one at which an image starts
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number(self, "variations", 1, whole=True)
-        check_number(self, "embedding_noise", 0.0)
-        check_number(self, "start_spread", 0.0, 1.0)
 
 
 def noisy_targets(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brownid.adam import adam
-from brownid.dynamics.checks import check_choice, check_matrix, check_number
+from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.passes import FaceModel, Passes
 from brownid.dynamics.potentials import angles_to, attraction_gradient
 from brownid.dynamics.processes import gather, own_rows
@@ -22,56 +22,14 @@ from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.share import ALONE, Share
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
-from brownid.ramps import ramped
+from brownid.hypersphere.settings import LatentOptimizationSettings
 from brownid.resuming import StateFile
 from brownid.runtime import logger
 
-STARTS = ("gallery", "regression")
 STATISTICS = (
     *("angle_min", "angle_avg", "angle_max", "wavg_min", "wavg_avg", "wavg_max"),
     *("loss_avg", "learning_rate", "identities"),
 )
-
-
-@dataclass(frozen=True)
-class DescentSettings:
-    """Settings of the descent on latents; shares are parts of the iterations, between 0 and 1.
-
-    docs/hyperface.md says what they were measured to do.
-    """
-
-    iterations: int = 200
-    learning_rate: float = 0.05  # of Adam, in latent units a step
-    rampup: float = 0.05  # first share, in which the rate grows linearly from zero
-    rampdown: float = 0.25  # last share, in which the rate falls to zero along a cosine
-    latent_weight: float = 0.1  # λ, of ‖w − w̄‖² / spread² beside the squared angle
-    maximum_angle: float | None = None  # radians; what ends farther from its target is left out; None: nothing is
-
-    def __post_init__(self) -> None:
-        check_number(self, "iterations", 0, whole=True)
-        check_number(self, "learning_rate", 0.0, exclusive=True)
-        check_number(self, "rampup", 0.0, 1.0)
-        check_number(self, "rampdown", 0.0, 1.0)
-        check_number(self, "latent_weight", 0.0)
-        if self.maximum_angle is not None:
-            check_number(self, "maximum_angle", 0.0, math.pi)
-
-    def rate_at(self, iteration: int) -> float:
-        """The learning rate of an iteration, from 0: that in its middle, so that none of a few is lost at rate 0."""
-        return self.learning_rate * ramped((iteration + 0.5) / self.iterations, self.rampup, self.rampdown)
-
-
-@dataclass(frozen=True)
-class InversionSettings(DescentSettings):
-    """Settings of an inversion: those of the descent, and where it starts (`starts.starting_latents`)."""
-
-    start: str = "gallery"  # "gallery": the nearest random faces; "regression": a linear guess, then the nearest
-    attempts: int = 1  # starts of each identity, of which the one that ends nearest to its target is kept
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice(self, "start", STARTS)
-        check_number(self, "attempts", 1, whole=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +47,7 @@ def invert(
     model: FaceModel,
     targets: Tensor,
     starts: Tensor,
-    settings: DescentSettings,
+    settings: LatentOptimizationSettings,
     *,
     seed: int,
     items: Sequence[int] | None = None,
@@ -184,7 +142,7 @@ def check_targets(targets: Tensor) -> None:
         )
 
 
-def reached(angles: Tensor, settings: DescentSettings, items: Sequence[object]) -> list[int]:
+def reached(angles: Tensor, settings: LatentOptimizationSettings, items: Sequence[object]) -> list[int]:
     """The rows whose angle to the target is at most `settings.maximum_angle`; a warning counts the others and names the
     worst of the `items`, which are numbers or names of the rows.
 
@@ -212,7 +170,7 @@ class _Descent:
     """What stays the same through a run; a row is an attempt of an identity."""
 
     passes: Passes
-    settings: DescentSettings
+    settings: LatentOptimizationSettings
     share: Share
     mean: Tensor  # [D]
     pull: float  # the latent term's gradient is pull · (w − w̄)

@@ -12,7 +12,8 @@ from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import TILE, check_widths, unit_rows
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
-from brownid.hypersphere.inversion import Inversion, InversionSettings, check_targets, invert
+from brownid.hypersphere.inversion import Inversion, check_targets, invert
+from brownid.hypersphere.settings import InversionSettings
 from brownid.jobs.drawing import generator_spread, random_latents
 from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile

@@ -12,8 +12,9 @@ from brownid.dynamics.dispersion import variation_label
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.errors import BrownidError
-from brownid.hypersphere.conditioning import ConditioningSettings, noisy_targets, variation_starts
+from brownid.hypersphere.conditioning import noisy_targets, variation_starts
 from brownid.hypersphere.inversion import invert, reached
+from brownid.hypersphere.settings import ConditioningSettings
 from brownid.jobs.drawing import generator_spread, random_latents
 from brownid.randomness import image_items
 from brownid.recognition.facemodel import FaceModel

@@ -14,7 +14,8 @@ import torch
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
-from brownid.hypersphere.inversion import InversionSettings, reached
+from brownid.hypersphere.inversion import reached
+from brownid.hypersphere.settings import InversionSettings
 from brownid.hypersphere.starts import found_references, load_faces, search
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes

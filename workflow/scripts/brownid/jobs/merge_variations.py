@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from brownid.dynamics.dispersion import DispersionSettings, variation_label
+from brownid.dynamics.dispersion import variation_label
+from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
 from brownid.files import sha256

@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.dynamics.baselines import (
-    BaselineResult,
-    RejectSettings,
-    RepulseSettings,
-    random_references,
-    reject_references,
-    repulse_references,
-)
-from brownid.dynamics.langevin import LangevinResult, LangevinSettings, langevin
+from brownid.dynamics.baselines import BaselineResult, random_references, reject_references, repulse_references
+from brownid.dynamics.langevin import LangevinResult, langevin
+from brownid.dynamics.settings import LangevinSettings, RejectSettings, RepulseSettings
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.files import sha256

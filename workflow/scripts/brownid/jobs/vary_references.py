@@ -10,9 +10,10 @@ import torch
 
 from brownid.covariates.editing import EditingSettings, directions, edit_references
 from brownid.covariates.store import load_covariates
-from brownid.dynamics.dispersion import DispersionSettings, dispersion, variation_label
+from brownid.dynamics.dispersion import dispersion, variation_label
 from brownid.dynamics.passes import Passes
 from brownid.dynamics.potentials import angles_to
+from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
 from brownid.hypersphere.variations import Varied, inverted_variations, painted_variations

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from numbers import Real
 
 from brownid.errors import BrownidError
-from brownid.precision import PRECISIONS
 from brownid.recognition.backbones import check_names
 from brownid.recognition.heads import HEADS
+from brownid.settings import PRECISIONS
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "one_cycle")
