@@ -44,7 +44,7 @@ def content(name):
 
 def test_one_environment_is_made_for_each_file_of_the_rules(tmp_path):
     snakemake(tmp_path, "--conda-create-envs-only")
-    assert set(environments(tmp_path)) == {content(name) for name in ("plots", "torch", "torch-gpu", "training")}
+    assert set(environments(tmp_path)) == {content(name) for name in ("plots", "torch", "torch-gpu")}
 
 
 def test_a_rule_runs_in_its_own_environment(tmp_path):

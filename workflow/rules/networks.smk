@@ -22,7 +22,7 @@ rule train_network:
     benchmark:
         "logs/benchmarks/train_network/{network}.tsv"
     conda:
-        "../../envs/training.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
@@ -31,7 +31,7 @@ rule train_network:
     params:
         state="results/state/networks/{network}",
         settings=settings("train_network", "network"),
-        code=code("train_network", "training", "network", script="train_recognition"),
+        code=code("train_network", "torch-gpu", "network", script="train_recognition"),
     message:
         "Train the FR network {wildcards.network}"
     script:

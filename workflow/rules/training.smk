@@ -24,7 +24,7 @@ rule train_recognition:
     benchmark:
         "logs/benchmarks/train_recognition/{training}.tsv"
     conda:
-        "../../envs/training.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: 1
     resources:
         gpu=1,
@@ -33,7 +33,7 @@ rule train_recognition:
     params:
         state="results/state/training/{training}",
         settings=settings("train_recognition", "training"),
-        code=code("train_recognition", "training", "training"),
+        code=code("train_recognition", "torch-gpu", "training"),
     message:
         "Train an FR network on the datasets of {wildcards.training}"
     script:

@@ -116,8 +116,8 @@ def test_an_unknown_generator_or_gpu_is_said_to_be_unknown(tiny):
 
 def test_missing_packages_are_named_where_they_are_needed(tiny):
     assert [f.level for f in examine_packages(tiny, is_there=lambda module: True)] == ["fine"]
-    missing = [f.what for f in examine_packages(tiny, is_there=lambda module: module not in ("onnx", "lightning"))]
-    assert missing == ["the package lightning is missing, which training FR networks need"]
+    missing = [f.what for f in examine_packages(tiny, is_there=lambda module: module not in ("onnx", "sklearn"))]
+    assert missing == ["the package sklearn is missing, which covariates need"]
     tiny["networks"]["off_the_shelf"]["family"] = "onnx"
     missing = [f.remedy for f in examine_packages(tiny, is_there=lambda module: module != "onnxruntime")]
     assert missing[0].startswith(f"{sys.executable} -m pip install onnxruntime (")

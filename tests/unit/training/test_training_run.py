@@ -4,6 +4,8 @@ import csv
 import os
 import re
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
 from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description
@@ -19,7 +22,7 @@ from brownid.recognition.weights import load_backbone
 from brownid.resuming import Terminated
 from brownid.samples.images import ImageShards, write_image_shard
 from brownid.training import run
-from brownid.training.module import RecognitionModule, weight_decay_groups
+from brownid.training.module import Optimiser, RecognitionModule, learning_rate, weight_decay_groups
 from brownid.training.settings import TrainingSettings
 
 SIDE = 32
@@ -100,6 +103,8 @@ def test_weights_and_checkpoint_hold_the_same_network(tmp_path, shards):
     content = torch.load(tmp_path / "model.ckpt", weights_only=True)
     assert content["hyper_parameters"]["head"] == "adaface" and content["hyper_parameters"]["seed"] == 1
     assert content["state_dict"]["head.weight"].shape == (10, 32)
+    assert content["epoch"] == 1 and content["global_step"] == 5 and content["pytorch-lightning_version"]
+    assert content["history"][0]["images_seen"] == 160
     assert equal(weights, load_backbone(tmp_path / "model.ckpt", "slim", "slim_iresnet", SIDE, 32).state_dict())
 
 
@@ -120,40 +125,54 @@ def test_an_odd_number_of_images_trains_in_batches_of_two(tmp_path, images):
     assert history(tmp_path)[-1]["images_seen"] == str(images)
 
 
-@pytest.mark.parametrize("schedule", ["steps", "one_cycle"])
-def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, monkeypatch, schedule):
-    changes = {"schedule": schedule, "epochs": 3}
-    whole = train(shards, tmp_path / "whole", **changes)
-    begin = RecognitionModule.on_train_epoch_start
-    started = []
+@contextmanager
+def stopped_in(monkeypatch, epoch, stop):
+    """A training that `stop` interrupts at the beginning of an epoch."""
+    train_epoch = run._Training._train_epoch
 
-    def interrupted(module):
-        if module.current_epoch == 1:
-            raise RuntimeError("killed")
-        begin(module)
+    def interrupted(training, number):
+        if number == epoch:
+            stop()
+        train_epoch(training, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecognitionModule, "on_train_epoch_start", interrupted)
-        with pytest.raises(RuntimeError, match="killed"):
-            train(shards, tmp_path / "part", state=tmp_path / "state", **changes)
+        patch.setattr(run._Training, "_train_epoch", interrupted)
+        yield
+
+
+def killed(*_):
+    raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "steps"},
+        {"schedule": "one_cycle", "optimiser": "adamw", "learning_rate": 3e-3},
+        {"family": "insightface", "architecture": "iresnet18", "epochs": 2},  # with dropout
+    ],
+)
+def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, monkeypatch, changes):
+    images = shards[:1] if "family" in changes else shards  # a large network sees few images
+    whole = train(images, tmp_path / "whole", **changes)
+    with stopped_in(monkeypatch, 1, killed), pytest.raises(RuntimeError, match="killed"):
+        train(images, tmp_path / "part", state=tmp_path / "state", **changes)
     assert not (tmp_path / "part" / "model.safetensors").exists()
+    train_epoch, started = run._Training._train_epoch, []
 
-    def counted(module):
-        started.append(module.current_epoch)
-        begin(module)
+    def counted(training, epoch):
+        started.append(epoch)
+        train_epoch(training, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecognitionModule, "on_train_epoch_start", counted)
-        resumed = train(shards, tmp_path / "part", state=tmp_path / "state", **changes)
-    assert started == [1, 2]
+        patch.setattr(run._Training, "_train_epoch", counted)
+        resumed = train(images, tmp_path / "part", state=tmp_path / "state", **changes)
+    assert started == list(range(1, changes.get("epochs", SETTINGS["epochs"])))
     assert equal(whole, resumed)
     assert history(tmp_path / "part") == history(tmp_path / "whole")
 
 
 def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(tmp_path, shards, monkeypatch):
-    def killed(*_):
-        raise RuntimeError("killed")
-
     for folder, margin in (("a", 0.2), ("b", 0.3)):
         with monkeypatch.context() as patch:
             patch.setattr(run, "_write_history", killed)
@@ -162,31 +181,16 @@ def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(t
     assert len(list((tmp_path / "state").iterdir())) == 2
     begun = []
     with monkeypatch.context() as patch:
-        patch.setattr(RecognitionModule, "on_train_epoch_start", begun.append)
+        patch.setattr(run._Training, "_train_epoch", lambda *_: begun.append(True))
         finished = train(shards, tmp_path / "b", state=tmp_path / "state", epochs=1, margin=0.3)
     assert not begun, "the interrupted training had done its epoch"
     assert equal(finished, train(shards, tmp_path / "c", epochs=1, margin=0.3))
     assert not (tmp_path / "state").exists()
 
 
-@contextmanager
-def stopped_in(monkeypatch, epoch, stop):
-    """A training that `stop` interrupts at the beginning of an epoch."""
-    begin = RecognitionModule.on_train_epoch_start
-
-    def interrupted(module):
-        if module.current_epoch == epoch:
-            stop()
-        begin(module)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RecognitionModule, "on_train_epoch_start", interrupted)
-        yield
-
-
 @pytest.mark.parametrize(
     ("epoch", "words"),
-    [(0, "nothing of it is kept: .* the first has not ended"), (2, r"\.ckpt keeps its first 2 epochs")],
+    [(0, "nothing of it is kept: .* the first has not ended"), (2, r"\.safetensors keeps its first 2 epochs")],
 )
 def test_sigterm_ends_a_training_with_143_and_says_what_is_kept(tmp_path, shards, monkeypatch, caplog, epoch, words):
     caplog.set_level("INFO")
@@ -218,10 +222,6 @@ def _flipped(content: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory, shards):
     """A training of two epochs, and the state that it left where it was interrupted in the second one."""
-
-    def killed():
-        raise RuntimeError("killed")
-
     folder = tmp_path_factory.mktemp("interrupted")
     interrupt = pytest.raises(RuntimeError, match="killed")
     with pytest.MonkeyPatch.context() as patch, interrupt, stopped_in(patch, 1, killed):
@@ -235,8 +235,7 @@ def test_a_damaged_state_is_passed_over_with_a_sentence(tmp_path, shards, interr
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / state.name).write_bytes(damage(state.read_bytes()))
     assert equal(whole, train(shards, tmp_path / "out", state=tmp_path / "state", epochs=2))
-    assert re.search(r"\.ckpt: the state of the training is damaged: .*begins with the first epoch", caplog.text)
-    assert "weights_only" not in caplog.text
+    assert re.search(r"\.safetensors: this .*damaged.* It is not used, and the run begins at its start", caplog.text)
 
 
 def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards):
@@ -247,7 +246,7 @@ def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards
 
 def test_batch_norm_activations_and_biases_do_not_decay():
     settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8)
-    module = RecognitionModule(settings, classes=3, side=32, seed=0, steps=1)
+    module = RecognitionModule(settings, classes=3, side=32, seed=0)
     decaying, free = weight_decay_groups(module, 5e-4)
     names = {id(p): name for name, p in module.named_parameters()}
     assert (decaying["weight_decay"], free["weight_decay"]) == (5e-4, 0.0)
@@ -256,3 +255,55 @@ def test_batch_norm_activations_and_biases_do_not_decay():
     assert {"model.bn1.weight", "model.layer1.0.prelu.weight", "model.fc.bias", "model.features.bias"} <= free
     assert "model.features.weight" not in decaying | free  # held at one, as published
     assert len(decaying | free) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "scheduler"),
+    [
+        ({"milestones": (1, 3, 4), "decay": 0.3}, lambda o: MultiStepLR(o, [7, 21, 28], 0.3)),
+        (
+            {"schedule": "one_cycle", "warm_up": 0.3},
+            lambda o: OneCycleLR(o, 0.1, total_steps=35, pct_start=0.3, cycle_momentum=False),
+        ),
+    ],
+)
+def test_learning_rates_are_those_of_torch_to_the_last_digit(changes, scheduler):
+    settings = TrainingSettings(**(SETTINGS | changes | {"epochs": 5}))
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    theirs = scheduler(optimiser)
+    for update in range(35):
+        assert learning_rate(settings, update, steps=7) == theirs.get_last_lr()[0]
+        optimiser.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_updates_are_those_of_torch_to_the_last_digit(optimiser):
+    settings = TrainingSettings(optimiser=optimiser, weight_decay=0.02)
+    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    mine = Optimiser(ours, settings)
+    groups = weight_decay_groups(theirs, 0.02)
+    other = torch.optim.SGD(groups, momentum=0.9) if optimiser == "sgd" else torch.optim.AdamW(groups)
+    for update, rate in enumerate((0.1, 0.2, 0.05)):
+        for network in (ours, theirs):
+            network(torch.full((4, 3), update + 1.0)).square().mean().backward()
+        for group in other.param_groups:
+            group["lr"] = rate
+        other.step()
+        other.zero_grad()
+        mine.step(update, rate)
+    assert equal(ours.state_dict(), theirs.state_dict())
+
+
+def test_training_imports_no_compiler():
+    code = (
+        "import torch\n"
+        "from brownid.training.run import Optimiser, TrainingSettings\n"
+        "network = torch.nn.Linear(2, 2)\n"
+        "network(torch.ones(3, 2)).sum().backward()\n"
+        "Optimiser(network, TrainingSettings()).step(0, 0.1)\n"
+        "import sys; sys.exit('torch._dynamo' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

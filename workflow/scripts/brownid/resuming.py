@@ -112,10 +112,10 @@ class StateFile:
         self._saved = (iteration, time.monotonic())
 
 
-def state_path(folder: str | Path, belongs_to: Mapping[str, object], suffix: str = ".safetensors") -> Path:
+def state_path(folder: str | Path, belongs_to: Mapping[str, object]) -> Path:
     """The file in `folder` for the state of a run that `belongs_to` describes: other settings have other files."""
     text = json.dumps(_plain(belongs_to), sort_keys=True)
-    return Path(folder) / f"{sha256(text.encode()).hexdigest()[:16]}{suffix}"
+    return Path(folder) / f"{sha256(text.encode()).hexdigest()[:16]}.safetensors"
 
 
 def read_owner(path: str | Path) -> dict[str, object]:

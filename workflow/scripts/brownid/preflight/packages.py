@@ -21,10 +21,6 @@ def _always(config: Mapping) -> bool:
     return True
 
 
-def _trains(config: Mapping) -> bool:
-    return bool(config["training"]) or any(network.get("database") for network in config["networks"].values())
-
-
 def _fits_covariates(config: Mapping) -> bool:
     return bool(config["covariates"])
 
@@ -46,7 +42,6 @@ NEEDED = (
     _Package("safetensors", "safetensors", "weights", _always),
     _Package("pandas", "pandas", "tables", _always),
     _Package("matplotlib", "matplotlib", "figures", _always),
-    _Package("lightning", "lightning", "training FR networks", _trains),
     _Package("sklearn", "scikit-learn", "covariates", _fits_covariates),
     _Package("onnxruntime", "onnxruntime", "ONNX networks", _reads_onnx),
     _Package("onnx", "onnx", "ONNX networks", _reads_onnx),

@@ -1,1 +1,1 @@
-"""Training of face-recognition networks: settings, data, augmentation, the Lightning module and its run."""
+"""Training of face-recognition networks: settings, data, augmentation, what is trained and its run."""
