@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from brownid.benchmark.bins import read_bin
-from brownid.benchmark.capture import AGEING_NAMES, GROUP_NAMES, KINDS, BenchmarkCapture, capture_benchmark
+from brownid.benchmark.capture import AGEING_NAMES, GROUP_NAMES, KINDS, capture_benchmark
+from brownid.databases.settings import BenchmarkCapture
 from brownid.errors import BrownidError
 from brownid.generators.procedural.parameters import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES
 from brownid.randomness import normal
@@ -112,11 +113,11 @@ def test_the_same_settings_make_the_same_file_and_another_seed_another(tmp_path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "lwf"}, "`kind` is 'lwf'; .* lfw, cplfw"),
-        ({"pairs": 30}, "`pairs` is 30; give a multiple of 20"),
-        ({"pairs": 0}, "`pairs` is 0"),
-        ({"people": 19}, "`people` is 19; .* at least 20"),
-        ({"first_person": -1}, "range of persons"),
+        ({"kind": "lwf"}, "kind is 'lwf', .* lfw, cplfw"),
+        ({"pairs": 30}, "pairs is 30, .* a multiple of 20"),
+        ({"pairs": 0}, "pairs is 0"),
+        ({"people": 19}, "people is 19, .* at least 20"),
+        ({"first_person": -1}, "first_person is -1"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(change, message):

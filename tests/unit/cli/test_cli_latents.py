@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.store import load_covariates
-from brownid.covariates.warm_start import WarmStartSettings, fit_warm_start
+from brownid.covariates.warm_start import fit_warm_start
 from brownid.databases.decoding import load_rgb
 from brownid.generators import load_generator
 from brownid.samples import SampleCollection

@@ -2,25 +2,18 @@
 
 import re
 from copy import deepcopy
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from brownid.benchmark.capture import BenchmarkCapture
 from brownid.configuration.loading import load_configuration, read_schema
-from brownid.covariates.editing import EditingSettings
-from brownid.covariates.projection import ProjectionSettings
-from brownid.covariates.warm_start import WarmStartSettings
-from brownid.databases.capture import MultipieCapture
 from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2Settings
 from brownid.generators.stylegan3 import StyleGAN3Settings
 from brownid.generators.stylegans import STYLEGAN2_SIZES, STYLEGAN3_SIZES
 from brownid.recognition.backbones import FAMILIES
 from brownid.textfiles import read_yaml
-from brownid.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
@@ -48,41 +41,6 @@ def test_the_default_configuration_is_complete_after_loading(config):
 def test_loading_does_not_change_what_it_is_given(config):
     load_configuration(config)
     assert config == DEFAULT
-
-
-@pytest.mark.parametrize(
-    ("definition", "settings_class"),
-    [
-        ("editing", EditingSettings),
-        ("training_settings", TrainingSettings),
-        ("multipie_capture", MultipieCapture),
-    ],
-)
-def test_the_schema_has_the_fields_and_defaults_of_the_settings_class(definition, settings_class):
-    given_elsewhere = {"family", "architecture", "generator"}
-    properties = {k: v for k, v in DEFINITIONS[definition]["properties"].items() if k not in given_elsewhere}
-    expected = {field.name: field.default for field in fields(settings_class) if field.name not in given_elsewhere}
-    assert set(properties) == set(expected)
-    for name, default in expected.items():
-        stated = properties[name].get("default", MISSING)
-        assert (tuple(stated) if isinstance(stated, list) else stated) == default, name
-
-
-@pytest.mark.parametrize(
-    ("section", "settings_class", "own_keys"),
-    [
-        ("projection", ProjectionSettings, {"pyramid_weight", "embedding_weight", "features", "start", "frame"}),
-        ("warm_start", WarmStartSettings, set()),
-    ],
-)
-def test_the_covariates_sections_have_the_fields_of_their_settings_classes(section, settings_class, own_keys):
-    properties = DEFINITIONS["covariates"]["properties"][section]["properties"]
-    assert set(properties) - own_keys == {field.name for field in fields(settings_class)}
-
-
-def test_the_benchmark_capture_has_the_fields_of_its_settings_class():
-    properties = DEFINITIONS["benchmark"]["properties"]["capture"]["properties"]
-    assert set(properties) - {"generator"} == {field.name for field in fields(BenchmarkCapture)}
 
 
 def test_every_key_of_the_schema_has_a_description_or_speaks_for_itself():

@@ -32,18 +32,18 @@ class Example(Settings):
 
 
 REFUSED = [
-    ({"count": 0}, "Example.count is 0, but must be a whole number at least 1 and at most 9."),
+    ({"count": 0}, "Example.count is 0, but must be a whole number, at least 1 and at most 9."),
     ({"count": 2.5}, "count is 2.5"),
     ({"count": True}, "count is True"),
-    ({"share": 1}, "share is 1, but must be a number above 0 and below 1."),
+    ({"share": 1}, "share is 1, but must be a number, above 0 and below 1."),
     ({"share": "1e-4"}, "share is '1e-4', .* write 1.0e-4"),
-    ({"angle": -1.0}, "angle is -1.0, but must be a number at least 0 or None."),
+    ({"angle": -1.0}, "angle is -1.0, but must be a number, at least 0, or None."),
     ({"kind": "c"}, "kind is 'c', but must be one of a, b."),
-    ({"even": 3}, "even is 3, but must be a whole number a multiple of 2."),
-    ({"shift": 0}, "shift is 0, but must be a number other than 0."),
+    ({"even": 3}, "even is 3, but must be a whole number, a multiple of 2."),
+    ({"shift": 0}, "shift is 0, but must be a number, other than 0."),
     ({"flag": 1}, "flag is 1, but must be true or false."),
     ({"name": None}, "name is None, but must be a text."),
-    ({"numbers": [1, 0]}, r"numbers is \(1, 0\), but must be a list, each item a whole number at least 1."),
+    ({"numbers": [1, 0]}, r"numbers is \(1, 0\), but must be a list, each item a whole number, at least 1."),
 ]
 
 
@@ -77,7 +77,8 @@ def test_the_defaults_of_a_section_fit_its_own_schema(name):
     defaults = {key: entry["default"] for key, entry in section["properties"].items() if "default" in entry}
     problems = [each for each in Draft202012Validator(section).iter_errors(defaults) if each.validator != "required"]
     assert not problems
-    assert all(section["properties"][key]["description"].endswith(".") for key in settings_of(CLASSES[name]))
+    stated = [key for settings in CLASSES[name] for key in settings_of(settings)]
+    assert all(section["properties"][key]["description"].endswith(".") for key in stated)
 
 
 def test_the_schema_is_built_without_torch():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from brownid.covariates.attributes import CONTRASTS, sides
-from brownid.covariates.editing import EditingSettings, directions, edit_references, express, neutralise, sweep
+from brownid.covariates.editing import directions, edit_references, express, neutralise, sweep
+from brownid.covariates.settings import EditingSettings
 from brownid.covariates.svm import Covariate
 from brownid.errors import BrownidError
 

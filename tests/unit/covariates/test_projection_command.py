@@ -45,7 +45,7 @@ def test_everything_of_a_full_size_projection_is_an_option(words, tmp_path):
     [
         (["--video", "search.avi"], "search.avi: a video is written as .mp4"),
         (["-o", "a.h5", "--vgg16-linear", "lin.pth"], "--vgg16-linear means nothing without --vgg16"),
-        (["-o", "a.h5", "--space", "z"], "space is 'z'; it is one of w, w_plus"),
+        (["-o", "a.h5", "--space", "z"], "space is 'z', but must be one of w, w_plus"),
         (["-o", "a.h5", "--frame", "face"], "frame is 'face'"),
     ],
 )

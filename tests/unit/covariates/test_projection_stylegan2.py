@@ -101,8 +101,6 @@ def test_the_frames_show_the_crop_or_the_whole_picture(stylegan2):
     assert images.shape[-1] == whole.side == SIDE and network.side == SIDE // 2
     torch.testing.assert_close(whole.as_network_reads(images), targets_of(network))
     torch.testing.assert_close(whole.embed(images), network.embed(targets_of(network)))
-    with pytest.raises(BrownidError, match="frame is 'face'"):
-        Pictures(stylegan2, "face")
 
 
 def test_vgg16_features_fit_into_the_descent(stylegan2):

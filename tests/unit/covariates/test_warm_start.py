@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from brownid.covariates.warm_start import WarmStart, WarmStartSettings, fit_warm_start
+from brownid.covariates.settings import WarmStartSettings
+from brownid.covariates.warm_start import WarmStart, fit_warm_start
 from brownid.errors import BrownidError
 
 DIM, SIDE = 6, 8

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from brownid.benchmark.bins import read_bin
-from brownid.benchmark.capture import BenchmarkCapture, capture_benchmark
-from brownid.databases.capture import MultipieCapture, capture_multipie
+from brownid.benchmark.capture import capture_benchmark
+from brownid.databases.capture import capture_multipie
 from brownid.databases.decoding import load_rgb
+from brownid.databases.settings import BenchmarkCapture, MultipieCapture
 from brownid.generators import load_generator
 from brownid.generators.procedural import GenuineWorld
 from brownid.samples import png

@@ -72,12 +72,12 @@ def settings_of(settings: type) -> dict[str, Field]:
     return {each.name: each for each in fields(settings) if _RULES in each.metadata}
 
 
-def object_schema(settings: type) -> dict[str, Any]:
-    """The JSON schema of a section of the configuration that holds the settings of a class."""
-    found = settings_of(settings)
+def object_schema(*classes: type) -> dict[str, Any]:
+    """The JSON schema of a section of the configuration that holds the settings of classes, described by the first."""
+    found = {name: each for settings in classes for name, each in settings_of(settings).items()}
     required = [name for name, each in found.items() if each.default is REQUIRED]
     return {
-        "description": (settings.__doc__ or "").partition("\n")[0],
+        "description": (classes[0].__doc__ or "").partition("\n")[0],
         "type": "object",
         "additionalProperties": False,
         **({"required": required} if required else {}),
@@ -139,4 +139,5 @@ def _requirement(rules: Mapping[str, Any]) -> str:
     kinds = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
     bounds = [f"{words} {rules[rule]:g}" for rule, words in _WORDS.items() if rule in rules]
     bounds += ["other than 0"] if "not" in rules else []
-    return " ".join([_KINDS[kinds[0]], " and ".join(bounds)]).strip() + (" or None" if "null" in kinds else "")
+    words = ", ".join([_KINDS[kinds[0]], *([" and ".join(bounds)] if bounds else [])])
+    return f"{words}, or None" if "null" in kinds else words

@@ -27,7 +27,7 @@ from torch import Tensor
 from brownid.benchmark.bins import write_bin
 from brownid.databases.capture import BATCH, World
 from brownid.databases.people import PeopleRange, photo_items
-from brownid.errors import BrownidError
+from brownid.databases.settings import BenchmarkCapture
 from brownid.generators.procedural.parameters import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES
 from brownid.randomness import stream, uniform
 from brownid.runtime import logger, progress
@@ -62,31 +62,6 @@ KINDS: dict[str, Kind] = {
     "agedb_30": Kind(spread=0.9, drift=0.7, same_group=True),
     "cfp_fp": Kind(spread=0.7, first_yaw=(-5, 5), second_yaw=(42, 52)),
 }
-
-
-@dataclass(frozen=True)
-class BenchmarkCapture:
-    """One benchmark: its kind (a name in `KINDS`), the number of pairs (half of them genuine), and whose faces."""
-
-    kind: str
-    first_person: int
-    pairs: int = 600
-    people: int = 150
-
-    def __post_init__(self):
-        PeopleRange(self.first_person, self.people)
-        if self.kind not in KINDS:
-            raise BrownidError(f"`kind` is {self.kind!r}; the embedded benchmarks are {', '.join(KINDS)}.")
-        if self.pairs < 2 * FOLDS or self.pairs % (2 * FOLDS):
-            raise BrownidError(
-                f"`pairs` is {self.pairs}; give a multiple of {2 * FOLDS}, so that each of the {FOLDS} folds has as "
-                "many genuine as impostor pairs."
-            )
-        if self.people < 2 * FOLDS:
-            raise BrownidError(
-                f"`people` is {self.people}; each of the {FOLDS} folds has people of its own and needs two, so give at "
-                f"least {2 * FOLDS}."
-            )
 
 
 def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture, *, seed: int) -> None:

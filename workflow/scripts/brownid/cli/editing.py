@@ -111,7 +111,8 @@ def _edited(
     import numpy as np
 
     from brownid.covariates.attributes import EXPRESSIONS
-    from brownid.covariates.editing import SWEPT, EditingSettings, edit_references, neutralise
+    from brownid.covariates.editing import SWEPT, edit_references, neutralise
+    from brownid.covariates.settings import EditingSettings
 
     known = (NEUTRAL, *SWEPT, *EXPRESSIONS)
     unknown = set(only or ()) - set(known)

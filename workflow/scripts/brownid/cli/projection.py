@@ -103,7 +103,7 @@ def project(
 
     from brownid.benchmark.distances import row_angles
     from brownid.covariates.pictures import Pictures
-    from brownid.covariates.settings import ProjectionSettings
+    from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
     from brownid.covariates.video import ProgressVideo, check_ending
     from brownid.files import sha256
     from brownid.recognition.embedding import as_network_input
@@ -118,6 +118,7 @@ def project(
     settings = ProjectionSettings(
         iterations=iterations, learning_rate=learning_rate, space=space, noise_maps=noise_maps
     )
+    ComparisonSettings(frame=frame)
     spec = options.generator_spec(generator, factory, side, world_seed, setting)
     pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
     model = projecting.face_model(spec, weights, network_family, architecture, template, precision, **pixels)

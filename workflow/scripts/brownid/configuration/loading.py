@@ -15,6 +15,8 @@ from jsonschema.validators import extend
 from brownid.configuration.files import check_files
 from brownid.configuration.hyperface import check_painted
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
+from brownid.covariates.settings import ComparisonSettings, EditingSettings, ProjectionSettings, WarmStartSettings
+from brownid.databases.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.dynamics.settings import (
     DispersionSettings,
     LangevinSettings,
@@ -26,18 +28,30 @@ from brownid.errors import BrownidError
 from brownid.hypersphere.settings import ConditioningSettings, InversionSettings, PackingSettings
 from brownid.settings import Settings, object_schema
 from brownid.textfiles import check_expansion
+from brownid.training.settings import TrainingSettings
 
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
-# The definitions of the schema that are those of a settings class.
-CLASSES: dict[str, type[Settings]] = {
-    "langevin": LangevinSettings,
-    "dispersion": DispersionSettings,
-    "random": RandomSettings,
-    "reject": RejectSettings,
-    "repulse": RepulseSettings,
-    "packing": PackingSettings,
-    "inversion": InversionSettings,
-    "conditioning": ConditioningSettings,
+# The definitions of the schema that are those of settings classes.
+CLASSES: dict[str, tuple[type[Settings], ...]] = {
+    "langevin": (LangevinSettings,),
+    "dispersion": (DispersionSettings,),
+    "random": (RandomSettings,),
+    "reject": (RejectSettings,),
+    "repulse": (RepulseSettings,),
+    "packing": (PackingSettings,),
+    "inversion": (InversionSettings,),
+    "conditioning": (ConditioningSettings,),
+    "editing": (EditingSettings,),
+    "projection": (
+        ProjectionSettings,
+        ComparisonSettings,
+    ),
+    "warm_start": (WarmStartSettings,),
+    "training_settings": (TrainingSettings,),
+    "multipie_capture": (MultipieCapture,),
+    "portrait_capture": (PortraitCapture,),
+    "people_capture": (PeopleCapture,),
+    "benchmark_capture": (BenchmarkCapture,),
 }
 SHA256 = r"^[0-9a-f]{64}(?!\n)$"  # as the schema has it; in Python, `$` alone matches before a last newline too
 TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in quotes"
@@ -94,8 +108,8 @@ def read_schema() -> dict[str, Any]:
     """The schema of the whole configuration, with the sections of the settings classes."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     definitions = schema["$defs"]
-    for name, settings in CLASSES.items():
-        section, own = object_schema(settings), definitions.get(name, {})  # `own`: keys that the class does not know
+    for name, classes in CLASSES.items():
+        section, own = object_schema(*classes), definitions.get(name, {})  # `own`: keys that the class does not know
         properties = section["properties"] | own.get("properties", {})
         required = section.get("required", []) + own.get("required", [])
         definitions[name] = {**section, **own, "properties": properties, "required": required}

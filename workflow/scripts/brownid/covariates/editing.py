@@ -1,32 +1,15 @@
 """Latent editing with covariates: one controlled change at a time (the `covariates` variations)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from brownid.covariates.attributes import EXPRESSIONS
+from brownid.covariates.settings import EditingSettings
 from brownid.covariates.svm import Covariate
 from brownid.errors import BrownidError
 
 SWEPT = ("pose", "illumination")
-
-
-@dataclass(frozen=True)
-class EditingSettings:
-    """How far edits go; 1 is as far as the photographs that the covariates were fitted on."""
-
-    steps: int = 6  # latents in the pose sweep and in the illumination sweep
-    pose_scale: float = 1.0
-    illumination_scale: float = 1.0
-    expression_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 2:
-            raise BrownidError(f"editing: steps is {self.steps}; a sweep needs at least 2.")
-        for name in ("pose_scale", "illumination_scale", "expression_scale"):
-            if not getattr(self, name) > 0:
-                raise BrownidError(f"editing: {name} is {getattr(self, name)}; it must be positive.")
 
 
 def directions(covariates: Mapping[str, Covariate], scales: Mapping[str, float]) -> np.ndarray:

@@ -12,8 +12,6 @@ from brownid.errors import BrownidError
 from brownid.randomness import NoiseKey
 from brownid.recognition.facemodel import FaceModel
 
-FRAMES = ("network", "generator")
-
 
 class Pictures:
     """The pictures of a face model: "network" aligned crops as its FR network reads them, "generator" all it renders.
@@ -23,8 +21,6 @@ class Pictures:
     """
 
     def __init__(self, model: FaceModel, frame: str = "network") -> None:
-        if frame not in FRAMES:
-            raise BrownidError(f"projection: frame is {frame!r}; it is one of {', '.join(FRAMES)}.")
         self.model, self.frame = model, frame
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.batching import Batching
+from brownid.covariates.settings import WarmStartSettings
 from brownid.errors import BrownidError
 from brownid.randomness import NoiseKey, normal
 from brownid.ridge import fit_ridge
@@ -23,24 +24,6 @@ from brownid.statedict import load_described, save_described
 METADATA_KEY, VERSION = "brownid_warm_start", 2
 FIRST_FORMAT = "brownid warm start 1"  # of the version before, which had no checksum
 Embedder = Callable[[Tensor], Tensor]  # images [B, 3, S, S] -> embeddings [B, E]
-
-
-@dataclass(frozen=True)
-class WarmStartSettings:
-    """How the regression is made."""
-
-    samples: int = 2000  # generated images it learns from
-    pixel_side: int = 14  # images are averaged down to this many pixels a side
-    spread: float = 1.5  # samples lie this many times farther from the mean latent than the generator's own
-    penalty: float = 1e-3  # on squared coefficients, in units of the variance of the inputs
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "pixel_side"):
-            if getattr(self, name) < 1:
-                raise BrownidError(f"warm start: {name} is {getattr(self, name)}; at least 1 is needed.")
-        for name in ("spread", "penalty"):
-            if not getattr(self, name) > 0:
-                raise BrownidError(f"warm start: {name} is {getattr(self, name)}; it must be positive.")
 
 
 class Sampler(Protocol):

@@ -5,7 +5,6 @@ The images are already in the frame of the face-recognition template, so alignin
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,15 +14,12 @@ from torch import Tensor
 
 from brownid.databases.multipie import (
     CAMERA_YAW,
-    EXPRESSION_OF_RECORDING,
     FLASH_YAW,
-    FRONTAL_CAMERA,
-    FRONTAL_FLASH,
     NO_FLASH,
     Picture,
 )
 from brownid.databases.people import PeopleRange, photo_items
-from brownid.errors import BrownidError
+from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.files import atomic_path
 from brownid.generators.procedural.parameters import NUISANCE
 from brownid.runtime import logger, progress
@@ -51,71 +47,6 @@ class World(Protocol):
 
     def photograph(self, identity: Tensor, nuisance: Tensor, items: Sequence[int]) -> np.ndarray:
         """Photographs uint8 RGB `[n, H, W, 3]`."""
-
-
-@dataclass(frozen=True)
-class MultipieCapture:
-    """Which MultiPIE pictures are taken: of each subject every camera, every flash and every expression once.
-
-    P_center_lit sees all `cameras` (neutral, frontal flash), U all `flashes` (neutral, frontal camera), E_lit one
-    recording of each of `expressions` (frontal camera and flash). The default makes 18 pictures a subject.
-    """
-
-    first_person: int
-    subjects: int = 20
-    cameras: tuple[str, ...] = ("08_0", "13_0", "14_0", "05_1", "05_0", "04_1", "19_0")
-    flashes: tuple[int, ...] = (1, 2, 3, 7, 11, 12, 13)
-    expressions: tuple[str, ...] = ("neutral", "smile", "surprise", "squint", "disgust", "scream")
-    spread: float = 0.15  # standard deviation of all raw nuisance around what is asked for: nobody sits quite still
-
-    def __post_init__(self):
-        PeopleRange(self.first_person, self.subjects)
-        if self.subjects > 999:
-            raise BrownidError(f"`subjects` is {self.subjects}; MultiPIE's naming has room for 999.")
-        low, high = NUISANCE["yaw"].range
-        possible = [camera for camera, yaw in CAMERA_YAW.items() if low < yaw < high]
-        _check_list("cameras", self.cameras, possible, FRONTAL_CAMERA)
-        _check_list("flashes", self.flashes, [NO_FLASH, *FLASH_YAW], FRONTAL_FLASH)
-        _check_list("expressions", self.expressions, list(dict.fromkeys(EXPRESSION_OF_RECORDING.values())), "neutral")
-        _check_spread(self.spread)
-
-    def pictures(self) -> list[Picture]:
-        """The pictures of all subjects, each once, subject by subject; subject 1 is the world's `first_person`."""
-        recording = {name: place for place, name in reversed(EXPRESSION_OF_RECORDING.items())}  # the first of each
-        views = [(*recording["neutral"], camera, FRONTAL_FLASH) for camera in self.cameras]
-        views += [(*recording["neutral"], FRONTAL_CAMERA, flash) for flash in self.flashes]
-        views += [(*recording[name], FRONTAL_CAMERA, FRONTAL_FLASH) for name in self.expressions]
-        views = list(dict.fromkeys(views))
-        return [Picture(subject, *view) for subject in range(1, self.subjects + 1) for view in views]
-
-
-@dataclass(frozen=True)
-class PortraitCapture:
-    """An FFHQ-like set: one photograph of each person."""
-
-    first_person: int
-    people: int
-    spread: float = 0.7  # standard deviation of the raw nuisance
-
-    def __post_init__(self):
-        PeopleRange(self.first_person, self.people)
-        _check_spread(self.spread)
-
-
-@dataclass(frozen=True)
-class PeopleCapture:
-    """A CASIA-like set: `photos` photographs of each person, one folder a person."""
-
-    first_person: int
-    people: int
-    photos: int
-    spread: float = 1.4
-
-    def __post_init__(self):
-        PeopleRange(self.first_person, self.people)
-        if self.photos < 1:
-            raise BrownidError(f"`photos` is {self.photos}; at least one photo a person is needed.")
-        _check_spread(self.spread)
 
 
 def capture_multipie(world: World, root: str | Path, settings: MultipieCapture) -> int:
@@ -194,19 +125,3 @@ def _write_images(root: str | Path, shots: Iterator[tuple[str, np.ndarray]], tot
             path.write_bytes(png.encode(image))
     logger.info("%s: %d images below %s", description, total, root)
     return total
-
-
-def _check_list(setting: str, values: Sequence, possible: Sequence, needed: object) -> None:
-    unknown = [value for value in values if value not in possible]
-    if unknown:
-        raise BrownidError(
-            f"`{setting}` has {unknown[0]!r}, which the embedded world cannot take; possible are "
-            f"{', '.join(map(str, possible))}."
-        )
-    if needed not in values:
-        raise BrownidError(f"`{setting}` lacks {needed!r}, with which the others are compared; add it.")
-
-
-def _check_spread(spread: float) -> None:
-    if not 0 <= spread <= 10:
-        raise BrownidError(f"`spread` is {spread}; give the standard deviation of the raw nuisance, between 0 and 10.")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.benchmark.capture import BenchmarkCapture
 from brownid.benchmark.capture import capture_benchmark as capture
+from brownid.databases.settings import BenchmarkCapture
 from brownid.jobs.world import capture_arguments, embedded_world
 
 

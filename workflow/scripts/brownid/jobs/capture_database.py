@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from brownid.databases.capture import (
-    MultipieCapture,
-    PeopleCapture,
-    PortraitCapture,
     capture_multipie,
     capture_people,
     capture_portraits,
 )
+from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.files import atomic_path, sha256
 from brownid.jobs.world import capture_arguments, embedded_world
 

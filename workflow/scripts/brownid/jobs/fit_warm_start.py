@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.covariates.warm_start import WarmStartSettings
+from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import fit_warm_start as fit
 from brownid.jobs.models import load_face_model
 

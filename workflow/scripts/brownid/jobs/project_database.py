@@ -12,7 +12,7 @@ import torch
 from brownid.covariates.attributes import CONTRASTS
 from brownid.covariates.pictures import Pictures
 from brownid.covariates.projection import project
-from brownid.covariates.settings import ProjectionSettings
+from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.vgg16_files import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
@@ -27,6 +27,7 @@ from brownid.jobs.states import open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime import logger
 from brownid.samples.collection import SampleCollection
+from brownid.settings import Settings, settings_of
 
 
 def project_database(
@@ -55,14 +56,12 @@ def project_database(
     own, where an interrupted job of the same `code`, settings, inputs and images left something, and saves there as
     often as `saving` (`iterations`, `minutes`) says.
     """
-    options = dict(settings["projection"])
-    pyramid_weight, embedding_weight = options.pop("pyramid_weight", 0.0), options.pop("embedding_weight", 0.0)
-    frame, kind = options.pop("frame", "network"), options.pop("features", "network")
+    compared = ComparisonSettings(**_of(ComparisonSettings, settings["projection"]))
     projected = _projected_images(index)
     place = {sample.key: number for number, sample in enumerate(projected)}
     chosen = shard_of(projected, shard, shards)
     model = load_face_model(settings, weights)
-    pictures = Pictures(model, frame)
+    pictures = Pictures(model, compared.frame)
     align = image_aligner(settings.get("alignment"), pictures.side, detector, settings.get("not_square"))
     images, kept, failed = read_images(chosen, settings["root"], pictures.side, settings["maximum_failed_share"], align)
     resuming = None
@@ -73,10 +72,10 @@ def project_database(
         inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
         belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
         resuming = open_state(state, belongs_to, saving)
-    if kind == "vgg16":
+    if compared.features == "vgg16":
         features = load_perceptual_features(vgg16, vgg16_linear, model.device)
     else:
-        features = pictures.features(pyramid_weight, embedding_weight)
+        features = pictures.features(compared.pyramid_weight, compared.embedding_weight)
     targets = as_network_input(torch.from_numpy(images))
     start = model.latent_mean
     if warm_start is not None:
@@ -85,7 +84,7 @@ def project_database(
         pictures,
         targets,
         start,
-        ProjectionSettings(**options),
+        ProjectionSettings(**_of(ProjectionSettings, settings["projection"])),
         features=features,
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
@@ -114,6 +113,11 @@ def project_database(
     write_failures(failures, failed + beyond)
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _of(settings: type[Settings], section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a section says about the settings of a class."""
+    return {name: value for name, value in section.items() if name in settings_of(settings)}
 
 
 def _projected_images(index: Path) -> list[Sample]:

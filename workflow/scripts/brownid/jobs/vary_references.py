@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.covariates.editing import EditingSettings, directions, edit_references
+from brownid.covariates.editing import directions, edit_references
+from brownid.covariates.settings import EditingSettings
 from brownid.covariates.store import load_covariates
 from brownid.dynamics.dispersion import dispersion, variation_label
 from brownid.dynamics.passes import Passes

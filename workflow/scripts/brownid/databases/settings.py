@@ -1,0 +1,79 @@
+"""Settings of the captures: which people of the embedded world are photographed, and how."""
+
+from dataclasses import dataclass
+
+from brownid.databases.multipie import EXPRESSION_OF_RECORDING, FRONTAL_CAMERA, FRONTAL_FLASH, Picture
+from brownid.errors import BrownidError
+from brownid.settings import REQUIRED, Settings, setting
+
+CAMERAS = ("08_0", "13_0", "14_0", "05_1", "05_0", "04_1", "19_0")  # those to whose yaw the world can turn
+FLASHES = (*range(14), 16)
+EXPRESSIONS = ("neutral", "smile", "surprise", "squint", "disgust", "scream")
+
+
+@dataclass(frozen=True)
+class MultipieCapture(Settings):
+    """Controlled capture of the embedded world in MultiPIE's naming.
+
+    Of each subject every camera, every flash and every expression once: P_center_lit sees all `cameras` (neutral,
+    frontal flash), U all `flashes` (neutral, frontal camera), E_lit one recording of each of `expressions` (frontal
+    camera and flash). The default makes 18 pictures a subject.
+    """
+
+    first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
+    subjects: int = setting(20, "Number of people.", minimum=2, maximum=999)
+    cameras: tuple[str, ...] = setting(CAMERAS, "Cameras, by MultiPIE's names.", choices=CAMERAS)
+    flashes: tuple[int, ...] = setting((1, 2, 3, 7, 11, 12, 13), "Flashes, by MultiPIE's numbers.", choices=FLASHES)
+    expressions: tuple[str, ...] = setting(EXPRESSIONS, "Expressions.", choices=EXPRESSIONS)
+    spread: float = setting(
+        0.15, "Standard deviation of the raw nuisance around what is asked for.", minimum=0, maximum=10
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        compared = {"cameras": FRONTAL_CAMERA, "flashes": FRONTAL_FLASH, "expressions": "neutral"}
+        for name, needed in compared.items():
+            if needed not in getattr(self, name):
+                raise BrownidError(
+                    f"MultipieCapture.{name} lacks {needed!r}, with which the others are compared; add it."
+                )
+
+    def pictures(self) -> list[Picture]:
+        """The pictures of all subjects, each once, subject by subject; subject 1 is the world's `first_person`."""
+        recording = {name: place for place, name in reversed(EXPRESSION_OF_RECORDING.items())}  # the first of each
+        views = [(*recording["neutral"], camera, FRONTAL_FLASH) for camera in self.cameras]
+        views += [(*recording["neutral"], FRONTAL_CAMERA, flash) for flash in self.flashes]
+        views += [(*recording[name], FRONTAL_CAMERA, FRONTAL_FLASH) for name in self.expressions]
+        views = list(dict.fromkeys(views))
+        return [Picture(subject, *view) for subject in range(1, self.subjects + 1) for view in views]
+
+
+@dataclass(frozen=True)
+class PortraitCapture(Settings):
+    """FFHQ-like capture of the embedded world, one photograph per person."""
+
+    first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
+    people: int = setting(REQUIRED, "Number of people.", minimum=2)
+    spread: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
+
+
+@dataclass(frozen=True)
+class PeopleCapture(Settings):
+    """CASIA-like capture of the embedded world, several photographs per person, one folder per person."""
+
+    first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
+    people: int = setting(REQUIRED, "Number of people.", minimum=2)
+    photos: int = setting(REQUIRED, "Number of photographs per person.", minimum=1)
+    spread: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
+
+
+@dataclass(frozen=True)
+class BenchmarkCapture(Settings):
+    """Verification benchmark of the embedded world; ten folds, each with people of its own."""
+
+    kind: str = setting(
+        REQUIRED, "Benchmark whose difficulty it imitates.", choices=("lfw", "cplfw", "calfw", "agedb_30", "cfp_fp")
+    )
+    first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
+    pairs: int = setting(600, "Number of pairs, half of them genuine.", minimum=20, multiple_of=20)
+    people: int = setting(150, "Number of people.", minimum=20)
