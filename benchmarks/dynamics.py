@@ -36,7 +36,7 @@ def world(precision: str, device: str, weights: str = WEIGHTS):
     from brownid.generators.loading import load_generator
     from brownid.jobs.crops import crop_for
     from brownid.recognition.backbones import backbone
-    from brownid.recognition.facemodel import FaceModel
+    from brownid.recognition.facemodel import GeneratorFaceModel
     from brownid.recognition.weights import load_backbone
 
     torch.manual_seed(SEED)
@@ -45,7 +45,7 @@ def world(precision: str, device: str, weights: str = WEIGHTS):
         network = load_backbone(weights, "slim", "slim_iresnet", 56, device=device)
     else:
         network = backbone("slim", "slim_iresnet", 56).to(device)
-    return FaceModel(generator, crop_for(generator, "two_eye", 56), network, precision)
+    return GeneratorFaceModel(generator, crop_for(generator, "two_eye", 56), network, precision)
 
 
 def stylegan2(precision: str, device: str):
@@ -55,14 +55,14 @@ def stylegan2(precision: str, device: str):
     from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
     from brownid.jobs.crops import crop_for
     from brownid.recognition.backbones import backbone
-    from brownid.recognition.facemodel import FaceModel
+    from brownid.recognition.facemodel import GeneratorFaceModel
 
     torch.manual_seed(SEED)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     settings = StyleGAN2Settings(resolution=256, channel_base=16384)
     generator = random_stylegan2(settings, SEED, compute_dtype=dtype, channels_last=True).to(device)
     network = backbone("insightface", "iresnet50", 112).to(device)
-    return FaceModel(generator, crop_for(generator, "two_eye", 112), network, precision)
+    return GeneratorFaceModel(generator, crop_for(generator, "two_eye", 112), network, precision)
 
 
 def published(model):
@@ -185,7 +185,7 @@ def compare(build: Callable, options: argparse.Namespace) -> None:
     """Print identities a second of both loops and of our runs, for every size, batch and precision."""
     import torch
 
-    from brownid.dynamics.passes import Passes
+    from brownid.dynamics.passes import BatchedFaceModel
     from brownid.randomness import normal
 
     models = {precision: build(precision, options.device) for precision in options.precisions}
@@ -196,7 +196,7 @@ def compare(build: Callable, options: argparse.Namespace) -> None:
     works |= {("ours", batch, name): (model, batch) for name, model in models.items() for batch in options.batches}
     for count in options.identities:
         latents = plain.generator.map(normal(SEED, "start", range(count), (512,)).to(options.device), 0.7)
-        others = Passes(plain, 4).embed(latents)
+        others = BatchedFaceModel(plain, 4).embed(latents)
         for name, loop, run in (
             ("langevin", langevin_loop, langevin_run),
             ("dispersion", dispersion_loop, dispersion_run),

@@ -17,14 +17,14 @@ WORLD = ["--side", "32", "--set", "latent_dim=128"]
 def warm_start(weights, tmp_path_factory):
     """A warm start fitted on a few faces of the world."""
     from brownid.jobs.crops import crop_for
-    from brownid.recognition.facemodel import FaceModel
+    from brownid.recognition.facemodel import GeneratorFaceModel
     from brownid.recognition.weights import load_backbone
 
     generator = load_generator({"family": "procedural", "side": 32, "latent_dim": 128})
-    model = FaceModel(generator, crop_for(generator, "arcface", 32), load_backbone(weights))
+    model = GeneratorFaceModel(generator, crop_for(generator, "arcface", 32), load_backbone(weights))
     path = tmp_path_factory.mktemp("warm") / "warm_start.safetensors"
     settings = WarmStartSettings(samples=32, pixel_side=4)
-    fit_warm_start(generator, model.render, settings, seed=1, embed=model.embed_images).save(path)
+    fit_warm_start(model, settings, seed=1).save(path)
     return path
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from brownid.benchmark.distances import nearest_angles, row_angles
-from brownid.cli.inverting import draw_faces, face_model
+from brownid.cli.inverting import draw_faces
 from brownid.databases.decoding import load_rgb
+from brownid.jobs.models import load_face_model
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 
@@ -40,7 +41,8 @@ def both(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(weights):
-    return face_model(WORLD, weights, None, None, "arcface", "float32")
+    network = {"template": "arcface", "precision": "float32"}
+    return load_face_model({"generator": WORLD, "network": network}, weights)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from brownid.covariates.features import pixel_pyramid
-from brownid.covariates.pictures import Pictures
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
 from brownid.errors import BrownidError
@@ -17,18 +16,20 @@ SETTINGS = ProjectionSettings(iterations=6, noise_maps=True, space="w_plus")
 OWNER = {"settings": "these"}
 
 
-class Interrupted(Pictures):
-    """Pictures whose rendering does something at its so many-th call."""
+class Interrupted:
+    """A face model whose rendering does something at a given call."""
+
+    needs_noise_key = False
 
     def __init__(self, model, call, event):
-        super().__init__(model)
+        self.model, self.generator, self.latent_mean = model, model.generator, model.latent_mean
         self.call, self.event = call, event
 
-    def render(self, *arguments, **keywords):
+    def render(self, latents, **keywords):
         self.call -= 1
         if self.call == 0:
             self.event()
-        return super().render(*arguments, **keywords)
+        return self.model.render(latents, **keywords)
 
 
 def crash():
@@ -39,17 +40,16 @@ def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(pictures, path=None, every=1, batch_size=2):
+def run(model, path=None, every=1, batch_size=2):
     state = None if path is None else StateFile(path, OWNER, iterations=every)
     targets = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, 3, 8, 8)
     shared = {"features": pixel_pyramid(1), "seed": 1, "items": range(5), "latent_spread": 1.0}
-    start = pictures.latent_mean
-    return project(pictures, targets, start, SETTINGS, **shared, batch_size=batch_size, state=state)
+    return project(model, targets, model.latent_mean, SETTINGS, **shared, batch_size=batch_size, state=state)
 
 
 @pytest.fixture(scope="module")
 def calm(stylegan2):
-    return run(Pictures(stylegan2))
+    return run(stylegan2)
 
 
 # a batch of two renders six times and for a last look: the calls fall into each of the three batches and between them
@@ -69,7 +69,7 @@ def test_an_interrupted_projection_goes_on_to_the_same_bits(stylegan2, calm, tmp
         with pytest.raises(error):
             run(Interrupted(stylegan2, call, event), path, every=1000)
         assert path.exists()
-    result = run(Pictures(stylegan2), path)
+    result = run(stylegan2, path)
     assert torch.equal(result.latents, calm.latents) and torch.equal(result.losses, calm.losses)
 
 
@@ -81,7 +81,7 @@ def test_a_state_saved_on_the_way_is_enough(stylegan2, calm, tmp_path, monkeypat
         hard.setattr(StateFile, "save", lambda self, done, tensors: saved(self, done, tensors) if done < 16 else None)
         run(Interrupted(stylegan2, 12, crash), path, every=3)
     assert StateFile(path, OWNER).load().tensors["place"].tolist() == [2, 4, 1]
-    result = run(Pictures(stylegan2), path)
+    result = run(stylegan2, path)
     assert torch.equal(result.latents, calm.latents)
 
 
@@ -95,19 +95,14 @@ def test_what_is_done_is_not_done_again(stylegan2, tmp_path):
 
 
 def test_smaller_batches_are_taken_where_the_memory_runs_out(stylegan2, calm, caplog):
-    class Small(Pictures):
-        def render(self, latents, noise_key=None, noise=None):
-            if len(latents) > 2:
+    class Small(Interrupted):
+        def render(self, latents, **keywords):
+            if len(latents) > self.call:
                 raise MemoryError("out of memory")
-            return super().render(latents, noise_key, noise)
+            return self.model.render(latents, **keywords)
 
-    found = run(Small(stylegan2), batch_size=4)
+    found = run(Small(stylegan2, 2, None), batch_size=4)
     assert torch.equal(found.latents, calm.latents)
     assert "out of memory with 4 images at a time, going on with 2" in caplog.text
-
-    class Nothing(Pictures):
-        def render(self, latents, noise_key=None, noise=None):
-            raise MemoryError("out of memory")
-
     with pytest.raises(BrownidError, match="Not even one image"):
-        run(Nothing(stylegan2))
+        run(Small(stylegan2, 0, None))

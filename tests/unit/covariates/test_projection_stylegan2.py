@@ -3,38 +3,38 @@
 import pytest
 import torch
 from tiny_stylegan2 import DIM, SIDE, face_model
+from torch import nn
 from vgg16_weights import convolutions
 
 from brownid.covariates.descent import LATENTS, Descent
 from brownid.covariates.features import pixel_pyramid
 from brownid.covariates.perceptual import PerceptualFeatures
-from brownid.covariates.pictures import Pictures
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
 from brownid.errors import BrownidError
 from brownid.randomness import normal
+from brownid.recognition.facemodel import GeneratorFaceModel
 
 LAYERS = 6
 TRUE = normal(1, "true", range(3), (LAYERS, DIM))
 
 
-def targets_of(pictures, latents=TRUE):
+def targets_of(model, latents=TRUE):
     with torch.no_grad():
-        return pictures.render(latents)
+        return model.render(latents)
 
 
-def run(pictures, targets, settings, features=None, items=None, **more):
+def run(model, targets, settings, features=None, items=None, **more):
     items = range(len(targets)) if items is None else items
     shared = {"features": features or pixel_pyramid(2), "seed": 1, "items": items, "latent_spread": 1.0}
-    return project(pictures, targets, pictures.latent_mean, settings, **shared, **more)
+    return project(model, targets, model.latent_mean, settings, **shared, **more)
 
 
-def test_w_plus_comes_closer_than_w_and_its_mean_stands_for_it(stylegan2):
-    pictures = Pictures(stylegan2, "generator")
-    targets = targets_of(pictures)
+def test_w_plus_comes_closer_than_w_and_its_mean_stands_for_it(whole):
+    targets = targets_of(whole)
     shared = {"iterations": 30, "latent_noise": 0.0}
-    in_w = run(pictures, targets, ProjectionSettings(**shared))
-    in_w_plus = run(pictures, targets, ProjectionSettings(**shared, space="w_plus"))
+    in_w = run(whole, targets, ProjectionSettings(**shared))
+    in_w_plus = run(whole, targets, ProjectionSettings(**shared, space="w_plus"))
     assert in_w.latents.shape == (3, DIM) and in_w_plus.latents.shape == (3, LAYERS, DIM)
     assert (in_w_plus.losses < 0.7 * in_w.losses).all()
     columns = in_w_plus.columns([2, 0])
@@ -43,27 +43,25 @@ def test_w_plus_comes_closer_than_w_and_its_mean_stands_for_it(stylegan2):
     assert list(in_w.columns([0])) == ["latents"]
 
 
-def test_optimised_noise_maps_take_up_what_the_latent_should_not_explain(stylegan2):
-    pictures = Pictures(stylegan2, "generator")
+def test_optimised_noise_maps_take_up_what_the_latent_should_not_explain(whole):
     noisy = face_model("random").generator
     maps = {name: normal(9, name, range(3), tuple(map_.shape)) for name, map_ in noisy.noise_maps().items()}
     with torch.no_grad():
-        targets = stylegan2.generator.render(TRUE[:, 0], noise=maps)
+        targets = whole.render(TRUE[:, 0], noise=maps)
     without, free = (
         ProjectionSettings(iterations=30),
         ProjectionSettings(iterations=30, noise_maps=True, noise_weight=0.0),
     )
-    assert (run(pictures, targets, free).losses < run(pictures, targets, without).losses).all()
+    assert (run(whole, targets, free).losses < run(whole, targets, without).losses).all()
 
 
-def test_maps_stay_noise_under_their_penalty(stylegan2):
-    pictures = Pictures(stylegan2, "generator")
+def test_maps_stay_noise_under_their_penalty(whole):
 
     def correlation(weight):
         settings = ProjectionSettings(iterations=12, noise_maps=True, noise_weight=weight)
         shared = {"latent_spread": 1.0, "seed": 1, "items": [0, 1, 2]}
-        descent = Descent(pictures, targets_of(pictures), settings, pixel_pyramid(1), **shared)
-        moving = descent.start(pictures.latent_mean.expand(3, -1))
+        descent = Descent(whole, targets_of(whole), settings, pixel_pyramid(1), **shared)
+        moving = descent.start(whole.latent_mean.expand(3, -1))
         for iteration in range(settings.iterations):
             moving = descent.step(moving, iteration)
         map_ = moving.values["map/b16.conv1"]
@@ -75,39 +73,37 @@ def test_maps_stay_noise_under_their_penalty(stylegan2):
 
 
 def test_an_image_depends_neither_on_its_batch_nor_on_its_noise_maps_batch(stylegan2):
-    pictures = Pictures(stylegan2)
-    targets = targets_of(pictures)
+    targets = targets_of(stylegan2)
     settings = ProjectionSettings(iterations=4, noise_maps=True, space="w_plus")
-    together = run(pictures, targets, settings)
-    split = run(pictures, targets, settings, batch_size=2)
-    alone = run(pictures, targets[2:], settings, items=[2])
+    together = run(stylegan2, targets, settings)
+    split = run(stylegan2, targets, settings, batch_size=2)
+    alone = run(stylegan2, targets[2:], settings, items=[2])
     torch.testing.assert_close(together.latents, split.latents, atol=1e-4, rtol=0)
     torch.testing.assert_close(together.latents[2:], alone.latents, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("noise", ["item", "random"])
 def test_a_generator_with_noise_of_each_items_own_is_told_whose_picture_it_renders(noise):
-    pictures = Pictures(face_model(noise))
+    model = face_model(noise)
     targets = torch.zeros(2, 3, SIDE // 2, SIDE // 2)
     settings = ProjectionSettings(iterations=3)
-    both = run(pictures, targets, settings).latents
+    both = run(model, targets, settings).latents
     assert not torch.equal(both[0], both[1])
-    torch.testing.assert_close(run(pictures, targets[1:], settings, items=[1]).latents, both[1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(run(model, targets[1:], settings, items=[1]).latents, both[1:], atol=1e-5, rtol=0)
 
 
-def test_the_frames_show_the_crop_or_the_whole_picture(stylegan2):
-    network, whole = Pictures(stylegan2, "network"), Pictures(stylegan2, "generator")
+def test_the_frames_show_the_crop_or_the_whole_image(stylegan2, whole):
     images = targets_of(whole)
-    assert images.shape[-1] == whole.side == SIDE and network.side == SIDE // 2
-    torch.testing.assert_close(whole.as_network_reads(images), targets_of(network))
-    torch.testing.assert_close(whole.embed(images), network.embed(targets_of(network)))
+    assert images.shape[-1] == whole.side == SIDE and stylegan2.side == SIDE // 2
+    torch.testing.assert_close(whole.crops_of(images), targets_of(stylegan2))
+    torch.testing.assert_close(whole.embed_images(images), stylegan2.embed_images(targets_of(stylegan2)))
+    torch.testing.assert_close(whole.embed(TRUE), stylegan2.embed(TRUE))
 
 
-def test_vgg16_features_fit_into_the_descent(stylegan2):
-    pictures = Pictures(stylegan2, "generator")
+def test_vgg16_features_fit_into_the_descent(whole):
     features = PerceptualFeatures(convolutions((3, 4, 5, 6, 7)))
-    targets = targets_of(pictures)
-    short, long = (run(pictures, targets, ProjectionSettings(iterations=n), features).losses for n in (1, 15))
+    targets = targets_of(whole)
+    short, long = (run(whole, targets, ProjectionSettings(iterations=n), features).losses for n in (1, 15))
     assert (long < short).all()
 
 
@@ -118,26 +114,19 @@ def test_a_generator_without_layers_or_maps_is_named():
         def render(self, latents):
             return latents.view(-1, 1, 2, 2).expand(-1, 3, -1, -1)
 
-    class Model:
-        generator, latent_mean, needs_noise_key = Plain(), Plain.latent_mean, False
-
-        def render(self, latents, noise_key=None):
-            return self.generator.render(latents)
-
-    pictures, targets = Pictures(Model()), torch.zeros(1, 3, 2, 2)
+    plain, targets = GeneratorFaceModel(Plain(), nn.Identity(), nn.Flatten()), torch.zeros(1, 3, 2, 2)
     with pytest.raises(BrownidError, match="space is w_plus, but the generator Plain"):
-        run(pictures, targets, ProjectionSettings(space="w_plus"), pixel_pyramid(1))
+        run(plain, targets, ProjectionSettings(space="w_plus"), pixel_pyramid(1))
     with pytest.raises(BrownidError, match="noise_maps is true, but the generator Plain has none"):
-        run(pictures, targets, ProjectionSettings(noise_maps=True), pixel_pyramid(1))
+        run(plain, targets, ProjectionSettings(noise_maps=True), pixel_pyramid(1))
 
 
 def test_a_step_of_the_descent_is_torchs_adam(stylegan2):
-    pictures = Pictures(stylegan2)
     settings = ProjectionSettings(iterations=10, latent_noise=0.0, rampup=0.0, rampdown=0.0)
     descent = Descent(
-        pictures, targets_of(pictures), settings, pixel_pyramid(2), latent_spread=1.0, seed=1, items=range(3)
+        stylegan2, targets_of(stylegan2), settings, pixel_pyramid(2), latent_spread=1.0, seed=1, items=range(3)
     )
-    moving = descent.start(pictures.latent_mean.expand(3, -1))
+    moving = descent.start(stylegan2.latent_mean.expand(3, -1))
     latents = moving.values[LATENTS].clone().requires_grad_(True)
     adam = torch.optim.Adam([latents], lr=settings.learning_rate)
     for iteration in range(4):

@@ -19,8 +19,15 @@ class Linear:
     def map(self, z, truncation=1.0):
         return self.latent_mean + truncation * z
 
-    def render(self, latents):
+    @property
+    def generator(self):
+        return self
+
+    def render(self, latents, noise_key=None):
         return (latents @ self.basis).view(-1, 3, SIDE, SIDE)
+
+    def embed_crops(self, images):
+        return images.flatten(1)[:, :10]
 
 
 WORLD = Linear()
@@ -28,41 +35,38 @@ SETTINGS = WarmStartSettings(samples=60, pixel_side=4, penalty=1e-8)
 NEW = WORLD.latent_mean + torch.randn(4, DIM, generator=torch.Generator().manual_seed(1))
 
 
-def embed(images):
-    return images.flatten(1)[:, :10]
-
-
 def fit(settings=SETTINGS, **others):
-    return fit_warm_start(WORLD, WORLD.render, settings, seed=3, **others)
+    return fit_warm_start(WORLD, settings, seed=3, **others)
 
 
 def test_latents_of_unseen_images_are_recovered():
-    torch.testing.assert_close(fit().predict(WORLD.render(NEW)), NEW, atol=1e-3, rtol=0)
+    torch.testing.assert_close(fit().predict(WORLD.render(NEW), WORLD.embed_crops), NEW, atol=1e-3, rtol=0)
 
 
 def test_the_batch_size_changes_nothing():
-    torch.testing.assert_close(fit(embed=embed).weight, fit(embed=embed, batch_size=7).weight, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(fit().weight, fit(batch_size=7).weight, atol=1e-3, rtol=1e-3)
 
 
 def test_every_setting_changes_the_regression():
-    before = fit().predict(WORLD.render(NEW))
+    before = fit().predict(WORLD.render(NEW), WORLD.embed_crops)
     for change in ({"samples": 50}, {"pixel_side": 2}, {"spread": 3.0}, {"penalty": 0.1}):
         values = {"samples": 60, "pixel_side": 4, "spread": 1.5, "penalty": 1e-3} | change
-        assert not torch.equal(before, fit(WarmStartSettings(**values)).predict(WORLD.render(NEW)))
+        assert not torch.equal(before, fit(WarmStartSettings(**values)).predict(WORLD.render(NEW), WORLD.embed_crops))
 
 
-def test_the_embedding_is_used_and_must_be_given_again():
-    warm_start = fit(embed=embed)
-    assert warm_start.predict(WORLD.render(NEW), embed).shape == (4, DIM)
+def test_embeddings_of_another_width_are_refused():
     with pytest.raises(BrownidError, match="face-recognition network that it was fitted with"):
-        warm_start.predict(WORLD.render(NEW))
+        fit().predict(WORLD.render(NEW), lambda images: images.flatten(1)[:, :9])
 
 
 def test_a_saved_warm_start_predicts_the_same(tmp_path):
     warm_start = fit()
     warm_start.save(tmp_path / "warm.safetensors")
     images = WORLD.render(NEW)
-    assert torch.equal(WarmStart.load(tmp_path / "warm.safetensors").predict(images), warm_start.predict(images))
+    assert torch.equal(
+        WarmStart.load(tmp_path / "warm.safetensors").predict(images, WORLD.embed_crops),
+        warm_start.predict(images, WORLD.embed_crops),
+    )
 
 
 def test_equal_warm_starts_give_equal_bytes_and_a_flipped_bit_is_noticed(tmp_path):
@@ -82,7 +86,10 @@ def test_a_warm_start_of_the_version_without_a_checksum_is_read(tmp_path):
     metadata = {"format": "brownid warm start 1", "pixel_side": str(warm_start.pixel_side)}
     save_file({"weight": warm_start.weight, "bias": warm_start.bias}, tmp_path / "old", metadata)
     images = WORLD.render(NEW)
-    assert torch.equal(WarmStart.load(tmp_path / "old").predict(images), warm_start.predict(images))
+    assert torch.equal(
+        WarmStart.load(tmp_path / "old").predict(images, WORLD.embed_crops),
+        warm_start.predict(images, WORLD.embed_crops),
+    )
 
 
 def test_other_files_are_refused_by_name(tmp_path):

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 
 DIM, SIDE = 8, 16
 
@@ -34,9 +34,9 @@ def tiny_stylegan2(noise: str = "off") -> StyleGAN2:
     return generator
 
 
-def face_model(noise: str = "off") -> FaceModel:
+def face_model(noise: str = "off", frame: str = "network") -> GeneratorFaceModel:
     """The generator, a crop to half its side, and a network that reads it."""
-    return FaceModel(tiny_stylegan2(noise), lambda images: F.avg_pool2d(images, 2), Reader())
+    return GeneratorFaceModel(tiny_stylegan2(noise), lambda images: F.avg_pool2d(images, 2), Reader(), frame=frame)
 
 
 def make_tiny_stylegan2(device: str) -> StyleGAN2:

@@ -1,4 +1,4 @@
-"""Passes through the face model: in smaller batches where the memory runs out, with noise maps of each item's own."""
+"""A face model in batches: in smaller ones where the memory runs out, with noise maps of each item's own."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from brownid.batching import Batching
 from brownid.dynamics.baselines import random_references
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.langevin import langevin
-from brownid.dynamics.passes import Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.settings import DispersionSettings, LangevinSettings
 from brownid.errors import BrownidError
 from brownid.randomness import image_items
@@ -47,10 +47,10 @@ class NoisyModel(ToyFaceModel):
 @pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_stays(without, with_gradient):
     latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
-    plain, pull = Passes(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    plain, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_for_pull_back(latents)
     pulled = pull(gradients)
     model = SmallMemory(without, with_gradient)
-    passes = Passes(model, 13)
+    passes = BatchedFaceModel(model, 13)
     embeddings, pull_back = passes.embed_for_pull_back(latents)
     torch.testing.assert_close(embeddings, plain)
     torch.testing.assert_close(pull_back(gradients), pulled)
@@ -66,7 +66,7 @@ def test_the_smaller_batch_size_is_kept():
 
 def test_where_not_one_image_fits_a_sentence_says_so():
     with pytest.raises(BrownidError, match=r"Not even one image.*DefaultCPUAllocator"):
-        Passes(SmallMemory(0, 0), 8).embed(random_latents(3, 6))
+        BatchedFaceModel(SmallMemory(0, 0), 8).embed(random_latents(3, 6))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_the_item_of_a_reference_is_its_identity_and_other_labels_have_others():
 
 def test_an_algorithm_that_numbers_no_items_refuses_random_noise_maps():
     with pytest.raises(BrownidError, match="noise to off or fixed"):
-        Passes(NoisyModel(), 4).embed(random_latents(3, 6))
+        BatchedFaceModel(NoisyModel(), 4).embed(random_latents(3, 6))
 
 
 def test_random_references_are_embedded_with_the_noise_of_their_picture():
@@ -172,8 +172,8 @@ class SmallBackward(ToyFaceModel):
 
 def test_memory_that_runs_out_in_the_backward_pass_halves_the_batch_too():
     latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
-    _, pull = Passes(ToyFaceModel(), 13).embed_for_pull_back(latents)
-    passes = Passes(SmallBackward(4), 10)
+    _, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    passes = BatchedFaceModel(SmallBackward(4), 10)
     _, pull_back = passes.embed_for_pull_back(latents)
     torch.testing.assert_close(pull_back(gradients), pull(gradients))
     assert passes.batching.size <= 4

@@ -16,7 +16,7 @@ from brownid.generators import Generator, load_generator
 from brownid.generators.arc2face import arc2face_files
 from brownid.generators.arc2face.encoder import PROMPT, IdentityEncoder, prompt_tokens
 from brownid.generators.ldm import components
-from brownid.generators.protocol import ConditionalGenerator
+from brownid.generators.protocol import EmbeddingConditionedGenerator
 from brownid.randomness import NoiseKey
 
 pytestmark = [
@@ -217,8 +217,12 @@ def test_bfloat16_renders_nearly_the_same_images_in_float32(embeddings):
     assert (near - whole).abs().mean() < 0.1 * (whole - whole.roll(1, 0)).abs().mean()
 
 
-def test_it_is_a_conditional_generator_and_eyes_and_side_are_settings(generator):
-    assert isinstance(generator, ConditionalGenerator) and generator.conditional and generator.needs_noise_key
+def test_it_is_an_embedding_conditioned_generator_and_eyes_and_side_are_settings(generator):
+    assert (
+        isinstance(generator, EmbeddingConditionedGenerator)
+        and generator.embedding_conditioned
+        and generator.needs_noise_key
+    )
     assert not isinstance(generator, Generator) and (generator.embedding_dim, generator.resolution) == (6, 16)
     assert generator.eyes == ((385.5 / 64 - 0.5, 485.5 / 64 - 0.5), (638.5 / 64 - 0.5, 487.5 / 64 - 0.5))
     larger = load_generator({**SPEC, "side": 24, "eyes": [[8, 9], [15, 9.5]]})

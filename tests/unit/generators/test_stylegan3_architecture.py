@@ -38,7 +38,7 @@ def test_layers_have_the_published_names(published):
     sizes = SIZES_1024 if "1024" in name else SIZES_256
     expected = [f"L{i}_{size}_{c}" for i, (size, c) in enumerate(zip(sizes, CHANNELS[name], strict=True))]
     assert generator.synthesis.layer_names == expected
-    assert generator.num_ws == 16
+    assert generator.layers == 16
 
 
 def test_the_state_has_the_published_names_and_shapes(published):

@@ -52,7 +52,7 @@ def shift_by(x, y):
 
 def test_it_is_a_generator(small, latents):
     assert isinstance(small, Generator)
-    assert (small.latent_dim, small.resolution, small.latent_mean.shape, small.num_ws) == (16, 32, (16,), 8)
+    assert (small.latent_dim, small.resolution, small.latent_mean.shape, small.layers) == (16, 32, (16,), 8)
     images = small.render(latents)
     assert images.shape == (3, 3, 32, 32) and images.dtype == torch.float32
     assert 0.02 < images.std() < 1

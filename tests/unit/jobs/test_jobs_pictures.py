@@ -5,20 +5,21 @@ import pytest
 import torch
 
 from brownid.errors import BrownidError
+from brownid.generators.protocol import GeneratorDefaults
 from brownid.jobs.rendering import render
 from brownid.jobs.show_faces import show_faces
 from brownid.samples.images import write_image_shard
 
 
-class Broken:
+class Broken(GeneratorDefaults):
     def render(self, latents):
         images = torch.zeros(len(latents), 3, 4, 4)
         images[1, 0, 0, 0] = float("nan")
         return images
 
 
-class Painter:
-    conditional = True
+class FromEmbeddings(GeneratorDefaults):
+    embedding_conditioned = True
 
     def render_embeddings(self, embeddings, noise_key):
         return embeddings[:, :, None, None].expand(-1, 3, 4, 4)
@@ -29,8 +30,8 @@ def test_images_that_are_not_finite_are_refused_and_not_stored_black():
         render(Broken(), lambda images: images, torch.zeros(3, 8))
 
 
-def test_a_painter_is_given_embeddings():
-    shades = render(Painter(), lambda images: images, torch.tensor([[-1.0] * 3, [1.0] * 3]))
+def test_an_embedding_conditioned_generator_is_given_embeddings():
+    shades = render(FromEmbeddings(), lambda images: images, torch.tensor([[-1.0] * 3, [1.0] * 3]))
     assert shades.shape == (2, 4, 4, 3) and np.unique(shades[0]) == [0] and np.unique(shades[1]) == [255]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from brownid.errors import BrownidError
 from brownid.recognition import compiling
 from brownid.recognition.backbones import backbone
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 
 
 class ToyGenerator(nn.Module):
@@ -33,10 +33,10 @@ def half(images):
     return images * 0.5
 
 
-def model(precision: str = "float32", dtype: torch.dtype = torch.float32) -> FaceModel:
+def model(precision: str = "float32", dtype: torch.dtype = torch.float32) -> GeneratorFaceModel:
     torch.manual_seed(2)
     network = backbone("slim", "slim_iresnet", 32, 16).to(dtype)
-    return FaceModel(ToyGenerator().to(dtype), half, network, precision)
+    return GeneratorFaceModel(ToyGenerator().to(dtype), half, network, precision)
 
 
 def test_the_parts_are_frozen_and_in_evaluation_mode():
@@ -88,9 +88,9 @@ def test_bfloat16_gives_float32_embeddings_and_gradients_that_point_the_same_way
 def test_the_layout_in_memory_changes_rounding_only():
     latents = torch.randn(3, 4)
     network = backbone("slim", "slim_iresnet", 32, 16)
-    first = FaceModel(ToyGenerator(), half, network, channels_last=False).embed(latents)
+    first = GeneratorFaceModel(ToyGenerator(), half, network, channels_last=False).embed(latents)
     assert network.conv1.weight.is_contiguous()
-    last = FaceModel(ToyGenerator(), half, network).embed(latents)
+    last = GeneratorFaceModel(ToyGenerator(), half, network).embed(latents)
     assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(first, last)
 
@@ -101,7 +101,7 @@ def compare_with_compiled() -> int:
     before = counted["unique_graphs"]
     torch.manual_seed(2)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.PReLU(4), nn.Flatten(), nn.Linear(64, 5))
-    models = [FaceModel(ToyGenerator(), half, network, compile=compile) for compile in (False, True)]
+    models = [GeneratorFaceModel(ToyGenerator(), half, network, compile=compile) for compile in (False, True)]
     for count in (3, 2, 5, 1, 4):
         latents = torch.randn(count, 4)
         found = []
@@ -136,14 +136,14 @@ def test_a_generator_that_cannot_be_compiled_is_left_as_it_is(monkeypatch):
         return render(latents)
 
     generator.render = noted
-    FaceModel(generator, half, nn.Flatten(), compile=True).render(torch.zeros(2, 4))
+    GeneratorFaceModel(generator, half, nn.Flatten(), compile=True).render(torch.zeros(2, 4))
     assert compiling_while_rendering == [False]
 
 
 def test_without_a_compiler_compiling_is_refused_in_a_sentence(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(BrownidError, match="needs a C\\+\\+ compiler, and there is no 'no-such-compiler'"):
-        FaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
+        GeneratorFaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
 
 
 def test_what_cannot_be_compiled_is_a_sentence(monkeypatch):
@@ -151,6 +151,6 @@ def test_what_cannot_be_compiled_is_a_sentence(monkeypatch):
         raise RuntimeError("no registers left")
 
     monkeypatch.setattr(compiling, "BACKEND", refuse)
-    faces = FaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
+    faces = GeneratorFaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
     with pytest.raises(BrownidError, match=r"torch\.compile failed \(.*no registers left.*set compile: false"):
         faces.render(torch.zeros(2, 4))

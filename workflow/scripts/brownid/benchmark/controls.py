@@ -11,21 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from brownid.benchmark.distances import nearest_angles, row_angles, unit_rows
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.randomness import normal
+from brownid.recognition.facemodel import FaceModel
 
 BATCH = 64
-
-
-class FaceModel(Protocol):
-    """What the controls need of a face model: embeddings of latents."""
-
-    def embed(self, latents: Tensor) -> Tensor:
-        """Unit embeddings `[B, E]` of latents `[B, D]`."""
 
 
 class TruthfulGenerator(Protocol):
@@ -82,9 +76,7 @@ def covariate_control(generator: TruthfulGenerator, normals: Mapping[str, ArrayL
 
 def embed_latents(model: FaceModel, latents: Tensor, batch: int = BATCH) -> np.ndarray:
     """Unit embeddings float32 `[n, E]` of latents `[n, D]`, batch by batch and without gradients."""
-    with torch.inference_mode():
-        parts = [model.embed(latents[start : start + batch]).float().cpu() for start in range(0, len(latents), batch)]
-    return unit_rows(torch.cat(parts).numpy())
+    return unit_rows(BatchedFaceModel(model, batch).embed(latents).float().cpu().numpy())
 
 
 def _figures(angles: np.ndarray) -> dict[str, float]:

@@ -137,8 +137,9 @@ def invert(
     spec = options.generator_spec(generator, factory, side, world_seed, setting, source)
     named = generator_name or ("" if gallery is None else gallery.generator)
     template = template or inverting.recorded_template(source)
-    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
-    model = inverting.face_model(spec, weights, network_family, architecture, template, precision, **pixels)
+    network = {"family": network_family, "architecture": architecture, "template": template, "precision": precision}
+    network |= {"reads_bytes": reads_bytes, "colour_order": colour_order}
+    model = inverting.face_model(spec, network, weights)
     inverting.check_targets(model, wanted, targets, weights)
     sums = {"targets": targets, "faces": faces, "weights": weights}
     settings: dict[str, Any] = {

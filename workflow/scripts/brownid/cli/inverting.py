@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brownid.cli import options, projecting
+from brownid.cli import options
 from brownid.configuration.hyperface import FAMILIES_WITHOUT_GRADIENTS
 from brownid.errors import BrownidError
 
 if TYPE_CHECKING:
     from brownid.hypersphere.inversion import Inversion
-    from brownid.recognition.facemodel import FaceModel
+    from brownid.recognition.facemodel import GeneratorFaceModel
     from brownid.samples.collection import SampleCollection
 
 TRUNCATION = 0.7  # of random faces, the default of the config
@@ -39,29 +39,23 @@ def recorded_template(collection: SampleCollection) -> str:
     return str(network.get("template") or TEMPLATE) if isinstance(network, Mapping) else TEMPLATE
 
 
-def face_model(
-    spec: Mapping[str, Any],
-    weights: Path,
-    family: str | None,
-    architecture: str | None,
-    template: str,
-    precision: str,
-    **pixels: bool | str | None,
-) -> FaceModel:
-    """Generator, crop and network, if gradients pass through them; `pixels` as for `projecting.face_model`."""
+def face_model(spec: Mapping[str, Any], network: Mapping[str, Any], weights: Path) -> GeneratorFaceModel:
+    """Generator, crop and network, if gradients pass through them."""
+    from brownid.jobs.models import load_face_model
+
     refusal = (
         f"No gradient passes through the generator {spec.get('family') or spec.get('factory')}, so that no latents can "
         "be looked for: name a procedural or StyleGAN generator, or one of your own."
     )
     if spec.get("family") in FAMILIES_WITHOUT_GRADIENTS:
         raise BrownidError(refusal)
-    model = projecting.face_model(spec, weights, family, architecture, template, precision, **pixels)
-    if not getattr(model.generator, "differentiable", True):
+    model = load_face_model({"generator": spec, "network": network}, weights)
+    if not model.generator.differentiable:
         raise BrownidError(refusal)
     return model
 
 
-def check_targets(model: FaceModel, wanted: SampleCollection, path: Path, weights: Path) -> None:
+def check_targets(model: GeneratorFaceModel, wanted: SampleCollection, path: Path, weights: Path) -> None:
     """Refuse targets of another width than the network's embeddings."""
     width, made = wanted.embeddings.shape[1], model.network.description.embedding_dim
     if width != made:
@@ -70,18 +64,18 @@ def check_targets(model: FaceModel, wanted: SampleCollection, path: Path, weight
         )
 
 
-def check_faces(model: FaceModel, faces: SampleCollection, path: Path, seed: int) -> None:
+def check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path, seed: int) -> None:
     """Refuse random faces whose embeddings are not those that the face model gives their latents."""
     import numpy as np
     import torch
 
     from brownid.benchmark.distances import row_angles, unit_rows
-    from brownid.dynamics.passes import Passes
+    from brownid.dynamics.passes import BatchedFaceModel
 
     options.check_latents(model.generator, faces.latents.shape[1], path)
     few = faces.rows(range(min(TRIED, len(faces))))
     latents = torch.from_numpy(few.latents).to(model.latent_mean)
-    again = Passes(model, TRIED, seed).embed(latents, few.identities.tolist()).cpu().numpy()
+    again = BatchedFaceModel(model, TRIED, seed).embed(latents, few.identities.tolist()).cpu().numpy()
     angle = float(np.median(row_angles(unit_rows(few.embeddings), unit_rows(again))))
     if angle > DIFFERENT:
         raise BrownidError(
@@ -90,7 +84,7 @@ def check_faces(model: FaceModel, faces: SampleCollection, path: Path, seed: int
         )
 
 
-def draw_faces(model: FaceModel, count: int, seed: int, batch_size: int) -> SampleCollection:
+def draw_faces(model: GeneratorFaceModel, count: int, seed: int, batch_size: int) -> SampleCollection:
     """Random faces, those of the gallery that the workflow draws with this seed."""
     from brownid.hypersphere import starts
     from brownid.samples.collection import SampleCollection
@@ -129,22 +123,18 @@ def report(found: Inversion, kept: Sequence[int], targets: Sequence[str], limit:
     return lines + [f"left out: {targets[row]}, {angles[row]:.3f} radians" for row in left_out]
 
 
-def show(model: FaceModel, found: SampleCollection, seed: int, path: Path) -> None:
+def show(model: GeneratorFaceModel, found: SampleCollection, seed: int, path: Path) -> None:
     """Draw the faces found, each with its identity and its angle to the target."""
     import numpy as np
     import torch
 
     from brownid.figures.faces import contact_sheet
-    from brownid.jobs.rendering import render
+    from brownid.jobs.rendering import render_in_batches
     from brownid.randomness import NoiseKey
 
     shown = found.rows(range(min(len(found), SHOWN_FACES)))
     latents, items = torch.from_numpy(shown.latents).to(model.latent_mean), shown.identities.tolist()
-    images = []
-    for first in range(0, len(shown), projecting.BATCH_SIZE):
-        rows = slice(first, first + projecting.BATCH_SIZE)
-        noise_key = NoiseKey(seed, items[rows], None) if model.needs_noise_key else None
-        images.append(render(model.generator, torch.nn.Identity(), latents[rows], noise_key))
+    images = list(render_in_batches(model.generator, torch.nn.Identity(), latents, NoiseKey(seed, items, None)))
     angles = shown.extra["target_angle"]
     captions = [f"{identity:05}  {angle:.2f} rad" for identity, angle in zip(items, angles, strict=True)]
     contact_sheet(np.concatenate(images), path, captions=captions)

@@ -1,77 +1,55 @@
-"""The steps of `brownid project`: its networks, where descent starts, descent, and the picture of it."""
+"""The steps of `brownid project`: where descent starts, descent, and the picture of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from brownid.errors import BrownidError
-from brownid.runtime import default_device
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from brownid.covariates.features import Features
-    from brownid.covariates.pictures import Pictures
     from brownid.covariates.projection import Projection
     from brownid.covariates.settings import ProjectionSettings
     from brownid.covariates.video import ProgressVideo
     from brownid.databases.index import Sample
-    from brownid.randomness import NoiseKey
-    from brownid.recognition.facemodel import FaceModel
+    from brownid.recognition.facemodel import GeneratorFaceModel
 
 PYRAMID_WEIGHT, EMBEDDING_WEIGHT = 1.0, 0.1  # the defaults of the config
 BATCH_SIZE = 64
 
 
-def face_model(
-    spec: Mapping[str, Any],
-    weights: Path,
-    family: str | None,
-    architecture: str | None,
-    template: str,
-    precision: str,
-    **pixels: bool | str | None,
-) -> FaceModel:
-    """Generator, crop to the network's own side, and network; `pixels` are what it reads (see `load_backbone`)."""
-    from brownid.generators.loading import load_generator
-    from brownid.jobs.crops import crop_for
-    from brownid.recognition.facemodel import FaceModel
-    from brownid.recognition.weights import load_backbone
-
-    device = default_device()
-    generator = load_generator(spec, device)
-    network = load_backbone(weights, family, architecture, device=device, **pixels)
-    return FaceModel(generator, crop_for(generator, template, network.description.side), network, precision)
-
-
-def start(pictures: Pictures, targets: Tensor, warm_start: Path | None, batch_size: int) -> Tensor:
+def start(model: GeneratorFaceModel, targets: Tensor, warm_start: Path | None, batch_size: int) -> Tensor:
     """Where descent starts, `[n, D]`."""
     from brownid.covariates.warm_start import WarmStart
 
     if warm_start is None:
         typer.echo("Starting from the mean latent: without --warm-start, turned heads are rarely found.", err=True)
-        return pictures.latent_mean.expand(len(targets), -1)
-    return pictures.starts(WarmStart.load(warm_start), targets, batch_size)
+        return model.latent_mean.expand(len(targets), -1)
+    return WarmStart.load(warm_start).starts(model, targets, batch_size)
 
 
-def features(pictures: Pictures, vgg16: Path | None, vgg16_linear: Path | None) -> Features:
+def features(model: GeneratorFaceModel, vgg16: Path | None, vgg16_linear: Path | None) -> Features:
     """VGG16 features where there is a file, else those of the workflow's projection."""
     if vgg16 is not None:
         from brownid.covariates.vgg16_files import load_perceptual_features
 
-        return load_perceptual_features(vgg16, vgg16_linear, pictures.model.device)
+        return load_perceptual_features(vgg16, vgg16_linear, model.device)
     if vgg16_linear is not None:
         raise BrownidError("--vgg16-linear means nothing without --vgg16: name the file of VGG16 too, or leave it out.")
-    return pictures.features(PYRAMID_WEIGHT, EMBEDDING_WEIGHT)
+    from brownid.covariates.features import pixels_and_embedding
+
+    return pixels_and_embedding(model, PYRAMID_WEIGHT, EMBEDDING_WEIGHT)
 
 
 def descend(
-    pictures: Pictures,
+    model: GeneratorFaceModel,
     targets: Tensor,
     start: Tensor,
     settings: ProjectionSettings,
@@ -85,57 +63,56 @@ def descend(
 
     typer.echo(f"Projecting {len(targets)} images, {settings.iterations} iterations ...", err=True)
     return project(
-        pictures,
+        model,
         targets,
         start,
         settings,
         features=features,
         seed=seed,
         items=range(len(targets)),
-        latent_spread=generator_spread(pictures.model.generator, seed),
+        latent_spread=generator_spread(model.generator, seed),
         batch_size=batch_size,
         watch=watch,
     )
 
 
-def embeddings(model: FaceModel, latents: Tensor, seed: int) -> Tensor:
+def embeddings(model: GeneratorFaceModel, latents: Tensor, seed: int) -> Tensor:
     """Unit embeddings `[n, E]` of the images of latents."""
-    import torch
+    from brownid.dynamics.passes import BatchedFaceModel
 
-    with torch.no_grad():
-        parts = [model.embed(latents[rows], noise_key) for rows, noise_key in _batches(model, len(latents), seed)]
-    return torch.cat(parts).cpu()
+    return BatchedFaceModel(model, BATCH_SIZE, seed).embed(latents, range(len(latents))).cpu()
 
 
 def compare(
-    pictures: Pictures, pixels: np.ndarray, latents: Sequence[Tensor], kept: Sequence[Sample], seed: int, path: Path
+    model: GeneratorFaceModel,
+    pixels: np.ndarray,
+    latents: Sequence[Tensor],
+    kept: Sequence[Sample],
+    seed: int,
+    path: Path,
 ) -> None:
-    """Draw each image beside those of its latents before and after descent."""
+    """Draw each image next to those of its latents before and after descent."""
     import numpy as np
     import torch
 
+    from brownid.batching import Batching
     from brownid.figures.faces import image_grid
+    from brownid.randomness import NoiseKey
     from brownid.recognition.embedding import as_bytes
 
-    shown = []
-    with torch.no_grad():
-        for each in latents:
-            batches = _batches(pictures, len(each), seed)
-            shown.append(
-                np.concatenate([as_bytes(pictures.render(each[rows], noise_key)) for rows, noise_key in batches])
-            )
+    noise_key = NoiseKey(seed, range(len(pixels)), None)
+
+    @torch.no_grad()
+    def rendered(latents: Tensor) -> np.ndarray:
+        def work(rows: slice) -> np.ndarray:
+            return as_bytes(model.render(latents[rows], noise_key.rows(rows)))
+
+        return np.concatenate(Batching(BATCH_SIZE).map(len(latents), work))
+
+    shown = [rendered(each) for each in latents]
     image_grid(
         [list(row) for row in zip(pixels, *shown, strict=True)],
         path,
         row_labels=[Path(sample.path).stem for sample in kept],
         column_labels=["image", "start", "result"],
     )
-
-
-def _batches(model: FaceModel | Pictures, count: int, seed: int) -> Iterator[tuple[slice, NoiseKey | None]]:
-    """Rows of each batch, with the noise key that a generator with random noise maps needs."""
-    from brownid.randomness import NoiseKey
-
-    for first in range(0, count, BATCH_SIZE):
-        items = range(first, min(first + BATCH_SIZE, count))
-        yield slice(items.start, items.stop), NoiseKey(seed, items, None) if model.needs_noise_key else None

@@ -102,10 +102,10 @@ def project(
     import torch
 
     from brownid.benchmark.distances import row_angles
-    from brownid.covariates.pictures import Pictures
     from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
     from brownid.covariates.video import ProgressVideo, check_ending
     from brownid.files import sha256
+    from brownid.jobs.models import load_face_model
     from brownid.recognition.embedding import as_network_input
     from brownid.samples.collection import SampleCollection
 
@@ -120,24 +120,24 @@ def project(
     )
     ComparisonSettings(frame=frame)
     spec = options.generator_spec(generator, factory, side, world_seed, setting)
-    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
-    model = projecting.face_model(spec, weights, network_family, architecture, template, precision, **pixels)
-    pictures = Pictures(model, frame)
+    network = {"family": network_family, "architecture": architecture, "template": template, "precision": precision}
+    network |= {"reads_bytes": reads_bytes, "colour_order": colour_order}
+    model = load_face_model({"generator": spec, "network": network}, weights, frame)
     found = files.image_samples(images)
-    pixels, kept = files.read_aligned(found, pictures.side, not_square)
+    pixels, kept = files.read_aligned(found, model.side, not_square)
     if not kept:
         raise BrownidError(f"None of the {len(found)} images could be read; nothing was written.")
     targets = as_network_input(torch.from_numpy(pixels)).to(model.device)
-    start = projecting.start(pictures, targets, warm_start, batch_size)
+    start = projecting.start(model, targets, warm_start, batch_size)
     recording = None if video is None else ProgressVideo(targets, range(len(targets)), iterations)
-    features = projecting.features(pictures, vgg16, vgg16_linear)
-    result = projecting.descend(pictures, targets, start, settings, features, seed, batch_size, recording)
+    features = projecting.features(model, vgg16, vgg16_linear)
+    result = projecting.descend(model, targets, start, settings, features, seed, batch_size, recording)
     if recording is not None:
         recording.save(video)
         files.wrote(video)
     embeddings = projecting.embeddings(model, result.latents, seed)
     with torch.no_grad():
-        angles = row_angles(model.embed_images(pictures.as_network_reads(targets)).cpu(), embeddings)
+        angles = row_angles(model.embed_images(targets).cpu(), embeddings)
     good = [row for row, failed in enumerate(result.failed.tolist()) if not failed]
     for row, sample in enumerate(kept):
         ending = f"loss {result.losses[row]:.4g}, angle to the image {angles[row]:.3f} rad" if row in good else "failed"
@@ -145,7 +145,7 @@ def project(
     if not good:
         raise BrownidError("No image could be projected; nothing was written. Is --learning-rate too large?")
     if picture is not None:
-        projecting.compare(pictures, pixels, (start, result.latents), kept, seed, picture)
+        projecting.compare(model, pixels, (start, result.latents), kept, seed, picture)
         files.wrote(picture)
     if output is not None:
         sums = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}

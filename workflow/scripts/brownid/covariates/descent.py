@@ -7,7 +7,7 @@ nor on the other images in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,25 +16,14 @@ from brownid.adam import adam
 from brownid.covariates.features import Features
 from brownid.covariates.noise_maps import autocorrelation, random_maps, renormalised
 from brownid.covariates.settings import ProjectionSettings
+from brownid.errors import BrownidError
 from brownid.randomness import NoiseKey, normal
+from brownid.recognition.facemodel import GeneratorFaceModel, needs_noise_key
 
 Tensors = dict[str, Tensor]
 Watch = Callable[[int, Sequence[int], Tensor, Tensor], None]
 
 LATENTS, MAP = "latents", "map/"  # names of what is optimised: the latents, and each noise map behind the prefix
-
-
-class Renderer(Protocol):
-    """What projection needs of a face model.
-
-    In W+ it needs the number of `layers` too, and to optimise noise maps `noise_shapes()` by name and `render(latents,
-    noise=maps)`; one with random noise maps has `needs_noise_key` and takes a noise key. See `pictures.Pictures`.
-    """
-
-    latent_mean: Tensor  # [D]
-
-    def render(self, latents: Tensor) -> Tensor:
-        """Images `[B, 3, S, S]` in [-1, 1], differentiable in the latents."""
 
 
 class Moving(NamedTuple):
@@ -60,7 +49,7 @@ class Descent:
 
     def __init__(
         self,
-        model: Renderer,
+        model: GeneratorFaceModel,
         targets: Tensor,
         settings: ProjectionSettings,
         features: Features,
@@ -79,7 +68,7 @@ class Descent:
         """The tensors before the first iteration, from latents `[B, D]` or `[B, L, D]`."""
         values = {LATENTS: latents.detach().clone(memory_format=torch.contiguous_format)}
         if self.settings.noise_maps:
-            drawn = random_maps(self.model.noise_shapes(), self.seed, self.items)
+            drawn = random_maps(_noise_shapes(self.model), self.seed, self.items)
             values |= {f"{MAP}{name}": map_.to(latents) for name, map_ in drawn.items()}
         first, second = ({name: torch.zeros_like(value) for name, value in values.items()} for _ in range(2))
         return Moving(values, first, second)
@@ -116,7 +105,7 @@ class Descent:
     def losses(self, latents: Tensor, maps: Mapping[str, Tensor], iteration: int | None) -> tuple[Tensor, Tensor]:
         """The loss of each row, `[B]`, and the images it is of; `iteration` addresses the generator's own noise."""
         given: dict[str, object] = {"noise": maps} if maps else {}
-        if getattr(self.model, "needs_noise_key", False):
+        if needs_noise_key(self.model):
             given["noise_key"] = NoiseKey(self.seed, self.items, iteration)
         images = self.model.render(latents, **given).float()
         losses = images.new_zeros(len(images))
@@ -139,6 +128,17 @@ class Descent:
             return 0.0
         shape = tuple(latents.shape[1:])
         return amplitude * normal(self.seed, "projection/latent noise", self.items, shape, iteration).to(latents)
+
+
+def _noise_shapes(model: GeneratorFaceModel) -> dict[str, tuple[int, ...]]:
+    """The shapes of the generator's noise maps, by name."""
+    maps = model.generator.noise_maps()
+    if not maps:
+        raise BrownidError(
+            f"projection: noise_maps is true, but the generator {type(model.generator).__name__} has none to optimise: "
+            "set it to false."
+        )
+    return {name: tuple(map_.shape) for name, map_ in maps.items()}
 
 
 def _maps(values: Mapping[str, Tensor]) -> Tensors:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.errors import BrownidError
+from brownid.recognition.facemodel import GeneratorFaceModel
 
 Features = Callable[[Tensor], Tensor]
 
@@ -41,3 +42,8 @@ def weighted_features(parts: Sequence[tuple[float, Features]]) -> Features:
     if not kept:
         raise BrownidError("All feature weights are zero, so images cannot be compared: give one a positive weight.")
     return lambda images: torch.cat([scale * features(images) for scale, features in kept], dim=1)
+
+
+def pixels_and_embedding(model: GeneratorFaceModel, pyramid_weight: float, embedding_weight: float) -> Features:
+    """The pixel pyramid and the embedding of images in the frame of a face model."""
+    return weighted_features([(pyramid_weight, pixel_pyramid()), (embedding_weight, model.embed_images)])

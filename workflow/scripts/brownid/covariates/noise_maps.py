@@ -15,7 +15,7 @@ from brownid.randomness import normal
 COARSEST = 8  # pixels a side; smaller maps are not averaged further
 
 
-def random_maps(shapes: Mapping[str, tuple[int, int]], seed: int, items: Sequence[int]) -> dict[str, Tensor]:
+def random_maps(shapes: Mapping[str, tuple[int, ...]], seed: int, items: Sequence[int]) -> dict[str, Tensor]:
     """Standard normal maps `[B, r, r]`, each of its item's own numbers."""
     return {name: normal(seed, f"projection/noise map {name}", items, shape) for name, shape in shapes.items()}
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from brownid.batching import Batching
-from brownid.covariates.descent import LATENTS, Descent, Moving, Renderer, Watch
+from brownid.covariates.descent import LATENTS, Descent, Moving, Watch
 from brownid.covariates.features import Features
 from brownid.covariates.settings import ProjectionSettings
 from brownid.errors import BrownidError
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile, terminable
 from brownid.runtime import progress
 
@@ -45,7 +46,7 @@ class Projection:
 
 
 def project(
-    model: Renderer,
+    model: GeneratorFaceModel,
     targets: Tensor,  # [n, 3, S, S] in [-1, 1], aligned as `model` renders
     start: Tensor,  # [D] for all, or one latent an image: [n, D], [n, L, D]
     settings: ProjectionSettings,
@@ -78,7 +79,7 @@ def project(
         raise BrownidError(f"The spread of the latents is {latent_spread}; it must be a positive number.")
     starts = start.expand(len(targets), -1) if start.dim() == 1 else start
     if settings.space == "w_plus" and starts.dim() == 2:
-        starts = starts.unsqueeze(1).expand(-1, model.layers, -1)
+        starts = starts.unsqueeze(1).expand(-1, _layers(model), -1)
 
     def descent(rows: slice) -> Descent:
         batch = targets[rows].to(starts.device)
@@ -89,6 +90,17 @@ def project(
     latents, losses = run.all(descent)
     sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.limit)  # NaN <= x is false
     return Projection(latents, losses, ~sound)
+
+
+def _layers(model: GeneratorFaceModel) -> int:
+    """How many latents an image has in W+."""
+    generator = model.generator
+    if generator.layers == 1:
+        raise BrownidError(
+            f"projection: space is w_plus, but the generator {type(generator).__name__} takes one latent per image: "
+            "use the space w."
+        )
+    return generator.layers
 
 
 class _Place(NamedTuple):

@@ -7,7 +7,6 @@ images does, and descent then adds the details.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from brownid.batching import Batching
 from brownid.covariates.settings import WarmStartSettings
 from brownid.errors import BrownidError
 from brownid.randomness import NoiseKey, normal
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.ridge import fit_ridge
 from brownid.runtime import progress
 from brownid.statedict import load_described, save_described
@@ -26,25 +26,15 @@ FIRST_FORMAT = "brownid warm start 1"  # of the version before, which had no che
 Embedder = Callable[[Tensor], Tensor]  # images [B, 3, S, S] -> embeddings [B, E]
 
 
-class Sampler(Protocol):
-    """What the regression needs of a generator."""
-
-    latent_dim: int
-    latent_mean: Tensor  # [D]
-
-    def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        """Latents `[B, D]` of standard normal numbers `[B, D]`."""
-
-
 @dataclass(frozen=True)
 class WarmStart:
-    """A linear map from pixels `[P]` and embedding `[E]` (if any) to a latent `[D]`."""
+    """A linear map from pixels `[P]` and embedding `[E]` to a latent `[D]`."""
 
     weight: Tensor  # [P + E, D]
     bias: Tensor  # [D]
     pixel_side: int
 
-    def predict(self, images: Tensor, embed: Embedder | None = None) -> Tensor:
+    def predict(self, images: Tensor, embed: Embedder) -> Tensor:
         """Latents `[B, D]` of images `[B, 3, S, S]` in [-1, 1]; `embed` as when it was fitted."""
         inputs = torch.cat(_inputs(images, self.pixel_side, embed), dim=1)
         if inputs.shape[1] != len(self.weight):
@@ -53,6 +43,22 @@ class WarmStart:
                 "use the face-recognition network that it was fitted with."
             )
         return inputs @ self.weight.to(inputs.device) + self.bias.to(inputs.device)
+
+    @torch.no_grad()
+    def starts(self, model: GeneratorFaceModel, images: Tensor, batch_size: int) -> Tensor:
+        """Where the projection of each of the images, in the frame of the model, starts: `[n, D]` on its device."""
+        predicted, needed = self.weight.shape[1], len(model.latent_mean)
+        if predicted != needed:
+            raise BrownidError(
+                f"The warm start predicts latents of {predicted} numbers, the generator's have {needed}: a warm start "
+                "belongs to one generator and network."
+            )
+
+        def predict(rows: slice) -> Tensor:
+            return self.predict(model.crops_of(images[rows].to(model.device)), model.embed_crops)
+
+        nothing = model.latent_mean.new_empty(0, needed)  # a shard may have no images
+        return torch.cat([nothing, *Batching(batch_size).map(len(images), predict)])
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with its checksum; equal warm starts give equal bytes."""
@@ -73,12 +79,10 @@ class WarmStart:
 
 @torch.no_grad()
 def fit_warm_start(
-    generator: Sampler,
-    render: Callable[..., Tensor],  # latents [B, D] (and a noise key) -> aligned images [B, 3, S, S]
+    model: GeneratorFaceModel,
     settings: WarmStartSettings,
     *,
     seed: int,
-    embed: Embedder | None = None,
     batch_size: int = 64,
 ) -> WarmStart:
     """Ridge regression in closed form, on `settings.samples` generated images.
@@ -86,13 +90,13 @@ def fit_warm_start(
     Pixels and embedding are a block each: in one, the penalty would silence the embedding. Sample i is addressed by
     (seed, i), so the batch size changes nothing.
     """
-    own_noise, batching = getattr(generator, "needs_noise_key", False), Batching(batch_size)
+    generator, batching = model.generator, Batching(batch_size)
 
     def sampled(items: range) -> tuple[Tensor, ...]:
         z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
         batch = torch.lerp(generator.latent_mean, generator.map(z), settings.spread)
-        images = render(batch, NoiseKey(seed, items, None)) if own_noise else render(batch)
-        return (batch.double(), *(x.double() for x in _inputs(images.float(), settings.pixel_side, embed)))
+        images = model.render(batch, NoiseKey(seed, items, None)).float()
+        return (batch.double(), *(x.double() for x in _inputs(images, settings.pixel_side, model.embed_crops)))
 
     parts = []
     for begin in progress(range(0, settings.samples, batch_size), "warm start", unit="batch"):
@@ -102,6 +106,6 @@ def fit_warm_start(
     return WarmStart(*fit_ridge(inputs, latents, settings.penalty), settings.pixel_side)
 
 
-def _inputs(images: Tensor, pixel_side: int, embed: Embedder | None) -> list[Tensor]:
+def _inputs(images: Tensor, pixel_side: int, embed: Embedder) -> list[Tensor]:
     pixels = F.interpolate(images, size=(pixel_side, pixel_side), mode="area").flatten(1)
-    return [pixels] if embed is None else [pixels, F.normalize(embed(images).float(), dim=1)]
+    return [pixels, F.normalize(embed(images).float(), dim=1)]

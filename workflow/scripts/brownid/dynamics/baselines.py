@@ -15,11 +15,12 @@ import torch
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.integrator import finite_norms
 from brownid.dynamics.pairs import nearest_neighbours
-from brownid.dynamics.passes import FaceModel, Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, fixed_repulsion
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
 from brownid.dynamics.statistics import as_arrays, crowd_statistics
 from brownid.errors import BrownidError
+from brownid.recognition.facemodel import FaceModel
 from brownid.runtime import progress
 
 Draw = Callable[[Sequence[int]], torch.Tensor]
@@ -39,11 +40,11 @@ def random_references(
     model: FaceModel, draw: Draw, count: int, *, ict: float = 1.4, batch_size: int = 64, seed: int | None = None
 ) -> BaselineResult:
     """The first `count` candidates; `ict` only enters the statistics, `seed` only a generator's random noise maps."""
-    passes = _passes(model, count, batch_size, seed)
+    batched = _batched(model, count, batch_size, seed)
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     latents = [_checked_draw(model, draw, batch) for batch in batches]
     pairs = zip(latents, batches, strict=True)
-    embeddings = [passes.embed(batch, list(items)) for batch, items in progress(pairs, "random", total=len(batches))]
+    embeddings = [batched.embed(batch, list(items)) for batch, items in progress(pairs, "random", total=len(batches))]
     return _result(model, list(range(count)), torch.cat(latents), torch.cat(embeddings), ict, count)
 
 
@@ -61,7 +62,7 @@ def reject_references(
     Raises BrownidError where too few qualify within `settings.candidates_per_reference` × `count` candidates.
     """
     still = RepulseSettings(**vars(settings), steps=0)
-    return _collect(_passes(model, count, batch_size), draw, count, still, fixed_embeddings, "reject")
+    return _collect(_batched(model, count, batch_size), draw, count, still, fixed_embeddings, "reject")
 
 
 def repulse_references(
@@ -78,7 +79,7 @@ def repulse_references(
     U is Langevin's repulsion from the accepted references and the fixed embeddings; a candidate stops as soon as it is
     far enough from all of them.
     """
-    return _collect(_passes(model, count, batch_size), draw, count, settings, fixed_embeddings, "repulse")
+    return _collect(_batched(model, count, batch_size), draw, count, settings, fixed_embeddings, "repulse")
 
 
 class _Reference(NamedTuple):
@@ -98,14 +99,14 @@ class _Trial(NamedTuple):
 
 
 def _collect(
-    passes: Passes,
+    batched: BatchedFaceModel,
     draw: Draw,
     count: int,
     settings: RepulseSettings,
     fixed_embeddings: torch.Tensor | None,
     name: str,
 ) -> BaselineResult:
-    accepted = _accepted(passes, draw, count * settings.candidates_per_reference, settings, fixed_embeddings)
+    accepted = _accepted(batched, draw, count * settings.candidates_per_reference, settings, fixed_embeddings)
     found = list(progress(islice(accepted, count), name, total=count))
     if len(found) < count:
         raise BrownidError(
@@ -115,12 +116,12 @@ def _collect(
         )
     candidates, latents, embeddings = zip(*found, strict=True)
     return _result(
-        passes.model, list(candidates), torch.stack(latents), torch.stack(embeddings), settings.ict, candidates[-1] + 1
+        batched.model, list(candidates), torch.stack(latents), torch.stack(embeddings), settings.ict, candidates[-1] + 1
     )
 
 
 def _accepted(
-    passes: Passes,
+    batched: BatchedFaceModel,
     draw: Draw,
     limit: int,
     settings: RepulseSettings,
@@ -133,10 +134,10 @@ def _accepted(
     batch is tried again. The batch shrinks while this happens often.
     """
     crowd: list[torch.Tensor] = []
-    first, width = 0, passes.batching.size
+    first, width = 0, batched.batching.size
     while first < limit:
         numbers = range(first, min(first + width, limit))
-        trial = _try(passes, _checked_draw(passes.model, draw, numbers), crowd, fixed_embeddings, settings, first)
+        trial = _try(batched, _checked_draw(batched.model, draw, numbers), crowd, fixed_embeddings, settings, first)
         pushed = torch.zeros_like(trial.free)
         near = torch.zeros_like(trial.free)
         decided = len(numbers)
@@ -153,11 +154,11 @@ def _accepted(
             for movers, embeddings in trial.path:
                 pushed[movers] |= _angles(embeddings, embedding) < settings.repulsion_radius
         first += decided
-        width = min(passes.batching.size, 2 * decided)
+        width = min(batched.batching.size, 2 * decided)
 
 
 def _try(
-    passes: Passes,
+    batched: BatchedFaceModel,
     latents: torch.Tensor,
     crowd: list[torch.Tensor],
     fixed_embeddings: torch.Tensor | None,
@@ -171,7 +172,7 @@ def _try(
     numbers = range(first, first + len(latents))
     moves = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
     path = []
-    embeddings = passes.embed(latents)
+    embeddings = batched.embed(latents)
     finite_norms(embeddings, 0, numbers, what="embedding")
     free = _far(embeddings, others, fixed, settings)
     for step in range(settings.steps):
@@ -179,24 +180,24 @@ def _try(
         if not len(movers):
             break
         path.append((movers, embeddings[movers]))
-        forces = -_gradient(passes, latents[movers], others, fixed, settings)
+        forces = -_gradient(batched, latents[movers], others, fixed, settings)
         finite_norms(forces, step, [numbers[mover] for mover in movers.tolist()])
         latents[movers] += forces
         moves[movers] += 1
-        embeddings[movers] = passes.embed(latents[movers])
+        embeddings[movers] = batched.embed(latents[movers])
         free[movers] = _far(embeddings[movers], others, fixed, settings)
     return _Trial(latents, embeddings, free, moves, path)
 
 
 def _gradient(
-    passes: Passes,
+    batched: BatchedFaceModel,
     latents: torch.Tensor,
     others: torch.Tensor | None,
     fixed: torch.Tensor | None,
     settings: RepulseSettings,
 ) -> torch.Tensor:
     """∂U/∂w `[B,D]` of candidates `[B,D]`."""
-    embeddings, pull_back = passes.embed_for_pull_back(latents)
+    embeddings, pull_back = batched.embed_for_pull_back(latents)
     gradients = torch.zeros_like(embeddings)
     for targets, radius in ((others, settings.repulsion_radius), (fixed, settings.fixed_distance)):
         if targets is not None:
@@ -220,10 +221,10 @@ def _angles(embeddings: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
     return angles_to(embeddings, embedding.expand_as(embeddings))
 
 
-def _passes(model: FaceModel, count: int, batch_size: int, seed: int | None = None) -> Passes:
+def _batched(model: FaceModel, count: int, batch_size: int, seed: int | None = None) -> BatchedFaceModel:
     if count < 1:
         raise BrownidError(f"{count} references are wanted, but it must be at least 1.")
-    return Passes(model, batch_size, seed)
+    return BatchedFaceModel(model, batch_size, seed)
 
 
 def _checked_draw(model: FaceModel, draw: Draw, numbers: range) -> torch.Tensor:

@@ -19,7 +19,7 @@ import torch
 from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
 from brownid.dynamics.pairs import angles_within
-from brownid.dynamics.passes import FaceModel, Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
 from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.settings import DispersionSettings
@@ -27,6 +27,7 @@ from brownid.dynamics.share import ALONE
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
 from brownid.randomness import image_items, normal, uniform
+from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile
 
 STATISTICS = (
@@ -107,7 +108,7 @@ def dispersion(
     Raises:
         BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
     """
-    passes = Passes(model, batch_size, seed)
+    batched = BatchedFaceModel(model, batch_size, seed)
     mean = model.latent_mean.to(references)
     check_matrix("references", references, (None, len(mean)))
     check_matrix("reference_embeddings", reference_embeddings, (len(references), None))
@@ -124,7 +125,7 @@ def dispersion(
         state = state.with_settings(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
     count = settings.variations
     images = image_items(np.repeat(items, count), [variation_label(number) for number in range(count)] * len(items))
-    families = _Families(passes, mean, targets, settings, seed, items, images)
+    families = _Families(batched, mean, targets, settings, seed, items, images)
     end, records = iterate(
         partial(_iterate, families),
         {"latents": latents},
@@ -136,7 +137,7 @@ def dispersion(
         share=ALONE,
     )
     latents = end["latents"]
-    embeddings = passes.embed(latents.flatten(0, 1), images).unflatten(0, latents.shape[:2])
+    embeddings = batched.embed(latents.flatten(0, 1), images).unflatten(0, latents.shape[:2])
     finite_norms(embeddings, settings.iterations, items, what="embedding")
     return DispersionResult(latents, embeddings, as_arrays(records, STATISTICS))
 
@@ -150,7 +151,7 @@ def variation_label(number: int) -> str:
 class _Families:
     """What stays the same through a run."""
 
-    passes: Passes
+    batched: BatchedFaceModel
     mean: torch.Tensor  # [D]
     targets: torch.Tensor  # e_ref [N,E]
     settings: DispersionSettings
@@ -168,7 +169,7 @@ class _Families:
         def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
             return attraction_gradient(embeddings, self.targets[owners[rows]], self.settings.embedding_coefficient)
 
-        embeddings, pulled = self.passes.pull_back_each(latents.flatten(0, 1), gradients_of, self.images, iteration)
+        embeddings, pulled = self.batched.pull_back_each(latents.flatten(0, 1), gradients_of, self.images, iteration)
         angles = angles_to(embeddings, self.targets[owners])
         return embeddings.unflatten(0, latents.shape[:2]), angles.view(latents.shape[:2]), pulled.view_as(latents)
 

@@ -18,7 +18,7 @@ from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.crowd import CrowdForces, crowd_forces
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
 from brownid.dynamics.pairs import AngleStatistics, latent_statistics
-from brownid.dynamics.passes import FaceModel, Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
 from brownid.dynamics.processes import gather, own_rows
 from brownid.dynamics.run import Tensors, iterate
@@ -27,6 +27,7 @@ from brownid.dynamics.share import ALONE, Share
 from brownid.dynamics.statistics import as_arrays, crowd_record, spread
 from brownid.errors import BrownidError
 from brownid.randomness import normal
+from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile
 from brownid.runtime import logger
 
@@ -79,7 +80,7 @@ def langevin(
     Raises:
         BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
     """
-    passes = Passes(model, batch_size, seed)
+    batched = BatchedFaceModel(model, batch_size, seed)
     mean = model.latent_mean.to(latents)
     check_matrix("latents", latents, (None, len(mean)))
     items = check_items(items, len(latents))
@@ -97,7 +98,7 @@ def langevin(
             seed=seed,
             identities=items,
         )
-    crowd = _Crowd(passes, mean, fixed, settings, seed, items, share)
+    crowd = _Crowd(batched, mean, fixed, settings, seed, items, share)
     start = {"latents": latents.detach().clone()}
     if settings.neighbours == "previous":
         start["embeddings"] = crowd.embed(start["latents"], 0)
@@ -119,7 +120,7 @@ def langevin(
 class _Crowd:
     """What stays the same through a run."""
 
-    passes: Passes
+    batched: BatchedFaceModel
     mean: torch.Tensor  # [D]
     fixed: torch.Tensor | None  # [M,E]
     settings: LangevinSettings
@@ -139,7 +140,7 @@ class _Crowd:
     def embed(self, latents: torch.Tensor, iteration: int | None) -> torch.Tensor:
         """Embeddings `[N,E]` of latents `[N,D]`, finite, each process embedding its own rows."""
         own = self.own
-        return self.checked(self.passes.embed(latents[own], self.items[own], iteration), iteration)
+        return self.checked(self.batched.embed(latents[own], self.items[own], iteration), iteration)
 
     def checked(self, own_embeddings: torch.Tensor, iteration: int | None) -> torch.Tensor:
         """The embeddings of all from those of the own rows; only here are they checked, so that all processes stop."""
@@ -209,7 +210,7 @@ def _pull_from_current(
     crowd: _Crowd, moving: torch.Tensor, items: list[int], iteration: int
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """Embeddings of all, energy, angles, and ∂U/∂w of the own rows; the others are where they are in this iteration."""
-    embeddings, pull_back = crowd.passes.embed_for_pull_back(moving, items, iteration)
+    embeddings, pull_back = crowd.batched.embed_for_pull_back(moving, items, iteration)
     embeddings = crowd.checked(embeddings, iteration)
     energy, pairs, guard_gradients = crowd.measured(embeddings)
     return embeddings, energy, pairs.angles, pull_back(pairs.gradients[crowd.own] + guard_gradients)
@@ -227,7 +228,7 @@ def _pull_from_previous(
         )
         return gradients + crowd.guard(embeddings)[1]
 
-    embeddings, pulled = crowd.passes.pull_back_each(moving, gradients_of, items, iteration)
+    embeddings, pulled = crowd.batched.pull_back_each(moving, gradients_of, items, iteration)
     embeddings = crowd.checked(embeddings, iteration)
     energy, pairs, _ = crowd.measured(embeddings)
     return embeddings, energy, pairs.angles, pulled

@@ -1,30 +1,17 @@
-"""Passes through the face model in batches: embeddings of latents, and gradients pulled back to the latents."""
+"""A face model in batches: embeddings of latents, and the gradients of energies by the latents."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 
 from brownid.batching import Batching
 from brownid.errors import BrownidError
 from brownid.randomness import NoiseKey
+from brownid.recognition.facemodel import FaceModel, needs_noise_key
 
 
-class FaceModel(Protocol):
-    """What the dynamics need of a face model; any object with these works.
-
-    A model with random noise maps has `needs_noise_key = True`, and its `embed` takes their `NoiseKey` as second
-    argument.
-    """
-
-    latent_mean: torch.Tensor  # [D], the generator's mean latent
-
-    def embed(self, latents: torch.Tensor) -> torch.Tensor:
-        """Embeddings `[B,E]` of latents `[B,D]`, differentiable in the latents, each row by itself."""
-
-
-class Passes:
-    """The passes of one run: at most `batch_size` latents at a time, fewer where the memory runs out.
+class BatchedFaceModel:
+    """A face model that is called on at most `batch_size` latents at a time, on fewer where the memory runs out.
 
     `items` of a call are the item numbers of its rows, which together with `seed` and the iteration (None: of the
     image that is kept) decide the noise maps. Embeddings come in the element type of the latents.
@@ -105,7 +92,7 @@ class Passes:
         return torch.cat(embeddings), torch.cat(pulled)
 
     def _noise_key(self, items: Sequence[int] | None, iteration: int | None) -> NoiseKey | None:
-        if not getattr(self.model, "needs_noise_key", False):
+        if not needs_noise_key(self.model):
             return None
         if items is None or self.seed is None:
             raise BrownidError(

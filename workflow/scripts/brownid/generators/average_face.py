@@ -7,7 +7,7 @@ import numpy as np
 
 from brownid.alignment.templates import template
 from brownid.errors import BrownidError
-from brownid.generators.protocol import ConditionalGenerator, Generator, Point
+from brownid.generators.protocol import Point
 
 NAMES = {"eyes": "that of the eye", "landmarks": "eyes, tip of the nose and corners of the mouth, those"}
 COUNTS = {"eyes": 2, "landmarks": 5}
@@ -42,22 +42,6 @@ class AverageFace:
         given = self.landmarks if self.eyes is None else self.eyes
         known = template(self.template, side) if given is None else given
         return tuple((float(x), float(y)) for x, y in known)
-
-
-class KnowsAverageFace:
-    """A generator that knows the landmarks of its average face, (x, y) in pixels: five, or the two eyes alone."""
-
-    landmarks: tuple[Point, ...]
-
-    @property
-    def eyes(self) -> tuple[Point, Point]:
-        """Those of the eyes, the one on the left of the image first."""
-        return self.landmarks[:2]
-
-
-def landmarks_of(generator: Generator | ConditionalGenerator) -> tuple[Point, ...]:
-    """All landmarks of an average frontal face that a generator knows: five, or its two eyes."""
-    return getattr(generator, "landmarks", None) or generator.eyes
 
 
 def _are_points(points: Sequence[Sequence[float]], count: int) -> bool:

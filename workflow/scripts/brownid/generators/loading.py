@@ -10,10 +10,10 @@ from brownid.factories import check_keywords, import_factory
 from brownid.generators.arc2face.loading import arc2face
 from brownid.generators.ldm.loading import ldm
 from brownid.generators.procedural.generator import ProceduralGenerator
-from brownid.generators.protocol import ConditionalGenerator, Generator
+from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator, with_defaults
 from brownid.generators.stylegans import stylegan2, stylegan3
 
-FAMILIES: dict[str, Callable[..., Generator | ConditionalGenerator]] = {
+FAMILIES: dict[str, Callable[..., Generator | EmbeddingConditionedGenerator]] = {
     "procedural": ProceduralGenerator,
     "stylegan2": stylegan2,
     "stylegan3": stylegan3,
@@ -22,10 +22,12 @@ FAMILIES: dict[str, Callable[..., Generator | ConditionalGenerator]] = {
 }
 
 _MEMBERS = ("latent_dim", "latent_mean", "resolution", "eyes", "map", "render")
-_CONDITIONAL_MEMBERS = ("embedding_dim", "resolution", "eyes", "device", "render_embeddings")
+_CONDITIONED_MEMBERS = ("embedding_dim", "resolution", "eyes", "device", "render_embeddings")
 
 
-def load_generator(spec: Mapping[str, Any], device: str | torch.device = "cpu") -> Generator | ConditionalGenerator:
+def load_generator(
+    spec: Mapping[str, Any], device: str | torch.device = "cpu"
+) -> Generator | EmbeddingConditionedGenerator:
     """The generator that `spec` describes, on `device`.
 
     `spec` names either a family of this project, `{family: procedural, latent_dim: 512, side: 56, world_seed: 1}` or
@@ -48,8 +50,8 @@ def load_generator(spec: Mapping[str, Any], device: str | torch.device = "cpu") 
         raise BrownidError(f"The generator family {family!r} is unknown: use one of {', '.join(FAMILIES)}.")
     check_keywords(build, f"The {name}", {**keywords, "device": device})
     generator = build(**keywords, device=device)
-    members = _CONDITIONAL_MEMBERS if getattr(generator, "conditional", False) else _MEMBERS
+    members = _CONDITIONED_MEMBERS if getattr(generator, "embedding_conditioned", False) else _MEMBERS
     missing = [member for member in members if not hasattr(generator, member)]
     if missing:
         raise BrownidError(f"The {name} lacks {', '.join(missing)}: see brownid.generators.protocol for what it needs.")
-    return generator
+    return with_defaults(generator)

@@ -87,7 +87,6 @@ def stylegan3(
         content, settings = _read(file, "stylegan3", StyleGAN3Settings)
         generator = _loaded(lambda: StyleGAN3(settings), content, file)
     generator.compute_dtype = compute_dtype(precision, device)
-    generator.compiles = False  # its nonlinearity branches on the values of its input
     generator.landmarks = face.points(generator.resolution)
     generator = generator.to(device)
     return generator.anchor() if anchored else generator

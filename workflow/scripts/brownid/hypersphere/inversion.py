@@ -15,7 +15,7 @@ from torch import Tensor
 
 from brownid.adam import adam
 from brownid.dynamics.checks import check_matrix
-from brownid.dynamics.passes import FaceModel, Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, attraction_gradient
 from brownid.dynamics.processes import gather, own_rows
 from brownid.dynamics.run import Tensors, iterate
@@ -23,6 +23,7 @@ from brownid.dynamics.share import ALONE, Share
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
 from brownid.hypersphere.settings import LatentOptimizationSettings
+from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile
 from brownid.runtime import logger
 
@@ -111,7 +112,7 @@ def invert(
     pull = 2 * settings.latent_weight / latent_spread**2 if settings.latent_weight else 0.0
     rows = own_rows(share, len(owners))
     descent = _Descent(
-        *(Passes(model, batch_size, seed), settings, share, mean, pull, targets.to(starts)[owners], rows),
+        *(BatchedFaceModel(model, batch_size, seed), settings, share, mean, pull, targets.to(starts)[owners], rows),
         items=[item for item in items for _ in range(tries)],
     )
     first = attempts.detach().flatten(0, 1).clone(memory_format=torch.contiguous_format)
@@ -125,7 +126,7 @@ def invert(
         state=state,
         share=share,
     )
-    own = descent.passes.embed(end["latents"][rows], descent.items[rows])
+    own = descent.batched.embed(end["latents"][rows], descent.items[rows])
     embeddings = descent.checked(own, "embedding", settings.iterations)
     angles, best = angles_to(embeddings, descent.targets).view(count, tries).min(dim=1)
     kept = best + tries * torch.arange(count, device=best.device)
@@ -169,7 +170,7 @@ def reached(angles: Tensor, settings: LatentOptimizationSettings, items: Sequenc
 class _Descent:
     """What stays the same through a run; a row is an attempt of an identity."""
 
-    passes: Passes
+    batched: BatchedFaceModel
     settings: LatentOptimizationSettings
     share: Share
     mean: Tensor  # [D]
@@ -200,7 +201,7 @@ def _iterate(descent: _Descent, tensors: Tensors, iteration: int) -> tuple[Tenso
     def gradients_of(rows: slice, embeddings: Tensor) -> Tensor:
         return attraction_gradient(embeddings, targets[rows], 4.0)  # its energy is a quarter of this times d²
 
-    embeddings, pulled = descent.passes.pull_back_each(latents, gradients_of, descent.items[own], iteration)
+    embeddings, pulled = descent.batched.pull_back_each(latents, gradients_of, descent.items[own], iteration)
     offsets = latents - descent.mean
     rate = settings.rate_at(iteration)
     moved = adam(latents, pulled + descent.pull * offsets, (first, second), iteration, rate)

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from brownid.dynamics.checks import check_matrix
-from brownid.dynamics.passes import Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import TILE, check_widths, unit_rows
 from brownid.dynamics.share import ALONE, Share
 from brownid.errors import BrownidError
 from brownid.hypersphere.inversion import Inversion, check_targets, invert
 from brownid.hypersphere.settings import InversionSettings
 from brownid.jobs.drawing import generator_spread, random_latents
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile
 from brownid.ridge import fit_ridge
 from brownid.runtime import progress
@@ -27,14 +27,14 @@ RIDGE_PENALTY = 1e-3  # in units of the variance of the embeddings
 
 
 def draw_faces(
-    model: FaceModel, label: str, count: int, truncation: float, seed: int, batch_size: int
+    model: GeneratorFaceModel, label: str, count: int, truncation: float, seed: int, batch_size: int
 ) -> tuple[Tensor, Tensor]:
     """Latents `[count, D]` and embeddings `[count, E]` of the random faces with a label."""
-    passes = Passes(model, batch_size, seed)
+    batched = BatchedFaceModel(model, batch_size, seed)
     latents = random_latents(model.generator, range(count), truncation, seed, purpose=PURPOSES[label])
     blocks = [range(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK)]
     shown = progress(blocks, f"{label} faces", "block")
-    return latents, torch.cat([passes.embed(latents[block.start : block.stop], block) for block in shown])
+    return latents, torch.cat([batched.embed(latents[block.start : block.stop], block) for block in shown])
 
 
 def load_faces(
@@ -63,7 +63,7 @@ def load_faces(
 
 
 def search(
-    model: FaceModel,
+    model: GeneratorFaceModel,
     wanted: SampleCollection,
     gallery: SampleCollection,
     inversion: InversionSettings,

@@ -17,7 +17,7 @@ from brownid.hypersphere.inversion import invert, reached
 from brownid.hypersphere.settings import ConditioningSettings
 from brownid.jobs.drawing import generator_spread, random_latents
 from brownid.randomness import image_items
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile
 from brownid.samples.collection import SampleCollection
 
@@ -57,7 +57,7 @@ class Varied(NamedTuple):
 
 def inverted_variations(
     settings: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: SampleCollection,
     batch_size: int,
     state: StateFile | None,

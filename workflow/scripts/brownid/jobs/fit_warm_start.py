@@ -12,12 +12,5 @@ from brownid.jobs.models import load_face_model
 def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path, batch_size: int = 64) -> None:
     """Write the linear map from an image to the latent where its projection starts."""
     model = load_face_model(settings, weights)
-    fitted = fit(
-        model.generator,
-        model.render,
-        WarmStartSettings(**settings["warm_start"]),
-        seed=settings["seed"],
-        embed=model.embed_images,
-        batch_size=batch_size,
-    )
+    fitted = fit(model, WarmStartSettings(**settings["warm_start"]), seed=settings["seed"], batch_size=batch_size)
     fitted.save(warm_start)

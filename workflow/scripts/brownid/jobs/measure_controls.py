@@ -13,7 +13,7 @@ from brownid.files import atomic_path
 from brownid.generators.loading import load_generator
 from brownid.jobs.drawing import random_latents
 from brownid.jobs.models import load_face_model
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.runtime import logger
 from brownid.samples.collection import SampleCollection
 
@@ -60,7 +60,9 @@ def _latents(path: Path) -> torch.Tensor:
     return torch.from_numpy(SampleCollection.load(path, columns=("latents",), required=True).latents)
 
 
-def _variation_control(model: FaceModel, references: Path, variations: Path, seed: int) -> dict[str, dict[str, float]]:
+def _variation_control(
+    model: GeneratorFaceModel, references: Path, variations: Path, seed: int
+) -> dict[str, dict[str, float]]:
     """The control of the variations in a file around the references in another."""
     sources = SampleCollection.load(references, columns=("latents",), required=True)
     varied = SampleCollection.load(variations, columns=("latents",), required=True)
@@ -72,7 +74,7 @@ def _variation_control(model: FaceModel, references: Path, variations: Path, see
 
 def _stages(
     entry: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: torch.Tensor,
     identities: Sequence[int],
     samples: Mapping[str, Path],

@@ -1,4 +1,4 @@
-"""The face model of a stage: generator, crop and FR network from their settings, on the device of this machine."""
+"""The face model of a stage or command: generator, crop and FR network from their settings, on this machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,23 +8,28 @@ from brownid.files import sha256
 from brownid.generators.loading import load_generator
 from brownid.jobs.crops import crop_for
 from brownid.models.folders import generator_files
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.recognition.loading import load_network
 from brownid.runtime import default_device
 
 
-def load_face_model(settings: Mapping[str, Any], weights: str | Path) -> FaceModel:
-    """The face model E = F(A(G(w))) of a stage: `settings` has the sections `generator` and `network`."""
+def load_face_model(settings: Mapping[str, Any], weights: str | Path, frame: str = "network") -> GeneratorFaceModel:
+    """The face model E = F(A(G(w))) that the sections `generator` and `network` of `settings` describe.
+
+    Of `network` only `template` and `precision` are needed where the file of `weights` says the rest.
+    """
     device = default_device()
     generator = load_generator(settings["generator"], device)
-    network = settings["network"]
-    return FaceModel(
+    described = settings["network"]
+    network = load_network(described, weights, device)
+    return GeneratorFaceModel(
         generator,
-        crop_for(generator, network["template"], network["side"]),
-        load_network(network, weights, device),
-        precision=network["precision"],
-        channels_last=network.get("channels_last", True),
-        compile=network.get("compile", False),
+        crop_for(generator, described["template"], network.description.side),
+        network,
+        described["precision"],
+        frame=frame,
+        channels_last=described.get("channels_last", True),
+        compile=described.get("compile", False),
     )
 
 

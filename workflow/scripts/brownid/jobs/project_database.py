@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from brownid.covariates.attributes import CONTRASTS
-from brownid.covariates.pictures import Pictures
+from brownid.covariates.features import pixels_and_embedding
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.vgg16_files import load_perceptual_features
@@ -60,10 +60,9 @@ def project_database(
     projected = _projected_images(index)
     place = {sample.key: number for number, sample in enumerate(projected)}
     chosen = shard_of(projected, shard, shards)
-    model = load_face_model(settings, weights)
-    pictures = Pictures(model, compared.frame)
-    align = image_aligner(settings.get("alignment"), pictures.side, detector, settings.get("not_square"))
-    images, kept, failed = read_images(chosen, settings["root"], pictures.side, settings["maximum_failed_share"], align)
+    model = load_face_model(settings, weights, compared.frame)
+    align = image_aligner(settings.get("alignment"), model.side, detector, settings.get("not_square"))
+    images, kept, failed = read_images(chosen, settings["root"], model.side, settings["maximum_failed_share"], align)
     resuming = None
     if state is not None:
         files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
@@ -75,13 +74,13 @@ def project_database(
     if compared.features == "vgg16":
         features = load_perceptual_features(vgg16, vgg16_linear, model.device)
     else:
-        features = pictures.features(compared.pyramid_weight, compared.embedding_weight)
+        features = pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
     targets = as_network_input(torch.from_numpy(images))
     start = model.latent_mean
     if warm_start is not None:
-        start = pictures.starts(WarmStart.load(warm_start), targets, batch_size)
+        start = WarmStart.load(warm_start).starts(model, targets, batch_size)
     result = project(
-        pictures,
+        model,
         targets,
         start,
         ProjectionSettings(**_of(ProjectionSettings, settings["projection"])),

@@ -1,31 +1,47 @@
-"""From latents to the pixels that are stored."""
+"""From latents, or embeddings, to the pixels that are stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brownid.batching import Batching
 from brownid.errors import BrownidError
-from brownid.generators.protocol import ConditionalGenerator, Generator
+from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator
 from brownid.randomness import NoiseKey
+from brownid.recognition.embedding import as_bytes
+
+BATCH_SIZE = 64
+
+
+def render_in_batches(
+    generator: Generator | EmbeddingConditionedGenerator,
+    crop: Callable[[Tensor], Tensor],
+    latents: Tensor,
+    noise_key: NoiseKey,
+) -> Iterator[np.ndarray]:
+    """What `render` makes of latents `[n, D]` or embeddings `[n, E]`, batch by batch, smaller where memory runs out."""
+    return Batching(BATCH_SIZE).each(
+        len(latents), lambda rows: render(generator, crop, latents[rows], noise_key.rows(rows))
+    )
 
 
 @torch.inference_mode()
 def render(
-    generator: Generator | ConditionalGenerator,
+    generator: Generator | EmbeddingConditionedGenerator,
     crop: Callable[[Tensor], Tensor],
     latents: Tensor,
     noise_key: NoiseKey | None = None,
 ) -> np.ndarray:
-    """Aligned images uint8 RGB `[n, S, S, 3]` of latents `[n, D]`; of embeddings `[n, E]` where the generator paints
-    those.
+    """Aligned images uint8 RGB `[n, S, S, 3]` of latents `[n, D]`, or of embeddings `[n, E]` where the generator is
+    conditioned on those.
 
     `noise_key` is for a generator whose noise maps are random.
     """
-    if getattr(generator, "conditional", False):
+    if generator.embedding_conditioned:
         images = crop(generator.render_embeddings(latents, noise_key))
-    elif getattr(generator, "needs_noise_key", False):
+    elif generator.needs_noise_key:
         images = crop(generator.render(latents, noise_key))
     else:
         images = crop(generator.render(latents))
@@ -35,5 +51,4 @@ def render(
             f"{len(broken)} of {len(images)} images of a batch hold NaN or infinite numbers and would be black: look "
             "for bad numbers in the generator's files, or take precision float32."
         )
-    levels = ((images.float() + 1) * 127.5).round_().clamp_(0, 255)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return as_bytes(images)

@@ -19,7 +19,7 @@ from brownid.jobs.drawing import random_latents
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.processes import run_in_processes
 from brownid.jobs.states import open_state
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
@@ -106,7 +106,7 @@ class _Sampling:
     """What an algorithm gets: the job's settings, E = F(A(G(w))), where to start, what to stay away from."""
 
     settings: Mapping[str, Any]
-    model: FaceModel
+    model: GeneratorFaceModel
     start: Path | None
     fixed_embeddings: torch.Tensor | None  # [M, E]
     batch_size: int

@@ -12,7 +12,7 @@ from brownid.covariates.editing import directions, edit_references
 from brownid.covariates.settings import EditingSettings
 from brownid.covariates.store import load_covariates
 from brownid.dynamics.dispersion import dispersion, variation_label
-from brownid.dynamics.passes import Passes
+from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.statistics import spread
@@ -22,7 +22,7 @@ from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import identities_of_shard
 from brownid.jobs.states import open_state
 from brownid.randomness import image_items
-from brownid.recognition.facemodel import FaceModel
+from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile
 from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import save_statistics
@@ -89,7 +89,7 @@ def _of_descent(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run(
     settings: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: SampleCollection,
     covariates: Path | None,
     batch_size: int,
@@ -101,7 +101,7 @@ def _run(
 
 def _inverted(
     settings: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: SampleCollection,
     fitted: None,
     batch_size: int,
@@ -112,7 +112,7 @@ def _inverted(
 
 def _dispersed(
     settings: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: SampleCollection,
     fitted: Mapping[str, Any] | None,
     batch_size: int,
@@ -140,7 +140,7 @@ def _dispersed(
 
 def _edited(
     settings: Mapping[str, Any],
-    model: FaceModel,
+    model: GeneratorFaceModel,
     references: SampleCollection,
     fitted: Mapping[str, Any],
     batch_size: int,
@@ -150,8 +150,8 @@ def _edited(
     edited, labels = edit_references(references.latents, fitted, editing)
     edited = torch.from_numpy(edited).to(model.latent_mean)
     images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
-    passes = Passes(model, batch_size, settings["seed"])
-    embeddings = passes.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
+    batched = BatchedFaceModel(model, batch_size, settings["seed"])
+    embeddings = batched.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
     targets = torch.from_numpy(references.embeddings).to(embeddings)
     angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
     measured = {**spread("refd", angles), "identities": float(len(references))}

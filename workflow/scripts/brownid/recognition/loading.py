@@ -18,8 +18,9 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     """The FR network that `network` describes, with the weights of a file, in evaluation mode on `device`.
 
     `network` names a family of this project, `{family: insightface, architecture: iresnet50, side: 112}` or
-    `{family: onnx, side: 112}`, or a function of the user's own, `{factory: "path.to.module:function", side: 112,
-    options: {...}}`, which is called with the options and the keywords `weights`, `side` and `device`. What it returns
+    `{family: onnx, side: 112}`, of which may be left out what the file itself says; or a function of the user's own,
+    `{factory: "path.to.module:function", side: 112, options: {...}}`, which is called with the options and the keywords
+    `weights`, `side` and `device`. What it returns
     must be a torch module from images `[B, 3, side, side]` in [-1, 1] to embeddings `[B, E]`, or to unit embeddings and
     norms `[B, 1]`; the images are RGB unless its `colour_order` is "BGR". For any network, `reads_bytes` and
     `colour_order` say otherwise (see `load_backbone`). Other keys are not read.
@@ -28,8 +29,8 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     """
     pixels = {"reads_bytes": network.get("reads_bytes"), "colour_order": network.get("colour_order")}
     if network.get("factory") is None:
-        family, architecture, side = network["family"], network.get("architecture"), network["side"]
-        return load_backbone(weights, family, architecture, side, device=device, **pixels)
+        named = {key: network.get(key) for key in ("family", "architecture", "side")}
+        return load_backbone(weights, **named, device=device, **pixels)
     factory, side = network["factory"], network["side"]
     build = import_factory(factory, "network")
     keywords = {**network.get("options", {}), "weights": str(weights), "side": side, "device": device}

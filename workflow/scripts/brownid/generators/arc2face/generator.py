@@ -1,4 +1,4 @@
-"""Arc2Face behind the protocol of conditional generators."""
+"""Arc2Face behind the protocol of embedding-conditioned generators."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from brownid.errors import BrownidError
 from brownid.generators.arc2face.encoder import IdentityEncoder
 from brownid.generators.arc2face.settings import Arc2FaceSettings
-from brownid.generators.average_face import AverageFace, KnowsAverageFace
+from brownid.generators.average_face import AverageFace
 from brownid.generators.ldm.components import positive_scale
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
+from brownid.generators.protocol import GeneratorDefaults
 
 if TYPE_CHECKING:
     from brownid.randomness import NoiseKey
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 UNIT = 1e-3  # how far from 1 the length of an embedding may be, for rounding
 
 
-class Arc2Face(KnowsAverageFace, nn.Module):
+class Arc2Face(GeneratorDefaults, nn.Module):
     """Face pictures from face embeddings by latent diffusion with classifier-free guidance; not differentiable.
 
     `unet`, `vae` are a UNet2DConditionModel and an AutoencoderKL of diffusers, `encoder` the text encoder,
@@ -30,7 +31,7 @@ class Arc2Face(KnowsAverageFace, nn.Module):
     noise of its noise key, on its batch only by rounding.
     """
 
-    conditional = True
+    embedding_conditioned = True
     needs_noise_key = True
     differentiable = False
     compiles = False

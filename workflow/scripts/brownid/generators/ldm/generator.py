@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace, KnowsAverageFace
+from brownid.generators.average_face import AverageFace
 from brownid.generators.ldm.sampling import decode, denoise, make_scheduler
+from brownid.generators.protocol import GeneratorDefaults
 
 
-class LatentDiffusion(KnowsAverageFace, nn.Module):
+class LatentDiffusion(GeneratorDefaults, nn.Module):
     """Random faces by latent diffusion: for galleries and random references, since no gradients are formed.
 
     `unet` and `vqvae` are a UNet2DModel and a VQModel or AutoencoderKL of diffusers, `noise_levels` the settings in a

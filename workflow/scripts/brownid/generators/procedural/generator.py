@@ -13,7 +13,7 @@ from brownid.generators.procedural.parameters import (
     nuisance_settings,
 )
 from brownid.generators.procedural.renderer import Renderer
-from brownid.generators.protocol import Point
+from brownid.generators.protocol import GeneratorDefaults, Point
 
 # Attributes that the covariates name, and the nuisance parameters they are. Positive pose turns the subject to the
 # image's right, positive illumination puts the lamp on the image's right.
@@ -24,7 +24,7 @@ EYES_112: tuple[Point, Point] = ((38.2946, 51.6), (73.5318, 51.6))  # of the ave
 _CHUNK_PIXELS = 16 * 56 * 56  # rendered at a time on a CPU: small enough for the cache, large enough to fill it
 
 
-class ProceduralGenerator:
+class ProceduralGenerator(GeneratorDefaults):
     """A differentiable face generator without weights: everything follows from `world_seed`.
 
     `side` is the image's height and width in pixels; the world (latents, parameters, faces) does not depend on it.
@@ -37,6 +37,8 @@ class ProceduralGenerator:
         _check_whole("side", side, 16)
         _check_whole("world_seed", world_seed, 0)
         self.latent_dim, self.resolution, self.world_seed = latent_dim, side, world_seed
+        # pixel edges keep their place from side to side, pixel centres do not
+        self.landmarks = tuple(((x + 0.5) * side / 112 - 0.5, (y + 0.5) * side / 112 - 0.5) for x, y in EYES_112)
         self.identity_dim, self.nuisance_dim = len(IDENTITY_NAMES), len(NUISANCE_NAMES)
         stds = torch.tensor([amount.generator_std for amount in NUISANCE.values()])
         self.device = torch.device(device)
@@ -47,13 +49,6 @@ class ProceduralGenerator:
     def latent_mean(self) -> Tensor:
         """The mean `[D]` of mapped latents."""
         return self._space.mean
-
-    @property
-    def eyes(self) -> tuple[Point, Point]:
-        """Pixel positions of the average frontal face's eyes, the image's left one first."""
-        # pixel edges keep their place from side to side, pixel centres do not
-        left, right = (tuple((p + 0.5) * self.resolution / 112 - 0.5 for p in eye) for eye in EYES_112)
-        return left, right
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ProceduralGenerator":
         """Move to a device or a floating-point type, in place."""

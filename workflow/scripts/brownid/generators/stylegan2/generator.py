@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace, KnowsAverageFace
+from brownid.generators.average_face import AverageFace
+from brownid.generators.protocol import GeneratorDefaults
 from brownid.generators.stylegan2 import noise as noises
 from brownid.generators.stylegan2.layers import Linear
 from brownid.generators.stylegan2.layers import Mapping as MappingNetwork
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _MEAN_SAMPLES = 4096  # mapped vectors in the mean latent of a random generator
 
 
-class StyleGAN2(KnowsAverageFace, nn.Module):
+class StyleGAN2(GeneratorDefaults, nn.Module):
     """A StyleGAN2 generator whose state dict has the names and shapes of NVIDIA's `Generator`.
 
     Parameters are constants: gradients are formed for latents and given noise maps alone. They begin as zeros, so load
@@ -46,6 +47,8 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
         super().__init__()
         self.settings = settings
         self.noise = noises.check_mode(noise)
+        self.needs_noise_key = noise in noises.DRAWN
+        self.layers = settings.layers
         self.compute_dtype = compute_dtype
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         s = settings
@@ -70,11 +73,6 @@ class StyleGAN2(KnowsAverageFace, nn.Module):
     def resolution(self) -> int:
         """Height and width of an image, pixels."""
         return self.settings.resolution
-
-    @property
-    def needs_noise_key(self) -> bool:
-        """Whether `render` needs a noise key: the noise maps are random."""
-        return self.noise in noises.DRAWN
 
     def map(
         self, z: Tensor, truncation: float = 1.0, *, cutoff: int | None = None, labels: Tensor | None = None

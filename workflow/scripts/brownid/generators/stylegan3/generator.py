@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from brownid import randomness
 from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace, KnowsAverageFace
+from brownid.generators.average_face import AverageFace
+from brownid.generators.protocol import GeneratorDefaults
 from brownid.generators.stylegan3.dense import MappingNetwork
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.generators.stylegan3.synthesis import SynthesisNetwork
@@ -13,7 +14,7 @@ from brownid.generators.stylegan3.synthesis import SynthesisNetwork
 MEAN_DRAWS = 4096  # of a random network's mean latent
 
 
-class StyleGAN3(KnowsAverageFace, nn.Module):
+class StyleGAN3(GeneratorDefaults, nn.Module):
     """The generator of "Alias-Free Generative Adversarial Networks" (Karras et al. 2021), configs T and R.
 
     Names and shapes of parameters and buffers are those of the published networks, so `load_state_dict` is strict.
@@ -29,9 +30,12 @@ class StyleGAN3(KnowsAverageFace, nn.Module):
     find as `landmarks`, and `anchor()` the generator before a fixed crop, or detect landmarks in every image.
     """
 
+    compiles = False  # the filtered nonlinearity branches on the values of its input
+
     def __init__(self, settings: StyleGAN3Settings, *, compute_dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.settings, self.compute_dtype = settings, compute_dtype
+        self.layers = settings.num_ws
         self.latent_dim, self.resolution = settings.w_dim, settings.img_resolution
         self.landmarks = AverageFace().points(self.resolution)
         self.mapping = MappingNetwork(
@@ -44,11 +48,6 @@ class StyleGAN3(KnowsAverageFace, nn.Module):
     def latent_mean(self) -> Tensor:
         """The mean `[W]` of mapped latents."""
         return self.mapping.w_avg
-
-    @property
-    def num_ws(self) -> int:
-        """How many latents an image takes in W+."""
-        return self.settings.num_ws
 
     def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """Standard normal `[B, Z]` to latents `[B, W]`, pulled to `latent_mean` by `truncation` (1: not at all)."""
@@ -63,14 +62,14 @@ class StyleGAN3(KnowsAverageFace, nn.Module):
     def render(self, latents: Tensor) -> Tensor:
         """RGB images `[B, 3, H, W]`, nominally in [-1, 1], of latents; differentiable once in them.
 
-        Latents are `[B, W]`, or `[B, num_ws, W]` in W+: the first for the input's pose, the others layer by layer.
+        Latents are `[B, W]`, or `[B, layers, W]` in W+: the first for the input's pose, the others layer by layer.
         """
         if latents.ndim == 2:
-            latents = latents.unsqueeze(1).expand(-1, self.num_ws, -1)
-        if latents.shape[1:] != (self.num_ws, self.latent_dim):
+            latents = latents.unsqueeze(1).expand(-1, self.layers, -1)
+        if latents.shape[1:] != (self.layers, self.latent_dim):
             raise BrownidError(
                 f"StyleGAN3 renders latents of shape [batch, {self.latent_dim}] or "
-                f"[batch, {self.num_ws}, {self.latent_dim}], but got {list(latents.shape)}."
+                f"[batch, {self.layers}, {self.latent_dim}], but got {list(latents.shape)}."
             )
         with self._no_autocast():
             return self.synthesis(latents.to(self.latent_mean), self.compute_dtype or self.latent_mean.dtype)
@@ -79,16 +78,16 @@ class StyleGAN3(KnowsAverageFace, nn.Module):
         """Keep the face in one place: every image gets the pose that the network predicts for one latent.
 
         The first thing that w decides is a rotation and a translation in the image plane. Here these are computed once,
-        from `latent` (`[W]`, or `[num_ws, W]`; by default the mean latent), and held, whatever is rendered later; the
+        from `latent` (`[W]`, or `[layers, W]`; by default the mean latent), and held, whatever is rendered later; the
         rest of w acts as before, turns of the head included. With the mean latent the faces of a network trained on
         unaligned images come out roughly aligned (Alaluf et al. 2022, "Third Time's the Charm?"), so that a fixed crop
         fits them, and latents that are moved or projected cannot shift the face instead of changing it. The state
         dictionary is not touched, and loading one does not move the anchor; `release()` lets go. Returns self.
         """
         latent = self.latent_mean if latent is None else latent
-        if latent.shape not in {(self.latent_dim,), (self.num_ws, self.latent_dim)}:
+        if latent.shape not in {(self.latent_dim,), (self.layers, self.latent_dim)}:
             raise BrownidError(
-                f"StyleGAN3 is anchored with one latent, [{self.latent_dim}] or [{self.num_ws}, {self.latent_dim}], "
+                f"StyleGAN3 is anchored with one latent, [{self.latent_dim}] or [{self.layers}, {self.latent_dim}], "
                 f"but got {list(latent.shape)}."
             )
         with torch.no_grad():
