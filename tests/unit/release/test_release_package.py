@@ -9,6 +9,7 @@ import pytest
 
 from brownid.errors import BrownidError
 from brownid.release import DatasetPart, FilePart, ReleaseDescription, build_release
+from brownid.release.verify import verify
 from brownid.samples import ImageShards, SampleCollection, write_image_shard
 
 
@@ -189,3 +190,12 @@ def test_a_score_table_with_ragged_rows_is_refused(material, tmp_path):
     parts["score_table"].write_text("a,b\n1\n")
     with pytest.raises(BrownidError, match=r"scores\.csv: the score table needs a header and rows of the same length"):
         build_release(tmp_path / "release", **parts)
+
+
+def test_the_record_of_accepted_results_is_part_of_the_release(material, tmp_path):
+    accepted = tmp_path / "accepted.yml"
+    accepted.write_text("- {stage: sample_references}\n")
+    build_release(tmp_path / "release", **material(), accepted=accepted)
+    assert (tmp_path / "release/accepted.yml").read_bytes() == accepted.read_bytes()
+    assert "accepted.yml" in (tmp_path / "release/README.md").read_text()
+    assert verify(tmp_path / "release") == []

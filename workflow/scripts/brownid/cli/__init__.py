@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from brownid import __version__
 from brownid.cli import (
+    accept,
     crops,
     doctor,
     editing,
@@ -28,6 +29,7 @@ from brownid.runtime import set_process_environment
 ORDER = (
     "doctor",
     "estimate",
+    "accept",
     "models",
     "generate",
     "crop",
@@ -74,6 +76,7 @@ app = typer.Typer(
 SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
 app.command(rich_help_panel=SETUP)(doctor.doctor)
 app.command(rich_help_panel=SETUP)(estimate.estimate)
+app.command(rich_help_panel=SETUP)(accept.accept)
 app.add_typer(models.app, rich_help_panel=SETUP)
 app.command(rich_help_panel=FACES)(images.generate)
 app.command(rich_help_panel=FACES)(crops.crop)

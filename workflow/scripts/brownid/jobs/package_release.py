@@ -6,6 +6,7 @@ from typing import Any
 
 from brownid.release.package import build_release
 from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.samples.provenance import ACCEPTED
 
 CITATION = (
     "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
@@ -19,7 +20,7 @@ PACKING_CITATION = (
 
 def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
     """Write the release folder that `manifest` lies in, from the files that `settings["parts"]` names."""
-    wanted, parts = settings["release"], settings["parts"]
+    wanted, parts, accepted = settings["release"], settings["parts"], Path(ACCEPTED)
     build_release(
         Path(manifest).parent,
         description=ReleaseDescription(
@@ -38,6 +39,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
         score_table=Path(parts["score_table"]),
+        accepted=accepted if accepted.exists() else None,
     )
 
 

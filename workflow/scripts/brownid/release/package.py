@@ -23,10 +23,12 @@ def build_release(
     models: Sequence[ModelPart] = (),
     files: Sequence[FilePart] = (),
     score_table: Path | None = None,
+    accepted: Path | None = None,
 ) -> None:
     """Write a release folder at `destination`; an older release there is replaced when the new one is whole.
 
-    `score_table` (CSV) is copied into `scores/` and shown in the README. Everything that can be wrong with the parts
+    `score_table` (CSV) is copied into `scores/` and shown in the README; `accepted` is the record of results that older
+    code made (`brownid.samples.provenance.ACCEPTED`). Everything that can be wrong with the parts
     (a missing file, a name used twice, a sample without an image, a damaged shard) is a BrownidError, and leaves
     `destination` as it was.
     """
@@ -35,6 +37,8 @@ def build_release(
     if not datasets:
         raise BrownidError(f"the release {description.name!r} needs at least one dataset.")
     copies = _copies(models, files, score_table)
+    if accepted is not None:
+        copies[PurePosixPath(accepted.name)] = accepted
     _check_sources([source for part in datasets for source in part.sources()] + list(copies.values()))
     _check_distinct("dataset", [part.name for part in datasets])
     with atomic_path(destination) as root:

@@ -2,11 +2,12 @@
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from brownid.errors import BrownidError
 from brownid.release.metadata import DatasetRecord
 from brownid.release.parts import ReleaseDescription
+from brownid.samples.provenance import ACCEPTED
 
 FOLDERS = {
     "trained_models": "recognition networks trained on the datasets: `<model>.safetensors` (weights), `<model>.ckpt`"
@@ -45,6 +46,11 @@ def readme(
     folders = [f"- `{name}/`: {text}" for name, text in FOLDERS.items() if (root / name).is_dir()]
     if folders:
         parts += ["## What else is here", "\n".join(folders)]
+    if (root / PurePath(ACCEPTED).name).is_file():
+        parts.append(
+            "`accepted.yml` lists results that older code made and that were accepted under newer code without being"
+            " made again: under which, and when."
+        )
     if models:
         parts.append("Trained models: " + ", ".join(f"`{model}`" for model in models) + ".")
     if description.readme_context.strip():

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from brownid.textfiles import read_yaml
 REVISION_VARIABLE = "BROWNID_REVISION"  # for trees copied without .git; a suffix "-dirty" means edited since
 UNKNOWN = "unknown"
 GIT_SECONDS = 30
+ACCEPTED = "results/accepted.yml"  # results of older code that were accepted under newer code, and when
 
 
 def write_command(
@@ -44,6 +45,27 @@ def write_command(
         "tree_clean": clean,
         "versions": versions(),
     }
+    _write(path, content)
+
+
+def add_acceptance(path: str | Path, entry: Mapping[str, object]) -> None:
+    """Add to a command.yml that its results were accepted under other code; the file keeps its time.
+
+    `entry` says under which, and when. Only the last entry of the same code counts.
+    """
+    content, time = read_command(path), os.stat(path)
+    before = [other for other in content.get("accepted", []) if other["code"] != entry["code"]]
+    _write(path, {**content, "accepted": [*before, dict(entry)]})
+    os.utime(path, ns=(time.st_atime_ns, time.st_mtime_ns))
+
+
+def record_acceptances(path: str | Path, entries: Sequence[Mapping[str, object]]) -> None:
+    """Append to the list of results that were accepted under other code."""
+    before = read_yaml(path) if Path(path).exists() else []
+    _write(path, [*before, *map(dict, entries)])
+
+
+def _write(path: str | Path, content: object) -> None:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

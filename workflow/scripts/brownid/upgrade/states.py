@@ -1,0 +1,72 @@
+"""The states of interrupted jobs, converted so that the jobs go on under new code."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.errors import BrownidError
+from brownid.jobs.states import SUFFIX
+from brownid.resuming import RUN, StateFile, differences, read_owner, state_path
+from brownid.upgrade.renames import Renames
+from brownid.upgrade.results import code_of, settings_of
+from brownid.upgrade.workflow import Job
+
+
+def convert_states(job: Job, renames: Renames, dry_run: bool = False) -> tuple[list[str], list[str]]:
+    """Convert the states that a job of older code left; returns the old paths, and a sentence per state that stays.
+
+    A state of other settings is left as it is, and so is one that is damaged or whose converted form is there already.
+    """
+    converted, refused = [], []
+    if job.state is None:
+        return converted, refused
+    folders = [Path(job.state), *map(Path, renames.old_paths(job.state))]
+    for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob(f"*{SUFFIX}"))]:
+        try:
+            state = StateFile(path, read_owner(path))
+            owner = {**renames.owner(job.rule, state.belongs_to), "code": code_of(job)}
+            target = state_path(job.state, {name: value for name, value in owner.items() if name != RUN})
+            different = _other_settings(owner, job)
+            if different:
+                raise BrownidError(f"{path}: this state belongs to other settings: {'; '.join(different[:4])}.")
+            if target == path:
+                continue
+            if target.exists():
+                raise BrownidError(f"{path}: a state of the present code is there already, {target}.")
+            if not dry_run:
+                _convert(state, target, owner)
+            converted.append(str(path))
+        except BrownidError as error:
+            refused.append(f"{error} It is left as it is.")
+    return converted, refused
+
+
+def _convert(state: StateFile, target: Path, owner: Mapping[str, Any]) -> None:
+    saved = state.load()
+    if saved is None:
+        raise BrownidError(f"{state.path}: this state is damaged.")
+    StateFile(target, owner).save(saved.iteration, saved.tensors)
+    state.path.unlink()
+
+
+def _other_settings(owner: Mapping[str, Any], job: Job) -> list[str]:
+    """What differs between the settings of a state and those of its job, of what both name.
+
+    A state may leave settings out, or group them otherwise.
+    """
+    ours = dict(_leaves(settings_of(job)))
+    theirs, here = {}, {}
+    for place, value in _leaves(owner.get("settings", {})):
+        named = [other for name, other in ours.items() if name[-1] == place[-1]]
+        candidates = [ours[place]] if place in ours else named
+        if value is not None and candidates and value not in candidates:
+            theirs[".".join(place)], here[".".join(place)] = value, candidates[0]
+    return differences(theirs, here)
+
+
+def _leaves(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*place, str(key)))
+    else:
+        yield place, value
