@@ -42,14 +42,12 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"results/release/{config['release']['name']}.verified.txt",
-        rules.tabulate_scores.output,
-        products.figures(config),
+        products.targets(config),
 
 
 rule scores:
     input:
-        rules.tabulate_scores.output,
+        products.scores(config),
 
 
 rule figures:

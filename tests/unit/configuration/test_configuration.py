@@ -166,7 +166,7 @@ def test_a_face_that_a_generator_cannot_have_is_refused(config, keys, sentence):
         (("covariates", "world_covariates", "database"), "strangers", "name a database of the kind multipie"),
         (("databases", "world_multipie", "capture", "cameras"), ["24_0"], "'24_0' is not one of 08_0"),
         (("training", "fr_disco", "settings", "milestones"), [3, 2], "epochs must rise"),
-        (("benchmarks",), {}, "benchmarks: at least one entry is needed"),
+        (("benchmarks",), {}, "release.models names networks, which are published with their scores, but there are no"),
     ],
 )
 def test_a_value_that_would_fail_later_is_refused_at_once(config, place, value, sentence):

@@ -56,9 +56,19 @@ def check_links(config: Mapping) -> None:
     _check_noise_maps(config)
     _check_acyclic(config["references"])
     check_hyperface(config)
+    _check_release(config)
+
+
+def _check_release(config: Mapping) -> None:
+    release = config["release"] or {}
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
-        for name in config["release"][field]:
+        for name in release.get(field, ()):
             _check_target(config, f"release.{field}", name, targets)
+    if release.get("models") and not config["benchmarks"]:
+        raise BrownidError(
+            "release.models names networks, which are published with their scores, but there are no benchmarks: add "
+            "some, or leave release.models out"
+        )
 
 
 def _check_people(config: Mapping) -> None:

@@ -172,8 +172,6 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}: the key {error.validator_value['required'][0]!r} means nothing here; leave it out"
     if error.validator == "not":
         return f"{place}: {error.instance!r} is not possible here"
-    if error.validator == "minProperties":
-        return f"{place}: at least one entry is needed"
     if error.validator == "pattern" and error.validator_value == SHA256:
         return f"{place}: {error.instance!r} is no SHA-256, 64 small hexadecimal digits"
     if error.validator == "pattern":

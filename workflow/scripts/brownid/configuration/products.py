@@ -6,9 +6,33 @@ from typing import Any
 from brownid.configuration import paths
 from brownid.configuration.hyperface import galleries, packed_references
 
+SCORE_TABLES = ("results/tables/scores.csv", "results/tables/accuracies.csv")
+SCORE_PAGES = ("results/tables/scores.md", "results/tables/scores.html")
+SCORE_FIGURES = ("results/figures/scores.png", "results/figures/roc.png")
+
+
+def targets(config: Mapping) -> list[str]:
+    """The files of the default target: every entry of the configuration, what is shown of it, and the release."""
+    release = config["release"]
+    return [
+        *([f"results/release/{release['name']}.verified.txt"] if release else []),
+        *scores(config),
+        *figures(config),
+        *[paths.samples(config, name) for section in ("references", "variations") for name in config[section]],
+        *[paths.covariates(config, name) for name in config["covariates"]],
+        *[paths.weights(config, name) for name in config["training"]],
+        *[paths.weights(config, name) for name, entry in config["networks"].items() if not entry["weights"]],
+    ]
+
+
+def scores(config: Mapping) -> list[str]:
+    """The tables and figures of the networks' scores; none without benchmarks or networks."""
+    scored = config["benchmarks"] and (config["training"] or config["networks"])
+    return [*SCORE_TABLES, *SCORE_PAGES, *SCORE_FIGURES] if scored else []
+
 
 def figures(config: Mapping) -> list[str]:
-    """The figures and tables beside the score table that the default target makes."""
+    """The figures and tables, other than those of the scores, that the default target makes."""
     guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
     return [
         *[f"results/figures/dynamics/{name}.png" for name in moving_datasets(config)],
@@ -87,6 +111,9 @@ def _is_embedded(config: Mapping, generator: str) -> bool:
 def release_parts(config: Mapping) -> dict[str, Any]:
     """The files of the release by part, as nested dictionaries of paths; see `brownid.jobs.package_release`."""
     release = config["release"]
+    if release is None:
+        return {}
+    scored = bool(scores(config))
     references = sorted({paths.namespace(config, name) for name in release["datasets"]})
     used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}
     guards = {config["references"][name]["leak_guard"] for name in references}
@@ -102,9 +129,9 @@ def release_parts(config: Mapping) -> dict[str, Any]:
             if name in references
             for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
         ],
-        "score_table": "results/tables/accuracies.csv",
-        "tables": ["results/tables/scores.csv", *tables(config)],
-        "figures": ["results/figures/scores.png", "results/figures/roc.png", *sorted(figures(config))],
+        "score_table": SCORE_TABLES[1] if scored else [],
+        "tables": [*SCORE_TABLES[:1] * scored, *tables(config)],
+        "figures": [*SCORE_FIGURES * scored, *sorted(figures(config))],
     }
 
 

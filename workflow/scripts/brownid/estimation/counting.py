@@ -14,7 +14,6 @@ def job_counts(config: Mapping) -> Counter[str]:
     references, variations, networks = config["references"], config["variations"], config["networks"]
     moving = products.moving_datasets(config)
     guarded = [name for name, entry in references.items() if entry["leak_guard"]]
-    used_covariates = covariates_in_use(config)
     trained = [name for name, entry in networks.items() if entry.get("database") and not entry.get("weights")]
     packed = packed_references(config)
     jobs["sample_references"] = len(references) - len(packed)
@@ -30,8 +29,9 @@ def job_counts(config: Mapping) -> Counter[str]:
         jobs[rule] += len(paths.shard_names(config, dataset))
     jobs["train_network"] = len(trained)
     jobs["train_recognition"] = len(config["training"])
-    jobs["score_model"] = len(networks) + len(config["training"])
-    jobs["tabulate_scores"] = 1
+    if products.scores(config):
+        jobs["score_model"] = len(networks) + len(config["training"])
+        jobs["tabulate_scores"] = 1
     for rule, benchmarks in (
         ("capture_benchmark", paths.captured_benchmarks(config)),
         ("prepare_benchmark", paths.prepared_benchmarks(config)),
@@ -39,7 +39,7 @@ def job_counts(config: Mapping) -> Counter[str]:
         models = [*networks, *config["training"]]
         jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
     jobs["embed_database"] = len(embedded_databases(config))
-    for name in used_covariates:
+    for name in config["covariates"]:
         jobs["fit_covariates"] += 1
         jobs["project_database"] += config["covariates"][name]["shards"]
         jobs["fit_warm_start"] += len(paths.warm_start(config, name))
@@ -51,7 +51,7 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["show_faces"] = len(products.shown_datasets(config))
     jobs["audit_leaks"] = len(guarded)
     jobs["measure_controls"] = int(bool(products.controlled_datasets(config)))
-    jobs["package_release"] = jobs["verify_release"] = 1
+    jobs["package_release"] = jobs["verify_release"] = int(config["release"] is not None)
     return +jobs
 
 
@@ -63,17 +63,9 @@ def embedded_databases(config: Mapping) -> list[tuple[str, str]]:
     return sorted(pair for pair in pairs if pair[1] in config["databases"])
 
 
-def covariates_in_use(config: Mapping) -> list[str]:
-    """The covariates entries that variations, or the ground-truth controls, ask for."""
-    used = {entry["covariates"] for entry in config["variations"].values()} - {None}
-    if products.controlled_datasets(config):
-        used |= set(products.controlled_covariates(config))
-    return sorted(used)
-
-
 def rendered_datasets(config: Mapping) -> list[str]:
     """The datasets that are rendered or packed as images, those that realigned ones come from included."""
-    names = {*products.shown_datasets(config), *config["release"]["datasets"]}
+    names = {*products.shown_datasets(config), *(config["release"] or {}).get("datasets", ())}
     names |= {database for _, database in embedded_databases(config)}
     names |= {name for entry in config["training"].values() for name in entry["datasets"]}
     names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}
@@ -84,4 +76,4 @@ def rendered_datasets(config: Mapping) -> list[str]:
 def databases_in_use(config: Mapping) -> list[str]:
     """The databases that are indexed: packed as images, or projected."""
     packed = {name for name in rendered_datasets(config) if name in config["databases"]}
-    return sorted(packed | {config["covariates"][name]["database"] for name in covariates_in_use(config)})
+    return sorted(packed | {config["covariates"][name]["database"] for name in config["covariates"]})

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from brownid.configuration import paths
 from brownid.configuration.hyperface import packed_references
-from brownid.estimation.counting import covariates_in_use, embedded_databases, rendered_datasets
+from brownid.estimation.counting import embedded_databases, rendered_datasets
 from brownid.models.catalogue import Model
 from brownid.preflight import sizes
 from brownid.preflight.networks import FULL_CHANNELS_FROM
@@ -110,7 +110,7 @@ def _embeddings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Sta
 
 
 def _projections(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
-    for name in covariates_in_use(config):
+    for name in config["covariates"]:
         entry = config["covariates"][name]
         g = generator_gflop(config["generators"][entry["generator"]])
         compared = VGG16_GFLOP if entry["vgg16"] else network_gflop(config["networks"][entry["network"]])

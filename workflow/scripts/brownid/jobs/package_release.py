@@ -38,7 +38,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
-        score_table=Path(parts["score_table"]),
+        score_table=Path(parts["score_table"]) if parts["score_table"] else None,
         accepted=accepted if accepted.exists() else None,
     )
 

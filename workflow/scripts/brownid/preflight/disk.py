@@ -32,6 +32,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
     with momentum; state of the dynamics: latents and embeddings twice.
     """
     room: Counter[str] = Counter()
+    release = config["release"] or {}
     encoded = round(PNG_SHARE * 3 * config["images"]["side"] ** 2)
     for section, copies in (("references", 1), ("variations", 2)):
         for name in config[section]:
@@ -40,7 +41,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             room["samples"] += copies * count * (numbers + BESIDE_NUMBERS)
             room["images"] += count * encoded
             room["state of interrupted jobs"] += 2 * count * numbers
-            if name in config["release"]["datasets"]:
+            if name in release.get("datasets", ()):
                 room["release"] += count * (-(-encoded // BLOCK) * BLOCK + round(PUBLISHED_FACTOR * numbers))
     for name in packed_references(config):
         entry = config["references"][name]
@@ -62,7 +63,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         kept = 2 * _weights(config, entry, catalogue)  # the weights, and the checkpoint with the head
         room["networks"] += kept
         room["state of interrupted jobs"] += 2 * _weights(config, entry, catalogue)
-        room["release"] += kept if name in config["release"]["models"] else 0
+        room["release"] += kept if name in release.get("models", ()) else 0
     return room, uncounted
 
 
