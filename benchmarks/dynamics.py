@@ -84,7 +84,7 @@ def angles(embedding, others):
 
 
 def langevin_loop(model, latents, others) -> None:
-    """The forces on a few of many identities, one at a time; `others` are the embeddings of the crowd."""
+    """The forces on a few of many identities, one at a time; `others` are the embeddings of all."""
     import torch
 
     for latent in latents.split(1):

@@ -21,11 +21,11 @@ from dynamics import SEED, taken, world
 
 def judge(model, result, settings) -> str:
     """Energy and nearest neighbours of where a run ended, measured by `model`."""
-    from brownid.dynamics.crowd import crowd_forces
+    from brownid.dynamics.crowd import pairwise_forces
     from brownid.dynamics.passes import BatchedFaceModel
 
     embeddings = BatchedFaceModel(model, 64).embed(result.latents)
-    pairs = crowd_forces(embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict)
+    pairs = pairwise_forces(embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict)
     nearest = float(pairs.angles.nearest.mean())
     return f"energy {0.5 * float(pairs.energies.sum()):8.1f}, nearest neighbour {nearest:.4f} rad"
 

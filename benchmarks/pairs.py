@@ -30,7 +30,7 @@ LENGTH, COEFFICIENT, RADIUS, THRESHOLD, SEED = 512, 1.0, 1.4, 1.4, 1
 LARGEST_COMPARED = 3750  # autograd through the matrix of pairs takes about 50 bytes a pair
 
 
-def crowd(size: int) -> tuple:
+def inputs_of(size: int) -> tuple:
     """Random embeddings of unit norm and latents, `[size, 512]` each."""
     import torch
 
@@ -41,11 +41,11 @@ def crowd(size: int) -> tuple:
 
 def tiled(embeddings, latents):
     """(gradients, energy, what the statistics say, seconds of the sweep, seconds of the latents)."""
-    from brownid.dynamics.crowd import crowd_forces
+    from brownid.dynamics.crowd import pairwise_forces
     from brownid.dynamics.pairs import latent_statistics
 
     begin = time.perf_counter()
-    forces = crowd_forces(embeddings, COEFFICIENT, RADIUS, THRESHOLD)
+    forces = pairwise_forces(embeddings, COEFFICIENT, RADIUS, THRESHOLD)
     middle = time.perf_counter()
     distances = latent_statistics(latents)
     seconds = middle - begin, time.perf_counter() - middle
@@ -88,9 +88,9 @@ def memory(name: str) -> float:
 
 def measure(form: str, size: int) -> dict[str, float]:
     """Seconds and peak memory growth of one form at one size, in this process."""
-    FORMS[form](*crowd(64))
+    FORMS[form](*inputs_of(64))
     before = memory("VmRSS")
-    inputs = crowd(size)
+    inputs = inputs_of(size)
     begin = time.process_time()
     *_, sweep, latents = FORMS[form](*inputs)
     processor = time.process_time() - begin
@@ -99,7 +99,7 @@ def measure(form: str, size: int) -> dict[str, float]:
 
 def compare(size: int, rounds: int) -> dict[str, float]:
     """Median seconds of both forms in turns, and how far their results are apart."""
-    inputs = crowd(size)
+    inputs = inputs_of(size)
     taken: dict[str, list[float]] = {form: [] for form in FORMS}
     found = {}
     for _ in range(rounds):

@@ -40,7 +40,7 @@ def angle(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return torch.acos(0.999999 * cosine)
 
 
-def crowd_energy(embedding, others, coefficient, radius):
+def pairwise_energy(embedding, others, coefficient, radius):
     """U of one embedding among others, all of them fixed."""
     energy = embedding.new_zeros(())
     for other in others:
@@ -70,11 +70,11 @@ def slow_langevin(model, latents, s, seed, fixed=(), items=None):
             w = latents[i].clone().requires_grad_(True)
             e = model.embed(w[None])[0]
             others = [neighbours[j] for j in range(len(latents)) if j != i]
-            pairs = crowd_energy(e, others, s.repulsion_coefficient, s.repulsion_radius)
-            guard = crowd_energy(e, fixed, s.repulsion_coefficient, s.fixed_distance)
+            pairs = pairwise_energy(e, others, s.repulsion_coefficient, s.repulsion_radius)
+            guard = pairwise_energy(e, fixed, s.repulsion_coefficient, s.fixed_distance)
             (gradient,) = torch.autograd.grad(pairs + guard, w)
             others = [embeddings[j] for j in range(len(latents)) if j != i]
-            energy += float(crowd_energy(e.detach(), others, s.repulsion_coefficient, s.repulsion_radius)) / 2
+            energy += float(pairwise_energy(e.detach(), others, s.repulsion_coefficient, s.repulsion_radius)) / 2
             energy += float(guard.detach())
             forces.append(clipped(-gradient + s.latent_force * (model.latent_mean - latents[i]), s.force_clip))
         forces = torch.stack(forces)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from slow_dynamics import ToyFaceModel, crowd_energy, random_latents
+from slow_dynamics import ToyFaceModel, pairwise_energy, random_latents
 
 from brownid.dynamics.baselines import random_references, reject_references, repulse_references
 from brownid.dynamics.pairs import angle_statistics, nearest_neighbours
@@ -39,8 +39,8 @@ def slow_baseline(count, settings, fixed=()):
                 break
             if step < steps:
                 k = settings.repulsion_coefficient
-                energy = crowd_energy(e, crowd, k, settings.repulsion_radius)
-                energy = energy + crowd_energy(e, fixed, k, settings.fixed_distance)
+                energy = pairwise_energy(e, crowd, k, settings.repulsion_radius)
+                energy = energy + pairwise_energy(e, fixed, k, settings.fixed_distance)
                 w = w - torch.autograd.grad(energy, leaf)[0]
         number += 1
     return candidates, torch.stack(latents)

@@ -1,4 +1,4 @@
-"""Energies, forces and angles of a crowd from one sweep over half of the pairs, alone and shared by processes."""
+"""Energies, forces and angles from one sweep over half of the pairs, alone and shared by processes."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -6,10 +6,10 @@ from threading import Barrier
 
 import pytest
 import torch
-from slow_dynamics import crowd_energy, random_latents, relative_difference
+from slow_dynamics import pairwise_energy, random_latents, relative_difference
 
 from brownid.dynamics import crowd
-from brownid.dynamics.crowd import crowd_forces
+from brownid.dynamics.crowd import pairwise_forces
 from brownid.dynamics.pairs import angle_statistics, latent_statistics, upper_tiles
 from brownid.dynamics.potentials import COSINE_SCALE
 
@@ -26,7 +26,7 @@ def plain_forces(embeddings, coefficient, radius):
     energies, gradients = [], []
     for i in range(len(embeddings)):
         leaf = embeddings[i].clone().requires_grad_(True)
-        energy = crowd_energy(leaf, [*embeddings[:i], *embeddings[i + 1 :]], coefficient, radius)
+        energy = pairwise_energy(leaf, [*embeddings[:i], *embeddings[i + 1 :]], coefficient, radius)
         energies.append(energy.detach())
         gradients.append(torch.autograd.grad(energy, leaf)[0])
     return torch.stack(energies), torch.stack(gradients)
@@ -66,14 +66,14 @@ class ThreadShare:
 
 
 def shared(size, work):
-    """`work(share)` of each of `size` processes."""
+    """`work(group)` of each of `size` processes."""
     slots, barrier = [None] * size, Barrier(size, timeout=20)
     with ThreadPoolExecutor(size) as pool:
         return list(pool.map(lambda rank: work(ThreadShare(rank, slots, barrier)), range(size)))
 
 
 def test_two_embeddings_at_a_right_angle_push_each_other_along_the_circle():
-    found = crowd_forces(on_circle(0, 90), 3.0, math.pi / 2 + 0.5, 1.0)
+    found = pairwise_forces(on_circle(0, 90), 3.0, math.pi / 2 + 0.5, 1.0)
     assert found.energies.tolist() == pytest.approx([3 / 2 * 0.5**2] * 2)
     pull = 3 * 0.5 * COSINE_SCALE  # k (d0 − d) s
     torch.testing.assert_close(found.gradients, torch.tensor([[0, pull], [pull, 0]], dtype=torch.float64))
@@ -81,21 +81,21 @@ def test_two_embeddings_at_a_right_angle_push_each_other_along_the_circle():
 
 
 def test_the_middle_one_of_three_feels_no_force():
-    gradients = crowd_forces(on_circle(-40, 0, 40), 1.0, 1.0, 1.0).gradients
+    gradients = pairwise_forces(on_circle(-40, 0, 40), 1.0, 1.0, 1.0).gradients
     torch.testing.assert_close(gradients[1], torch.zeros(2, dtype=torch.float64))
     assert gradients[0, 1] > 0 > gradients[2, 1]
 
 
 @pytest.mark.parametrize("radius", [0.0, 1.5])
 def test_embeddings_beyond_the_radius_do_not_interact(radius):
-    found = crowd_forces(on_circle(0, 90, 180, 270), 1.0, radius, 1.6, tile=2)
+    found = pairwise_forces(on_circle(0, 90, 180, 270), 1.0, radius, 1.6, tile=2)
     assert found.energies.abs().max() == 0 and found.gradients.abs().max() == 0
     assert found.angles.share_above == 2 / 6
 
 
 @pytest.mark.parametrize("tile", [1, 7, 11, 22, COUNT, 64])
 def test_forces_and_angles_are_right_at_every_tile_size(embeddings, true_forces, tile):
-    found = crowd_forces(embeddings, 1.7, 1.6, 1.4, tile=tile)
+    found = pairwise_forces(embeddings, 1.7, 1.6, 1.4, tile=tile)
     assert relative_difference(found.energies, true_forces[0]) < 1e-10
     assert relative_difference(found.gradients, true_forces[1]) < 1e-10
     angles = angle_statistics(embeddings, 1.4)
@@ -105,7 +105,7 @@ def test_forces_and_angles_are_right_at_every_tile_size(embeddings, true_forces,
 
 
 def test_every_pair_pushes_where_the_radius_is_pi(embeddings):
-    found = crowd_forces(embeddings, 0.6, math.pi, 1.4, tile=5)
+    found = pairwise_forces(embeddings, 0.6, math.pi, 1.4, tile=5)
     true = plain_forces(embeddings, 0.6, math.pi)
     assert relative_difference(found.energies, true[0]) < 1e-10
     assert relative_difference(found.gradients, true[1]) < 1e-10
@@ -113,24 +113,24 @@ def test_every_pair_pushes_where_the_radius_is_pi(embeddings):
 
 def test_the_gradient_agrees_with_finite_differences_of_the_total_energy():
     embeddings, step = random_latents(5, 3), 1e-6
-    gradients = crowd_forces(embeddings, 1.0, 2.0, 1.0).gradients
+    gradients = pairwise_forces(embeddings, 1.0, 2.0, 1.0).gradients
     for row, column in [(0, 0), (2, 1), (4, 2)]:
         shift = torch.zeros_like(embeddings)
         shift[row, column] = step
-        up, down = (crowd_forces(embeddings + sign * shift, 1.0, 2.0, 1.0).energies.sum() / 2 for sign in (1, -1))
+        up, down = (pairwise_forces(embeddings + sign * shift, 1.0, 2.0, 1.0).energies.sum() / 2 for sign in (1, -1))
         assert float(up - down) / (2 * step) == pytest.approx(float(gradients[row, column]), rel=1e-6)
 
 
 def test_float32_agrees_with_float64():
     embeddings = random_latents(60, 128)
-    single, double = (crowd_forces(e, 1.0, 1.6, 1.5, tile=16) for e in (embeddings.float(), embeddings))
+    single, double = (pairwise_forces(e, 1.0, 1.6, 1.5, tile=16) for e in (embeddings.float(), embeddings))
     assert relative_difference(single.energies, double.energies) < 1e-5
     assert relative_difference(single.gradients.double(), double.gradients) < 1e-5
 
 
 def test_the_order_of_the_identities_does_not_matter(embeddings):
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(5))
-    found, other = (crowd_forces(e, 1.0, 1.6, 1.4, tile=7) for e in (embeddings, embeddings[order]))
+    found, other = (pairwise_forces(e, 1.0, 1.6, 1.4, tile=7) for e in (embeddings, embeddings[order]))
     torch.testing.assert_close(other.energies, found.energies[order], rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(other.gradients, found.gradients[order], rtol=1e-12, atol=1e-13)
     assert other.angles.mean == pytest.approx(found.angles.mean, rel=1e-12)
@@ -142,7 +142,7 @@ def test_the_order_of_the_identities_does_not_matter(embeddings):
 def test_equal_and_opposite_embeddings_give_finite_forces(dtype, tile):
     embeddings = random_latents(1, 512, dtype=dtype).repeat(6, 1)
     embeddings[4:] *= -1
-    found = crowd_forces(embeddings, 1.0, math.pi, 1.0, tile=tile)
+    found = pairwise_forces(embeddings, 1.0, math.pi, 1.0, tile=tile)
     assert found.energies.isfinite().all() and found.gradients.isfinite().all()
     assert found.gradients.abs().max() < 1e-2  # no direction is preferred
     assert found.angles.share_above == 8 / 15
@@ -150,7 +150,7 @@ def test_equal_and_opposite_embeddings_give_finite_forces(dtype, tile):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_without_pairs_nothing_acts(count):
-    found = crowd_forces(random_latents(count, 4), 1.0, math.pi, 1.0)
+    found = pairwise_forces(random_latents(count, 4), 1.0, math.pi, 1.0)
     assert found.energies.tolist() == [0.0] * count and found.gradients.abs().sum() == 0
     assert math.isnan(found.angles.mean) and found.angles.nearest.tolist() == [math.inf] * count
 
@@ -159,14 +159,14 @@ def test_no_array_is_larger_than_a_tile(monkeypatch):
     sizes = []
     acos = torch.acos
     monkeypatch.setattr(crowd.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
-    crowd_forces(random_latents(50, 4), 1.0, 2.0, 1.0, tile=8)
+    pairwise_forces(random_latents(50, 4), 1.0, 2.0, 1.0, tile=8)
     assert max(sizes) == 64 and sum(sizes) < 50 * 50 * 0.65  # and half of the pairs are enough
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_processes_share_the_forces_and_all_get_the_same(embeddings, true_forces, size):
-    alone = crowd_forces(embeddings, 1.7, 1.6, 1.4, tile=5)
-    results = shared(size, lambda share: crowd_forces(embeddings, 1.7, 1.6, 1.4, tile=5, share=share))
+    alone = pairwise_forces(embeddings, 1.7, 1.6, 1.4, tile=5)
+    results = shared(size, lambda group: pairwise_forces(embeddings, 1.7, 1.6, 1.4, tile=5, group=group))
     for found in results:
         assert relative_difference(found.energies, true_forces[0]) < 1e-10
         assert relative_difference(found.gradients, true_forces[1]) < 1e-10
@@ -180,17 +180,17 @@ def test_processes_share_the_forces_and_all_get_the_same(embeddings, true_forces
 def test_processes_share_the_statistics_and_all_get_the_same(embeddings, size):
     angles, distances = angle_statistics(embeddings, 1.4), latent_statistics(embeddings)
     for tile in (5, 64):  # with the second, some have nothing to do
-        for found in shared(size, lambda share, tile=tile: angle_statistics(embeddings, 1.4, tile=tile, share=share)):
+        for found in shared(size, lambda group, tile=tile: angle_statistics(embeddings, 1.4, tile=tile, group=group)):
             torch.testing.assert_close(found.nearest, angles.nearest)
             assert found.mean == pytest.approx(angles.mean, rel=1e-12) and found.share_above == angles.share_above
-        for found in shared(size, lambda share, tile=tile: latent_statistics(embeddings, tile=tile, share=share)):
+        for found in shared(size, lambda group, tile=tile: latent_statistics(embeddings, tile=tile, group=group)):
             assert found.minimum == distances.minimum
             assert (found.mean, found.maximum) == pytest.approx((distances.mean, distances.maximum))
 
 
 def test_each_process_takes_as_many_tiles_as_the_others_and_together_they_take_all():
-    def corners(share=None):
-        tiles = upper_tiles(23, 4, torch.device("cpu"), **({} if share is None else {"share": share}))
+    def corners(group=None):
+        tiles = upper_tiles(23, 4, torch.device("cpu"), **({} if group is None else {"group": group}))
         return [(tile.rows.start, tile.columns.start) for tile in tiles]
 
     taken = shared(4, corners)

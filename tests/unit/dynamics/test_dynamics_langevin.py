@@ -9,7 +9,7 @@ from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_
 
 from brownid.dynamics.langevin import STATISTICS, langevin
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.statistics import crowd_statistics
+from brownid.dynamics.statistics import pairwise_statistics
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 
@@ -153,7 +153,7 @@ def test_statistics_describe_the_state_before_each_update():
     assert all(values.shape == (3,) and values.dtype == "float64" for values in result.statistics.values())
     for iteration in range(3):
         state = langevin(model, start, with_settings(iterations=iteration), seed=1).latents
-        for name, value in crowd_statistics(state, model.embed(state), model.latent_mean, 1.2).items():
+        for name, value in pairwise_statistics(state, model.embed(state), model.latent_mean, 1.2).items():
             assert result.statistics[name][iteration] == pytest.approx(value), name
     assert result.statistics["latf_max"][0] == pytest.approx(
         0.15 * float((start - model.latent_mean).norm(dim=1).max())

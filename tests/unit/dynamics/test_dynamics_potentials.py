@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from slow_dynamics import angle, crowd_energy, random_latents, relative_difference
+from slow_dynamics import angle, pairwise_energy, random_latents, relative_difference
 
 from brownid.dynamics import potentials
-from brownid.dynamics.crowd import crowd_forces
+from brownid.dynamics.crowd import pairwise_forces
 from brownid.dynamics.potentials import (
     COSINE_SCALE,
     angles_to,
@@ -28,7 +28,7 @@ def autograd_repulsion(embeddings, others_of, coefficient, radius):
     energies, gradients = [], []
     for i in range(len(embeddings)):
         e = embeddings[i].clone().requires_grad_(True)
-        energy = crowd_energy(e, others_of(i), coefficient, radius)
+        energy = pairwise_energy(e, others_of(i), coefficient, radius)
         energies.append(energy.detach())
         gradients.append(torch.autograd.grad(energy, e)[0] if energy.requires_grad else torch.zeros_like(e))
     return torch.stack(energies), torch.stack(gradients)
@@ -58,9 +58,9 @@ def test_an_identity_feels_nothing_from_its_own_older_embedding():
 
 
 @pytest.mark.parametrize("tile", [2, 5, 64])
-def test_batches_of_a_crowd_have_the_forces_of_the_whole_crowd(tile):
+def test_batches_of_identities_have_the_forces_of_all_together(tile):
     embeddings = random_latents(11, 4)
-    whole = crowd_forces(embeddings, 1.7, 1.6, 1.0)
+    whole = pairwise_forces(embeddings, 1.7, 1.6, 1.0)
     for first in range(0, 11, 3):
         batch = slice(first, first + 3)
         energies, gradients = neighbour_repulsion(embeddings[batch], embeddings, first, 1.7, 1.6, tile=tile)
@@ -69,8 +69,8 @@ def test_batches_of_a_crowd_have_the_forces_of_the_whole_crowd(tile):
 
 
 @pytest.mark.parametrize("first", [-1, 3])
-def test_identities_outside_the_crowd_are_refused(first):
-    with pytest.raises(BrownidError, match="are not all among the crowd's 4"):
+def test_identities_that_are_not_among_the_others_are_refused(first):
+    with pytest.raises(BrownidError, match="are not all among the 4 others"):
         neighbour_repulsion(random_latents(2, 4), random_latents(4, 4), first, 1.0, 1.0)
 
 

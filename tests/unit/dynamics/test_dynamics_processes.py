@@ -31,7 +31,7 @@ class BrokenModel(ToyFaceModel):
 
 
 def in_processes(size, work):
-    """What `work(share)` returned or raised in each of `size` processes, forked from this one; None of one killed."""
+    """What `work(group)` returned or raised in each of `size` processes, forked from this one; None of one killed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,8 +46,8 @@ def in_processes(size, work):
             patch.setenv("MASTER_ADDR", "127.0.0.1")
             patch.setenv("MASTER_PORT", str(port))
             try:
-                with joined(environment) as share:
-                    sender.send(work(share))
+                with joined(environment) as group:
+                    sender.send(work(group))
             except Exception as error:
                 sender.send(error)
 
@@ -68,11 +68,11 @@ def in_processes(size, work):
     return found
 
 
-def outcome(share, settings=SETTINGS, state=None, model=None):
+def outcome(group, settings=SETTINGS, state=None, model=None):
     fixed = random_latents(5, 4, seed=2)
     model = ToyFaceModel() if model is None else model
     result = langevin(
-        model, random_latents(11, 6), settings, seed=5, fixed_embeddings=fixed, batch_size=3, share=share, state=state
+        model, random_latents(11, 6), settings, seed=5, fixed_embeddings=fixed, batch_size=3, group=group, state=state
     )
     statistics = {name: torch.from_numpy(values) for name, values in result.statistics.items()}
     numbers = {"latents": result.latents, "embeddings": result.embeddings, **statistics}
@@ -81,9 +81,9 @@ def outcome(share, settings=SETTINGS, state=None, model=None):
 
 @pytest.fixture(scope="module")
 def alone():
-    from brownid.dynamics.share import ALONE
+    from brownid.dynamics.share import SINGLE
 
-    return {name: outcome(ALONE, dataclasses.replace(SETTINGS, neighbours=name)) for name in ("current", "previous")}
+    return {name: outcome(SINGLE, dataclasses.replace(SETTINGS, neighbours=name)) for name in ("current", "previous")}
 
 
 def assert_close(found, expected):
@@ -97,7 +97,7 @@ def assert_close(found, expected):
 @pytest.mark.parametrize("neighbours", ["current", "previous"])
 def test_several_processes_give_the_result_of_one(size, neighbours, alone):
     settings = dataclasses.replace(SETTINGS, neighbours=neighbours)
-    found = in_processes(size, lambda share: outcome(share, settings))
+    found = in_processes(size, lambda group: outcome(group, settings))
     for numbers, _ in found:
         assert_close(numbers, alone[neighbours][0])
         assert numbers == found[0][0]  # to the last bit: the processes never drift apart
@@ -119,10 +119,10 @@ def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone, s
                 raise KeyboardInterrupt
             return super().embed(latents)
 
-    def interrupted(share):
-        model = ToyFaceModel() if stopped != "both" and share.rank == 0 else Stopping()
+    def interrupted(group):
+        model = ToyFaceModel() if stopped != "both" and group.rank == 0 else Stopping()
         try:
-            outcome(share, model=model, state=StateFile(tmp_path / "state", {}, iterations=100))
+            outcome(group, model=model, state=StateFile(tmp_path / "state", {}, iterations=100))
         except BaseException as error:  # one may have been stopped, and the other have lost its partner
             return type(error).__name__
 
@@ -132,7 +132,7 @@ def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone, s
     for size in (1, 3):
         (tmp_path / "state").write_bytes(kept)
         for numbers, passes in in_processes(
-            size, lambda share: outcome(share, state=StateFile(tmp_path / "state", {}))
+            size, lambda group: outcome(group, state=StateFile(tmp_path / "state", {}))
         ):
             assert_close(numbers, alone["current"][0])
             assert passes < alone["current"][1]
@@ -141,7 +141,7 @@ def test_a_state_of_two_processes_goes_on_in_three_and_in_one(tmp_path, alone, s
 def test_nan_on_one_process_stops_all_with_the_same_sentence():
     model = BrokenModel()
     model.broken = random_latents(11, 6)[9, 0]
-    found = in_processes(2, lambda share: outcome(share, model=model))
+    found = in_processes(2, lambda group: outcome(group, model=model))
     assert all(isinstance(error, BrownidError) for error in found), found
     assert {str(error).partition(" is not finite")[0] for error in found} == {"The embedding on identity 9"}
 
@@ -156,11 +156,11 @@ def test_an_infinite_force_on_one_process_stops_all_with_the_same_sentence():
                 super().embed(latents) + torch.where(marked, latents[:, :1] - latents[:, :1].detach(), 0).abs().sqrt()
             )
 
-    found = in_processes(2, lambda share: outcome(share, model=SteepModel()))
+    found = in_processes(2, lambda group: outcome(group, model=SteepModel()))
     assert all(isinstance(error, BrownidError) for error in found), found
     assert {str(error).partition(" is not finite")[0] for error in found} == {"The force on identity 9"}
 
 
 def test_more_processes_than_identities_are_refused():
-    found = in_processes(2, lambda share: langevin(ToyFaceModel(), random_latents(1, 6), SETTINGS, seed=1, share=share))
+    found = in_processes(2, lambda group: langevin(ToyFaceModel(), random_latents(1, 6), SETTINGS, seed=1, group=group))
     assert all(isinstance(error, BrownidError) for error in found)

@@ -40,7 +40,7 @@ class ThreadShare:
 
 
 def in_threads(size, work):
-    """What `work(share)` returned or raised in each of `size` threads."""
+    """What `work(group)` returned or raised in each of `size` threads."""
     slots, barrier, found = [None] * size, threading.Barrier(size), [None] * size
 
     def one(rank):

@@ -178,16 +178,16 @@ def test_without_iterations_the_starts_are_kept():
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_several_processes_give_the_result_of_one(size):
-    for found in Shares(size).run(lambda share: run(tries=2, share=share)):
+    for found in Shares(size).run(lambda group: run(tries=2, group=group)):
         assert_same(found, run(tries=2), exactly=False)
         assert found.statistics["loss_avg"].tolist() == pytest.approx(run(tries=2).statistics["loss_avg"].tolist())
     model = Toy()
-    Shares(size).run(lambda share: run(model if share.rank == 0 else None, share=share))
+    Shares(size).run(lambda group: run(model if group.rank == 0 else None, group=group))
     assert sum(model.batches) == (SETTINGS.iterations + 1) * len(range(COUNT)[own_rows(Shares.One(Shares(size), 0), 5)])
 
 
 def test_what_is_not_finite_stops_all_processes_with_the_item():
-    errors = Shares(2).run(lambda share: run(Broken(), share=share))
+    errors = Shares(2).run(lambda group: run(Broken(), group=group))
     assert all(
         isinstance(error, BrownidError) and "item 3 is not finite in iteration 0" in str(error) for error in errors
     )
@@ -253,7 +253,7 @@ def test_a_regression_start_inverts_what_is_linear_and_goes_on_with_the_nearest(
         ({"items": [0]}, "1 item numbers for 5 targets"),
         ({"latent_spread": None}, "the spread of the latents, its unit, is None"),
         ({"latent_spread": math.inf}, "the spread of the latents, its unit, is inf"),
-        ({"share": Shares.One(Shares(6), 0)}, "6 processes cannot share 5 latents"),
+        ({"group": Shares.One(Shares(6), 0)}, "6 processes cannot share 5 latents"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(wrong, sentence):
@@ -283,7 +283,7 @@ def test_a_wrong_setting_of_inversion_is_named(wrong):
 @pytest.mark.parametrize("size", [2, 3])
 def test_in_several_processes_noise_is_that_of_the_item_too(size):
     expected = run(Noisy(), tries=2)
-    for found in Shares(size).run(lambda share: run(Noisy(), tries=2, share=share)):
+    for found in Shares(size).run(lambda group: run(Noisy(), tries=2, group=group)):
         assert_same(found, expected, exactly=False)
 
 

@@ -43,9 +43,9 @@ def test_every_tile_size_finds_the_neighbours_of_the_whole_matrix(tile):
 def test_processes_share_the_tiles_and_all_get_the_whole(size, precision):
     unit, others = unit_vectors(11, dtype=torch.float32), unit_vectors(7, seed=1, dtype=torch.float32)
 
-    def work(share):
+    def work(group):
         # in bfloat16 each vector is a tile and so a candidate
-        search = Search(CPU, tile=3 if precision == "float32" else 1, share=share)
+        search = Search(CPU, tile=3 if precision == "float32" else 1, group=group)
         panels = Panel(unit, precision), Panel(others, precision)
         return search.among(panels[0]), search.of(*panels), search.of(panels[1], panels[0])
 

@@ -107,7 +107,7 @@ def test_tiles_do_not_matter(case, tile):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("size", [2, 3])
 def test_several_processes_give_the_result_of_one(case, size):
-    alone, (first, *others) = run(CASES[case]), in_threads(size, lambda share: run(CASES[case], share=share, tile=3))
+    alone, (first, *others) = run(CASES[case]), in_threads(size, lambda group: run(CASES[case], group=group, tile=3))
     for other in others:
         same(first, other)  # to the last bit
     torch.testing.assert_close(first.references, alone.references, atol=1e-5, rtol=0)
@@ -307,7 +307,7 @@ def test_what_cannot_be_packed_is_refused(given, sentence):
 
 
 def test_more_processes_than_references_are_refused():
-    found = in_threads(3, lambda share: run(start=START[:2], share=share))
+    found = in_threads(3, lambda group: run(start=START[:2], group=group))
     assert all(isinstance(error, BrownidError) for error in found)
 
 

@@ -18,7 +18,7 @@ from brownid.dynamics.pairs import nearest_neighbours
 from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, fixed_repulsion
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
-from brownid.dynamics.statistics import as_arrays, crowd_statistics
+from brownid.dynamics.statistics import as_arrays, pairwise_statistics
 from brownid.errors import BrownidError
 from brownid.recognition.facemodel import FaceModel
 from brownid.runtime import progress
@@ -28,7 +28,7 @@ Draw = Callable[[Sequence[int]], torch.Tensor]
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """References with the statistics of `crowd_statistics`, as arrays of one value."""
+    """References with the statistics of `pairwise_statistics`, as arrays of one value."""
 
     latents: torch.Tensor  # [N,D]
     embeddings: torch.Tensor  # [N,E], computed from these latents
@@ -133,11 +133,11 @@ def _accepted(
     unless one accepted earlier in the same batch would have pushed or stopped it; from the first such candidate on, the
     batch is tried again. The batch shrinks while this happens often.
     """
-    crowd: list[torch.Tensor] = []
+    accepted: list[torch.Tensor] = []
     first, width = 0, batched.batching.size
     while first < limit:
         numbers = range(first, min(first + width, limit))
-        trial = _try(batched, _checked_draw(batched.model, draw, numbers), crowd, fixed_embeddings, settings, first)
+        trial = _try(batched, _checked_draw(batched.model, draw, numbers), accepted, fixed_embeddings, settings, first)
         pushed = torch.zeros_like(trial.free)
         near = torch.zeros_like(trial.free)
         decided = len(numbers)
@@ -148,7 +148,7 @@ def _accepted(
             if not trial.free[place] or near[place]:
                 continue
             embedding = trial.embeddings[place]
-            crowd.append(embedding)
+            accepted.append(embedding)
             yield _Reference(number, trial.latents[place], embedding)
             near |= _angles(trial.embeddings, embedding) <= settings.ict
             for movers, embeddings in trial.path:
@@ -160,14 +160,14 @@ def _accepted(
 def _try(
     batched: BatchedFaceModel,
     latents: torch.Tensor,
-    crowd: list[torch.Tensor],
+    accepted: list[torch.Tensor],
     fixed_embeddings: torch.Tensor | None,
     settings: RepulseSettings,
     first: int,
 ) -> _Trial:
-    """Move candidates `[B,D]`, each by itself, until far enough from the crowd and the fixed embeddings."""
+    """Move candidates `[B,D]`, each by itself, until far enough from those accepted and the fixed embeddings."""
     latents = latents.clone()
-    others = torch.stack(crowd) if crowd else None
+    others = torch.stack(accepted) if accepted else None
     fixed = None if fixed_embeddings is None else fixed_embeddings.to(latents)
     numbers = range(first, first + len(latents))
     moves = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
@@ -241,5 +241,5 @@ def _result(
     ict: float,
     drawn: int,
 ) -> BaselineResult:
-    record = crowd_statistics(latents, embeddings, model.latent_mean.to(latents), ict) | {"candidates": float(drawn)}
+    record = pairwise_statistics(latents, embeddings, model.latent_mean.to(latents), ict) | {"candidates": float(drawn)}
     return BaselineResult(latents, embeddings, as_arrays([record], list(record)), candidates)

@@ -23,7 +23,7 @@ from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
 from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.share import ALONE
+from brownid.dynamics.share import SINGLE
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
 from brownid.randomness import image_items, normal, uniform
@@ -134,7 +134,7 @@ def dispersion(
         description="dispersion",
         given={"references": references, "reference embeddings": targets, "starting latents": latents},
         state=state,
-        share=ALONE,
+        group=SINGLE,
     )
     latents = end["latents"]
     embeddings = batched.embed(latents.flatten(0, 1), images).unflatten(0, latents.shape[:2])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_items, check_matrix
-from brownid.dynamics.crowd import CrowdForces, crowd_forces
+from brownid.dynamics.crowd import PairwiseForces, pairwise_forces
 from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
 from brownid.dynamics.pairs import AngleStatistics, latent_statistics
 from brownid.dynamics.passes import BatchedFaceModel
@@ -23,8 +23,8 @@ from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
 from brownid.dynamics.processes import gather, own_rows
 from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.share import ALONE, Share
-from brownid.dynamics.statistics import as_arrays, crowd_record, spread
+from brownid.dynamics.share import SINGLE, ProcessGroup
+from brownid.dynamics.statistics import as_arrays, pairwise_record, spread
 from brownid.errors import BrownidError
 from brownid.randomness import normal
 from brownid.recognition.facemodel import FaceModel
@@ -41,7 +41,7 @@ STATISTICS = (
 @dataclass(frozen=True)
 class LangevinResult:
     """Where a run ended. `statistics[name][t]` describes iteration t before its update: the state it started from, the
-    forces there, and the timestep it then took; `crowd_statistics` describes the end itself."""
+    forces there, and the timestep it then took; `pairwise_statistics` describes the end itself."""
 
     latents: torch.Tensor  # [N,D]
     embeddings: torch.Tensor  # [N,E], computed from these latents
@@ -58,7 +58,7 @@ def langevin(
     batch_size: int = 64,
     items: Sequence[int] | None = None,
     state: StateFile | None = None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> LangevinResult:
     """Run Langevin dynamics from `latents`; the element type and device of the latents are kept.
 
@@ -70,12 +70,12 @@ def langevin(
         fixed_embeddings: C `[M,E]`, embeddings to stay `settings.fixed_distance` away from (leak guard).
         items: global identity numbers of the N rows, default 0 … N−1.
         state: where to keep what an interrupted run goes on from.
-        share: the processes that share the work; all call this with the same arguments and get the same result.
+        group: the processes that share the work; all call this with the same arguments and get the same result.
 
     Returns:
-        Latents, embeddings and statistics. Names of the statistics as in `crowd_statistics`, and: norms over the latent
-        dimension of −∂U/∂w (`intf`), η₀ξ (`rndf`), k_l(w̄−w) (`latf`) and F, after the clip and without noise (`totf`);
-        `energy`, every pair counted once; `timestep`.
+        Latents, embeddings and statistics. Names of the statistics as in `pairwise_statistics`, and: norms over the
+        latent dimension of −∂U/∂w (`intf`), η₀ξ (`rndf`), k_l(w̄−w) (`latf`) and F, after the clip and without noise
+        (`totf`); `energy`, every pair counted once; `timestep`.
 
     Raises:
         BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
@@ -89,8 +89,8 @@ def langevin(
         check_matrix("fixed_embeddings", fixed, (None, None))
     if settings.timestep < 0 and len(latents) < 2:
         raise BrownidError("The automatic timestep needs at least two identities; set a positive timestep for one.")
-    if share.size > len(latents):
-        raise BrownidError(f"{share.size} processes cannot share {len(latents)} identities; take fewer processes.")
+    if group.size > len(latents):
+        raise BrownidError(f"{group.size} processes cannot share {len(latents)} identities; take fewer processes.")
     if state is not None:
         state = state.with_settings(
             algorithm="langevin",
@@ -98,26 +98,26 @@ def langevin(
             seed=seed,
             identities=items,
         )
-    crowd = _Crowd(batched, mean, fixed, settings, seed, items, share)
+    run = _Run(batched, mean, fixed, settings, seed, items, group)
     start = {"latents": latents.detach().clone()}
     if settings.neighbours == "previous":
-        start["embeddings"] = crowd.embed(start["latents"], 0)
+        start["embeddings"] = run.embed(start["latents"], 0)
     end, records = iterate(
-        partial(_iterate, crowd),
+        partial(_iterate, run),
         start,
         settings.iterations,
         STATISTICS,
         description="langevin",
         given={"starting latents": latents} | ({} if fixed is None else {"fixed embeddings": fixed}),
         state=state,
-        share=share,
+        group=group,
     )
-    embeddings = crowd.embed(end["latents"], None)
+    embeddings = run.embed(end["latents"], None)
     return LangevinResult(end["latents"], embeddings, as_arrays(records, STATISTICS))
 
 
 @dataclass(frozen=True)
-class _Crowd:
+class _Run:
     """What stays the same through a run."""
 
     batched: BatchedFaceModel
@@ -126,16 +126,16 @@ class _Crowd:
     settings: LangevinSettings
     seed: int
     items: list[int]
-    share: Share
+    group: ProcessGroup
 
     @property
     def own(self) -> slice:
         """The rows that this process pulls back and moves."""
-        return own_rows(self.share, len(self.items))
+        return own_rows(self.group, len(self.items))
 
     def gather(self, rows: torch.Tensor) -> torch.Tensor:
         """The rows of all processes."""
-        return gather(self.share, rows, len(self.items))
+        return gather(self.group, rows, len(self.items))
 
     def embed(self, latents: torch.Tensor, iteration: int | None) -> torch.Tensor:
         """Embeddings `[N,E]` of latents `[N,D]`, finite, each process embedding its own rows."""
@@ -158,36 +158,36 @@ class _Crowd:
             embeddings, self.fixed, self.settings.repulsion_coefficient, self.settings.fixed_distance
         )
 
-    def measured(self, embeddings: torch.Tensor) -> tuple[float, CrowdForces, torch.Tensor | float]:
+    def measured(self, embeddings: torch.Tensor) -> tuple[float, PairwiseForces, torch.Tensor | float]:
         """The energy of all `[N,E]`, what acts between them, and the guard's gradients of the own rows."""
         settings = self.settings
-        pairs = crowd_forces(
-            embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, share=self.share
+        pairs = pairwise_forces(
+            embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, group=self.group
         )
         guard, guard_gradients = self.guard(embeddings[self.own])
         # U_i and U_j both hold the pair (i,j)
-        energy = 0.5 * float(pairs.energies.sum()) + float(self.share.sum(guard.sum()))
+        energy = 0.5 * float(pairs.energies.sum()) + float(self.group.sum(guard.sum()))
         return energy, pairs, guard_gradients
 
 
-def _iterate(crowd: _Crowd, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
+def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The tensors after one iteration, and the statistics before it."""
-    settings, share, own = crowd.settings, crowd.share, crowd.own
+    settings, group, own = run.settings, run.group, run.own
     latents = tensors["latents"]
-    moving, items = latents[own], crowd.items[own]
+    moving, items = latents[own], run.items[own]
     if settings.neighbours == "current":
-        embeddings, energy, angles, pulled = _pull_from_current(crowd, moving, items, iteration)
+        embeddings, energy, angles, pulled = _pull_from_current(run, moving, items, iteration)
     else:
-        embeddings, energy, angles, pulled = _pull_from_previous(crowd, moving, items, iteration, tensors["embeddings"])
+        embeddings, energy, angles, pulled = _pull_from_previous(run, moving, items, iteration, tensors["embeddings"])
     interaction = -pulled
-    latent_force = settings.latent_force * (crowd.mean - moving)
+    latent_force = settings.latent_force * (run.mean - moving)
     forces = interaction + latent_force
-    norms = finite_norms(crowd.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, crowd.items)
+    norms = finite_norms(run.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, run.items)
     forces, _ = clip_forces(forces, norms[own], settings.force_clip)
     norms = norms if settings.force_clip is None else norms.clamp_max(settings.force_clip)
-    noise = settings.random_force * normal(crowd.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
-    distances = latent_statistics(latents, share=share)
-    record = crowd_record(angles, distances, latents, crowd.mean)
+    noise = settings.random_force * normal(run.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
+    distances = latent_statistics(latents, group=group)
+    record = pairwise_record(angles, distances, latents, run.mean)
     timestep = timesteps(
         settings.timestep, settings.viscous_coefficient, norms.new_tensor(distances.minimum), norms.max()
     )
@@ -195,40 +195,40 @@ def _iterate(crowd: _Crowd, tensors: Tensors, iteration: int) -> tuple[Tensors, 
         logger.warning("Iteration %d moves nothing: two latents are equal, or no force acts.", iteration)
     record |= {"energy": energy, "timestep": float(timestep)}
     parts = {"intf": interaction, "rndf": noise, "latf": latent_force}
-    lengths = crowd.gather(torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts.values()], dim=1))
+    lengths = run.gather(torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts.values()], dim=1))
     for name, column in zip(parts, lengths.unbind(1), strict=True):
         record |= spread(name, column)
     record |= spread("totf", norms)
     moved = advance(moving, forces, timestep.sqrt() * noise, timestep, settings.viscous_coefficient)
-    after = {"latents": crowd.gather(moved)}
+    after = {"latents": run.gather(moved)}
     if settings.neighbours == "previous":
         after["embeddings"] = embeddings
     return after, record
 
 
 def _pull_from_current(
-    crowd: _Crowd, moving: torch.Tensor, items: list[int], iteration: int
+    run: _Run, moving: torch.Tensor, items: list[int], iteration: int
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """Embeddings of all, energy, angles, and ∂U/∂w of the own rows; the others are where they are in this iteration."""
-    embeddings, pull_back = crowd.batched.embed_for_pull_back(moving, items, iteration)
-    embeddings = crowd.checked(embeddings, iteration)
-    energy, pairs, guard_gradients = crowd.measured(embeddings)
-    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[crowd.own] + guard_gradients)
+    embeddings, pull_back = run.batched.embed_for_pull_back(moving, items, iteration)
+    embeddings = run.checked(embeddings, iteration)
+    energy, pairs, guard_gradients = run.measured(embeddings)
+    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[run.own] + guard_gradients)
 
 
 def _pull_from_previous(
-    crowd: _Crowd, moving: torch.Tensor, items: list[int], iteration: int, previous: torch.Tensor
+    run: _Run, moving: torch.Tensor, items: list[int], iteration: int, previous: torch.Tensor
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """The same with the others where they were one pass before, which is known: one pass serves everything."""
-    settings, own = crowd.settings, crowd.own
+    settings, own = run.settings, run.own
 
     def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
         _, gradients = neighbour_repulsion(
             *(embeddings, previous, own.start + rows.start), settings.repulsion_coefficient, settings.repulsion_radius
         )
-        return gradients + crowd.guard(embeddings)[1]
+        return gradients + run.guard(embeddings)[1]
 
-    embeddings, pulled = crowd.batched.pull_back_each(moving, gradients_of, items, iteration)
-    embeddings = crowd.checked(embeddings, iteration)
-    energy, pairs, _ = crowd.measured(embeddings)
+    embeddings, pulled = run.batched.pull_back_each(moving, gradients_of, items, iteration)
+    embeddings = run.checked(embeddings, iteration)
+    energy, pairs, _ = run.measured(embeddings)
     return embeddings, energy, pairs.angles, pulled

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from brownid.dynamics.potentials import TILE, check_widths, scaled_cosines, unit_rows
-from brownid.dynamics.share import ALONE, Share, own_parts
+from brownid.dynamics.share import SINGLE, ProcessGroup, own_parts
 
 _SUSPECTS = 4096  # pairs of latents measured at once
 
@@ -50,10 +50,10 @@ class Tile:
             values.masked_fill_(self.unwanted, replacement)
 
 
-def upper_tiles(count: int, tile: int, device: torch.device, share: Share = ALONE) -> Iterator[Tile]:
+def upper_tiles(count: int, tile: int, device: torch.device, group: ProcessGroup = SINGLE) -> Iterator[Tile]:
     """This process's share of the tiles that hold each pair i<j of `count` identities once."""
     corners = ((row, column) for row in range(0, count, tile) for column in range(row, count, tile))
-    for row, column in own_parts(corners, share):
+    for row, column in own_parts(corners, group):
         rows, columns = slice(row, min(row + tile, count)), slice(column, min(column + tile, count))
         unwanted = None
         if row == column:
@@ -86,10 +86,10 @@ class AngleTally:
             torch.minimum(self._nearest[identities], smallest, out=self._nearest[identities])
         return of_rows
 
-    def finish(self, share: Share) -> AngleStatistics:
+    def finish(self, group: ProcessGroup) -> AngleStatistics:
         """The statistics of the tiles of all processes."""
-        nearest, maximum = share.minimum(self._nearest), share.maximum(self._maximum)
-        total, above = share.sum(self._sums).tolist()
+        nearest, maximum = group.minimum(self._nearest), group.maximum(self._maximum)
+        total, above = group.sum(self._sums).tolist()
         pairs = len(nearest) * (len(nearest) - 1) // 2
         if pairs == 0:
             return AngleStatistics(math.nan, math.nan, math.nan, math.nan, nearest)
@@ -97,14 +97,14 @@ class AngleTally:
 
 
 def angle_statistics(
-    embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, share: Share = ALONE
+    embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, group: ProcessGroup = SINGLE
 ) -> AngleStatistics:
     """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share above `threshold`."""
     unit, _ = unit_rows(embeddings)
     tally = AngleTally(unit, threshold)
-    for part in upper_tiles(len(unit), tile, unit.device, share):
+    for part in upper_tiles(len(unit), tile, unit.device, group):
         tally.add(part, torch.acos(scaled_cosines(unit[part.rows] @ unit[part.columns].T)))
-    return tally.finish(share)
+    return tally.finish(group)
 
 
 def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
@@ -144,7 +144,7 @@ def nearest_neighbours(
     return torch.where(index >= 0, angles, math.inf), index
 
 
-def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, share: Share = ALONE) -> DistanceStatistics:
+def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, group: ProcessGroup = SINGLE) -> DistanceStatistics:
     """Smallest, mean and largest distance over all pairs of latents `[N,D]`.
 
     Distances come from matrix products, as ‖a‖² + ‖b‖² − 2a·b of the centred latents. That loses digits where two
@@ -161,7 +161,7 @@ def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, share: Share =
     total = torch.zeros(1, dtype=torch.float64, device=latents.device)
     minimum = latents.new_full((1,), math.inf)
     maximum = latents.new_full((1,), 0.0)
-    for part in upper_tiles(len(latents), tile, latents.device, share):
+    for part in upper_tiles(len(latents), tile, latents.device, group):
         products = centred[part.rows] @ centred[part.columns].T
         found = products.mul_(-2.0).add_(squares[part.rows, None]).add_(squares[part.columns])
         torch.maximum(maximum, found.amax(), out=maximum)
@@ -169,7 +169,7 @@ def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, share: Share =
         minimum = _closer(minimum, latents[part.rows], latents[part.columns], found, error)
         part.discard(found, 0.0)
         total += found.clamp_(min=0.0).sqrt_().sum(dtype=torch.float64)
-    minimum, maximum, total = share.minimum(minimum), share.maximum(maximum), share.sum(total)
+    minimum, maximum, total = group.minimum(minimum), group.maximum(maximum), group.sum(total)
     return DistanceStatistics(float(minimum), float(total) / pairs, math.sqrt(float(maximum)))
 
 

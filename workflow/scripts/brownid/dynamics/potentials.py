@@ -53,11 +53,11 @@ def fixed_repulsion(
 def neighbour_repulsion(
     embeddings: torch.Tensor, others: torch.Tensor, first: int, coefficient: float, radius: float, *, tile: int = TILE
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i for some identities i of a crowd, others held fixed.
+    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i for some of N identities, others held fixed.
 
     Args:
         embeddings: e_i of the identities first … first+B−1, `[B,E]`.
-        others: e_j of the whole crowd, `[N,E]`, perhaps older ones; the row of the identity i itself is not looked at.
+        others: e_j of all identities, `[N,E]`, perhaps older ones; the row of the identity i itself is left out.
         coefficient, radius: k and d0 (radians).
         tile: side of the tiles; memory is a few of them beside the result.
 
@@ -65,12 +65,12 @@ def neighbour_repulsion(
         Energies `[B]` in float64 and gradients `[B,E]`.
 
     Raises:
-        BrownidError: embeddings of different lengths, or identities outside the crowd.
+        BrownidError: embeddings of different lengths, or identities that are not among all.
     """
     if not 0 <= first <= len(others) - len(embeddings):
         raise BrownidError(
-            f"The identities {first} to {first + len(embeddings) - 1} are not all among the crowd's {len(others)}; "
-            "give the embeddings of the whole crowd, in the same order."
+            f"The identities {first} to {first + len(embeddings) - 1} are not all among the {len(others)} "
+            "others; give the embeddings of all identities, in the same order."
         )
     return _repulsion(embeddings, others, first, coefficient, radius, tile)
 

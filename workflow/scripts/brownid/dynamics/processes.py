@@ -8,7 +8,7 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from brownid.dynamics.share import Share
+from brownid.dynamics.share import ProcessGroup
 from brownid.runtime import default_device
 
 # The names that torchrun and srun give to a process's number, the number of all, and its number on its machine.
@@ -24,7 +24,7 @@ WATCHDOG = {
 }
 
 
-class DistributedShare:
+class DistributedGroup:
     """One process of a `torch.distributed` group; every reduction is the same on all of them."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
 
 
 @contextmanager
-def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
+def joined(environment: Mapping[str, str] = os.environ) -> Iterator[ProcessGroup]:
     """Join the group that torchrun or srun started this process in: NCCL between GPUs, gloo between CPUs.
 
     MASTER_ADDR and MASTER_PORT say where the processes meet. When one is lost, gloo raises an exception in the others
@@ -71,7 +71,7 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Share]:
         options |= {"backend": "cpu:gloo,cuda:nccl", "timeout": GPU_PATIENCE}
     distributed.init_process_group(**options)
     try:
-        yield DistributedShare()
+        yield DistributedGroup()
     finally:
         distributed.destroy_process_group()
 
@@ -80,15 +80,15 @@ def _names(environment: Mapping[str, str]) -> tuple[str, str, str]:
     return next(names for names in NAMES if names[0] in environment)
 
 
-def own_rows(share: Share, count: int) -> slice:
+def own_rows(group: ProcessGroup, count: int) -> slice:
     """The contiguous rows of `count` that this process works on; they differ by at most one between processes."""
-    return slice(count * share.rank // share.size, count * (share.rank + 1) // share.size)
+    return slice(count * group.rank // group.size, count * (group.rank + 1) // group.size)
 
 
-def gather(share: Share, rows: torch.Tensor, count: int) -> torch.Tensor:
+def gather(group: ProcessGroup, rows: torch.Tensor, count: int) -> torch.Tensor:
     """All `count` rows, the same on all processes, from the own rows of each `[own,…]`."""
-    if share.size == 1:
+    if group.size == 1:
         return rows
     everybody = rows.new_zeros(count, *rows.shape[1:])
-    everybody[own_rows(share, count)] = rows
-    return share.sum(everybody)
+    everybody[own_rows(group, count)] = rows
+    return group.sum(everybody)

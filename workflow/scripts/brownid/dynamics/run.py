@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from brownid.dynamics.share import Share
+from brownid.dynamics.share import ProcessGroup
 from brownid.errors import BrownidError
 from brownid.resuming import SavedState, StateFile, terminable, undisturbed
 from brownid.runtime import progress
@@ -29,7 +29,7 @@ def iterate(
     description: str,
     given: Tensors,
     state: StateFile | None,
-    share: Share,
+    group: ProcessGroup,
 ) -> tuple[Tensors, list[Mapping[str, float]]]:
     """Run `step(tensors, iteration)`, which returns the new tensors and a record of `names`, `iterations` times.
 
@@ -42,7 +42,7 @@ def iterate(
     marks = {GIVEN + name: matrix.flatten(1).mean(dim=1) for name, matrix in given.items()}
     on_host = {name: mark.cpu() for name, mark in marks.items()}
     snapshot = kept = (0, tensors, [])
-    writes = state is not None and share.rank == 0
+    writes = state is not None and group.rank == 0
     copied = -math.inf
 
     def save(iteration: int, tensors: Tensors, records: list[Mapping[str, float]]) -> None:
@@ -52,7 +52,7 @@ def iterate(
     with terminable():
         try:
             if state is not None:
-                snapshot = _load(state, tensors, marks, names, iterations, share) or snapshot
+                snapshot = _load(state, tensors, marks, names, iterations, group) or snapshot
             for iteration in progress(range(snapshot[0], iterations), description):
                 tensors, record = step(snapshot[1], iteration)
                 # One assignment: whatever interrupts the loop finds the snapshot before it or the one after it.
@@ -78,11 +78,11 @@ def _on_gpu(tensors: Tensors) -> bool:
 
 
 def _load(
-    state: StateFile, tensors: Tensors, marks: Tensors, names: Sequence[str], iterations: int, share: Share
+    state: StateFile, tensors: Tensors, marks: Tensors, names: Sequence[str], iterations: int, group: ProcessGroup
 ) -> tuple[int, Tensors, list[Mapping[str, float]]] | None:
     """The snapshot that an earlier run left, the same on all processes; the first of them reads and judges it."""
     saved, refusal = None, None
-    if share.rank == 0:
+    if group.rank == 0:
         try:
             saved = state.load()
             if saved is not None:
@@ -91,14 +91,14 @@ def _load(
             refusal = error
     device = next(iter(tensors.values())).device
     found = torch.tensor([0 if saved is None else saved.iteration, int(refusal is not None)], device=device)
-    iteration, refused = share.sum(found).tolist()
+    iteration, refused = group.sum(found).tolist()
     if refused:
         raise refusal or BrownidError("The first process refused the state of the run.")
     if not iteration:
         return None
 
     def shared(name: str, like: torch.Tensor) -> torch.Tensor:
-        return share.sum(torch.zeros_like(like) if saved is None else saved.tensors[name].to(like))
+        return group.sum(torch.zeros_like(like) if saved is None else saved.tensors[name].to(like))
 
     table = shared(RECORDS, torch.zeros(iteration, len(names), dtype=torch.float64, device=device))
     records = [dict(zip(names, row, strict=True)) for row in table.tolist()]

@@ -1,4 +1,4 @@
-"""How several processes share one computation: who does which part, and how the parts become one."""
+"""Rank, size and reductions of processes that share one computation; a single-process default."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
@@ -8,8 +8,8 @@ import torch
 Part = TypeVar("Part")
 
 
-class Share(Protocol):
-    """One of `size` processes that take the same calls in the same order, each for its share of the parts.
+class ProcessGroup(Protocol):
+    """The processes that make the same calls in the same order, each for its part of the work, seen from one of them.
 
     The reductions take an equally shaped tensor (float32, float64 or int64) on every process and return, to all of
     them, the sum, minimum or maximum over the processes, element by element.
@@ -32,8 +32,8 @@ class Share(Protocol):
     def maximum(self, values: torch.Tensor) -> torch.Tensor: ...
 
 
-class Alone:
-    """The share of a process that does everything itself."""
+class SingleProcess:
+    """The group of a process that does everything itself."""
 
     rank = 0
     size = 1
@@ -48,10 +48,10 @@ class Alone:
         return values
 
 
-ALONE = Alone()
+SINGLE = SingleProcess()
 
 
-def own_parts(parts: Iterable[Part], share: Share) -> Iterator[Part]:
+def own_parts(parts: Iterable[Part], group: ProcessGroup) -> Iterator[Part]:
     """Every `size`-th part, from the `rank`-th on: each part falls to one process, and no two counts differ by more
     than one."""
-    return (part for number, part in enumerate(parts) if number % share.size == share.rank)
+    return (part for number, part in enumerate(parts) if number % group.size == group.rank)

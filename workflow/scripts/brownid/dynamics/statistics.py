@@ -27,7 +27,7 @@ def spread(name: str, values: torch.Tensor) -> dict[str, float]:
     }
 
 
-def crowd_statistics(
+def pairwise_statistics(
     latents: torch.Tensor, embeddings: torch.Tensor, latent_mean: torch.Tensor, ict: float
 ) -> dict[str, float]:
     """What describes a set of references `[N,D]`, `[N,E]` at one moment, over all pairs and none dropped.
@@ -35,13 +35,13 @@ def crowd_statistics(
     `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs farther apart than `ict`; `nn_mean`: mean angle to
     the nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.
     """
-    return crowd_record(angle_statistics(embeddings, ict), latent_statistics(latents), latents, latent_mean)
+    return pairwise_record(angle_statistics(embeddings, ict), latent_statistics(latents), latents, latent_mean)
 
 
-def crowd_record(
+def pairwise_record(
     angles: AngleStatistics, distances: DistanceStatistics, latents: torch.Tensor, latent_mean: torch.Tensor
 ) -> dict[str, float]:
-    """`crowd_statistics` where angles and distances are known already."""
+    """`pairwise_statistics` where angles and distances are known already."""
     return {
         "dist_min": angles.minimum,
         "dist_avg": angles.mean,

@@ -46,7 +46,7 @@ class Descent:
         seed: int,
         in_place: bool,
     ) -> None:
-        self.settings, self.search, self.share = settings, search, search.share
+        self.settings, self.search, self.group = settings, search, search.group
         self.precision, self.seed, self.in_place = precision, seed, in_place
         self.gallery = None if gallery is None else Panel(gallery, precision)
         self._gradient, self._scratch = torch.empty(0), torch.empty(0)
@@ -71,8 +71,8 @@ class Descent:
             return tensors, record
         for iteration in iterations:
             self.move_all(panel, moments, iteration)
-        own = own_rows(self.share, count)
-        first, second = (gather(self.share, moment[own], count) for moment in moments)
+        own = own_rows(self.group, count)
+        first, second = (gather(self.group, moment[own], count) for moment in moments)
         return {"references": panel.unit, "first": first, "second": second}, record
 
     def record(self, references: torch.Tensor, iteration: int) -> dict[str, float]:
@@ -100,10 +100,10 @@ class Descent:
         neighbours, pulls = self.search.among(panel), self._pulls(panel)
         gradient = self._room(count, unit)
         repel(gradient, unit, unit, neighbours, self.settings.repulsion)
-        own = own_rows(self.share, count)
+        own = own_rows(self.group, count)
         self._step(unit, gradient, moments, pulls, own, iteration, iteration)
-        if self.share.size > 1:
-            unit.copy_(gather(self.share, unit[own], count))
+        if self.group.size > 1:
+            unit.copy_(gather(self.group, unit[own], count))
         panel.refresh()
 
     def _move_batch(self, panel: Panel, moments: Moments, rows: torch.Tensor, iteration: int) -> None:
@@ -120,10 +120,10 @@ class Descent:
         pulls = self._pulls(batch)
         gradient = self._room(count + 1, everybody)[: count + (places is not None)]
         repel(gradient, batch.unit, others, neighbours, self.settings.repulsion, places)
-        own, turns = own_rows(self.share, count), iteration // self._batches_an_epoch(len(panel))
+        own, turns = own_rows(self.group, count), iteration // self._batches_an_epoch(len(panel))
         self._step(batch.unit, gradient, own_moments, pulls, own, turns, iteration)
         for target, moved in zip((everybody, *moments), (batch.unit, *own_moments), strict=True):
-            target.index_copy_(0, rows, gather(self.share, moved[own], count))
+            target.index_copy_(0, rows, gather(self.group, moved[own], count))
         panel.refresh(rows)
 
     def _pulls(self, panel: Panel) -> Nearest | None:

@@ -19,7 +19,7 @@ from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to, attraction_gradient
 from brownid.dynamics.processes import gather, own_rows
 from brownid.dynamics.run import Tensors, iterate
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.dynamics.statistics import as_arrays, spread
 from brownid.errors import BrownidError
 from brownid.hypersphere.settings import LatentOptimizationSettings
@@ -55,7 +55,7 @@ def invert(
     latent_spread: float | None = None,
     batch_size: int = 64,
     state: StateFile | None = None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> Inversion:
     """The latents whose embeddings point at `targets`; the element type and device of the starts are kept.
 
@@ -72,7 +72,7 @@ def invert(
         latent_spread: root mean square distance of the generator's latents from their mean, the unit of the latent
             term; needed where `settings.latent_weight` is not 0.
         state: where to keep what an interrupted run goes on from.
-        share: the processes that share the work; all call this with the same arguments and get the same result.
+        group: the processes that share the work; all call this with the same arguments and get the same result.
 
     Returns:
         Latents, embeddings, angles, and statistics: `angle_*` to the target (radians), `wavg_*` distance to the mean
@@ -97,8 +97,8 @@ def invert(
             f"latent_weight is {settings.latent_weight}, but the spread of the latents, its unit, is {latent_spread}; "
             "give a positive number."
         )
-    if share.size > count * tries:
-        raise BrownidError(f"{share.size} processes cannot share {count * tries} latents; take fewer processes.")
+    if group.size > count * tries:
+        raise BrownidError(f"{group.size} processes cannot share {count * tries} latents; take fewer processes.")
     if state is not None:
         # who is left out in the end does not matter to the descent
         state = state.with_settings(
@@ -110,9 +110,9 @@ def invert(
         )
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
     pull = 2 * settings.latent_weight / latent_spread**2 if settings.latent_weight else 0.0
-    rows = own_rows(share, len(owners))
+    rows = own_rows(group, len(owners))
     descent = _Descent(
-        *(BatchedFaceModel(model, batch_size, seed), settings, share, mean, pull, targets.to(starts)[owners], rows),
+        *(BatchedFaceModel(model, batch_size, seed), settings, group, mean, pull, targets.to(starts)[owners], rows),
         items=[item for item in items for _ in range(tries)],
     )
     first = attempts.detach().flatten(0, 1).clone(memory_format=torch.contiguous_format)
@@ -124,7 +124,7 @@ def invert(
         description="inversion",
         given={"targets": targets, "starting latents": first},
         state=state,
-        share=share,
+        group=group,
     )
     own = descent.batched.embed(end["latents"][rows], descent.items[rows])
     embeddings = descent.checked(own, "embedding", settings.iterations)
@@ -172,7 +172,7 @@ class _Descent:
 
     batched: BatchedFaceModel
     settings: LatentOptimizationSettings
-    share: Share
+    group: ProcessGroup
     mean: Tensor  # [D]
     pull: float  # the latent term's gradient is pull · (w − w̄)
     targets: Tensor  # [rows, E]
@@ -181,7 +181,7 @@ class _Descent:
 
     def checked(self, own_rows: Tensor, what: str, iteration: int) -> Tensor:
         """The rows of all processes; only here are they checked, so that all stop together."""
-        rows = gather(self.share, own_rows, len(self.items))
+        rows = gather(self.group, own_rows, len(self.items))
         wrong = (~rows.isfinite().all(dim=1)).nonzero()
         if len(wrong):
             raise BrownidError(
@@ -216,4 +216,4 @@ def _iterate(descent: _Descent, tensors: Tensors, iteration: int) -> tuple[Tenso
         "learning_rate": rate,
         "identities": float(len(losses)),
     }
-    return {name: gather(descent.share, part, len(losses)) for name, part in zip(tensors, moved, strict=True)}, record
+    return {name: gather(descent.group, part, len(losses)) for name, part in zip(tensors, moved, strict=True)}, record

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from brownid.dynamics.share import ALONE, Share, own_parts
+from brownid.dynamics.share import SINGLE, ProcessGroup, own_parts
 
 TILES = {"cpu": 512, "cuda": 4096}  # side of a tile: a cache holds it, and it keeps the device busy
 CHUNKS = {"cpu": 256, "cuda": 32768}  # rows that are gathered at once
@@ -55,13 +55,13 @@ class Search:
     Args:
         device: where the vectors are.
         tile: side of the tiles; None: what suits the device.
-        share: the processes that share the tiles; all get the whole result.
+        group: the processes that share the tiles; all get the whole result.
     """
 
-    def __init__(self, device: torch.device, *, tile: int | None = None, share: Share = ALONE) -> None:
+    def __init__(self, device: torch.device, *, tile: int | None = None, group: ProcessGroup = SINGLE) -> None:
         self.tile = tile or TILES.get(device.type, TILES["cpu"])
         self.chunk = CHUNKS.get(device.type, CHUNKS["cpu"])
-        self.device, self.share = device, share
+        self.device, self.group = device, group
         self._buffers: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def among(self, panel: Panel) -> Nearest:
@@ -69,7 +69,7 @@ class Search:
         parts = self._parts(len(panel))
         values, places = self._table(len(parts), panel)
         corners = ((i, j) for i in range(len(parts)) for j in range(i, len(parts)))
-        for i, j in own_parts(corners, self.share):
+        for i, j in own_parts(corners, self.group):
             cosines = self._products(panel.coarse[parts[i]], panel.coarse[parts[j]])
             if i == j:
                 cosines.fill_diagonal_(-math.inf)
@@ -84,7 +84,7 @@ class Search:
         row_parts, parts = self._parts(len(panel)), self._parts(len(others))
         values, places = self._table(len(parts), panel)
         grid = ((rows, j) for j in range(len(parts)) for rows in row_parts)
-        for rows, j in own_parts(grid, self.share):
+        for rows, j in own_parts(grid, self.group):
             cosines = self._products(panel.coarse[rows], others.coarse[parts[j]])
             if own is not None:
                 _leave_out(cosines, own[rows] - parts[j].start)
@@ -106,7 +106,7 @@ class Search:
         """Room for the winner of each tile for each vector, `[tiles, N]`: its cosine, and its place in the tile."""
         values = self._buffer("values", panel.coarse.dtype, tiles, len(panel))
         places = self._buffer("places", torch.int64, tiles, len(panel))
-        if self.share.size > 1:  # tiles of other processes stay as they are here
+        if self.group.size > 1:  # tiles of other processes stay as they are here
             values.fill_(-math.inf)
             places.zero_()
         return values, places
@@ -126,9 +126,9 @@ class Search:
             values = self._measured(rows, panel, others).masked_fill_(values == -math.inf, -math.inf)
         cosines, best = values.max(dim=0)
         rows = rows.gather(0, best[None])[0]
-        if self.share.size > 1:
-            own, cosines = cosines, self.share.maximum(cosines)
-            rows = self.share.maximum(torch.where(own == cosines, rows, -1))
+        if self.group.size > 1:
+            own, cosines = cosines, self.group.maximum(cosines)
+            rows = self.group.maximum(torch.where(own == cosines, rows, -1))
         return Nearest(cosines, rows)
 
     def _measured(self, rows: torch.Tensor, panel: Panel, others: Panel) -> torch.Tensor:

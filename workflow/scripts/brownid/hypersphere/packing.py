@@ -12,7 +12,7 @@ import torch
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.potentials import check_widths
 from brownid.dynamics.run import iterate
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.dynamics.statistics import as_arrays
 from brownid.errors import BrownidError
 from brownid.hypersphere.descent import STATISTICS, Descent
@@ -45,7 +45,7 @@ def pack(
     *,
     seed: int,
     state: StateFile | None = None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
     tile: int | None = None,
 ) -> Packing:
     """Pack references on the sphere, from `start`, near a gallery of embeddings that faces have.
@@ -55,7 +55,7 @@ def pack(
         gallery: `[m,E]`, likewise; None: nothing pulls, α is not used, and `gallery_avg` is NaN.
         seed: of the mini-batches; without these nothing is random.
         state: where to keep what an interrupted run goes on from. It counts blocks of `record_every` iterations.
-        share: the processes that share the work; all call this with the same arguments and get the same result.
+        group: the processes that share the work; all call this with the same arguments and get the same result.
         tile: side of the tiles of the pair matrix; None: what suits the device. It decides rounding, and in bfloat16
             also who of several about equally near is taken for the nearest.
 
@@ -71,7 +71,7 @@ def pack(
     if gallery is not None:
         gallery = _unit("gallery", gallery).to(start.device)
         check_widths(start, gallery)
-    search = Search(start.device, tile=tile, share=share)
+    search = Search(start.device, tile=tile, group=group)
     _check(start, settings, search)
     if state is not None:
         state = state.with_settings(algorithm="hyperface", settings=asdict(settings), seed=seed)
@@ -91,7 +91,7 @@ def pack(
         description="hyperface",
         given={"start": start} | ({} if gallery is None else {"gallery": gallery}),
         state=state,
-        share=share,
+        group=group,
     )
     references = end["references"]
     last = descent.in_float32().record(references, settings.iterations)
@@ -119,7 +119,7 @@ def _unit(name: str, matrix: torch.Tensor) -> torch.Tensor:
 
 def _check(start: torch.Tensor, settings: PackingSettings, search: Search) -> None:
     """Refuse a start that cannot be packed."""
-    count, processes = len(start), search.share.size
+    count, processes = len(start), search.group.size
     if count < 2:
         raise BrownidError("A single reference has no neighbour to be packed away from; give at least two.")
     if processes > count:

@@ -10,7 +10,7 @@ from torch import Tensor
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import TILE, check_widths, unit_rows
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.errors import BrownidError
 from brownid.hypersphere.inversion import Inversion, check_targets, invert
 from brownid.hypersphere.settings import InversionSettings
@@ -71,7 +71,7 @@ def search(
     seed: int,
     batch_size: int,
     state: StateFile | None = None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> Inversion:
     """The latents whose embeddings point at those of `wanted`, from starts that the faces of `gallery` give."""
     latents = torch.from_numpy(gallery.latents).to(model.latent_mean)
@@ -86,7 +86,7 @@ def search(
         latent_spread=generator_spread(model.generator, seed),
         batch_size=batch_size,
         state=state,
-        share=share,
+        group=group,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.errors import BrownidError
 from brownid.files import atomic_path, sha256
 from brownid.hypersphere.inversion import reached
@@ -68,13 +68,13 @@ def invert_embeddings(
         call = {"settings": settings, "resuming": resuming, "batch_size": batch_size}
         call |= {name: str(path) for name, path in paths.items()}
         call |= {"samples": samples, "statistics": statistics, "table": table}
-        run_in_processes("brownid.jobs.invert_embeddings:invert_share", call, processes, launcher)
+        run_in_processes("brownid.jobs.invert_embeddings:invert_in_group", call, processes, launcher)
     write_command(command, settings=settings, seed=settings.get("seed"), inputs=named, command="invert_embeddings")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def invert_share(
+def invert_in_group(
     settings: Mapping[str, Any],
     *,
     targets: Path,
@@ -85,7 +85,7 @@ def invert_share(
     table: Path,
     batch_size: int,
     resuming: Mapping[str, Any] | None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
     model = load_face_model(settings, weights)
@@ -99,9 +99,9 @@ def invert_share(
         seed=settings["seed"],
         batch_size=batch_size,
         state=resuming and open_state(**resuming),
-        share=share,
+        group=group,
     )
-    if share.rank:
+    if group.rank:
         return
     kept = reached(found.angles, inversion, [f"identity {identity}" for identity in wanted.identities])
     write_angles(table, wanted.identities, found.angles, kept)
@@ -120,12 +120,12 @@ def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept
         rows.to_csv(temporary, index=False, float_format="%.6f")
 
 
-def _check_rejected(angles: torch.Tensor, kept: int, limit: float | None, share: float) -> None:
+def _check_rejected(angles: torch.Tensor, kept: int, limit: float | None, most: float) -> None:
     total = len(angles)
-    if total - kept > math.floor(share * total + 1e-9):  # 0.29 · 100 is a little less than 29
+    if total - kept > math.floor(most * total + 1e-9):  # 0.29 · 100 is a little less than 29
         raise BrownidError(
             f"{total - kept} of {total} identities were not reached within inversion.maximum_angle {limit}, more than "
-            f"maximum_rejected_share ({share}) allows: raise either of them (half come within "
+            f"maximum_rejected_share ({most}) allows: raise either of them (half come within "
             f"{float(angles.median()):.3f}, all within {float(angles.max()):.3f} radians), iterations or attempts, or "
             "gallery_coefficient, which keeps the packed embeddings nearer to those of faces."
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.hypersphere.packing import pack
@@ -49,13 +49,13 @@ def pack_hypersphere(
         resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
     call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
     call |= {"samples": samples, "statistics": statistics, "resuming": resuming}
-    run_in_processes("brownid.jobs.pack_hypersphere:pack_share", call, processes, launcher)
+    run_in_processes("brownid.jobs.pack_hypersphere:pack_in_group", call, processes, launcher)
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def pack_share(
+def pack_in_group(
     settings: Mapping[str, Any],
     *,
     start: Path,
@@ -63,7 +63,7 @@ def pack_share(
     samples: Path,
     statistics: Path,
     resuming: Mapping[str, Any] | None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
     count, network = settings["identities"], settings["network_name"]
@@ -74,11 +74,11 @@ def pack_share(
             PackingSettings(**settings["packing"]),
             seed=settings["seed"],
             state=resuming and open_state(**resuming),
-            share=share,
+            group=group,
         )
     except BrownidError as error:
         raise BrownidError(f"{error} The start is from {start}, the gallery from {gallery}.") from None
-    if share.rank:
+    if group.rank:
         return
     SampleCollection(
         latents=None,

@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int, launcher: str = "auto") -> None:
-    """Call `function` ("module:name") with `arguments` (plain values and paths) and its `share` in each process; where
+    """Call `function` ("module:name") with `arguments` (plain values and paths) and its `group` in each process; where
     there is to be one only, in this.
 
     On GPUs there are never more processes than GPUs that this job sees. "srun" starts them on the GPUs and nodes that
@@ -153,10 +153,10 @@ def main() -> None:
     from brownid.dynamics.processes import joined, rank
 
     start_process(rank())
-    with ExitStack() as group:  # left last: leaving it may have to wait for a process that is lost
+    with ExitStack() as stack:  # left last: leaving it may have to wait for a process that is lost
         try:
-            share = group.enter_context(joined())
-            _named(content["function"])(**content["arguments"], share=share)
+            group = stack.enter_context(joined())
+            _named(content["function"])(**content["arguments"], group=group)
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:

@@ -12,7 +12,7 @@ import torch
 from brownid.dynamics.baselines import BaselineResult, random_references, reject_references, repulse_references
 from brownid.dynamics.langevin import LangevinResult, langevin
 from brownid.dynamics.settings import LangevinSettings, RejectSettings, RepulseSettings
-from brownid.dynamics.share import ALONE, Share
+from brownid.dynamics.share import SINGLE, ProcessGroup
 from brownid.errors import BrownidError
 from brownid.files import sha256
 from brownid.jobs.drawing import random_latents
@@ -60,14 +60,14 @@ def sample_references(
         resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
     call = {"settings": settings, **files, "samples": samples, "statistics": statistics}
     call |= {"batch_size": batch_size, "resuming": resuming}
-    run_in_processes("brownid.jobs.sample_references:sample_share", call, processes, launcher)
+    run_in_processes("brownid.jobs.sample_references:sample_in_group", call, processes, launcher)
     inputs |= generator
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="sample_references")
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def sample_share(
+def sample_in_group(
     settings: Mapping[str, Any],
     *,
     weights: Path,
@@ -77,7 +77,7 @@ def sample_share(
     statistics: Path,
     batch_size: int,
     resuming: Mapping[str, Any] | None,
-    share: Share = ALONE,
+    group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
     model = load_face_model(settings, weights)
@@ -85,9 +85,9 @@ def sample_share(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-    sampling = _Sampling(settings, model, start, fixed, batch_size, resuming, share)
+    sampling = _Sampling(settings, model, start, fixed, batch_size, resuming, group)
     result = ALGORITHMS[entry["algorithm"]](sampling)
-    if share.rank:
+    if group.rank:
         return
     SampleCollection(
         latents=result.latents,
@@ -111,7 +111,7 @@ class _Sampling:
     fixed_embeddings: torch.Tensor | None  # [M, E]
     batch_size: int
     resuming: Mapping[str, Any] | None
-    share: Share
+    group: ProcessGroup
 
     @property
     def entry(self) -> Mapping[str, Any]:
@@ -166,7 +166,7 @@ def _langevin(sampling: _Sampling) -> LangevinResult:
         fixed_embeddings=sampling.fixed_embeddings,
         batch_size=sampling.batch_size,
         state=sampling.resuming and open_state(**sampling.resuming),
-        share=sampling.share,
+        group=sampling.group,
     )
 
 
