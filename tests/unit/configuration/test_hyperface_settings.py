@@ -12,7 +12,7 @@ from brownid.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
 TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
-PAINTER = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
+ARC2FACE = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def refusal(config):
     return str(caught.value)
 
 
-def painting(config, **entry):
-    """The configuration with a generator that paints embeddings, and one references entry of it."""
-    config["generators"]["painter"] = PAINTER
-    config["references"]["painted"] = {
-        **{"algorithm": "hyperface", "generator": "painter", "network": "off_the_shelf", "identities": 6},
+def conditioned(config, **entry):
+    """The configuration with an embedding-conditioned generator, and one references entry of it."""
+    config["generators"]["arc2face"] = ARC2FACE
+    config["references"]["conditioned"] = {
+        **{"algorithm": "hyperface", "generator": "arc2face", "network": "off_the_shelf", "identities": 6},
         **{"start": "rejected", "gallery": "rejected", **entry},
     }
     return config
@@ -83,10 +83,10 @@ def test_a_batch_of_all_and_a_gallery_that_just_suffices_will_do(config):
     assert "has gallery_size 7, but its gallery rejected only 6" in refusal(config)
 
 
-def test_keys_without_a_meaning_to_a_painter_are_refused(config):
-    assert "references.painted.inversion means nothing" in refusal(painting(config, inversion={"iterations": 1}))
-    config["references"]["painted"].pop("inversion")
-    entry = {"algorithm": "hyperface", "references": "painted", "settings": {"embedding_noise": 0.1}}
+def test_keys_without_a_meaning_to_an_embedding_conditioned_generator_are_refused(config):
+    assert "references.conditioned.inversion means nothing" in refusal(conditioned(config, inversion={"iterations": 1}))
+    config["references"]["conditioned"].pop("inversion")
+    entry = {"algorithm": "hyperface", "references": "conditioned", "settings": {"embedding_noise": 0.1}}
     config["variations"]["noisy"] = entry
     assert loaded(config)
     config["variations"]["noisy"] = entry | {"settings": {"start_spread": 0.1}}
@@ -111,23 +111,23 @@ def test_a_start_or_gallery_of_another_network_is_refused(config):
     assert "embeddings mean nothing to another network" in refusal(config)
 
 
-def test_a_generator_that_paints_embeddings_needs_start_and_gallery(config):
-    assert "references.painted.gallery is missing" in refusal(painting(config, gallery=None))
-    assert "references.painted.start is missing" in refusal(painting(config, start=None))
-    assert loaded(painting(config, start="rejected", gallery="rejected"))
+def test_an_embedding_conditioned_generator_needs_start_and_gallery(config):
+    assert "references.conditioned.gallery is missing" in refusal(conditioned(config, gallery=None))
+    assert "references.conditioned.start is missing" in refusal(conditioned(config, start=None))
+    assert loaded(conditioned(config, start="rejected", gallery="rejected"))
 
 
 @pytest.mark.parametrize("algorithm", ["random", "langevin"])
-def test_a_generator_that_paints_embeddings_has_no_latents_to_sample(config, algorithm):
-    config["generators"]["painter"] = PAINTER
-    config["references"]["rejected"] |= {"algorithm": algorithm, "generator": "painter", "settings": {}}
+def test_an_embedding_conditioned_generator_has_no_latents_to_sample(config, algorithm):
+    config["generators"]["arc2face"] = ARC2FACE
+    config["references"]["rejected"] |= {"algorithm": algorithm, "generator": "arc2face", "settings": {}}
     config["references"]["moved"].pop("start")
-    assert "generator" in refusal(config) and "'painter'" in refusal(config)
+    assert "generator" in refusal(config) and "'arc2face'" in refusal(config)
 
 
-def test_painted_references_cannot_be_dispersed(config):
-    config = painting(config)
-    config["variations"]["dispersed"] = {"algorithm": "dispersion", "references": "painted"}
+def test_references_of_embeddings_cannot_be_dispersed(config):
+    config = conditioned(config)
+    config["variations"]["dispersed"] = {"algorithm": "dispersion", "references": "conditioned"}
     assert "variations.dispersed (dispersion) needs latents with gradients" in refusal(config)
 
 
@@ -141,11 +141,11 @@ def test_latent_diffusion_serves_as_a_gallery_and_not_for_inversion(config):
     assert "references.packed (hyperface) needs latents with gradients" in refusal(config)
 
 
-def test_a_painted_entry_has_no_random_faces_of_its_own(config):
-    config = loaded(painting(config))
-    assert paths.faces(config, "painted") == [] and paths.faces(config, "packed")
-    assert paths.packing_gallery(config, "painted") == paths.packing_start(config, "painted")
-    assert stages.invert_embeddings(config, "painted") == {"generator_name": "painter"}
+def test_an_embedding_conditioned_entry_has_no_random_faces_of_its_own(config):
+    config = loaded(conditioned(config))
+    assert paths.faces(config, "conditioned") == [] and paths.faces(config, "packed")
+    assert paths.packing_gallery(config, "conditioned") == paths.packing_start(config, "conditioned")
+    assert stages.invert_embeddings(config, "conditioned") == {"generator_name": "arc2face"}
 
 
 def test_a_set_that_is_only_a_gallery_is_not_shown(config):

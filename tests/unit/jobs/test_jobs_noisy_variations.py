@@ -18,14 +18,18 @@ from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 
 
-def test_a_generator_that_paints_embeddings_gets_the_targets_themselves(tmp_path, targets):
-    painted = invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
-    assert painted.latents is None and painted.generator == "arc2face"
-    np.testing.assert_array_equal(painted.embeddings, SampleCollection.load(targets).embeddings)
-    settings = {"seed": 3, "painted": True, "variations": {"settings": {"variations": 2, "embedding_noise": 0.01}}}
+def test_an_embedding_conditioned_generator_gets_the_targets_themselves(tmp_path, targets):
+    references = invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
+    assert references.latents is None and references.generator == "arc2face"
+    np.testing.assert_array_equal(references.embeddings, SampleCollection.load(targets).embeddings)
+    settings = {
+        "seed": 3,
+        "embedding_conditioned": True,
+        "variations": {"settings": {"variations": 2, "embedding_noise": 0.01}},
+    }
     varied = vary(tmp_path, tmp_path / "samples.h5", targets, settings)
     assert varied.latents is None and len(varied) == 2 * IDENTITIES
-    turned = row_angles(unit_rows(varied.embeddings), np.repeat(unit_rows(painted.embeddings), 2, axis=0))
+    turned = row_angles(unit_rows(varied.embeddings), np.repeat(unit_rows(references.embeddings), 2, axis=0))
     assert turned.min() > 0.01 and turned.max() < 0.1  # about 0.01 √16
 
 
@@ -69,11 +73,15 @@ def test_variations_aim_at_what_was_packed_not_at_what_was_reached(tmp_path, pac
     assert np.abs(own.latents - other.latents).max() > 1e-4
 
 
-def test_painted_references_are_all_kept_and_their_variations_do_not_depend_on_the_shards(tmp_path, targets):
+def test_references_of_embeddings_are_all_kept_and_their_variations_do_not_depend_on_the_shards(tmp_path, targets):
     invert(tmp_path, targets, None, targets, settings={"generator_name": "arc2face"})
     table = pd.read_csv(tmp_path / "inversion.csv")
     assert table["kept"].all() and table["angle"].isna().all() and len(table) == IDENTITIES
-    settings = {"seed": 3, "painted": True, "variations": {"settings": {"variations": 2, "embedding_noise": 0.1}}}
+    settings = {
+        "seed": 3,
+        "embedding_conditioned": True,
+        "variations": {"settings": {"variations": 2, "embedding_noise": 0.1}},
+    }
     whole = vary(tmp_path / "whole", tmp_path / "samples.h5", targets, settings)
     parts = [vary(tmp_path, tmp_path / "samples.h5", targets, settings, shard, 2) for shard in (1, 2)]
     np.testing.assert_allclose(SampleCollection.concatenate(parts).embeddings, whole.embeddings, atol=1e-6)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from brownid.errors import BrownidError
 
-CONDITIONAL = ("arc2face",)  # families that paint what an embedding says, and have no latents of their own
-FAMILIES_WITHOUT_GRADIENTS = (*CONDITIONAL, "ldm")  # families that no gradient passes through
+EMBEDDING_CONDITIONED = ("arc2face",)  # families that generate images from an embedding, and have no latents
+FAMILIES_WITHOUT_GRADIENTS = (*EMBEDDING_CONDITIONED, "ldm")  # families that no gradient passes through
 
 
-def is_conditional(config: Mapping, generator: str) -> bool:
-    """Whether a generator paints embeddings instead of latents."""
-    return config["generators"][generator].get("family") in CONDITIONAL
+def takes_embeddings(config: Mapping, generator: str) -> bool:
+    """Whether a generator generates images from embeddings instead of latents."""
+    return config["generators"][generator].get("family") in EMBEDDING_CONDITIONED
 
 
 def packed_references(config: Mapping) -> list[str]:
@@ -35,23 +35,23 @@ def check_hyperface(config: Mapping) -> None:
                 f"{family!r} has none: name a procedural or StyleGAN generator, or one of your own"
             )
     for name, entry in config["references"].items():
-        if is_conditional(config, entry["generator"]) and entry["algorithm"] != "hyperface":
+        if takes_embeddings(config, entry["generator"]) and entry["algorithm"] != "hyperface":
             raise BrownidError(
-                f"references.{name}.generator is {entry['generator']!r}, which paints embeddings and has no latents to "
-                f"sample by {entry['algorithm']!r}: use the algorithm hyperface"
+                f"references.{name}.generator is {entry['generator']!r}, which is conditioned on embeddings and has "
+                f"no latents to sample by {entry['algorithm']!r}: use the algorithm hyperface"
             )
 
 
-def check_painted(given: Mapping, config: Mapping) -> None:
-    """Raise a `BrownidError` for a key in what was `given` that means nothing where the generator paints embeddings.
+def check_embedding_conditioned(given: Mapping, config: Mapping) -> None:
+    """Raise a `BrownidError` for a `given` key that means nothing where the generator is conditioned on embeddings.
 
     `config` is the same configuration with its defaults.
     """
     for name in packed_references(config):
-        if is_conditional(config, config["references"][name]["generator"]):
+        if takes_embeddings(config, config["references"][name]["generator"]):
             _refuse(given["references"][name], f"references.{name}", ("inversion", "truncation"))
     for name, entry in config["variations"].items():
-        if is_conditional(config, config["references"][entry["references"]]["generator"]):
+        if takes_embeddings(config, config["references"][entry["references"]]["generator"]):
             settings = given["variations"][name].get("settings", {})
             meant = ("variations", "embedding_noise")
             _refuse(settings, f"variations.{name}.settings", [key for key in settings if key not in meant])
@@ -60,7 +60,7 @@ def check_painted(given: Mapping, config: Mapping) -> None:
 def _refuse(given: Mapping, place: str, keys: Sequence[str]) -> None:
     for key in keys:
         if key in given:
-            raise BrownidError(f"{place}.{key} means nothing to a generator that paints embeddings: leave it out")
+            raise BrownidError(f"{place}.{key} means nothing to an embedding-conditioned generator: leave it out")
 
 
 def _check_packed(config: Mapping, name: str) -> None:
@@ -84,7 +84,7 @@ def _check_packed(config: Mapping, name: str) -> None:
                 f"{place} is about embeddings of the network {entry['network']!r}, its {role} {entry[role]} about "
                 f"those of {source['network']!r}: embeddings mean nothing to another network"
             )
-        if entry[role] is None and is_conditional(config, entry["generator"]):
+        if entry[role] is None and takes_embeddings(config, entry["generator"]):
             raise BrownidError(
                 f"{place}.{role} is missing: the generator {entry['generator']!r} makes no random faces, so name a "
                 "references entry of a generator that does, such as a random one of a StyleGAN"
@@ -101,13 +101,13 @@ def _check_packed(config: Mapping, name: str) -> None:
 def _steered(config: Mapping) -> Iterator[tuple[str, str, str]]:
     """The entries whose latents move along gradients: place, generator, algorithm."""
     for name, entry in config["references"].items():
-        inverted = entry["algorithm"] == "hyperface" and not is_conditional(config, entry["generator"])
+        inverted = entry["algorithm"] == "hyperface" and not takes_embeddings(config, entry["generator"])
         if inverted or entry["algorithm"] in ("repulse", "langevin"):
             yield f"references.{name}", entry["generator"], entry["algorithm"]
     for name, entry in config["variations"].items():
         generator = config["references"][entry["references"]]["generator"]
-        painted = entry["algorithm"] == "hyperface" and is_conditional(config, generator)
-        if not painted:
+        conditioned = entry["algorithm"] == "hyperface" and takes_embeddings(config, generator)
+        if not conditioned:
             yield f"variations.{name}", generator, entry["algorithm"]
     for name, entry in config["covariates"].items():
         yield f"covariates.{name}", entry["generator"], "projection"

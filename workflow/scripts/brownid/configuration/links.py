@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from brownid.configuration.crops import check_crops
-from brownid.configuration.hyperface import check_hyperface, is_conditional
+from brownid.configuration.hyperface import check_hyperface, takes_embeddings
 from brownid.configuration.photographs import check_photographs
 from brownid.databases.people import PeopleRange, check_disjoint
 from brownid.errors import BrownidError
@@ -164,11 +164,11 @@ def _check_gradients(config: Mapping) -> None:
     steered = {
         f"references.{name} ({entry['algorithm']})": entry["network"]
         for name, entry in config["references"].items()
-        if entry["algorithm"] not in WITHOUT_GRADIENTS and not is_conditional(config, entry["generator"])
+        if entry["algorithm"] not in WITHOUT_GRADIENTS and not takes_embeddings(config, entry["generator"])
     }
     for name, entry in config["variations"].items():
-        painted = is_conditional(config, config["references"][entry["references"]]["generator"])
-        if entry["algorithm"] not in WITHOUT_GRADIENTS and not painted:
+        conditioned = takes_embeddings(config, config["references"][entry["references"]]["generator"])
+        if entry["algorithm"] not in WITHOUT_GRADIENTS and not conditioned:
             network = config["references"][entry["references"]]["network"]
             steered[f"variations.{name} ({entry['algorithm']})"] = network
     for name, entry in config["covariates"].items():

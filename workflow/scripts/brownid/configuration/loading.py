@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from brownid.configuration.files import check_files
-from brownid.configuration.hyperface import check_painted
+from brownid.configuration.hyperface import check_embedding_conditioned
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
 from brownid.covariates.settings import ComparisonSettings, EditingSettings, ProjectionSettings, WarmStartSettings
 from brownid.databases.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture
@@ -71,7 +71,7 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     if errors:
         raise BrownidError(_join(_sentence(error) for error in errors))
     check_links(complete)
-    check_painted(config, complete)
+    check_embedding_conditioned(config, complete)
     if files:
         check_files(complete)
     return complete

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from brownid.configuration.crops import crop_read
 from brownid.configuration.files import own_paths
-from brownid.configuration.hyperface import is_conditional, packed_references
+from brownid.configuration.hyperface import packed_references, takes_embeddings
 from brownid.configuration.links import DATASETS, MODELS
 from brownid.databases.lists import list_files
 from brownid.models import folders
@@ -189,14 +189,14 @@ def packed(config: Mapping) -> str:
     return one_of(packed_references(config))
 
 
-def is_painted(config: Mapping, dataset: str) -> bool:
-    """Whether a references or variations entry is made of embeddings that its generator paints, without latents."""
-    return is_conditional(config, config["references"][namespace(config, dataset)]["generator"])
+def is_embedding_conditioned(config: Mapping, dataset: str) -> bool:
+    """Whether the generator of a references or variations entry is conditioned on embeddings: it has no latents."""
+    return takes_embeddings(config, config["references"][namespace(config, dataset)]["generator"])
 
 
 def faces(config: Mapping, references: str) -> list[str]:
-    """Random faces of the generator of a packed entry; none where that paints embeddings."""
-    return [] if is_painted(config, references) else [f"results/hypersphere/{references}/faces.h5"]
+    """Random faces of the generator of a packed entry; none where that is conditioned on embeddings."""
+    return [] if is_embedding_conditioned(config, references) else [f"results/hypersphere/{references}/faces.h5"]
 
 
 def packing_start(config: Mapping, references: str) -> list[str]:

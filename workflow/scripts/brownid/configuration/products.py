@@ -78,7 +78,7 @@ def moving_datasets(config: Mapping) -> list[str]:
     variations = [
         name
         for name, entry in config["variations"].items()
-        if entry["algorithm"] != "covariates" and not paths.is_painted(config, name)
+        if entry["algorithm"] != "covariates" and not paths.is_embedding_conditioned(config, name)
     ]
     return references + variations
 

@@ -198,7 +198,7 @@ def pack_hypersphere(config: Mapping, references: str) -> dict[str, Any]:
 
 def invert_embeddings(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
-    if paths.is_painted(config, references):  # the generator paints the embeddings themselves
+    if paths.is_embedding_conditioned(config, references):  # the generator is conditioned on the embeddings themselves
         return {"generator_name": entry["generator"]}
     return {
         "seed": config["seed"],
@@ -220,9 +220,9 @@ def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
         entry["algorithm"] != "disco"
     )
     settings = {"seed": config["seed"], "variations": _without(entry, *unused)}
-    if paths.is_painted(config, variations):
+    if paths.is_embedding_conditioned(config, variations):
         settings["variations"]["settings"] = {key: entry["settings"][key] for key in ("variations", "embedding_noise")}
-        return settings | {"painted": True}
+        return settings | {"embedding_conditioned": True}
     if entry["algorithm"] == "hyperface":
         settings["truncation"] = config["references"][entry["references"]]["truncation"]
     return settings | _of_references(config, entry["references"])

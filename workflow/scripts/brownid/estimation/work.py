@@ -63,9 +63,9 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
     for name, entry in config["variations"].items():
         g, n = _generator(config, name), _network(config, name)
         images = sizes.identities(config, name) * sizes.images_an_identity(entry)
-        moves = entry["algorithm"] != "covariates" and not paths.is_painted(config, name)
+        moves = entry["algorithm"] != "covariates" and not paths.is_embedding_conditioned(config, name)
         passes = 2 * entry["settings"]["iterations"] + 1 if moves else 1
-        if paths.is_painted(config, name):
+        if paths.is_embedding_conditioned(config, name):
             continue  # noise on embeddings, no network
         yield Stage("vary_references", name, entry["shards"], images * passes * (g + n))
     for name in rendered_datasets(config):
@@ -96,7 +96,7 @@ def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage
         pairs = count**2 if packing["batch"] is None else 2 * moved * count
         products = (pairs + 2 * moved * gallery) * width / 1e9
         yield Stage("pack_hypersphere", name, 1, products * packing["iterations"])
-        if not paths.is_painted(config, name):
+        if not paths.is_embedding_conditioned(config, name):
             inversion, passes = entry["inversion"], _generator(config, name) + _network(config, name)
             yield Stage("embed_faces", name, 1, (count + (entry["gallery_size"] or count)) * passes)
             images = count * inversion["attempts"] * (2 * inversion["iterations"] + 1)

@@ -1,4 +1,4 @@
-"""HyperFace's variations (Algorithm 3): noise on the embedding, then inversion, where embeddings are not painted."""
+"""HyperFace's variations (Algorithm 3): noise on the embedding, then inversion, for generators with latents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TARGET = "target_embedding"  # the column of references that were packed and the
 class Varied(NamedTuple):
     """The variations of some identities, one row an image."""
 
-    latents: torch.Tensor | None  # [M, D]; None where the generator paints embeddings
+    latents: torch.Tensor | None  # [M, D]; None where the generator is conditioned on embeddings
     embeddings: torch.Tensor  # [M, E]
     identities: np.ndarray  # [M]
     labels: list[str]  # [M]
@@ -106,8 +106,8 @@ def inverted_variations(
     )
 
 
-def painted_variations(settings: Mapping[str, Any], references: SampleCollection) -> Varied:
-    """The embeddings that images are painted of: those of the references with noise."""
+def conditioned_variations(settings: Mapping[str, Any], references: SampleCollection) -> Varied:
+    """The embeddings that images are generated from: those of the references with noise."""
     wanted = settings["variations"]["settings"]
     embeddings = torch.from_numpy(references.require("embeddings").embeddings)
     items = references.identities.tolist()

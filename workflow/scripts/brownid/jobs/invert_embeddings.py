@@ -1,5 +1,5 @@
-"""From packed embeddings to references: latents by inversion, or the embeddings themselves for a generator that paints
-those."""
+"""From packed embeddings to references: latents by inversion, or the embeddings themselves where the generator is
+conditioned on embeddings."""
 
 import math
 import shutil
@@ -47,8 +47,8 @@ def invert_embeddings(
 
     Identities that stay farther from it than `inversion.maximum_angle` are left out of `samples`, and told by the
     column `kept` of the table; `BrownidError` where they are more than `maximum_rejected_share`. Without `faces`, the
-    generator paints embeddings: the references are the targets, their statistics those of the packing. Resuming and
-    `processes` are those of `sample_references`.
+    generator is conditioned on embeddings: the references are the targets, their statistics those of the packing.
+    Resuming and `processes` are those of `sample_references`.
     """
     paths = {"targets": targets, "faces": faces, "weights": weights}
     inputs = {name: path and sha256(path) for name, path in paths.items()}
@@ -111,8 +111,8 @@ def invert_in_group(
 
 
 def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept: list[int]) -> None:
-    """One row an identity: the angle between the embedding reached and its target (radians; none where that is
-    painted itself), and whether it is kept."""
+    """One row an identity: the angle between the embedding reached and its target (radians; none where the target
+    itself is rendered), and whether it is kept."""
     marks = np.zeros(len(identities), dtype=bool)
     marks[kept] = True
     rows = pd.DataFrame({"identity": identities, "angle": angles.cpu().numpy(), "kept": marks})

@@ -45,7 +45,7 @@ def measure_packing(
     `start` is the collection that the packing began with, `targets` and `statistics` what it made, `samples` the
     references reached, `images` their image shards. All stages are about the identities that were reached; where some
     were rejected, the table says of start and targets how they stand with those too. Where `samples` has no column
-    `target_embedding` its embeddings are the targets themselves, for a generator that paints them.
+    `target_embedding` its embeddings are the targets themselves, for an embedding-conditioned generator.
     `iterations` is a figure of the packing's statistics.
 
     Images are embedded without their mirror image, as the embeddings that a packing begins with are.

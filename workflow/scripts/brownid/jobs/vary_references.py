@@ -17,7 +17,7 @@ from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.statistics import spread
 from brownid.files import sha256
-from brownid.hypersphere.variations import Varied, inverted_variations, painted_variations
+from brownid.hypersphere.variations import Varied, conditioned_variations, inverted_variations
 from brownid.jobs.models import generator_checksums, load_face_model
 from brownid.jobs.sharding import identities_of_shard
 from brownid.jobs.states import open_state
@@ -47,12 +47,12 @@ def vary_references(
 
     Whatever iterates goes on from the folder `state`, this shard's own, where an interrupted job of the same `code`,
     settings and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says. Where
-    `settings["painted"]`, the generator paints embeddings: the variations have no latents.
+    `settings["embedding_conditioned"]`, images are generated from embeddings: the variations have no latents.
     """
     wanted = identities_of_shard(references, shard, shards)
-    if settings.get("painted"):
+    if settings.get("embedding_conditioned"):
         chosen = SampleCollection.load(references, identities=wanted)
-        varied = painted_variations(settings, chosen)
+        varied = conditioned_variations(settings, chosen)
     else:
         chosen = SampleCollection.load(references, identities=wanted, required=True)
         resuming = None

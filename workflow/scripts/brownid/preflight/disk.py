@@ -47,7 +47,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         entry = config["references"][name]
         width = sizes.embedding_width(config["networks"][entry["network"]])
         room["samples"] += 2 * entry["identities"] * networks.FLOAT32 * width
-        if not paths.is_painted(config, name):
+        if not paths.is_embedding_conditioned(config, name):
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
     uncounted = []
