@@ -5,6 +5,7 @@ Snakemake's own site-packages leak into rule environments, so a run alone does n
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -84,6 +85,28 @@ def third_party(*files):
 @pytest.mark.parametrize(("script", "environment", "rule"), environments())
 def test_the_environment_of_a_rule_has_what_its_script_imports(script, environment, rule):
     assert packages_for(third_party(SCRIPTS / f"{script}.py")) <= content(environment)
+
+
+WITHOUT_NETWORKS = (
+    *("audit_leaks", "fetch_model", "fit_covariates", "index_database", "merge_variations", "pack_database"),
+    *("package_release", "plot_distances", "plot_dynamics", "prepare_benchmark", "realign_images", "show_faces"),
+    *("tabulate_scores", "verify_release"),
+)
+
+
+def test_jobs_that_run_no_network_start_without_importing_torch_or_scikit_learn():
+    code = (
+        "import ast, pathlib, sys\n"
+        "for script in sys.argv[2:]:\n"
+        "    body = ast.parse(pathlib.Path(sys.argv[1], f'{script}.py').read_text()).body\n"
+        "    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]\n"
+        "    exec(compile(ast.Module(imports, []), script, 'exec'))\n"
+        "    heavy = {'torch', 'sklearn'} & set(sys.modules)\n"
+        "    sys.exit(f'{script} imports {heavy}') if heavy else None\n"
+    )
+    command = [sys.executable, "-c", code, SCRIPTS, *WITHOUT_NETWORKS]
+    done = subprocess.run(command, env={"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_environment_of_the_workflow_has_what_its_rule_files_import(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.alignment import FixedCrop, realign, template
+from brownid.alignment import realign, template
+from brownid.alignment.crop import FixedCrop
 from brownid.errors import BrownidError
 
 

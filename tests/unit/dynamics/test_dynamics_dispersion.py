@@ -11,9 +11,9 @@ from brownid.dynamics.dispersion import STATISTICS, dispersion, dispersion_start
 from brownid.dynamics.pairs import angles_within
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
 from brownid.randomness import normal
+from brownid.samples.statistics import merge_statistics
 
 SETTINGS = DispersionSettings(
     iterations=3,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
+from brownid.samples.statistics import merge_statistics
 
 
 def shard(minimum: float, average: float, maximum: float, energy: float, identities: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,8 @@ import torch
 from checkpoint_files import network, write_network_pickle
 from torch import Tensor
 
-from brownid.alignment import FixedCrop, template
+from brownid.alignment import template
+from brownid.alignment.crop import FixedCrop
 from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
 from brownid.generators.checkpoints import convert, read_generator_file, save_generator_file

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
-from brownid.dynamics.dispersion import variation_label
 from brownid.errors import BrownidError
 from brownid.jobs.merge_variations import merge_variations
 from brownid.jobs.render_images import render_images
 from brownid.jobs.sharding import shard_of
 from brownid.jobs.vary_references import vary_references
 from brownid.samples import ImageShards, SampleCollection, load_statistics
+from brownid.samples.collection import variation_label
 
 COUNT = 2
 DISPERSION = {"algorithm": "dispersion", "settings": {"variations": COUNT, "iterations": 2}}

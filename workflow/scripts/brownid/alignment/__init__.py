@@ -1,6 +1,5 @@
-"""Crop templates, face detection, warps of photographs, and the differentiable crop of generated images."""
+"""Crop templates, face detection and warps of photographs; the crop of generated images, by torch, is in `crop`."""
 
-from brownid.alignment.crop import FixedCrop
 from brownid.alignment.detection import Detection, Detector, choose_face, detector
 from brownid.alignment.ffhq import align_ffhq
 from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph
@@ -25,7 +24,6 @@ __all__ = [
     "AlignedImage",
     "Detection",
     "Detector",
-    "FixedCrop",
     "NotAligned",
     "Template",
     "align_ffhq",

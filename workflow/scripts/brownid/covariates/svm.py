@@ -11,7 +11,6 @@ All distances are from the hyperplane: n·w − offset, the offset being n·midp
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from brownid.errors import BrownidError
 
@@ -56,6 +55,8 @@ def fit_covariate(latents: np.ndarray, positive: np.ndarray) -> Covariate:
             f"A covariate needs images of both sides, but {positive.sum()} of {len(positive)} are positive: "
             "project more images, or check the attributes in the database index."
         )
+    from sklearn.svm import LinearSVC  # here: importing it takes a second, and most stages only read covariates
+
     midpoint = (latents[positive].mean(axis=0) + latents[~positive].mean(axis=0)) / 2
     machine = LinearSVC(fit_intercept=False, max_iter=MAXIMUM_ITERATIONS, dual=False)
     machine.fit(latents - midpoint, positive)

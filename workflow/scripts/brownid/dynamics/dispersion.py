@@ -29,6 +29,7 @@ from brownid.errors import BrownidError
 from brownid.randomness import image_items, normal, uniform
 from brownid.recognition.facemodel import FaceModel
 from brownid.resuming import StateFile
+from brownid.samples.collection import variation_label
 
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "refd_min", "refd_avg", "refd_max"),
@@ -140,11 +141,6 @@ def dispersion(
     embeddings = batched.embed(latents.flatten(0, 1), images).unflatten(0, latents.shape[:2])
     finite_norms(embeddings, settings.iterations, items, what="embedding")
     return DispersionResult(latents, embeddings, as_arrays(records, STATISTICS))
-
-
-def variation_label(number: int) -> str:
-    """The label of a variation, counted from 0 within its identity."""
-    return f"augmentation_{number}"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,4 @@
-"""Run statistics: one value an iteration and quantity, and how those of several shards become one.
-
-A name's ending says how it merges: `_min` by the minimum, `_max` by the maximum; `energy` and `identities`
-add up; all others (`_avg`, `timestep`) are means in which each identity weighs the same, so they are weighted by
-`identities`.
-"""
+"""Run statistics: one value per iteration and quantity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,9 +6,6 @@ import numpy as np
 import torch
 
 from brownid.dynamics.pairs import AngleStatistics, DistanceStatistics, angle_statistics, latent_statistics
-from brownid.errors import BrownidError
-
-_SUMS = ("energy", "identities")
 
 
 def spread(name: str, values: torch.Tensor) -> dict[str, float]:
@@ -58,33 +50,3 @@ def pairwise_record(
 def as_arrays(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, np.ndarray]:
     """name -> float64 array `[iterations]`, in the order of `names`."""
     return {name: np.array([record[name] for record in records], dtype=np.float64) for name in names}
-
-
-def merge_statistics(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The statistics of independent shards (Dispersion) as if one process had computed them all.
-
-    Every shard needs `identities`, the number of identities behind each of its values.
-    """
-    if not shards:
-        raise BrownidError("There are no statistics to merge: give at least one shard.")
-    names = list(shards[0])
-    for position, shard in enumerate(shards):
-        if set(shard) != set(names) or "identities" not in shard:
-            raise BrownidError(
-                f"The statistics of shard {position} hold {sorted(shard)}, but those of shard 0 {sorted(names)}, and "
-                "`identities` must be among them; merge only shards of one Dispersion."
-            )
-        if len(shard["identities"]) != len(shards[0]["identities"]):
-            raise BrownidError(f"Shard {position} ran other numbers of iterations than shard 0; run it again.")
-    weights = np.stack([shard["identities"] for shard in shards])
-    return {name: _merge(name, np.stack([shard[name] for shard in shards]), weights) for name in names}
-
-
-def _merge(name: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    if name in _SUMS:
-        return values.sum(axis=0)
-    if name.endswith("_min"):
-        return values.min(axis=0)
-    if name.endswith("_max"):
-        return values.max(axis=0)
-    return (values * weights).sum(axis=0) / weights.sum(axis=0)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from brownid.dynamics.dispersion import variation_label
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.statistics import spread
 from brownid.errors import BrownidError
@@ -19,7 +18,7 @@ from brownid.jobs.drawing import generator_spread, random_latents
 from brownid.randomness import image_items
 from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import SampleCollection, variation_label
 
 PURPOSE = "hyperface/variations"
 TARGET = "target_embedding"  # the column of references that were packed and then inverted

@@ -1,10 +1,9 @@
 """Index the images of a genuine database."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from brownid.databases.kinds import index_images
 from brownid.runtime import logger
@@ -23,7 +22,8 @@ def index_database(
 
 
 def _log_missing(manifest: Path, root: Path) -> None:
-    listed = pd.read_csv(manifest)["path"]
+    with open(manifest, encoding="utf-8", newline="") as file:
+        listed = [row["path"] for row in csv.DictReader(file)]
     missing = [path for path in listed if not (root / path).is_file()]
     for path in missing:
         logger.warning("%s: the file is missing", root / path)

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from brownid.dynamics.dispersion import variation_label
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.statistics import merge_statistics
 from brownid.errors import BrownidError
 from brownid.files import sha256
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import SampleCollection, variation_label
 from brownid.samples.columnar import merge
 from brownid.samples.provenance import write_command
-from brownid.samples.statistics import load_statistics, save_statistics
+from brownid.samples.statistics import load_statistics, merge_statistics, save_statistics
 
 
 def merge_variations(

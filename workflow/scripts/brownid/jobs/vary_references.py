@@ -11,7 +11,7 @@ import torch
 from brownid.covariates.editing import directions, edit_references
 from brownid.covariates.settings import EditingSettings
 from brownid.covariates.store import load_covariates
-from brownid.dynamics.dispersion import dispersion, variation_label
+from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
@@ -24,7 +24,7 @@ from brownid.jobs.states import open_state
 from brownid.randomness import image_items
 from brownid.recognition.facemodel import GeneratorFaceModel
 from brownid.resuming import StateFile
-from brownid.samples.collection import SampleCollection
+from brownid.samples.collection import SampleCollection, variation_label
 from brownid.samples.statistics import save_statistics
 
 

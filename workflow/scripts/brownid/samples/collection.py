@@ -17,6 +17,11 @@ REFERENCE = "reference"  # the label of the sample that an identity's variations
 COLUMNS = ("latents", "embeddings", "extra")
 
 
+def variation_label(number: int) -> str:
+    """The label of a variation, counted from 0 within its identity."""
+    return f"augmentation_{number}"
+
+
 @dataclass(frozen=True, eq=False)
 class SampleCollection:
     """n samples, each addressed by (identity, label); a BrownidError at construction says which rule is broken.

@@ -12,7 +12,7 @@ The root attribute `statistics_version` marks these meanings. Files of this proj
 converted when they are read; without it and with the published names alone, a file is the authors' and read as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from brownid.samples import hdf5
 
 VERSION = 2
 VERSION_ATTRIBUTE = "statistics_version"
+_SUMS = ("energy", "identities")
 
 
 def save_statistics(path: str | Path, statistics: Mapping[str, object]) -> None:
@@ -70,3 +71,35 @@ def _converted(path: str | Path, found: dict[str, np.ndarray]) -> dict[str, np.n
         )
     kept = {name: values for name, values in found.items() if name not in forces}
     return {name.replace("dist_", "refd_") if name.startswith("dist_") else name: kept[name] for name in kept}
+
+
+def merge_statistics(shards: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The statistics of independent shards (Dispersion) as if one process had computed them all.
+
+    A name's ending says how it merges: `_min` by the minimum, `_max` by the maximum; `energy` and `identities` add up;
+    all others (`_avg`, `timestep`) are means over identities, so they are weighted by `identities`, the number of
+    identities behind each value, which every shard needs.
+    """
+    if not shards:
+        raise BrownidError("There are no statistics to merge: give at least one shard.")
+    names = list(shards[0])
+    for position, shard in enumerate(shards):
+        if set(shard) != set(names) or "identities" not in shard:
+            raise BrownidError(
+                f"The statistics of shard {position} hold {sorted(shard)}, but those of shard 0 {sorted(names)}, and "
+                "`identities` must be among them; merge only shards of one Dispersion."
+            )
+        if len(shard["identities"]) != len(shards[0]["identities"]):
+            raise BrownidError(f"Shard {position} ran other numbers of iterations than shard 0; run it again.")
+    weights = np.stack([shard["identities"] for shard in shards])
+    return {name: _merge(name, np.stack([shard[name] for shard in shards]), weights) for name in names}
+
+
+def _merge(name: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    if name in _SUMS:
+        return values.sum(axis=0)
+    if name.endswith("_min"):
+        return values.min(axis=0)
+    if name.endswith("_max"):
+        return values.max(axis=0)
+    return (values * weights).sum(axis=0) / weights.sum(axis=0)
