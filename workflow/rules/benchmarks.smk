@@ -27,7 +27,7 @@ rule prepare_benchmark:
     input:
         source=lambda w: paths.benchmark_source(config, w.benchmark),
         pairs=lambda w: paths.benchmark_pairs(config, w.benchmark),
-        detector=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
+        detector_files=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
     output:
         benchmark="results/benchmarks/{benchmark}.{template}_{side}.bin",
         failures="results/benchmarks/{benchmark}.{template}_{side}.failures.csv",

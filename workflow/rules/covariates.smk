@@ -48,7 +48,7 @@ rule project_database:
         ),
         vgg16=lambda w: paths.vgg16_file(config, w.covariates, "weights"),
         vgg16_linear=lambda w: paths.vgg16_file(config, w.covariates, "linear"),
-        detector=lambda w: paths.detector_files(
+        detector_files=lambda w: paths.detector_files(
             config, "databases", config["covariates"][w.covariates]["database"]
         ),
     output:
@@ -77,8 +77,10 @@ rule project_database:
 
 rule fit_covariates:
     input:
-        samples=lambda w: paths.projection_shards(config, w.covariates, "h5"),
-        failures=lambda w: paths.projection_shards(config, w.covariates, "failures.csv"),
+        shard_samples=lambda w: paths.projection_shards(config, w.covariates, "h5"),
+        shard_failures=lambda w: paths.projection_shards(
+            config, w.covariates, "failures.csv"
+        ),
         index=lambda w: paths.database_index(
             config, config["covariates"][w.covariates]["database"]
         ),

@@ -24,7 +24,7 @@ rule capture_database:
 rule index_database:
     input:
         manifest=lambda w: paths.capture_manifest(config, w.database),
-        index=lambda w: paths.database_files(config, w.database, "index"),
+        published_index=lambda w: paths.database_files(config, w.database, "index"),
         lists=lambda w: paths.database_files(config, w.database, "lists"),
         metadata=lambda w: paths.database_files(config, w.database, "metadata"),
         landmarks=lambda w: paths.database_files(config, w.database, "landmarks"),
@@ -51,7 +51,7 @@ rule pack_database:
     input:
         index="results/databases/{database}/index.sqlite",
         manifest=lambda w: paths.capture_manifest(config, w.database),
-        detector=lambda w: paths.detector_files(config, "databases", w.database),
+        detector_files=lambda w: paths.detector_files(config, "databases", w.database),
     output:
         images="results/images/{database}/{shard}-of-{shards}.arrow",
         failures="results/images/{database}/{shard}-of-{shards}.failures.csv",

@@ -29,7 +29,7 @@ rule render_images:
 
 rule realign_images:
     input:
-        images=lambda w: f"results/images/{paths.original(config, w.realigned)}/{w.shard}-of-{w.shards}.arrow",
+        source=lambda w: f"results/images/{paths.original(config, w.realigned)}/{w.shard}-of-{w.shards}.arrow",
     output:
         images="results/images/{realigned}/{shard}-of-{shards}.arrow",
     log:

@@ -35,8 +35,10 @@ rule vary_references:
 
 rule merge_variations:
     input:
-        samples=lambda w: paths.variation_shards(config, w.variations, "h5"),
-        statistics=lambda w: paths.variation_shards(config, w.variations, "stats.h5"),
+        shard_samples=lambda w: paths.variation_shards(config, w.variations, "h5"),
+        shard_statistics=lambda w: paths.variation_shards(
+            config, w.variations, "stats.h5"
+        ),
         references=lambda w: paths.samples(
             config, config["variations"][w.variations]["references"]
         ),

@@ -1,12 +1,24 @@
 """Photograph the embedded world as a verification benchmark."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.capture_benchmark import capture_benchmark
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-capture_benchmark(
-    snakemake.params.settings,
-    benchmark=snakemake.output.benchmark,
-)
+from brownid.benchmark.capture import capture_benchmark as capture
+from brownid.databases.settings import BenchmarkCapture
+from brownid.jobs.world import capture_arguments, embedded_world
+
+
+def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path) -> None:
+    """Photograph the pairs of a benchmark of the embedded world."""
+    wanted = BenchmarkCapture(**capture_arguments(settings["capture"]))
+    capture(embedded_world(settings), benchmark, wanted, seed=settings["seed"])
+
+
+if __name__ == "__main__":
+    run(capture_benchmark, snakemake)

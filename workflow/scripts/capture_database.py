@@ -1,12 +1,47 @@
 """Photograph the embedded world as a genuine database."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.capture_database import capture_database
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-capture_database(
-    snakemake.params.settings,
-    manifest=snakemake.output.manifest,
+from brownid.databases.capture import (
+    capture_multipie,
+    capture_people,
+    capture_portraits,
 )
+from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
+from brownid.files import atomic_path, sha256
+from brownid.jobs.world import capture_arguments, embedded_world
+
+CAPTURES = {
+    "multipie": (MultipieCapture, capture_multipie),
+    "people": (PeopleCapture, capture_people),
+    "portraits": (PortraitCapture, capture_portraits),
+}
+
+
+def capture_database(settings: Mapping[str, Any], *, manifest: Path) -> None:
+    """Photograph a database into `images/` beside `manifest`, which lists every image with its checksum.
+
+    The folder is no declared output of the rule, so what an earlier run left there goes first.
+    """
+    root = manifest.parent / "images"
+    shutil.rmtree(root, ignore_errors=True)
+    settings_class, capture = CAPTURES[settings["kind"]]
+    capture(embedded_world(settings), root, settings_class(**capture_arguments(settings["capture"])))
+    paths = sorted(path for path in root.rglob("*.png"))
+    with atomic_path(manifest) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("path", "sha256"))
+        writer.writerows((path.relative_to(root).as_posix(), sha256(path)) for path in paths)
+
+
+if __name__ == "__main__":
+    run(capture_database, snakemake)

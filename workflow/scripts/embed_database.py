@@ -1,18 +1,149 @@
-"""Embed the images of a database."""
+"""Embed the images of a genuine database, for references to keep away from."""
 
-from brownid.runtime import start_job
+from brownid.runtime import default_device, logger, progress, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.embed_database import embed_database
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-embed_database(
-    snakemake.params.settings,
-    images=snakemake.input.images,
-    weights=snakemake.input.weights,
-    samples=snakemake.output.samples,
-    failures=snakemake.output.failures,
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    saving=snakemake.config["saving"],
-)
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brownid.batching import Batching
+from brownid.databases.reading import write_failures
+from brownid.errors import BrownidError
+from brownid.files import sha256
+from brownid.jobs.states import open_state
+from brownid.recognition.embedding import embed_images
+from brownid.recognition.loading import load_network
+from brownid.resuming import StateFile, terminable
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import ImageShards
+
+BLOCK = 2048  # images that are decoded at a time: 77 MB of 112 pixels
+BATCH_SIZE = 256
+
+
+class Embedded(NamedTuple):
+    """What is done: the first `blocks` blocks of images."""
+
+    blocks: int
+    parts: list[Tensor]  # embeddings [k, E] of the images that could be embedded, in order
+    failures: dict[int, str]  # why another image could not, by its row
+
+
+def embed_database(
+    settings: Mapping[str, Any],
+    *,
+    images: Sequence[Path],
+    weights: Path,
+    samples: Path,
+    failures: Path,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+) -> None:
+    """Write the embeddings of all images of a database, which have no latents, and the list of those that failed.
+
+    Goes on from the folder `state`, this database's own, where an interrupted job of the same `code`, settings and
+    inputs left something, and saves there as often as `saving` (`iterations`, here blocks of images, and `minutes`)
+    says.
+    """
+    shards = ImageShards(images)
+    resuming = None
+    if state is not None:
+        inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
+        resuming = open_state(state, {"settings": settings, "code": code, "inputs": inputs}, saving)
+    network = load_network(settings["network"], weights, default_device())
+    done = _embed(shards, network, settings["network"], resuming)
+    listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in done.failures.items()]
+    _check_failures(listed, len(shards), settings["maximum_failed_share"])
+    kept = np.setdiff1d(np.arange(len(shards)), list(done.failures))
+    SampleCollection(
+        latents=None,
+        embeddings=torch.cat(done.parts),
+        identities=shards.identities[kept],
+        labels=[shards.labels[row] for row in kept],
+        generator="",
+        recognition=settings["name"],
+        settings=settings,
+    ).save(samples)
+    write_failures(failures, listed)
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _embed(shards: ImageShards, network: nn.Module, settings: Mapping[str, Any], state: StateFile | None) -> Embedded:
+    options = {"mirror": settings["mirror"], "precision": settings["precision"], "batch_size": Batching(BATCH_SIZE)}
+    starts = range(0, len(shards), BLOCK)
+    done = Embedded(0, [], {})
+    with terminable():
+        try:
+            done = _load(state) or done
+            for first in progress(starts[done.blocks :], "embed", "block"):
+                rows = np.arange(first, min(first + BLOCK, len(shards)))
+                pixels, failures = _decoded(shards, rows)
+                embeddings = embed_images(network, pixels, **options)
+                readable = [row for row in rows.tolist() if row not in failures]
+                finite = embeddings.isfinite().all(dim=1)
+                failures |= {readable[i]: "its embedding is not finite" for i in (~finite).nonzero()[:, 0].tolist()}
+                # One assignment: whatever interrupts the loop finds what was done before it or after it.
+                done = Embedded(done.blocks + 1, [*done.parts, embeddings[finite]], done.failures | failures)
+                if state is not None and state.due(done.blocks):
+                    _save(state, done)
+        except BrownidError:
+            raise
+        except BaseException:
+            if state is not None and done.blocks:
+                _save(state, done)
+            raise
+    return done
+
+
+def _decoded(shards: ImageShards, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """The pixels uint8 `[k, S, S, 3]` of those rows that can be read, and why others cannot, by row."""
+    try:
+        return shards.decode(rows), {}
+    except BrownidError:
+        pixels, failures = [], {}
+        for row in rows.tolist():
+            try:
+                pixels.append(shards.decode([row])[0])
+            except BrownidError as error:
+                failures[row] = str(error)
+        return np.array(pixels, np.uint8).reshape(-1, shards.side, shards.side, 3), failures
+
+
+def _save(state: StateFile, done: Embedded) -> None:
+    text = json.dumps(list(done.failures.items())).encode()
+    failures = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    state.save(done.blocks, {"embeddings": torch.cat(done.parts), "failures": failures})
+
+
+def _load(state: StateFile | None) -> Embedded | None:
+    saved = None if state is None else state.load()
+    if saved is None:
+        return None
+    failures = json.loads(saved.tensors["failures"].numpy().tobytes())
+    return Embedded(saved.iteration, [saved.tensors["embeddings"]], dict(map(tuple, failures)))
+
+
+def _check_failures(listed: Sequence[tuple[str, str]], total: int, maximum_failed_share: float) -> None:
+    for image, reason in listed:
+        logger.warning("%s: %s", image, reason)
+    logger.info("embedded %d of %d images", total - len(listed), total)
+    if len(listed) > maximum_failed_share * total:
+        raise BrownidError(
+            f"{len(listed)} of {total} images could not be embedded, more than images.maximum_failed_share "
+            f"({maximum_failed_share}) allows; the first is {listed[0][0]}: {listed[0][1]}"
+        )
+
+
+if __name__ == "__main__":
+    run(embed_database, snakemake)

@@ -1,14 +1,44 @@
-"""Draw and embed the random faces that a packing begins with."""
+"""Random faces of a generator with their embeddings: the start and the gallery of a packing, and of inversion."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.embed_faces import embed_faces
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-embed_faces(
-    snakemake.params.settings,
-    weights=snakemake.input.weights,
-    samples=snakemake.output.samples,
-    batch_size=snakemake.config["references"][snakemake.wildcards.references]["batch_size"],
-)
+import numpy as np
+import torch
+
+from brownid.hypersphere.starts import draw_faces
+from brownid.jobs.models import load_face_model
+from brownid.samples.collection import SampleCollection
+
+
+def embed_faces(settings: Mapping[str, Any], *, weights: Path, samples: Path, batch_size: int = 64) -> None:
+    """Write the latents and embeddings of `settings["faces"]`: so many with the label "start", so many "gallery".
+
+    The faces of "start" are those of a random references entry; identities count from 0 through all labels.
+    """
+    model = load_face_model(settings, weights)
+    truncation, seed = settings["truncation"], settings["seed"]
+    latents, embeddings = zip(
+        *(draw_faces(model, label, count, truncation, seed, batch_size) for label, count in settings["faces"].items()),
+        strict=True,
+    )
+    counts = settings["faces"].values()
+    SampleCollection(
+        latents=torch.cat(latents),
+        embeddings=torch.cat(embeddings),
+        identities=np.arange(sum(counts)),
+        labels=[label for label, count in settings["faces"].items() for _ in range(count)],
+        generator=settings["generator_name"],
+        recognition=settings["network_name"],
+        settings=settings,
+    ).save(samples)
+
+
+if __name__ == "__main__":
+    run(embed_faces, snakemake)

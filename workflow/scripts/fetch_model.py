@@ -1,9 +1,32 @@
-"""Fetch a published file from its address."""
+"""Fetch the model that belongs at a path."""
 
-from brownid.runtime import start_job
+from brownid.runtime import logger, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.fetch_model import fetch_model
+from pathlib import Path
 
-fetch_model(snakemake.output.model, catalogue=snakemake.config["models"]["catalogue"])
+from brownid.errors import BrownidError
+from brownid.models.catalogue import OWN_CATALOGUE, model_at, read_catalogue
+from brownid.models.fetching import catalogue_line, fetch, trust
+
+
+def fetch_model(model: Path, *, catalogue: Path | None) -> None:
+    """Fetch the file that a catalogue (None: the project's own) lists for a path, and log what is known of it."""
+    listed = model_at(read_catalogue(catalogue), model)
+    if listed is None:
+        raise BrownidError(f"{model}: no model of the catalogue {catalogue or OWN_CATALOGUE} has this path.")
+    logger.info("%s: %s; licence: %s", listed.name, listed.source, listed.licence)
+    fetched = fetch(listed, model)
+    if fetched.was_there:
+        logger.info("%s is there already", model)
+        return
+    logger.info("fetched %s: %s", model, trust(listed))
+    line = catalogue_line(listed, fetched.sha256)
+    if line is not None:
+        logger.info("add to %s in the catalogue, so that every later fetch is checked: %s", listed.name, line)
+
+
+if __name__ == "__main__":
+    run(fetch_model, snakemake, catalogue=snakemake.config["models"]["catalogue"])

@@ -1,17 +1,108 @@
 """Fit the covariates on projected latents."""
 
-from brownid.runtime import start_job
+from brownid.runtime import logger, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.fit_covariates import fit_covariates
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-fit_covariates(
-    snakemake.params.settings,
-    shard_samples=snakemake.input.samples,
-    shard_failures=snakemake.input.failures,
-    index=snakemake.input.index,
-    covariates=snakemake.output.covariates,
-    summary=snakemake.output.summary,
-    failures=snakemake.output.failures,
-)
+import numpy as np
+import pandas as pd
+
+from brownid.covariates.attributes import CONTRASTS, sides
+from brownid.covariates.store import save_covariates
+from brownid.covariates.svm import Covariate, classification_accuracy, fit_covariate
+from brownid.databases.index import DatabaseIndex
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.jobs.groups import FITTED, HELD_OUT
+from brownid.samples.collection import SampleCollection
+
+
+def fit_covariates(
+    settings: Mapping[str, Any],
+    *,
+    shard_samples: Sequence[Path],
+    shard_failures: Sequence[Path],
+    index: Path,
+    covariates: Path,
+    summary: Path,
+    failures: Path,
+) -> None:
+    """Fit the seven covariates on the train group, test them on the eval group, and join the lists of failures."""
+    merged = SampleCollection.concatenate(
+        SampleCollection.load(path, columns=("latents",), required=True) for path in shard_samples
+    )
+    rows = dict(zip(merged.labels, range(len(merged)), strict=True))
+    _check_failures(shard_failures, failures, len(merged), settings["maximum_failed_share"])
+    fitted, table = {}, []
+    with DatabaseIndex.open(index) as database:
+        for name, contrast in CONTRASTS.items():
+            latents, positive = _side_latents(database, name, FITTED, merged.latents, rows)
+            covariate = fit_covariate(latents, positive)
+            fitted[name] = covariate
+            held_out = None
+            if HELD_OUT in database.groups(contrast.protocol):
+                held_out = _held_out_accuracy(database, name, covariate, merged.latents, rows)
+            table.append(_summary(name, covariate, held_out))
+    made_by = {"fit": settings, "projection": merged.settings}
+    save_covariates(covariates, fitted, generator=settings["generator_name"], settings=made_by)
+    with atomic_path(summary) as temporary:
+        pd.DataFrame(table).to_csv(temporary, index=False, float_format="%.4f")
+
+
+def _check_failures(shard_failures: Sequence[Path], output: Path, projected: int, maximum_failed_share: float) -> None:
+    """Log every image that failed and write the list; BrownidError when it is more than the share of all."""
+    listed = pd.concat([pd.read_csv(path, quoting=csv.QUOTE_MINIMAL) for path in shard_failures])
+    for path, reason in listed.itertuples(index=False):
+        logger.warning("%s: %s", path, reason)
+    total = projected + len(listed)
+    logger.info("%d of %d images failed", len(listed), total)
+    if len(listed) > maximum_failed_share * total:
+        raise BrownidError(
+            f"{len(listed)} of {total} images could not be projected, more than images.maximum_failed_share "
+            f"({maximum_failed_share}) allows; the log of this job lists each with its reason."
+        )
+    with atomic_path(output) as temporary:
+        listed.to_csv(temporary, index=False)
+
+
+def _side_latents(
+    database: DatabaseIndex, name: str, group: str, latents: np.ndarray, rows: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The latents `[n, D]` of both sides of a covariate in a group, and which are positive `[n]`."""
+    contrast = CONTRASTS[name]
+    samples = [sample for sample in database.samples(group=group, protocol=contrast.protocol) if sample.key in rows]
+    chosen, positive = sides(name, [sample.meta for sample in samples])
+    keys = [sample.key for sample, used in zip(samples, chosen, strict=True) if used]
+    return latents[[rows[key] for key in keys]], positive[chosen]
+
+
+def _held_out_accuracy(
+    database: DatabaseIndex, name: str, covariate: Covariate, latents: np.ndarray, rows: Mapping[str, int]
+) -> float:
+    try:
+        return classification_accuracy(covariate, *_side_latents(database, name, HELD_OUT, latents, rows))
+    except BrownidError as error:  # too few held-out people to have both sides: the fit is untested, not wrong
+        logger.warning("no held-out accuracy of %s: %s", name, error)
+        return float("nan")
+
+
+def _summary(name: str, covariate: Covariate, held_out: float | None) -> dict[str, Any]:
+    return {
+        "covariate": name,
+        "accuracy": covariate.accuracy,
+        "held_out_accuracy": float("nan") if held_out is None else held_out,
+        "negative_mean": covariate.negative_mean,
+        "positive_mean": covariate.positive_mean,
+        "negative_images": covariate.negative_count,
+        "positive_images": covariate.positive_count,
+    }
+
+
+if __name__ == "__main__":
+    run(fit_covariates, snakemake)

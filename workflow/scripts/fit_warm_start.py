@@ -1,14 +1,25 @@
 """Learn where the projection of an image starts."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.fit_warm_start import fit_warm_start
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-fit_warm_start(
-    snakemake.params.settings,
-    weights=snakemake.input.weights,
-    warm_start=snakemake.output.warm_start,
-    batch_size=snakemake.config["covariates"][snakemake.wildcards.covariates]["batch_size"],
-)
+from brownid.covariates.settings import WarmStartSettings
+from brownid.covariates.warm_start import fit_warm_start as fit
+from brownid.jobs.models import load_face_model
+
+
+def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path, batch_size: int = 64) -> None:
+    """Write the linear map from an image to the latent where its projection starts."""
+    model = load_face_model(settings, weights)
+    fitted = fit(model, WarmStartSettings(**settings["warm_start"]), seed=settings["seed"], batch_size=batch_size)
+    fitted.save(warm_start)
+
+
+if __name__ == "__main__":
+    run(fit_warm_start, snakemake)

@@ -1,18 +1,48 @@
-"""Align the images of a database and pack them into a shard."""
+"""Align the images of a genuine database and pack them into image shards, which training reads."""
 
-from brownid.runtime import start_job
+from brownid.runtime import logger, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.pack_database import pack_database
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-alignment = snakemake.config["databases"][snakemake.wildcards.database]["alignment"] or {}
-pack_database(
-    snakemake.params.settings,
-    index=snakemake.input.index,
-    shard=int(snakemake.wildcards.shard),
-    shards=int(snakemake.wildcards.shards),
-    images=snakemake.output.images,
-    failures=snakemake.output.failures,
-    detector=snakemake.config["detectors"].get(alignment.get("detector")),
-)
+from brownid.databases.index import DatabaseIndex
+from brownid.databases.photographs import image_aligner
+from brownid.databases.reading import read_images, write_failures
+from brownid.jobs.sharding import shard_of
+from brownid.samples.images import write_image_shard
+
+
+def pack_database(
+    settings: Mapping[str, Any],
+    *,
+    index: Path,
+    shard: int,
+    shards: int,
+    images: Path,
+    failures: Path,
+    detector: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the images of one shard (1 to `shards`) of a database, and the list of those that failed.
+
+    Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
+    `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes an image of the shard.
+    """
+    align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
+    with DatabaseIndex.open(index) as database:
+        chosen = database.samples_at(shard_of(range(database.counts()[0]), shard, shards))
+    pixels, kept, failed = read_images(
+        chosen, settings["root"], settings["side"], settings["maximum_failed_share"], align
+    )
+    identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
+    write_image_shard(images, settings["namespace"], identities, labels, pixels)
+    write_failures(failures, failed)
+    logger.info("packed %d of %d images", len(kept), len(chosen))
+
+
+if __name__ == "__main__":
+    alignment = snakemake.config["databases"][snakemake.wildcards.database]["alignment"] or {}
+    run(pack_database, snakemake, detector=snakemake.config["detectors"].get(alignment.get("detector")))

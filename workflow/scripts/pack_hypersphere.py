@@ -1,21 +1,110 @@
-"""Pack the identities of a references entry on the hypersphere."""
+"""Pack identities on the embedding hypersphere."""
 
-from brownid.runtime import start_job
+from brownid.runtime import default_device, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.pack_hypersphere import pack_hypersphere
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-pack_hypersphere(
-    snakemake.params.settings,
-    start=snakemake.input.start[0],
-    gallery=snakemake.input.gallery[0],
-    samples=snakemake.output.samples,
-    statistics=snakemake.output.statistics,
-    command=snakemake.output.command,
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    saving=snakemake.config["saving"],
-    processes=snakemake.config["references"][snakemake.wildcards.references]["processes"],
-    launcher=snakemake.config["launcher"],
-)
+import numpy as np
+import torch
+
+from brownid.dynamics.share import SINGLE, ProcessGroup
+from brownid.errors import BrownidError
+from brownid.files import sha256
+from brownid.hypersphere.packing import pack
+from brownid.hypersphere.settings import PackingSettings
+from brownid.hypersphere.starts import load_faces
+from brownid.jobs.processes import run_in_processes
+from brownid.jobs.states import open_state
+from brownid.samples.collection import REFERENCE, SampleCollection
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import save_statistics
+
+
+def pack_hypersphere(
+    settings: Mapping[str, Any],
+    *,
+    start: Path,
+    gallery: Path,
+    samples: Path,
+    statistics: Path,
+    command: Path,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+    processes: int = 1,
+    launcher: str = "auto",
+) -> None:
+    """Write the packed embeddings of `settings["identities"]` identities, their statistics and provenance.
+
+    `start` and `gallery` are collections of embeddings: of `embed_faces`, where their labels tell them apart, or any
+    other. Resuming and `processes` are those of `sample_references`.
+    """
+    inputs = {str(path): sha256(path) for path in (start, gallery)}
+    resuming = None
+    if state is not None:
+        roles = {"start": inputs[str(start)], "gallery": inputs[str(gallery)]}
+        belongs_to = {"settings": settings, "code": code, "inputs": roles}
+        resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
+    call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
+    call |= {"samples": samples, "statistics": statistics, "resuming": resuming}
+    run_in_processes(pack_in_group, call, processes, launcher)
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def pack_in_group(
+    settings: Mapping[str, Any],
+    *,
+    start: Path,
+    gallery: Path,
+    samples: Path,
+    statistics: Path,
+    resuming: Mapping[str, Any] | None,
+    group: ProcessGroup = SINGLE,
+) -> None:
+    """What each process of the job does; the first one writes."""
+    count, network = settings["identities"], settings["network_name"]
+    try:
+        result = pack(
+            _embeddings(start, "start", network, count),
+            _embeddings(gallery, "gallery", network, settings["gallery_size"], at_least=count),
+            PackingSettings(**settings["packing"]),
+            seed=settings["seed"],
+            state=resuming and open_state(**resuming),
+            group=group,
+        )
+    except BrownidError as error:
+        raise BrownidError(f"{error} The start is from {start}, the gallery from {gallery}.") from None
+    if group.rank:
+        return
+    SampleCollection(
+        latents=None,
+        embeddings=result.references,
+        identities=np.arange(count),
+        labels=[REFERENCE] * count,
+        generator="",
+        recognition=settings["network_name"],
+        settings=settings,
+    ).save(samples)
+    save_statistics(statistics, result.statistics)
+
+
+def _embeddings(path: Path, label: str, network: str, count: int | None, at_least: int = 0) -> torch.Tensor:
+    """Float32 embeddings `[n, E]` of a network on this machine's device: the first `count`, or all if enough."""
+    faces = load_faces(path, label, count=count)
+    if faces.recognition != network:
+        raise BrownidError(f"{path}: these are embeddings of {faces.recognition!r}, the packing is of {network!r}.")
+    if count is None and len(faces) < at_least:
+        faces = load_faces(path, label, count=at_least)  # refuses
+    return torch.from_numpy(faces.embeddings).float().to(default_device())
+
+
+if __name__ == "__main__":
+    run(pack_hypersphere, snakemake)

@@ -1,12 +1,85 @@
-"""Package the release."""
+"""Package what a run made as a release."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.package_release import package_release
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-package_release(
-    snakemake.params.settings,
-    manifest=snakemake.output.manifest,
+from brownid.release.package import build_release
+from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.samples.provenance import ACCEPTED
+
+CITATION = (
+    "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
+    "Generation via Latent Space Exploration from Brownian Identity Diffusion*, ICML 2025: please cite that paper."
 )
+PACKING_CITATION = (
+    " The packed identities are those of H. Otroshi Shahreza, S. Marcel, *HyperFace: Generating Synthetic Face "
+    "Recognition Datasets by Exploring Face Embedding Hypersphere*, ICLR 2025: please cite that one too."
+)
+
+
+def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
+    """Write the release folder that `manifest` lies in, from the files that `settings["parts"]` names."""
+    wanted, parts, accepted = settings["release"], settings["parts"], Path(ACCEPTED)
+    build_release(
+        manifest.parent,
+        description=ReleaseDescription(
+            wanted["name"],
+            wanted["description"],
+            wanted["creator"],
+            wanted["licence"],
+            readme_context=CITATION + (PACKING_CITATION if parts["packings"] else ""),
+        ),
+        datasets=[_dataset(name, files) for name, files in parts["datasets"].items()],
+        models=[_model(name, files) for name, files in parts["models"].items()],
+        files=[
+            *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
+            *[FilePart(Path(path), f"covariates/{name}.h5") for name, path in parts["covariates"].items()],
+            *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
+            *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
+        ],
+        score_table=Path(parts["score_table"]) if parts["score_table"] else None,
+        accepted=accepted if accepted.exists() else None,
+    )
+
+
+def _dataset(name: str, files: Mapping[str, Any]) -> DatasetPart:
+    return DatasetPart(
+        name,
+        samples=Path(files["samples"]),
+        command=Path(files["command"]),
+        image_shards=tuple(Path(path) for path in files["images"]),
+        statistics=Path(files["statistics"]),
+    )
+
+
+def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
+    return ModelPart(
+        name,
+        checkpoint=Path(files["checkpoint"]),
+        weights=Path(files["weights"]),
+        history=Path(files["history"]),
+        hyperparameters=Path(files["command"]),
+        scores=Path(files["scores"]),
+        results=(Path(files["batch"]),),
+    )
+
+
+def _packed_place(path: str) -> str:
+    """Where the release keeps what a packing left: results/hypersphere/<name>/…"""
+    return str(PurePosixPath(path).relative_to("results"))
+
+
+def _place(path: str) -> str:
+    """Where the release keeps a table or figure: results/tables/… below scores/, results/figures/… below figures/."""
+    folder, *rest = PurePosixPath(path).relative_to("results").parts
+    return str(PurePosixPath("scores" if folder == "tables" else folder, *rest))
+
+
+if __name__ == "__main__":
+    run(package_release, snakemake)

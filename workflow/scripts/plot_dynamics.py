@@ -1,13 +1,22 @@
-"""Plot the statistics of a run of the dynamics."""
+"""Plot the curves of a run of the dynamics."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.plot_dynamics import plot_dynamics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-plot_dynamics(
-    snakemake.params.settings,
-    statistics=snakemake.input.statistics,
-    figure=snakemake.output.figure,
-)
+from brownid.figures.dynamics import plot_statistics
+from brownid.samples.statistics import load_statistics
+
+
+def plot_dynamics(settings: Mapping[str, Any], *, statistics: Path, figure: Path) -> None:
+    """Plot what a run measured over its iterations."""
+    plot_statistics(load_statistics(statistics), figure, title=settings["dataset"])
+
+
+if __name__ == "__main__":
+    run(plot_dynamics, snakemake)

@@ -1,27 +1,139 @@
 """Project the images of a controlled capture into latent space."""
 
-from brownid.runtime import start_job
+from brownid.runtime import logger, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.project_database import project_database
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-entry = snakemake.config["covariates"][snakemake.wildcards.covariates]
-alignment = snakemake.config["databases"][entry["database"]]["alignment"] or {}
-project_database(
-    snakemake.params.settings,
-    index=snakemake.input.index,
-    weights=snakemake.input.weights,
-    warm_start=next(iter(snakemake.input.warm_start), None),
-    shard=int(snakemake.wildcards.shard),
-    shards=int(snakemake.wildcards.shards),
-    samples=snakemake.output.samples,
-    failures=snakemake.output.failures,
-    vgg16=next(iter(snakemake.input.vgg16), None),
-    vgg16_linear=next(iter(snakemake.input.vgg16_linear), None),
-    detector=snakemake.config["detectors"].get(alignment.get("detector")),
-    batch_size=entry["batch_size"],
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    saving=snakemake.config["saving"],
-)
+import numpy as np
+import torch
+
+from brownid.covariates.attributes import CONTRASTS
+from brownid.covariates.features import pixels_and_embedding
+from brownid.covariates.projection import project
+from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
+from brownid.covariates.vgg16_files import load_perceptual_features
+from brownid.covariates.warm_start import WarmStart
+from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.photographs import image_aligner
+from brownid.databases.reading import read_images, write_failures
+from brownid.files import sha256
+from brownid.jobs.drawing import generator_spread
+from brownid.jobs.groups import FITTED, HELD_OUT
+from brownid.jobs.models import generator_checksums, load_face_model
+from brownid.jobs.sharding import shard_of
+from brownid.jobs.states import open_state
+from brownid.recognition.embedding import as_network_input
+from brownid.samples.collection import SampleCollection
+from brownid.settings import Settings, settings_of
+
+
+def project_database(
+    settings: Mapping[str, Any],
+    *,
+    index: Path,
+    weights: Path,
+    warm_start: Path | None,
+    shard: int,
+    shards: int,
+    samples: Path,
+    failures: Path,
+    vgg16: Path | None = None,
+    vgg16_linear: Path | None = None,
+    detector: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+) -> None:
+    """Write the latents of one shard (1 to `shards`) of a database's images, and the images that failed.
+
+    The collection's labels are the keys of the images in the database's index. In W+ its column `w_plus_latent`
+    `[n, L, D]` holds what was found, and `latents` the mean over the layers, which the covariates are fitted on.
+    Without a `warm_start` all images start at the mean latent. The job goes on from the folder `state`, this shard's
+    own, where an interrupted job of the same `code`, settings, inputs and images left something, and saves there as
+    often as `saving` (`iterations`, `minutes`) says.
+    """
+    compared = ComparisonSettings(**_of(ComparisonSettings, settings["projection"]))
+    projected = _projected_images(index)
+    place = {sample.key: number for number, sample in enumerate(projected)}
+    chosen = shard_of(projected, shard, shards)
+    model = load_face_model(settings, weights, compared.frame)
+    align = image_aligner(settings.get("alignment"), model.side, detector, settings.get("not_square"))
+    images, kept, failed = read_images(chosen, settings["root"], model.side, settings["maximum_failed_share"], align)
+    resuming = None
+    if state is not None:
+        files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
+        inputs = {name: path and sha256(path) for name, path in files.items()}
+        inputs |= generator_checksums(settings)
+        inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
+        belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
+        resuming = open_state(state, belongs_to, saving)
+    if compared.features == "vgg16":
+        features = load_perceptual_features(vgg16, vgg16_linear, model.device)
+    else:
+        features = pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
+    targets = as_network_input(torch.from_numpy(images))
+    start = model.latent_mean
+    if warm_start is not None:
+        start = WarmStart.load(warm_start).starts(model, targets, batch_size)
+    result = project(
+        model,
+        targets,
+        start,
+        ProjectionSettings(**_of(ProjectionSettings, settings["projection"])),
+        features=features,
+        seed=settings["seed"],
+        items=[place[sample.key] for sample in kept],
+        latent_spread=generator_spread(model.generator, settings["seed"]),
+        batch_size=batch_size,
+        state=resuming,
+    )
+    beyond = [
+        (sample.path, f"the projection's loss is {loss:.4g}")
+        for sample, loss, bad in zip(kept, result.losses.tolist(), result.failed.tolist(), strict=True)
+        if bad
+    ]
+    for path, reason in beyond:
+        logger.warning("%s: %s", Path(settings["root"]) / path, reason)
+    good = np.flatnonzero(~result.failed.numpy()).tolist()
+    logger.info("projected %d of %d images, mean loss %.4g", len(good), len(chosen), result.losses[good].mean())
+    SampleCollection(
+        **result.columns(good),
+        embeddings=None,
+        identities=np.array([kept[row].identity for row in good], dtype=np.int64),
+        labels=[kept[row].key for row in good],
+        generator=settings["generator_name"],
+        recognition=settings["network_name"],
+        settings=settings,
+    ).save(samples)
+    write_failures(failures, failed + beyond)
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _of(settings: type[Settings], section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a section says about the settings of a class."""
+    return {name: value for name, value in section.items() if name in settings_of(settings)}
+
+
+def _projected_images(index: Path) -> list[Sample]:
+    """The images that covariates are fitted and tested on, each once, in the index's order."""
+    with DatabaseIndex.open(index) as database:
+        groups = [group for group in (FITTED, HELD_OUT) if group in database.groups()]
+        protocols = {contrast.protocol for contrast in CONTRASTS.values()}
+        found = [database.samples(group=group, protocol=name) for group in groups for name in sorted(protocols)]
+    samples = {sample.key: sample for group in found for sample in group}
+    return sorted(samples.values(), key=lambda sample: sample.key)
+
+
+if __name__ == "__main__":
+    database = snakemake.config["covariates"][snakemake.wildcards.covariates]["database"]
+    alignment = snakemake.config["databases"][database]["alignment"] or {}
+    run(project_database, snakemake, detector=snakemake.config["detectors"].get(alignment.get("detector")))

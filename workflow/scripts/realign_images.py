@@ -1,13 +1,26 @@
 """Move the images of one shard of a dataset to another alignment template."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.realign_images import realign_images
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-realign_images(
-    snakemake.params.settings,
-    source=snakemake.input.images,
-    images=snakemake.output.images,
-)
+import numpy as np
+
+from brownid.alignment.realignment import realign
+from brownid.samples.images import ImageShards, write_image_shard
+
+
+def realign_images(settings: Mapping[str, Any], *, source: Path, images: Path) -> None:
+    """Write the shard `source` on another template and side; persons and labels stay the same."""
+    shards = ImageShards([source])
+    pixels = realign(shards.decode(np.arange(len(shards))), settings["from"], settings["to"], settings["side"])
+    write_image_shard(images, settings["namespace"], shards.identities, shards.labels, pixels)
+
+
+if __name__ == "__main__":
+    run(realign_images, snakemake)

@@ -1,15 +1,40 @@
-"""Render and align the images of one shard of a dataset."""
+"""Render the latents, or the embeddings, of a dataset, crop to the FR template, and write an image shard."""
 
-from brownid.runtime import start_job
+from brownid.runtime import default_device, progress, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.render_images import render_images
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-render_images(
-    snakemake.params.settings,
-    samples=snakemake.input.samples,
-    shard=int(snakemake.wildcards.shard),
-    shards=int(snakemake.wildcards.shards),
-    images=snakemake.output.images,
-)
+import numpy as np
+import torch
+
+from brownid.generators.loading import load_generator
+from brownid.generators.protocol import device_of
+from brownid.jobs.crops import crop_for
+from brownid.jobs.rendering import BATCH_SIZE, render_in_batches
+from brownid.jobs.sharding import identities_of_shard
+from brownid.randomness import NoiseKey, image_items
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import write_image_shard
+
+
+def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, shards: int, images: Path) -> None:
+    """Write the images of the identities of one shard (1 to `shards`)."""
+    generator = load_generator(settings["generator"], default_device())
+    crop = crop_for(generator, settings["template"], settings["side"])
+    wanted = identities_of_shard(samples, shard, shards)
+    column = "embeddings" if generator.embedding_conditioned else "latents"
+    chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)
+    rendered = torch.from_numpy(chosen.columns()[column]).to(device_of(generator))
+    noise_key = NoiseKey(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
+    batches = render_in_batches(generator, crop, rendered, noise_key)
+    parts = list(progress(batches, "render", "batch", total=-(-len(rendered) // BATCH_SIZE)))
+    write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, np.concatenate(parts))
+
+
+if __name__ == "__main__":
+    run(render_images, snakemake)

@@ -1,23 +1,198 @@
-"""Sample the identities of a references entry."""
+"""Sample one latent an identity: at random, with rejection or repulsion, or by Langevin dynamics."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.sample_references import sample_references
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-sample_references(
-    snakemake.params.settings,
-    weights=snakemake.input.weights,
-    start=next(iter(snakemake.input.start), None),
-    guarded=next(iter(snakemake.input.guarded), None),
-    samples=snakemake.output.samples,
-    statistics=snakemake.output.statistics,
-    command=snakemake.output.command,
-    batch_size=snakemake.config["references"][snakemake.wildcards.references]["batch_size"],
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    saving=snakemake.config["saving"],
-    processes=snakemake.config["references"][snakemake.wildcards.references]["processes"],
-    launcher=snakemake.config["launcher"],
-)
+import numpy as np
+import torch
+
+from brownid.dynamics.baselines import BaselineResult, random_references, reject_references, repulse_references
+from brownid.dynamics.langevin import LangevinResult, langevin
+from brownid.dynamics.settings import LangevinSettings, RejectSettings, RepulseSettings
+from brownid.dynamics.share import SINGLE, ProcessGroup
+from brownid.errors import BrownidError
+from brownid.files import sha256
+from brownid.jobs.drawing import random_latents
+from brownid.jobs.models import generator_checksums, load_face_model
+from brownid.jobs.processes import run_in_processes
+from brownid.jobs.states import open_state
+from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.samples.collection import REFERENCE, SampleCollection
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import save_statistics
+
+
+def sample_references(
+    settings: Mapping[str, Any],
+    *,
+    weights: Path,
+    start: Path | None,
+    guarded: Path | None,
+    samples: Path,
+    statistics: Path,
+    command: Path,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+    processes: int = 1,
+    launcher: str = "auto",
+) -> None:
+    """Write the collection, statistics and provenance of a references entry.
+
+    `start` is a collection to start from instead of random latents, `guarded` one of embeddings to stay away from.
+    Langevin goes on from the folder `state`, this entry's own, where an interrupted job of the same `code`, settings
+    and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says; it may run in
+    several `processes`.
+    """
+    files = {
+        name: path and str(path) for name, path in {"weights": weights, "start": start, "guarded": guarded}.items()
+    }
+    inputs = {path: sha256(path) for path in files.values() if path is not None}
+    generator = generator_checksums(settings)
+    roles = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
+    resuming = None
+    if state is not None:
+        belongs_to = {"settings": settings, "code": code, "inputs": roles}
+        resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
+    call = {"settings": settings, **files, "samples": samples, "statistics": statistics}
+    call |= {"batch_size": batch_size, "resuming": resuming}
+    run_in_processes(sample_in_group, call, processes, launcher)
+    inputs |= generator
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="sample_references")
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def sample_in_group(
+    settings: Mapping[str, Any],
+    *,
+    weights: Path,
+    start: Path | None,
+    guarded: Path | None,
+    samples: Path,
+    statistics: Path,
+    batch_size: int,
+    resuming: Mapping[str, Any] | None,
+    group: ProcessGroup = SINGLE,
+) -> None:
+    """What each process of the job does; the first one writes."""
+    model = load_face_model(settings, weights)
+    entry = settings["references"]
+    fixed = None
+    if guarded is not None:
+        fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
+    sampling = _Sampling(settings, model, start, fixed, batch_size, resuming, group)
+    result = ALGORITHMS[entry["algorithm"]](sampling)
+    if group.rank:
+        return
+    SampleCollection(
+        latents=result.latents,
+        embeddings=result.embeddings,
+        identities=np.arange(entry["identities"]),
+        labels=[REFERENCE] * entry["identities"],
+        generator=settings["generator_name"],
+        recognition=settings["network_name"],
+        settings=settings,
+    ).save(samples)
+    save_statistics(statistics, result.statistics)
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """What an algorithm gets: the job's settings, E = F(A(G(w))), where to start, what to stay away from."""
+
+    settings: Mapping[str, Any]
+    model: GeneratorFaceModel
+    start: Path | None
+    fixed_embeddings: torch.Tensor | None  # [M, E]
+    batch_size: int
+    resuming: Mapping[str, Any] | None
+    group: ProcessGroup
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """The references entry of the configuration."""
+        return self.settings["references"]
+
+    def draw(self, items: Sequence[int]) -> torch.Tensor:
+        """Random latents `[n, D]` of these identities."""
+        return random_latents(self.model.generator, items, self.entry["truncation"], self.settings["seed"])
+
+
+def _random(sampling: _Sampling) -> BaselineResult:
+    entry, seed = sampling.entry, sampling.settings["seed"]
+    count, batch_size = entry["identities"], sampling.batch_size
+    return random_references(
+        sampling.model, sampling.draw, count, **entry["settings"], batch_size=batch_size, seed=seed
+    )
+
+
+def _reject(sampling: _Sampling) -> BaselineResult:
+    settings = RejectSettings(**sampling.entry["settings"])
+    return _accepted(sampling, reject_references, settings)
+
+
+def _repulse(sampling: _Sampling) -> BaselineResult:
+    settings = RepulseSettings(**sampling.entry["settings"])
+    return _accepted(sampling, repulse_references, settings)
+
+
+def _accepted(sampling: _Sampling, algorithm: Callable[..., BaselineResult], settings: object) -> BaselineResult:
+    return algorithm(
+        sampling.model,
+        sampling.draw,
+        sampling.entry["identities"],
+        settings,
+        fixed_embeddings=sampling.fixed_embeddings,
+        batch_size=sampling.batch_size,
+    )
+
+
+def _langevin(sampling: _Sampling) -> LangevinResult:
+    count, start = sampling.entry["identities"], sampling.start
+    if start is None:
+        initial = sampling.draw(range(count))
+    else:
+        initial = _starting_latents(start, count).to(sampling.model.latent_mean)
+    return langevin(
+        sampling.model,
+        initial,
+        LangevinSettings(**sampling.entry["settings"]),
+        seed=sampling.settings["seed"],
+        fixed_embeddings=sampling.fixed_embeddings,
+        batch_size=sampling.batch_size,
+        state=sampling.resuming and open_state(**sampling.resuming),
+        group=sampling.group,
+    )
+
+
+# Of this table a job's fingerprint covers its own algorithm alone.
+ALGORITHMS: dict[str, Callable[[_Sampling], BaselineResult | LangevinResult]] = {
+    "random": _random,
+    "reject": _reject,
+    "repulse": _repulse,
+    "langevin": _langevin,
+}
+
+
+def _starting_latents(path: Path, identities: int) -> torch.Tensor:
+    collection = SampleCollection.load(path, columns=("latents",), required=True)
+    if len(collection) < identities:
+        raise BrownidError(
+            f"{path} has {len(collection)} identities, but {identities} are to start from it: "
+            "ask for fewer identities, or make its entry larger"
+        )
+    return torch.from_numpy(collection.rows(range(identities)).latents)
+
+
+if __name__ == "__main__":
+    run(sample_references, snakemake)

@@ -1,20 +1,54 @@
-"""Train an FR network on image shards, for the dynamics or to measure a dataset."""
+"""Train an FR network on image shards, for the dynamics to steer by or to measure what a dataset is worth."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.train_recognition import train_recognition
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-train_recognition(
-    snakemake.params.settings,
-    images=snakemake.input.images,
-    weights=snakemake.output.weights,
-    checkpoint=snakemake.output.checkpoint,
-    history=snakemake.output.history,
-    command=snakemake.output.command,
-    batch=snakemake.output.batch,
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    threads=snakemake.threads,
-)
+from brownid.files import sha256
+from brownid.samples.provenance import write_command
+from brownid.training.run import train_recognition as train
+from brownid.training.settings import TrainingSettings
+
+
+def train_recognition(
+    settings: Mapping[str, Any],
+    *,
+    images: Sequence[Path],
+    weights: Path,
+    checkpoint: Path,
+    history: Path,
+    command: Path,
+    batch: Path,
+    state: Path,
+    code: str,
+    threads: int,
+) -> None:
+    """Train on all image shards together, and go on from `state` where an interrupted job of the same `code` left one.
+
+    Datasets of the same persons (references and their variations) share their classes.
+    """
+    network = settings["network"]
+    train(
+        images,
+        TrainingSettings(family=network["family"], architecture=network["architecture"], **settings["training"]),
+        seed=settings["seed"],
+        side=network["side"],
+        output=weights,
+        history=history,
+        checkpoint=checkpoint,
+        picture=batch,
+        state=state,
+        code=code,
+        threads=threads,
+    )
+    inputs = {str(path): sha256(path) for path in images}
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")
+
+
+if __name__ == "__main__":
+    run(train_recognition, snakemake)

@@ -1,22 +1,177 @@
-"""Vary the identities of one shard of a variations entry."""
+"""Vary identities: Dispersion, DisCo, HyperFace's noise, or editing along the covariates; one shard at a time."""
 
-from brownid.runtime import start_job
+from brownid.runtime import run, start_job
 
-start_job(snakemake.log[0], snakemake.threads, snakemake.params.settings, snakemake.resources)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.vary_references import vary_references
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-vary_references(
-    snakemake.params.settings,
-    references=snakemake.input.references,
-    weights=snakemake.input.weights,
-    covariates=next(iter(snakemake.input.covariates), None),
-    shard=int(snakemake.wildcards.shard),
-    shards=int(snakemake.wildcards.shards),
-    samples=snakemake.output.samples,
-    statistics=snakemake.output.statistics,
-    batch_size=snakemake.config["variations"][snakemake.wildcards.variations]["batch_size"],
-    state=snakemake.params.state,
-    code=snakemake.params.code,
-    saving=snakemake.config["saving"],
-)
+import numpy as np
+import torch
+
+from brownid.covariates.editing import directions, edit_references
+from brownid.covariates.settings import EditingSettings
+from brownid.covariates.store import load_covariates
+from brownid.dynamics.dispersion import dispersion
+from brownid.dynamics.passes import BatchedFaceModel
+from brownid.dynamics.potentials import angles_to
+from brownid.dynamics.settings import DispersionSettings
+from brownid.dynamics.statistics import spread
+from brownid.files import sha256
+from brownid.hypersphere.variations import Varied, conditioned_variations, inverted_variations
+from brownid.jobs.models import generator_checksums, load_face_model
+from brownid.jobs.sharding import identities_of_shard
+from brownid.jobs.states import open_state
+from brownid.randomness import image_items
+from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.resuming import StateFile
+from brownid.samples.collection import SampleCollection, variation_label
+from brownid.samples.statistics import save_statistics
+
+
+def vary_references(
+    settings: Mapping[str, Any],
+    *,
+    references: Path,
+    weights: Path,
+    covariates: Path | None,
+    shard: int,
+    shards: int,
+    samples: Path,
+    statistics: Path,
+    batch_size: int = 64,
+    state: Path | None = None,
+    code: str = "",
+    saving: Mapping[str, float] | None = None,
+) -> None:
+    """Write the variations of the identities of one shard (1 to `shards`), and their statistics.
+
+    Whatever iterates goes on from the folder `state`, this shard's own, where an interrupted job of the same `code`,
+    settings and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says. Where
+    `settings["embedding_conditioned"]`, images are generated from embeddings: the variations have no latents.
+    """
+    wanted = identities_of_shard(references, shard, shards)
+    if settings.get("embedding_conditioned"):
+        chosen = SampleCollection.load(references, identities=wanted)
+        varied = conditioned_variations(settings, chosen)
+    else:
+        chosen = SampleCollection.load(references, identities=wanted, required=True)
+        resuming = None
+        if state is not None:
+            roles = {"references": references, "weights": weights, "covariates": covariates}
+            inputs = {name: path and sha256(path) for name, path in roles.items()}
+            inputs["generator"] = generator_checksums(settings)
+            belongs_to = {"settings": _of_descent(settings), "code": code, "inputs": inputs}
+            belongs_to["shard"] = f"{shard} of {shards}"
+            resuming = open_state(state, belongs_to, saving)
+        model = load_face_model(settings, weights)
+        varied = _run(settings, model, chosen, covariates, batch_size, resuming)
+    SampleCollection(
+        latents=varied.latents,
+        embeddings=varied.embeddings,
+        identities=varied.identities,
+        labels=varied.labels,
+        generator=chosen.generator,
+        recognition=chosen.recognition,
+        extra=varied.extra,
+        settings=settings,
+    ).save(samples)
+    save_statistics(statistics, varied.statistics)
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _of_descent(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without the limit that what was found is judged by in the end."""
+    entry = settings["variations"]
+    kept = {name: value for name, value in entry["settings"].items() if name != "maximum_angle"}
+    return {**settings, "variations": {**entry, "settings": kept}}
+
+
+def _run(
+    settings: Mapping[str, Any],
+    model: GeneratorFaceModel,
+    references: SampleCollection,
+    covariates: Path | None,
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
+    fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
+    return ALGORITHMS[settings["variations"]["algorithm"]](settings, model, references, fitted, batch_size, state)
+
+
+def _inverted(
+    settings: Mapping[str, Any],
+    model: GeneratorFaceModel,
+    references: SampleCollection,
+    fitted: None,
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
+    return inverted_variations(settings, model, references, batch_size, state)
+
+
+def _dispersed(
+    settings: Mapping[str, Any],
+    model: GeneratorFaceModel,
+    references: SampleCollection,
+    fitted: Mapping[str, Any] | None,
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
+    entry = settings["variations"]
+    latents = torch.from_numpy(references.latents).to(model.latent_mean)
+    moves = None
+    if entry["algorithm"] == "disco":
+        moves = torch.from_numpy(directions(fitted, entry["covariate_scales"])).to(latents)
+    result = dispersion(
+        model,
+        latents,
+        torch.from_numpy(references.embeddings).to(latents),
+        DispersionSettings(**entry["settings"]),
+        seed=settings["seed"],
+        items=references.identities.tolist(),
+        covariates=moves,
+        batch_size=batch_size,
+        state=state,
+    )
+    labels = [variation_label(number) for number in range(result.latents.shape[1])]
+    return Varied.of_each(references, labels, result.latents, result.embeddings, result.statistics)
+
+
+def _edited(
+    settings: Mapping[str, Any],
+    model: GeneratorFaceModel,
+    references: SampleCollection,
+    fitted: Mapping[str, Any],
+    batch_size: int,
+    state: StateFile | None,
+) -> Varied:
+    editing = EditingSettings(**settings["variations"]["settings"])
+    edited, labels = edit_references(references.latents, fitted, editing)
+    edited = torch.from_numpy(edited).to(model.latent_mean)
+    images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
+    batched = BatchedFaceModel(model, batch_size, settings["seed"])
+    embeddings = batched.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
+    targets = torch.from_numpy(references.embeddings).to(embeddings)
+    angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
+    measured = {**spread("refd", angles), "identities": float(len(references))}
+    statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
+    return Varied.of_each(references, labels, edited, embeddings, statistics)
+
+
+# Of this table a job's fingerprint covers its own algorithm alone.
+ALGORITHMS: dict[str, Callable[..., Varied]] = {
+    "dispersion": _dispersed,
+    "disco": _dispersed,
+    "covariates": _edited,
+    "hyperface": _inverted,
+}
+
+
+if __name__ == "__main__":
+    run(vary_references, snakemake)

@@ -1,9 +1,27 @@
-"""Verify the release package as its reader would."""
+"""Verify the release as its reader would."""
 
-from brownid.runtime import start_job
+from brownid.runtime import logger, run, start_job
 
-start_job(snakemake.log[0], snakemake.threads)
+if __name__ == "__main__":
+    start_job(snakemake)
 
-from brownid.jobs.verify_release import verify_release
+from pathlib import Path
 
-verify_release(manifest=snakemake.input.manifest, verified=snakemake.output.verified)
+from brownid.errors import BrownidError
+from brownid.files import atomic_path
+from brownid.release.verify import verify
+
+
+def verify_release(*, manifest: Path, verified: Path) -> None:
+    """Verify the release that `manifest` belongs to; write a line that says so, or fail with every problem."""
+    root = manifest.parent
+    problems = verify(root)
+    if problems:
+        raise BrownidError(f"the release {root} is not sound:\n  " + "\n  ".join(problems))
+    with atomic_path(verified) as temporary:
+        temporary.write_text(f"{root.name}: every file and sample verified\n", encoding="utf-8")
+    logger.info("%s is sound", root)
+
+
+if __name__ == "__main__":
+    run(verify_release, snakemake)

@@ -10,10 +10,10 @@ from brownid.benchmark.bins import write_bin
 from brownid.benchmark.score import score_benchmark, score_network, score_pairs
 from brownid.databases.reading import resize
 from brownid.errors import BrownidError
-from brownid.jobs.tabulate_scores import tabulate_scores
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import embed_images
 from brownid.samples import png
+from tabulate_scores import tabulate_scores
 
 SIDE = 8
 

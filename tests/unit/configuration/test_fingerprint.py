@@ -56,7 +56,8 @@ def of(tree, edits=None, families=None, kept=None):
 
 def names(tree, families=None):
     of(tree)
-    return {f"{d.module}.{d.name}" for d in reached_definitions(tree / "job.py", tree, families)}
+    reached = reached_definitions(tree / "job.py", tree, families)
+    return {f"{d.module}.{d.name}" for d in reached if d.module != "job"}
 
 
 def test_a_name_from_a_room_leads_to_its_definition_and_what_that_uses(tree):
@@ -147,7 +148,8 @@ def test_packages_of_the_environment_change_it(tree):
         "from brownid.room import second\nsecond.other()\n",
         "import brownid.room.second\nbrownid.room.second.other()\n",
         'start("brownid.room.second:other")\n',
-        "def run():\n    from brownid.room.second import other\n\n    return other()\n\n\nrun()\n",
+        "def run():\n    from brownid.room.second import other\n\n    return other()\n\n\n"
+        "if __name__ == '__main__':\n    run()\n",
     ],
 )
 def test_a_definition_is_reached_through_modules_strings_and_imports_inside_functions(tree, job):
@@ -297,6 +299,33 @@ def test_an_edit_of_the_library_concerns_exactly_these_scripts(file, old, new, f
     text = (SCRIPTS / "brownid" / file).read_text()
     assert old in text, f"{file} no longer has {old!r}: edit something else of the same kind"
     assert changed({f"brownid/{file}": text.replace(old, new)}, families) == scripts
+
+
+# script, what stands there, what replaces it, families, and whether its job then runs again
+SCRIPT_EDITS = [
+    ("sample_references", "return _accepted(sampling, reject_references, settings)", "return None", {"reject"}, True),
+    (
+        "sample_references",
+        "return _accepted(sampling, reject_references, settings)",
+        "return None",
+        {"langevin"},
+        False,
+    ),
+    ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"hyperface"}, True),
+    ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"disco"}, False),
+    ("show_faces", "SHOWN_ROWS = 8", "SHOWN_ROWS = 9", WORLD, True),
+    ("show_faces", "SHOWN_ROWS = 8", "UNUSED = 1\n\nSHOWN_ROWS = 8", WORLD, False),
+    ("pack_database", "detector=", "detector=None and ", WORLD, True),
+    ("pack_database", '"""Write the images', '"""Writes the images', WORLD, False),
+]
+
+
+@pytest.mark.parametrize(("script", "old", "new", "families", "again"), SCRIPT_EDITS)
+def test_an_edit_of_a_script_concerns_its_own_jobs_where_they_execute_it(script, old, new, families, again):
+    text = (SCRIPTS / f"{script}.py").read_text()
+    assert old in text
+    edited = changed({f"{script}.py": text.replace(old, new)}, frozenset(families))
+    assert edited == ({script} if again else set())
 
 
 def test_moving_a_definition_of_the_library_concerns_no_script():

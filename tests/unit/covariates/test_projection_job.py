@@ -10,10 +10,10 @@ from vgg16_weights import convolutions, named
 from brownid.covariates.vgg16_files import TORCHVISION
 from brownid.databases import DatabaseIndex, Sample
 from brownid.generators.stylegan2 import StyleGAN2
-from brownid.jobs.project_database import project_database
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
 from brownid.samples import SampleCollection
+from project_database import project_database
 
 NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 32, "template": "two_eye", "precision": "float32"}
 PLAIN = {"iterations": 3, "pyramid_weight": 1.0, "embedding_weight": 0.1, "maximum_loss": None}
@@ -86,7 +86,7 @@ def test_a_state_of_another_job_is_not_used(files, tmp_path, monkeypatch, caplog
     caplog.set_level("INFO", logger="brownid")
     state = {"state": tmp_path / "state", "code": "a", "saving": {"iterations": 1}}
     with monkeypatch.context() as broken, pytest.raises(KeyError):
-        broken.setattr("brownid.jobs.project_database.write_failures", lambda *_: {}["the disk broke"])
+        broken.setattr("project_database.write_failures", lambda *_: {}["the disk broke"])
         run(files, tmp_path / "out", **state)
     (left,) = (tmp_path / "state").iterdir()
     if change == "images":

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from brownid.databases import DatabaseIndex
+from brownid.databases.kinds import index_images
 from brownid.databases.reading import image_exists, load_image
 from brownid.databases.recordio import MAGIC, index_records, read_image, record_samples, scan
 from brownid.errors import BrownidError
-from brownid.jobs.index_database import index_database
-from brownid.jobs.pack_database import pack_database
 from brownid.samples import ImageShards
+from pack_database import pack_database
 
 SIDE = 8
 LABELS = [0, 0, 1, 2, 2]
@@ -79,7 +79,7 @@ def casia(tmp_path):
 
 def test_the_images_of_a_record_file_are_indexed_and_packed(casia, tmp_path):
     settings = {"kind": "recordio", "root": str(casia)}
-    index_database(settings, manifest=None, files={}, index=tmp_path / "index")
+    index_images(settings, {}, tmp_path / "index")
     with DatabaseIndex.open(tmp_path / "index") as index:
         samples = index.samples("train")
     assert [sample.identity for sample in samples] == LABELS
@@ -261,7 +261,7 @@ def test_a_record_file_that_changed_or_is_gone_makes_failures(casia):
 def test_a_stray_image_does_not_hide_the_record_file(casia, tmp_path):
     (casia / "example.png").touch()
     with pytest.raises(BrownidError, match=r"for the images of train\.rec, set `kind: recordio`"):
-        index_database({"kind": "people", "root": str(casia)}, manifest=None, files={}, index=tmp_path / "index")
+        index_images({"kind": "people", "root": str(casia)}, {}, tmp_path / "index")
 
 
 @pytest.mark.parametrize("kind", ["people", "portraits", "utkface"])
@@ -269,4 +269,4 @@ def test_another_kind_on_such_a_folder_names_the_right_one(casia, tmp_path, kind
     for root in (casia, tmp_path):
         settings = {"kind": kind, "root": str(root)}
         with pytest.raises(BrownidError, match=rf"`kind: recordio` and `root: {casia}`"):
-            index_database(settings, manifest=None, files={}, index=tmp_path / "index")
+            index_images(settings, {}, tmp_path / "index")

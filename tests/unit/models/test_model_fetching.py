@@ -20,9 +20,9 @@ import pytest
 from model_files import CHECKSUM, CONTENT, published_model, write_catalogue
 
 from brownid.errors import BrownidError
-from brownid.jobs.fetch_model import fetch_model
 from brownid.models import fetching
 from brownid.models.fetching import catalogue_line, fetch
+from fetch_model import fetch_model
 
 
 def refusal(model):

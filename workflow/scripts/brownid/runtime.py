@@ -1,5 +1,6 @@
 """The process around the work: environment variables, log file, threads, device, progress."""
 
+import inspect
 import json
 import logging
 import os
@@ -8,11 +9,11 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from brownid import __version__, gpus
 from brownid.errors import BrownidError, sentence_of
@@ -23,6 +24,7 @@ DEVICE = "BROWNID_DEVICE"  # the environment variable that keeps a process, and 
 DEVICES = ("auto", "cpu")  # its values; the profile's resource `device` has them too
 # As in gpu:2, gpu:h200:2, --gres=gpu, --gpus=2, --gpus-per-node=h200:2; the number is 1 where there is none.
 ASKS_FOR_GPUS = re.compile(r"\bgpus?\b(?:-per-\w+)?(?:[:=][A-Za-z_][\w.]*)?(?:[:=](\d+))?")
+CHANGES_NO_RESULT = ("batch_size", "launcher", "processes", "saving")  # keys of the configuration, see `run`
 LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")
@@ -66,30 +68,80 @@ def prepare_snakemake(project: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([library, *(path for path in paths if path not in ("", library))])
 
 
-def start_job(log: str | Path, threads: int, settings: Mapping | None = None, resources: Mapping | None = None) -> None:
-    """Send everything this process prints to `log`, beginning with `settings`, and let it use `threads` CPU threads.
+def start_job(snakemake: Any) -> None:
+    """Set up the process of the job that the global `snakemake` of a script describes.
 
-    Call it first in a job script, before torch is imported: then import errors are in the log too. An uncaught
-    `BrownidError`, or a full disk, ends the process with a sentence, any other exception with its traceback.
+    Everything it prints goes to the rule's log, beginning with the param `settings`. An uncaught `BrownidError`, or a
+    full disk, ends the process with a sentence, any other exception with its traceback.
 
-    Of `resources`, those of the rule, count `gpu` and `nodes`, as numbers, `gres` and `slurm_extra`, where they ask for
-    GPUs, and `device` ("auto" or "cpu"). A job that asks for no GPU works on the CPU; one that does takes GPUs here, or
-    raises `BrownidError` as `default_device` says.
+    Of the rule's resources count `gpu` and `nodes`, as numbers, `gres` and `slurm_extra`, where they ask for GPUs, and
+    `device` ("auto" or "cpu"). A job that asks for no GPU works on the CPU; one that does takes GPUs here, or raises
+    `BrownidError` as `default_device` says.
+
+    A script is at once the job that Snakemake starts (a copy of it, as `__main__`) and a module that tests and other
+    processes import. It calls `start_job` before its other imports, since torch reads the number of threads and the
+    visible GPUs when it is imported, and so that errors of imports are in the log; it ends with `run`:
+
+        from brownid.runtime import run, start_job
+
+        if __name__ == "__main__":
+            start_job(snakemake)
+
+        import torch
+
+        def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, images: Path) -> None: ...
+
+        if __name__ == "__main__":
+            run(render_images, snakemake)
     """
     set_process_environment()
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     sys.excepthook = _report  # the log itself may find a full disk
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     start_process()
-    logger.info(
-        "brownid %s, python %s, %s, %d threads", __version__, platform.python_version(), platform.node(), threads
-    )
+    versions = (__version__, platform.python_version(), platform.node(), snakemake.threads)
+    logger.info("brownid %s, python %s, %s, %d threads", *versions)
+    settings = snakemake.params.get("settings")
     if settings is not None:
         logger.info("settings %s", json.dumps(settings, sort_keys=True, ensure_ascii=False))
-    _grant(resources or {})
+    _grant(snakemake.resources)
+
+
+def run(stage: Callable[..., None], snakemake: Any, **more: Any) -> None:
+    """Call the function of a stage with what its rule names.
+
+    Each parameter of the function has the name of an input, an output, a param or a wildcard of the rule, or is
+    `threads`. Its annotation says what it gets: `Path` one file, `Path | None` one or none, `Sequence[Path]` any number
+    of them, `int` a number. An input that no parameter names is one that the job only waits for, or finds by its
+    settings.
+
+    What changes no result must not be a param, since the rule would run again: `CHANGES_NO_RESULT` are taken from the
+    configuration, of the entry that a wildcard names or of its top level; others are `more`. A test compares the names
+    of all rules and functions.
+    """
+    config = snakemake.config
+    entries = [config.get(section, {}).get(name, {}) for section, name in snakemake.wildcards.items()]
+    found = {name: place[name] for place in (config, *entries) for name in CHANGES_NO_RESULT if name in place}
+    given: dict[str, Any] = {"threads": snakemake.threads, **found}
+    for named in (snakemake.wildcards, snakemake.params, snakemake.input, snakemake.output, more):
+        given |= dict(named.items())
+    parameters = inspect.signature(stage).parameters.values()
+    stage(**{wanted.name: _as(wanted.annotation, given[wanted.name]) for wanted in parameters if wanted.name in given})
+
+
+def _as(annotation: object, value: Any) -> Any:
+    """What Snakemake has under a name (the text of a path or a list of these, the text of a number) as it is wanted."""
+    if annotation not in (Path, Path | None, Sequence[Path]):
+        return int(value) if annotation is int else value
+    paths = [Path(path) for path in ([value] if isinstance(value, str) else value)]
+    if annotation == Sequence[Path]:
+        return paths
+    (only,) = paths or ([None] if annotation == Path | None else [])
+    return only
 
 
 def start_process(rank: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The top-level definitions of a package as syntax trees, and which of them lead to which others."""
+"""The top-level definitions of scripts and a package as syntax trees, and which of them lead to which others."""
 
 import ast
 import re
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 
 class Library:
-    """A package, of which each module is parsed when it is first reached.
+    """A folder of scripts and a package, of which each module is parsed when it is first reached.
 
     References are names, attributes of modules, and strings "package.module:function" or "package.module". Modules that
     are `untracked` are treated as outside. A table is a dictionary that is written out, of which a job uses some keys;
@@ -62,14 +62,14 @@ class Library:
         self._modules: dict[str, _Module] = {}
         self._parts: dict[Definition, Part] = {}
 
-    def reached(self, script: Path, keys: Collection[str] | None = None) -> dict[Definition, Part]:
-        """Every definition that a script can execute, with the script itself as `Definition("", ALL)`.
+    def reached(self, script: str, keys: Collection[str] | None = None) -> dict[Definition, Part]:
+        """Every definition that a script can execute when it is started, from `Definition(script, MAIN)` on.
 
         Of tables the entries of `keys` are followed; of a table that has none of them, all unless `none` is among them;
         all where `keys` is None.
         """
-        root = _Module("", self._parse(script))
-        found = {Definition("", ALL): self._part(root, [*root.loose, *root.statements()])}
+        root = self.module(script)
+        found = {Definition(script, MAIN): self._part(root, root.bindings.get(MAIN, []))}
         waiting = list(found.values())
         while waiting:
             for _, target in waiting.pop().references:
@@ -113,7 +113,6 @@ class Library:
         for statement in statements:
             texts.append(_text(statement.tree))
             references |= set(self._references(module, statement))
-        references.discard(("", Definition("", ON_IMPORT)))  # of a script, which is one part
         return Part("\n".join(texts), tuple(references))
 
     def _references(self, module: "_Module", statement: Statement) -> Iterator[tuple[str, Target]]:
@@ -145,7 +144,7 @@ class Library:
         return label, target
 
     def _own(self, module: "_Module", name: str) -> Target | None:
-        return Definition(module.name, name) if name in module.bindings and module.name else None
+        return Definition(module.name, name) if name in module.bindings else None
 
     def _target(self, module_name: str, name: str | None) -> Target | None:
         """What `from module import name` gives; the module itself where the name is None."""
@@ -182,13 +181,9 @@ class _Module:
             elif isinstance(statement, ast.If) and "TYPE_CHECKING" in _names(statement.test):
                 continue  # never executed
             elif isinstance(statement, ast.If) and "__name__" in _names(statement.test):
-                self.bindings[MAIN] = [_stripped(statement)]
+                self.bindings.setdefault(MAIN, []).append(_stripped(statement))
             else:
                 self._bind(statement)
-
-    def statements(self) -> list[Statement]:
-        """All statements that bind or change names."""
-        return list({id(statement): statement for bound in self.bindings.values() for statement in bound}.values())
 
     def _bind(self, statement: ast.stmt) -> None:
         stripped = _stripped(statement)

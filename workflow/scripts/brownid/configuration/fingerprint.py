@@ -1,9 +1,10 @@
 """The fingerprint of a job's code: equal exactly when the job would compute the same thing.
 
 Snakemake watches the script file alone, by its modification time. A fingerprint in a rule's `params` watches what the
-job executes: the definitions (functions, classes, module constants) that its script reaches in this library, directly
-or through others, and the packages of its conda environment. In which file a definition stands does not count; neither
-do comments, docstrings, sentences and bounds of settings, annotations of functions, formatting and file times.
+job executes: the definitions (functions, classes, module constants) of the script and the library that starting the
+script reaches, directly or through others, and the packages of its conda environment. In which file a definition stands
+does not count; neither do comments, docstrings, sentences and bounds of settings, annotations of functions, formatting
+and file times.
 
 Of a table of families (`TABLES`) only the families that the job's settings name are followed: an edit of StyleGAN3 does
 not run a job again that uses StyleGAN2. A table of which the settings name nothing is followed whole, unless they say
@@ -31,17 +32,17 @@ TABLES = frozenset(
     {
         Definition("brownid.alignment.detection", "DETECTORS"),
         Definition("brownid.generators.loading", "FAMILIES"),
-        Definition("brownid.jobs.sample_references", "ALGORITHMS"),
-        Definition("brownid.jobs.vary_references", "ALGORITHMS"),
         Definition("brownid.recognition.backbones", "FAMILIES"),
         Definition("brownid.recognition.weights", "LOADERS"),
+        Definition("sample_references", "ALGORITHMS"),
+        Definition("vary_references", "ALGORITHMS"),
     }
 )
 NONE = ""  # among the families of a job: it uses no entry of a table of which it names none
 # Where a module is imported by a name that no syntax tree shows, and why nothing of the library is missed there.
 DYNAMIC = {
     Definition("brownid.factories", "import_factory"): "the user's own code: config/README.md says so",
-    Definition("brownid.jobs.processes", "_named"): "names stand as strings 'module:function', which are followed",
+    Definition("brownid.jobs.processes", "main"): "the function that `run_in_processes` was given, which is followed",
     Definition("brownid.generators.ldm.components", "library"): "diffusers and transformers, which environments pin",
 }
 
@@ -57,11 +58,11 @@ def fingerprint(
 ) -> str:
     """SHA-256 (16 hexadecimal digits) of what `script` executes.
 
-    `library` is the folder that holds the package `brownid`; `environment` is a conda environment file, of which the
-    content counts, not the layout. `families` are the names that the job uses of `TABLES`, as `families_of` finds them;
-    None means all of them. In the folder `kept` results are kept for other processes, under the content of all that
-    they come from: Snakemake reads the workflow again for each job on a cluster, and following all definitions takes
-    seconds.
+    `library` is the folder of the scripts and of the package `brownid`; `environment` is a conda environment file, of
+    which the content counts, not the layout. `families` are the names that the job uses of `TABLES`, as `families_of`
+    finds them; None means all of them. In the folder `kept` results are kept for other processes, under the content of
+    all that they come from: Snakemake reads the workflow again for each job on a cluster, and following all definitions
+    takes seconds.
     """
     chosen = None if families is None else frozenset(families)
     place = None if kept is None else Path(kept)
@@ -88,7 +89,7 @@ def _fingerprint(
 
 
 def _computed(script: Path, packages: str, library: Library, families: frozenset[str] | None) -> str:
-    parts = library.reached(script, families)
+    parts = library.reached(script.stem, families)
     contents = {definition: part.content for definition, part in parts.items()}
     lines = sorted(
         # by content, so that two definitions of one name differ and a definition that moves stays the same
@@ -112,8 +113,8 @@ def _sources(library: Path) -> str:
 def reached_definitions(
     script: str | Path, library: str | Path, families: Collection[str] | None = None
 ) -> set[Definition]:
-    """The definitions of the library that `script` can execute; the arguments are those of `fingerprint`."""
-    return {definition for definition in _library(Path(library)).reached(Path(script), families) if definition.module}
+    """The definitions that `script` can execute, its own included; the arguments are those of `fingerprint`."""
+    return set(_library(Path(library)).reached(Path(script).stem, families))
 
 
 def families_of(settings: object) -> set[str] | None:

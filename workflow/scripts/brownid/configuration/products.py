@@ -109,7 +109,7 @@ def _is_embedded(config: Mapping, generator: str) -> bool:
 
 
 def release_parts(config: Mapping) -> dict[str, Any]:
-    """The files of the release by part, as nested dictionaries of paths; see `brownid.jobs.package_release`."""
+    """The files of the release by part, as nested dictionaries of paths; see `workflow/scripts/package_release.py`."""
     release = config["release"]
     if release is None:
         return {}

@@ -31,9 +31,11 @@ KEPT_BY_SRUN = {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_CLUSTER_NAME"}
 PR_SET_PDEATHSIG = 1
 
 
-def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int, launcher: str = "auto") -> None:
-    """Call `function` ("module:name") with `arguments` (plain values and paths) and its `group` in each process; where
-    there is to be one only, in this.
+def run_in_processes(
+    function: Callable[..., None], arguments: Mapping[str, Any], processes: int, launcher: str = "auto"
+) -> None:
+    """Call `function`, one on the top level of a module or script, with `arguments` (plain values and paths) and its
+    `group` in each process; where there is to be one only, in this.
 
     On GPUs there are never more processes than GPUs that this job sees. "srun" starts them on the GPUs and nodes that
     Slurm gave this job, "torchrun" on this machine; "auto" is srun on the node of a Slurm job. Raises `BrownidError`
@@ -44,7 +46,7 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
         raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
     processes = _with_a_gpu_each(processes)
     if processes == 1:
-        _named(function)(**arguments)
+        function(**arguments)
         return
     if launcher == "auto":
         launcher = "srun" if os.environ.keys() >= IN_SLURM_JOB and shutil.which("srun") else "torchrun"
@@ -52,7 +54,8 @@ def run_in_processes(function: str, arguments: Mapping[str, Any], processes: int
         _check_nodes(processes, granted().nodes, launcher)
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".processes-") as folder:  # where all nodes see it
         call = Path(folder) / "call.json"
-        call.write_text(json.dumps({"function": function, "arguments": dict(arguments)}, default=str))
+        content = {"module": _module(function), "function": function.__name__, "arguments": dict(arguments)}
+        call.write_text(json.dumps(content, default=str))
         command = _command(launcher, processes, call)
         logger.info("%d processes by %s", processes, launcher)
         code = _wait(command, _environment(launcher, processes))
@@ -91,9 +94,12 @@ def _check_nodes(processes: int, nodes: int, launcher: str) -> None:
         )
 
 
-def _named(function: str) -> Callable[..., None]:
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _module(function: Callable[..., None]) -> str:
+    """The module that another process imports a function from: where it is in the script that runs here, that script,
+    of which Snakemake runs a copy of another name."""
+    if function.__module__ == "__main__":
+        return Path(sys.modules["__main__"].__file__).stem
+    return function.__module__
 
 
 def _command(launcher: str, processes: int, call: Path) -> list[str]:
@@ -156,7 +162,8 @@ def main() -> None:
     with ExitStack() as stack:  # left last: leaving it may have to wait for a process that is lost
         try:
             group = stack.enter_context(joined())
-            _named(content["function"])(**content["arguments"], group=group)
+            module = importlib.import_module(content["module"])
+            getattr(module, content["function"])(**content["arguments"], group=group)
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:

@@ -16,12 +16,12 @@ from brownid.hypersphere.packing import pack as pack_embeddings
 from brownid.hypersphere.settings import PackingSettings
 from brownid.hypersphere.starts import load_faces
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.embed_faces import embed_faces
 from brownid.jobs.models import load_face_model
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
+from embed_faces import embed_faces
 
 
 def test_the_start_is_that_of_random_references_and_the_gallery_is_of_others(faces, references):
@@ -140,8 +140,8 @@ STOPS = {
     "in its last block": ("brownid.hypersphere.descent.Descent.block", 3),
     "before its last record": ("brownid.hypersphere.descent.Descent.record", 1),
     "before any output": ("brownid.samples.collection.SampleCollection.save", 1),
-    "between two outputs": ("brownid.jobs.pack_hypersphere.save_statistics", 1),
-    "before the record of its settings": ("brownid.jobs.pack_hypersphere.write_command", 1),
+    "between two outputs": ("pack_hypersphere.save_statistics", 1),
+    "before the record of its settings": ("pack_hypersphere.write_command", 1),
 }
 
 

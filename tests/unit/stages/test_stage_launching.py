@@ -18,6 +18,11 @@ from brownid.jobs import processes
 ON_A_NODE = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "g1", "SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "2"}
 
 
+def function(group=None):
+    """What processes would run."""
+    raise NotImplementedError
+
+
 @pytest.fixture
 def started(monkeypatch, tmp_path):
     """The command and surroundings that would be started."""
@@ -39,7 +44,7 @@ def test_on_the_node_of_a_slurm_job_srun_starts_the_processes(started, resources
     resources({})
     for name, value in ON_A_NODE.items():
         monkeypatch.setenv(name, value)
-    processes.run_in_processes("module:function", {}, 2)
+    processes.run_in_processes(function, {}, 2)
     assert started["command"][0] == "srun" and "--ntasks=2" in started["command"]
     assert started["environment"]["SLURM_JOB_ID"] == "7"
     assert "SLURM_NTASKS" not in started["environment"]
@@ -48,7 +53,7 @@ def test_on_the_node_of_a_slurm_job_srun_starts_the_processes(started, resources
 def test_on_a_login_node_with_an_allocation_torchrun_does(started, resources, monkeypatch):
     resources({})
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    processes.run_in_processes("module:function", {}, 2)
+    processes.run_in_processes(function, {}, 2)
     assert "torch.distributed.run" in started["command"]
 
 
@@ -91,13 +96,13 @@ def test_several_nodes_get_as_many_processes_and_gpus_each(started, resources, m
     for name, value in ON_A_NODE.items():
         monkeypatch.setenv(name, value)
     resources({"gpu": 4, "nodes": 2, "device": "cpu"})
-    processes.run_in_processes("module:function", {}, 4)
+    processes.run_in_processes(function, {}, 4)
     assert {"--nodes=2", "--ntasks=4", "--ntasks-per-node=2", "--gpus-per-node=2"} <= set(started["command"])
     assert started["environment"]["MASTER_ADDR"] == socket.gethostname()
     with pytest.raises(BrownidError, match="3 processes cannot be shared equally by 2 nodes"):
-        processes.run_in_processes("module:function", {}, 3)
+        processes.run_in_processes(function, {}, 3)
     with pytest.raises(BrownidError, match="asks for 2 nodes, but torchrun starts processes on one"):
-        processes.run_in_processes("module:function", {}, 4, "torchrun")
+        processes.run_in_processes(function, {}, 4, "torchrun")
 
 
 @pytest.mark.parametrize(("wanted", "there", "started_ones"), [(4, 2, 2), (2, 4, 2), (4, 0, 4)])
@@ -105,7 +110,7 @@ def test_there_are_never_more_processes_than_gpus(wanted, there, started_ones, s
     see_gpus(monkeypatch, there)
     caplog.set_level("INFO", "brownid")
     resources({"gpu": wanted})
-    processes.run_in_processes("module:function", {}, wanted)
+    processes.run_in_processes(function, {}, wanted)
     assert f"--nproc-per-node={started_ones}" in started["command"]
     assert ("2 processes instead of 4, one for each GPU" in caplog.text) == (started_ones < wanted)
 
@@ -113,8 +118,8 @@ def test_there_are_never_more_processes_than_gpus(wanted, there, started_ones, s
 def test_with_one_gpu_the_work_is_done_in_this_process(started, resources, monkeypatch):
     see_gpus(monkeypatch, 1)
     resources({"gpu": 2})
-    with pytest.raises(ModuleNotFoundError):  # it is looked for here, not in a process of its own
-        processes.run_in_processes("no_such_module:function", {}, 2)
+    with pytest.raises(NotImplementedError):  # here, not in a process of its own
+        processes.run_in_processes(function, {}, 2)
     assert not started
 
 

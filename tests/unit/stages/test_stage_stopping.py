@@ -10,32 +10,30 @@ from packed_jobs import INVERSION, PACKING, packing_settings, vary
 from PIL import Image
 from tiny_world import FACE_MODEL, IDENTITIES, NETWORK, SIDE
 
+import audit_leaks
 import brownid
+import capture_benchmark
+import capture_database
+import embed_database
+import embed_faces
+import fit_warm_start
+import index_database
+import invert_embeddings
+import measure_controls
+import measure_packing
+import merge_variations
+import pack_database
+import pack_hypersphere
+import package_release
+import prepare_benchmark
+import project_database
+import realign_images
+import render_images
+import sample_references
+import score_model
+import train_recognition
+import vary_references
 from brownid.databases import DatabaseIndex, Sample
-from brownid.jobs import (
-    audit_leaks,
-    capture_benchmark,
-    capture_database,
-    embed_database,
-    embed_faces,
-    fit_warm_start,
-    index_database,
-    invert_embeddings,
-    measure_controls,
-    measure_packing,
-    merge_variations,
-    pack_database,
-    pack_hypersphere,
-    package_release,
-    prepare_benchmark,
-    project_database,
-    realign_images,
-    render_images,
-    sample_references,
-    score_model,
-    train_recognition,
-    vary_references,
-)
 from brownid.resuming import TERMINATED
 from brownid.samples import write_command
 from brownid.samples.images import write_image_shard
@@ -112,8 +110,9 @@ STAGES = {
         state=out / "state", **outputs(out, "samples", "statistics"),
     ),
     "merge_variations": lambda given, out: merge_variations.merge_variations(
-        VARIED, shard_samples=[given["varied"]], shard_statistics=[given["varied"].with_suffix(".stats.h5")], inputs=[],
-        references=given["references"], **outputs(out, "samples", "statistics", "command"),
+        VARIED, shard_samples=[given["varied"]], shard_statistics=[given["varied"].with_suffix(".stats.h5")],
+        references=given["references"], weights=given["weights"], covariates=None, generator=[],
+        **outputs(out, "samples", "statistics", "command"),
     ),
     "embed_faces": lambda given, out: embed_faces.embed_faces(
         FACE_MODEL | {"faces": {"gallery": 4}, "truncation": 0.7}, weights=given["weights"], samples=out / "samples"
@@ -134,8 +133,8 @@ STAGES = {
     ),
     "measure_controls": lambda given, out: measure_controls.measure_controls(
         {"seed": 3, "references": {"drawn": ENTRY | {"start": None, "truncation": 0.7}}, "variations": {},
-         "covariates": {}},
-        samples={"drawn": given["references"]}, covariates={}, weights={"slim": given["weights"]}, table=out / "table",
+         "covariates": {}, "datasets": ["drawn"], "networks": ["slim"]},
+        samples=[given["references"]], covariates=[], weights=[given["weights"]], table=out / "table",
     ),
     "embed_database": lambda given, out: embed_database.embed_database(
         {"database": "people", "name": "slim", "network": NETWORK | {"precision": "float32", "mirror": False},
@@ -159,7 +158,8 @@ STAGES = {
         shards=1, **outputs(out, "images", "failures"),
     ),
     "index_database": lambda given, out: index_database.index_database(
-        {"kind": "people", "root": str(given["folder"] / "people")}, manifest=None, files={}, index=out / "index"
+        {"kind": "people", "root": str(given["folder"] / "people")}, manifest=None, published_index=[],
+        lists=[], metadata=[], landmarks=[], index=out / "index",
     ),
     "capture_database": lambda given, out: capture_database.capture_database(
         WORLD | {"kind": "people", "capture": {"first_person": 0, "people": 2, "photos": 2}}, manifest=out / "manifest"

@@ -7,8 +7,8 @@ import torch
 from brownid.errors import BrownidError
 from brownid.generators.protocol import GeneratorDefaults
 from brownid.jobs.rendering import render
-from brownid.jobs.show_faces import show_faces
 from brownid.samples.images import write_image_shard
+from show_faces import show_faces
 
 
 class Broken(GeneratorDefaults):
@@ -37,9 +37,7 @@ def test_an_embedding_conditioned_generator_is_given_embeddings():
 
 def test_a_face_that_was_left_out_leaves_its_place_empty(tmp_path, monkeypatch):
     shown = {}
-    monkeypatch.setattr(
-        "brownid.jobs.show_faces.image_grid", lambda cells, figure, **more: shown.update(cells=cells, **more)
-    )
+    monkeypatch.setattr("show_faces.image_grid", lambda cells, figure, **more: shown.update(cells=cells, **more))
     labels = ["reference", "augmentation_0", "augmentation_1"]
     pixels = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in (10, 60, 110)])
     kept = [0, 2, 0, 1, 2]  # of the first identity, augmentation_0 was left out

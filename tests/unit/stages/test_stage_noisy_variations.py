@@ -11,11 +11,11 @@ from tiny_world import FACE_MODEL, IDENTITIES
 from brownid.benchmark.distances import row_angles, unit_rows
 from brownid.errors import BrownidError
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.merge_variations import merge_variations
 from brownid.jobs.models import load_face_model
 from brownid.randomness import image_items, normal
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
+from merge_variations import merge_variations
 
 
 def test_an_embedding_conditioned_generator_gets_the_targets_themselves(tmp_path, targets):
@@ -51,8 +51,10 @@ def test_images_that_miss_what_they_aim_at_are_left_out_and_the_rest_is_merged(t
         settings,
         shard_samples=[tmp_path / "kept/1.h5"],
         shard_statistics=[tmp_path / "kept/1.stats.h5"],
-        inputs=[packed],
         references=packed,
+        weights=weights,
+        covariates=None,
+        generator=[],
         samples=tmp_path / "samples.h5",
         statistics=tmp_path / "stats.h5",
         command=tmp_path / "command.yml",

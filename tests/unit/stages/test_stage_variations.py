@@ -5,12 +5,12 @@ import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
 from brownid.errors import BrownidError
-from brownid.jobs.merge_variations import merge_variations
-from brownid.jobs.render_images import render_images
 from brownid.jobs.sharding import shard_of
-from brownid.jobs.vary_references import vary_references
 from brownid.samples import ImageShards, SampleCollection, load_statistics
 from brownid.samples.collection import variation_label
+from merge_variations import merge_variations
+from render_images import render_images
+from vary_references import vary_references
 
 COUNT = 2
 DISPERSION = {"algorithm": "dispersion", "settings": {"variations": COUNT, "iterations": 2}}
@@ -36,8 +36,10 @@ def vary(tmp_path, references, weights, covariates):
             settings,
             shard_samples=kept,
             shard_statistics=[path.with_suffix(".stats") for path in kept],
-            inputs=[references, weights],
             references=references,
+            weights=weights,
+            covariates=None,
+            generator=[],
             samples=merged,
             statistics=merged.with_suffix(".stats"),
             command=tmp_path / "command.yml",

@@ -17,14 +17,14 @@ from brownid.databases import DatabaseIndex, Sample, photographs
 from brownid.databases.decoding import load_rgb
 from brownid.errors import BrownidError
 from brownid.files import sha256
-from brownid.jobs.fit_covariates import fit_covariates
-from brownid.jobs.fit_warm_start import fit_warm_start
-from brownid.jobs.pack_database import pack_database
-from brownid.jobs.prepare_benchmark import prepare_benchmark
-from brownid.jobs.project_database import project_database
-from brownid.jobs.realign_images import realign_images
-from brownid.jobs.score_model import score_model
 from brownid.samples import ImageShards, SampleCollection, png
+from fit_covariates import fit_covariates
+from fit_warm_start import fit_warm_start
+from pack_database import pack_database
+from prepare_benchmark import prepare_benchmark
+from project_database import project_database
+from realign_images import realign_images
+from score_model import score_model
 
 PROJECTION = {"iterations": 1, "maximum_loss": None, "pyramid_weight": 1.0, "embedding_weight": 0.1}
 

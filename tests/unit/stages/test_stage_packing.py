@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from tiny_world import NETWORK, SIDE
 
+import measure_packing as job
 from brownid.benchmark.packing import gain_kept, packing_table, separations
 from brownid.errors import BrownidError
-from brownid.jobs import measure_packing as job
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.samples import SampleCollection

@@ -8,11 +8,11 @@ from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.hypersphere.starts import load_faces
 from brownid.jobs.drawing import random_latents
-from brownid.jobs.invert_embeddings import invert_embeddings
 from brownid.jobs.models import load_face_model
-from brownid.jobs.pack_hypersphere import pack_hypersphere
-from brownid.jobs.vary_references import vary_references
 from brownid.samples import SampleCollection
+from invert_embeddings import invert_embeddings
+from pack_hypersphere import pack_hypersphere
+from vary_references import vary_references
 
 PACKING = {"iterations": 6, "record_every": 2}
 INVERSION = {"iterations": 2, "learning_rate": 0.05, "start": "gallery"}

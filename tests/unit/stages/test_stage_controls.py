@@ -3,7 +3,7 @@
 import pandas as pd
 from tiny_world import FACE_MODEL
 
-from brownid.jobs.measure_controls import measure_controls
+from measure_controls import measure_controls
 
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
 FIGURES = ("minimum", "mean", "maximum")
@@ -16,6 +16,8 @@ def test_references_are_compared_with_their_start_and_unmoved_ones_with_nothing(
     # another truncation: had the random draw been taken for the start, `before` would differ from `drawn`
     settings = {
         "seed": FACE_MODEL["seed"],
+        "datasets": ["drawn", "moved"],
+        "networks": ["slim"],
         "references": {
             "drawn": ENTRY | {"start": None, "truncation": 0.7},
             "moved": ENTRY | {"start": "drawn", "truncation": 0.1},
@@ -25,9 +27,9 @@ def test_references_are_compared_with_their_start_and_unmoved_ones_with_nothing(
     }
     measure_controls(
         settings,
-        samples={"drawn": references, "moved": tmp_path / "samples.h5"},
-        covariates={"directions": covariates},
-        weights={"slim": weights},
+        samples=[references, tmp_path / "samples.h5"],
+        covariates=[covariates],
+        weights=[weights],
         table=tmp_path / "controls.csv",
     )
     table = pd.read_csv(tmp_path / "controls.csv").set_index(["entry", "measured"])["value"]

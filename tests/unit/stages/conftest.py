@@ -12,11 +12,11 @@ from brownid.benchmark.bins import write_bin
 from brownid.covariates.attributes import CONTRASTS
 from brownid.covariates.store import save_covariates
 from brownid.covariates.svm import Covariate
-from brownid.jobs.embed_faces import embed_faces
-from brownid.jobs.sample_references import sample_references
 from brownid.recognition.backbones import backbone
 from brownid.recognition.weights import save_backbone
 from brownid.samples import SampleCollection, png
+from embed_faces import embed_faces
+from sample_references import sample_references
 
 
 @pytest.fixture(scope="session")

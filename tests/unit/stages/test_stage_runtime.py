@@ -1,14 +1,19 @@
-"""The process around a job: its log, the sentences for what goes wrong, signs of life."""
+"""The process around a job: its log, what its function is given, the sentences for what goes wrong, signs of life."""
 
+import ast
 import errno
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import Namedlist
 
 from brownid import runtime
 from brownid.configuration.fingerprint import reached_definitions
@@ -16,6 +21,11 @@ from brownid.errors import BrownidError, sentence_of
 from brownid.runtime import progress
 
 SCRIPTS = Path(runtime.__file__).parents[1]
+RULES = re.split(
+    r"^ *rule (?=\w+:$)",
+    "".join(path.read_text() for path in sorted(SCRIPTS.with_name("rules").glob("*.smk"))),
+    flags=re.MULTILINE,
+)[1:]
 
 
 @pytest.mark.parametrize(
@@ -29,8 +39,10 @@ SCRIPTS = Path(runtime.__file__).parents[1]
 def test_a_log_begins_with_the_settings_and_ends_with_the_error(tmp_path, error, last):
     code = f"""
 from brownid.errors import BrownidError
+from types import SimpleNamespace
 from brownid.runtime import start_job
-start_job("log/job.log", 1, {{"seed": 3, "name": "é"}})
+params = {{"settings": {{"seed": 3, "name": "é"}}}}
+start_job(SimpleNamespace(log=["log/job.log"], threads=1, params=params, resources={{}}))
 raise {error}
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(SCRIPTS)})
@@ -42,7 +54,11 @@ raise {error}
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "log").write_text("a file where the folder should be")
-    code = "from brownid.runtime import start_job; start_job('log/job.log', 1)"
+    code = """
+from types import SimpleNamespace
+from brownid.runtime import start_job
+start_job(SimpleNamespace(log=["log/job.log"], threads=1))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True
     )
@@ -96,7 +112,7 @@ def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, ca
 )
 def test_a_script_does_not_depend_on_what_its_stage_does_not_run(script, rooms):
     modules = {found.module for found in reached_definitions(SCRIPTS / f"{script}.py", SCRIPTS, {"procedural"})}
-    assert f"brownid.jobs.{script}" in modules
+    assert script in modules
     assert not [name for name in modules for room in rooms if f"{name}.".startswith(f"brownid.{room}.")]
 
 
@@ -116,3 +132,87 @@ def test_snakemake_starts_python_in_a_folder_of_any_name(tmp_path, monkeypatch, 
 def test_a_project_in_a_folder_with_a_brace_is_refused():
     with pytest.raises(BrownidError, match=r"cannot run a workflow in /home/\{me\}: rename it"):
         runtime.prepare_snakemake(Path("/home/{me}"))
+
+
+def named(**items):
+    """A list with names, as Snakemake makes it of a rule's directive: a list under a name where it was given a list."""
+    found = Namedlist()
+    for name, value in items.items():
+        first = len(found)
+        found.extend(value if isinstance(value, list) else [value])
+        found._set_name(name, first, len(found) if isinstance(value, list) else None)
+    return found
+
+
+@pytest.fixture
+def job():
+    """What Snakemake gives a script, of a rule with every kind of name."""
+    return SimpleNamespace(
+        input=named(weights="net.pt", start=["a.h5"], guard=[], shards_of=["1.h5", "2.h5"], waited_for="x"),
+        output=named(samples="out.h5"),
+        params=named(settings={"seed": 3}, state="state/x", code="abc"),
+        wildcards=named(references="mine", shard="2"),
+        config={"references": {"mine": {"batch_size": 8}, "other": {}}, "saving": {"minutes": 5}, "seed": 4},
+        threads=3,
+    )
+
+
+def test_a_stage_is_given_what_its_rule_names_and_what_changes_no_result(job):
+    given = {}
+
+    def stage(
+        settings, *, weights: Path, start: Path | None, guard: Path | None, shards_of: Sequence[Path], samples: Path,
+        state: Path | None, shard: int, threads: int, detector, saving=None, batch_size: int = 64, seed=None,
+    ):  # fmt: skip
+        given.update(locals())
+
+    runtime.run(stage, job, detector="mine")
+    assert {name: given[name] for name in ("settings", "weights", "start", "guard", "shards_of", "samples")} == {
+        "settings": {"seed": 3},
+        "weights": Path("net.pt"),
+        "start": Path("a.h5"),
+        "guard": None,
+        "shards_of": [Path("1.h5"), Path("2.h5")],
+        "samples": Path("out.h5"),
+    }
+    assert (given["state"], given["shard"], given["threads"], given["detector"]) == (Path("state/x"), 2, 3, "mine")
+    assert (given["saving"], given["batch_size"]) == ({"minutes": 5}, 8)
+    assert given["seed"] is None, "what may change a result comes from the rule alone"
+
+
+def directive(rule, keyword):
+    """The text of a directive of a rule, and the names in it."""
+    found = re.search(rf"^( +){keyword}:\n((?:\1 .*\n)+)", rule, re.MULTILINE)
+    return (found[2], re.findall(rf"^{found[1]}    (\w+)=", found[2], re.MULTILINE)) if found else ("", [])
+
+
+def stage_of(script):
+    """The parameters of the function that a script runs, with their annotations, and what it is given beside."""
+    tree = ast.parse((SCRIPTS / f"{script}.py").read_text())
+    (call,) = (
+        node.value
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.Expr) and ast.unparse(node.value.func) == "run"
+    )
+    (function,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ast.unparse(call.args[0])
+    )
+    parameters = [*function.args.args, *function.args.kwonlyargs]
+    assert function.name == script and ast.unparse(call.args[1]) == "snakemake"
+    return {p.arg: ast.unparse(p.annotation) for p in parameters}, {keyword.arg for keyword in call.keywords}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.partition(":")[0])
+def test_the_names_of_a_rule_and_of_the_function_that_it_runs_agree(rule):
+    parameters, more = stage_of(re.search(r"scripts/(\w+)\.py", rule)[1])
+    (_, inputs), (text, outputs), (_, params) = (directive(rule, part) for part in ("input", "output", "params"))
+    files, wildcards = [*inputs, *outputs], set(re.findall(r"\{(\w+)", text))
+    assert len({*files, *params, *more}) == len([*files, *params, *more]), "a name stands for two things"
+    missing = parameters.keys() - {*files, *params, *wildcards, *more, *runtime.CHANGES_NO_RESULT, "threads"}
+    assert not missing, "the rule does not name what the function asks for"
+    assert not {*outputs, *params, *more} - parameters.keys() - {"code"}, "the function does not ask for it"
+    kinds = {"Path", "Path | None", "Sequence[Path]"}
+    assert {parameters[name] for name in {*files, "state"} & parameters.keys()} <= kinds
+    assert all(parameters[name] == "int" for name in {"shard", "shards"} & parameters.keys())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_world import NETWORK, SIDE
 
+import embed_database as job
 from brownid.errors import BrownidError
-from brownid.jobs import embed_database as job
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.samples import SampleCollection, png
