@@ -103,7 +103,7 @@ def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, ca
         ("capture_database", ["recognition", "benchmark", "dynamics"]),
         ("index_database", ["generators", "recognition"]),
         ("plot_dynamics", ["benchmark", "dynamics", "generators"]),
-        ("render_images", ["recognition", "dynamics", "covariates"]),
+        ("render_images", ["recognition.backbones", "dynamics", "covariates"]),
         ("plot_distances", ["benchmark.audit", "dynamics"]),
         ("sample_references", ["covariates", "databases"]),
         ("fit_covariates", ["recognition", "generators"]),
