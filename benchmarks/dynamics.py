@@ -33,11 +33,10 @@ def world(precision: str, device: str, weights: str = WEIGHTS):
     """The default face model, with the default run's weights where there are some, else with random ones."""
     import torch
 
-    from brownid.generators.loading import load_generator
-    from brownid.jobs.crops import crop_for
+    from brownid.facemodel.loading import crop_for, load_generator
+    from brownid.facemodel.model import GeneratorFaceModel
     from brownid.recognition.backbones import backbone
-    from brownid.recognition.facemodel import GeneratorFaceModel
-    from brownid.recognition.weights import load_backbone
+    from brownid.recognition.loading import load_backbone
 
     torch.manual_seed(SEED)
     generator = load_generator({"family": "procedural", "side": 56}, device)
@@ -52,10 +51,10 @@ def stylegan2(precision: str, device: str):
     """A face model of the published size with random weights, in the memory layout that suits the precision."""
     import torch
 
+    from brownid.facemodel.loading import crop_for
+    from brownid.facemodel.model import GeneratorFaceModel
     from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
-    from brownid.jobs.crops import crop_for
     from brownid.recognition.backbones import backbone
-    from brownid.recognition.facemodel import GeneratorFaceModel
 
     torch.manual_seed(SEED)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -185,8 +184,8 @@ def compare(build: Callable, options: argparse.Namespace) -> None:
     """Print identities a second of both loops and of our runs, for every size, batch and precision."""
     import torch
 
-    from brownid.dynamics.passes import BatchedFaceModel
-    from brownid.randomness import normal
+    from brownid.facemodel.batched import BatchedFaceModel
+    from brownid.runtime.randomness import normal
 
     models = {precision: build(precision, options.device) for precision in options.precisions}
     plain = models.get("float32") or build("float32", options.device)
@@ -238,7 +237,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from brownid.runtime import set_process_environment
+    from brownid.runtime.process import set_process_environment
 
     if "MALLOC_TRIM_THRESHOLD_" not in os.environ:  # must be known before the process starts
         set_process_environment()

@@ -23,7 +23,7 @@ NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 56, "templa
 
 def face_models(weights: str) -> dict:
     """The default face model in both precisions."""
-    from brownid.jobs.models import load_face_model
+    from brownid.facemodel.loading import load_face_model
 
     return {
         p: load_face_model({**SPEC, "network": {**NETWORK, "precision": p}}, weights) for p in ("float32", "bfloat16")
@@ -34,7 +34,7 @@ def speeds(models: dict, rounds: int) -> dict[str, float]:
     """Median images a second of each model, taken in turns."""
     import torch
 
-    from brownid.jobs.drawing import random_latents
+    from brownid.facemodel.loading import random_latents
 
     latents = random_latents(next(iter(models.values())).generator, range(BATCH), 0.7, SEED)
     taken = {name: [] for name in models}
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"{line}, ratio {found['bfloat16'] / found['float32']:.2f}", flush=True)
     if options.speed_only:
         return
-    from brownid.runtime import GIBIBYTE
+    from brownid.runtime.process import GIBIBYTE
 
     thresholds = {name: str(4 * GIBIBYTE) for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")}
     for name, extra in {"default allocator": {}, "big blocks kept": thresholds}.items():

@@ -39,8 +39,8 @@ def grouped(module):
     import torch
     from torch.nn import functional as F
 
-    from brownid.generators.stylegan2 import operations
-    from brownid.generators.stylegan2.layers import SynthesisLayer
+    from brownid.generators.stylegan2 import synthesis
+    from brownid.generators.stylegan2.synthesis import SynthesisLayer
 
     class GroupedLayer(SynthesisLayer):
         def convolve(self, x: torch.Tensor, styles: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
@@ -50,11 +50,11 @@ def grouped(module):
             if self.up:
                 kernels = kernels.transpose(1, 2).reshape(batch * inputs, outputs, 3, 3)
                 x = F.conv_transpose2d(x, kernels, stride=2, groups=batch)
-                x = operations.filtered(x, self.resample_filter)
+                x = synthesis.filtered(x, self.resample_filter)
             else:
                 x = F.conv2d(x, kernels.view(batch * outputs, inputs, 3, 3), padding=1, groups=batch)
             x = x.view(batch, outputs, *x.shape[2:])
-            return x + operations.per_channel(operations.GAIN * self.bias, x.dtype)
+            return x + synthesis.per_channel(synthesis.GAIN * self.bias, x.dtype)
 
     for layer in module.modules():
         if isinstance(layer, SynthesisLayer):
@@ -68,7 +68,7 @@ def one_layer(
     """A forward and backward pass through one layer."""
     import torch
 
-    from brownid.generators.stylegan2.layers import SynthesisLayer
+    from brownid.generators.stylegan2.synthesis import SynthesisLayer
 
     inputs, outputs, side, *up = description.split(":")
     inputs, outputs, side = int(inputs), int(outputs), int(side)
@@ -88,7 +88,7 @@ def one_layer(
 def whole(resolution: int, batch: int, device: str, compute_dtype, channels_last: bool, form: Callable) -> Callable:
     """A forward and backward pass through a generator with the channels of the published one for 256 pixels."""
     from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
-    from brownid.randomness import normal
+    from brownid.runtime.randomness import normal
 
     settings = StyleGAN2Settings(resolution=resolution, channel_base=16384)
     generator = random_stylegan2(settings, SEED, compute_dtype=compute_dtype, channels_last=channels_last)
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--layers", nargs="*", default=LAYERS)
     options = parser.parse_args()
-    from brownid.runtime import set_process_environment
+    from brownid.runtime.process import set_process_environment
 
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # the allocator reads it when the process starts
         set_process_environment()

@@ -21,8 +21,8 @@ from dynamics import SEED, taken, world
 
 def judge(model, result, settings) -> str:
     """Energy and nearest neighbours of where a run ended, measured by `model`."""
-    from brownid.dynamics.crowd import pairwise_forces
-    from brownid.dynamics.passes import BatchedFaceModel
+    from brownid.embeddings.pairwise import pairwise_forces
+    from brownid.facemodel.batched import BatchedFaceModel
 
     embeddings = BatchedFaceModel(model, 64).embed(result.latents)
     pairs = pairwise_forces(embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict)
@@ -34,7 +34,7 @@ def effects(changes: dict[str, tuple], options: argparse.Namespace) -> None:
     """Print where the default run's Langevin ends under each change of model or settings, and how long it takes."""
     from brownid.dynamics.langevin import langevin
     from brownid.dynamics.settings import LangevinSettings
-    from brownid.jobs.drawing import random_latents
+    from brownid.facemodel.loading import random_latents
 
     judge_model = world("float32", options.device)
     default = LangevinSettings(iterations=20, repulsion_coefficient=30.0)

@@ -42,8 +42,8 @@ def vectors(count: int, seed: int, device: str = "cpu", length: int = LENGTH):
 
 def packed(references: int, iterations: int, precision: str, device: str, members: int | None = None, **more):
     """Our packing of random references."""
-    from brownid.hypersphere.packing import pack
-    from brownid.hypersphere.settings import PackingSettings
+    from brownid.hyperface.packing import pack
+    from brownid.hyperface.settings import PackingSettings
 
     settings = PackingSettings(iterations=iterations, precision=precision, gallery_coefficient=ALPHA, **more)
     gallery = vectors(references if members is None else members, 2, device)
@@ -78,9 +78,9 @@ class Ours:
     def __init__(self, start, gallery, precision: str) -> None:
         import torch
 
-        from brownid.hypersphere.descent import Descent
-        from brownid.hypersphere.nearest import Panel, Search
-        from brownid.hypersphere.settings import PackingSettings
+        from brownid.embeddings.neighbours import Panel, Search
+        from brownid.hyperface.packing import Descent
+        from brownid.hyperface.settings import PackingSettings
 
         settings, search = PackingSettings(gallery_coefficient=ALPHA, learning_rate=RATE), Search(start.device)
         self.descent = Descent(gallery, settings, search, precision=precision, seed=1, in_place=True)
@@ -203,7 +203,7 @@ def sizes(options: argparse.Namespace) -> None:
 
 
 def quality(options: argparse.Namespace) -> None:
-    from brownid.hypersphere.bounds import simplex_bound
+    from brownid.hyperface.energy import simplex_bound
 
     count, iterations = options.references, options.iterations
     begin = time.perf_counter()
@@ -223,8 +223,8 @@ def quality(options: argparse.Namespace) -> None:
 def codes(options: argparse.Namespace) -> None:
     import torch
 
-    from brownid.hypersphere.packing import pack
-    from brownid.hypersphere.settings import PackingSettings
+    from brownid.hyperface.packing import pack
+    from brownid.hyperface.settings import PackingSettings
 
     settings = PackingSettings(iterations=600, learning_rate=0.3, decay_every=15, record_every=600)
     best = {(9, 8): math.acos(-1 / 8), (16, 8): math.pi / 2, (16, 5): math.acos(1 / 5), (27, 6): math.acos(1 / 4)}

@@ -41,8 +41,7 @@ def inputs_of(size: int) -> tuple:
 
 def tiled(embeddings, latents):
     """(gradients, energy, what the statistics say, seconds of the sweep, seconds of the latents)."""
-    from brownid.dynamics.crowd import pairwise_forces
-    from brownid.dynamics.pairs import latent_statistics
+    from brownid.embeddings.pairwise import latent_statistics, pairwise_forces
 
     begin = time.perf_counter()
     forces = pairwise_forces(embeddings, COEFFICIENT, RADIUS, THRESHOLD)
@@ -58,7 +57,7 @@ def plain(embeddings, latents):
     """The same as most would write it: the whole matrix of pairs, and autograd through it."""
     import torch
 
-    from brownid.dynamics.potentials import COSINE_SCALE
+    from brownid.embeddings.angles import COSINE_SCALE
 
     begin = time.perf_counter()
     leaf = embeddings.clone().requires_grad_(True)

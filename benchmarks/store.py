@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 import h5py
 import numpy as np
 
-from brownid.files import atomic_path
-from brownid.runtime import set_process_environment
+from brownid.runtime.files import atomic_path
+from brownid.runtime.process import set_process_environment
 from brownid.samples import SampleCollection, merge
 
 DIMENSION, LABELS, SHARDS = 512, 64, 10

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from brownid.recognition.backbones import backbone
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import save_backbone
 
 PROJECT = Path(__file__).parents[1]
 CONFIGURATION = PROJECT / "tests" / "real.yaml"

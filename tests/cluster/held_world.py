@@ -6,7 +6,7 @@ Named in configurations as `held_world:world`; this folder must be on PYTHONPATH
 import time
 from pathlib import Path
 
-from brownid.generators.procedural.generator import ProceduralGenerator
+from brownid.world.generator import ProceduralGenerator
 
 PASSES = 4  # the pass through the generator at which the accident happens
 PATIENCE = 300  # seconds until a job that nobody ends goes on by itself

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from brownid.files import sha256
+from brownid.runtime.files import sha256
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]

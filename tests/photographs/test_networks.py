@@ -8,8 +8,7 @@ import onnx
 import pytest
 import torch
 
-from brownid.covariates.perceptual import CONVOLUTIONS
-from brownid.covariates.vgg16_files import TORCHVISION, load_perceptual_features
+from brownid.covariates.features import CONVOLUTIONS, TORCHVISION, load_perceptual_features
 from brownid.databases.decoding import load_rgb
 from brownid.samples.collection import SampleCollection
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from brownid.preflight.packages import NEEDED
+from brownid.planning.doctor import NEEDED
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "workflow" / "scripts"

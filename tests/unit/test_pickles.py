@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.pickles import PickleReader, Placeholder, RefusedError, check_needed, short_reason
-from brownid.pickles.arrays import NAMES, Array
-from brownid.torchfiles import load_torch
+from brownid.weights.pickled_arrays import NAMES, Array
+from brownid.weights.torch_files import load_torch
+from brownid.weights.unpickler import PickleReader, Placeholder, RefusedError, check_needed, short_reason
 
 PLAIN = {
     "numbers": [0, 1, -1, 255, 256, 65_536, -(2**31), 2**31, 2**900, -(2**70), 0.5, float("inf"), True, False, None],
@@ -153,7 +153,7 @@ def test_frames_of_any_declared_size_do_not_matter():
 
 
 def test_keys_whose_hashes_the_file_chooses_are_few(monkeypatch):
-    monkeypatch.setattr("brownid.pickles.reader.MOST_CHOSEN_HASHES", 20)
+    monkeypatch.setattr("brownid.weights.unpickler.MOST_CHOSEN_HASHES", 20)
     content = {(2**61 - 1) * number: None for number in range(2, 23)}  # all of one hash
     with pytest.raises(RefusedError, match="more than 20 keys"):
         PickleReader(pickle.dumps(content)).read()
@@ -161,7 +161,7 @@ def test_keys_whose_hashes_the_file_chooses_are_few(monkeypatch):
 
 
 def test_values_that_are_copied_are_counted(monkeypatch):
-    monkeypatch.setattr("brownid.pickles.reader.MOST_VALUES", 5000)
+    monkeypatch.setattr("brownid.weights.unpickler.MOST_VALUES", 5000)
     numbers = b"](" + b"K\x01" * 1000 + b"eq\x00"
     with pytest.raises(RefusedError, match="more than 5000 values"):
         PickleReader(

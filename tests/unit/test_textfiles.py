@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from brownid import textfiles
 from brownid.configuration.loading import load_configuration
-from brownid.errors import BrownidError
-from brownid.textfiles import read_checked_json, read_json, read_yaml, write_checked_json
+from brownid.runtime import text as textfiles
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.text import read_checked_json, read_json, read_yaml, write_checked_json
 
 LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))])
 MERGES = "\n".join(["a0: &a0 {k: v}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 60))])

@@ -13,9 +13,9 @@ from snakemake.cli import args_to_api, parse_args
 from typer.testing import CliRunner
 
 from brownid.cli import app
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.resuming import StateFile, state_path
+from brownid.jobs.resume import StateFile, state_path
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples.provenance import ACCEPTED, read_command, write_command
 from brownid.upgrade.acceptance import accept_results
 from brownid.upgrade.renames import Renames

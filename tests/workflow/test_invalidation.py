@@ -163,7 +163,7 @@ def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, cl
 
 def test_results_of_older_code_can_be_kept(copied_run, clone):
     edit(clone / "workflow/scripts/brownid/dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise")
-    edit(clone / "workflow/scripts/brownid/benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02")
+    edit(clone / "workflow/scripts/brownid/verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02")
     accept = partial(accept_results, [clone / "tests/tiny.yaml"], directory=copied_run, project=clone)
     planned = accept(stages=["sample_references"], dry_run=True)
     assert Counter(result.job.rule for result in planned.running) == SCORED | RELEASED

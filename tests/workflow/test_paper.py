@@ -5,8 +5,7 @@ from pathlib import Path
 import yaml
 from conftest import PROJECT, pending
 
-from brownid.configuration.files import own_paths
-from brownid.configuration.loading import load_configuration
+from brownid.configuration.loading import load_configuration, own_paths
 
 PAPER, HYPERFACE = (PROJECT / "config" / name for name in ("paper.yaml", "hyperface.yaml"))
 LEFT_OUT = ("models/vgg16.pt", "models/stylegan2-ffhq-256x256.pkl")  # and to be fetched

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, TINY, snakemake
 
-from brownid.benchmark.bins import read_bin
 from brownid.release.verify import verify
 from brownid.samples.collection import SampleCollection
+from brownid.verification.bins import read_bin
 
 
 def test_the_release_is_sound(tiny_run):

@@ -10,11 +10,11 @@ sys.path.insert(0, str(LIBRARY))
 from brownid.configuration import paths, products, stages
 from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.loading import load_configuration
-from brownid.configuration.merging import override
-from brownid.errors import BrownidError
-from brownid.preflight.queue import check_start
-from brownid.runtime import prepare_snakemake, set_process_environment
-from brownid.textfiles import read_yaml
+from brownid.configuration.loading import override
+from brownid.runtime.errors import BrownidError
+from brownid.planning.queue import check_start
+from brownid.runtime.process import prepare_snakemake, set_process_environment
+from brownid.runtime.text import read_yaml
 
 set_process_environment()
 try:

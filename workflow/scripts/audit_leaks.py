@@ -1,6 +1,6 @@
 """Compare references with the generator's training set: is a face of it among them?"""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from brownid.benchmark.audit import leak_audit, write_audit
+from brownid.embeddings.distances import leak_audit, write_audit
 from brownid.figures.faces import image_pairs
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards

@@ -1,6 +1,6 @@
 """Photograph the embedded world as a verification benchmark."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.benchmark.capture import capture_benchmark as capture
 from brownid.databases.settings import BenchmarkCapture
-from brownid.jobs.world import capture_arguments, embedded_world
+from brownid.world.benchmarks import capture_benchmark as capture
+from brownid.world.people import capture_arguments, embedded_world
 
 
 def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path) -> None:

@@ -1,6 +1,6 @@
 """Photograph the embedded world as a genuine database."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,14 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.databases.capture import (
-    capture_multipie,
-    capture_people,
-    capture_portraits,
-)
 from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
-from brownid.files import atomic_path, sha256
-from brownid.jobs.world import capture_arguments, embedded_world
+from brownid.runtime.files import atomic_path, sha256
+from brownid.world.databases import capture_multipie, capture_people, capture_portraits
+from brownid.world.people import capture_arguments, embedded_world
 
 CAPTURES = {
     "multipie": (MultipieCapture, capture_multipie),

@@ -1,6 +1,6 @@
 """Embed the images of a genuine database, for references to keep away from."""
 
-from brownid.runtime import default_device, logger, progress, run, start_job
+from brownid.runtime.process import default_device, logger, progress, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brownid.batching import Batching
 from brownid.databases.reading import write_failures
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.jobs.states import open_state
+from brownid.jobs.resume import StateFile, open_state, terminable
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
-from brownid.resuming import StateFile, terminable
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
+from brownid.runtime.precision import Batching
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards
 

@@ -1,6 +1,6 @@
 """Random faces of a generator with their embeddings: the start and the gallery of a packing, and of inversion."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.hypersphere.starts import draw_faces
-from brownid.jobs.models import load_face_model
+from brownid.facemodel.loading import load_face_model
+from brownid.hyperface.inversion import draw_faces
 from brownid.samples.collection import SampleCollection
 
 

@@ -1,15 +1,15 @@
 """Fetch the model that belongs at a path."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
 from pathlib import Path
 
-from brownid.errors import BrownidError
-from brownid.models.catalogue import OWN_CATALOGUE, model_at, read_catalogue
-from brownid.models.fetching import catalogue_line, fetch, trust
+from brownid.runtime.errors import BrownidError
+from brownid.weights.catalogue import OWN_CATALOGUE, model_at, read_catalogue
+from brownid.weights.fetching import catalogue_line, fetch, trust
 
 
 def fetch_model(model: Path, *, catalogue: Path | None) -> None:

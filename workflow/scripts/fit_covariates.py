@@ -1,6 +1,6 @@
 """Fit the covariates on projected latents."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -13,13 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brownid.covariates.attributes import CONTRASTS, sides
-from brownid.covariates.store import save_covariates
-from brownid.covariates.svm import Covariate, classification_accuracy, fit_covariate
+from brownid.covariates.directions import (
+    CONTRASTS,
+    FITTED,
+    HELD_OUT,
+    Covariate,
+    classification_accuracy,
+    fit_covariate,
+    save_covariates,
+    sides,
+)
 from brownid.databases.index import DatabaseIndex
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.jobs.groups import FITTED, HELD_OUT
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 from brownid.samples.collection import SampleCollection
 
 

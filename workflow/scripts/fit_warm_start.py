@@ -1,6 +1,6 @@
 """Learn where the projection of an image starts."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,7 +11,7 @@ from typing import Any
 
 from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import fit_warm_start as fit
-from brownid.jobs.models import load_face_model
+from brownid.facemodel.loading import load_face_model
 
 
 def fit_warm_start(settings: Mapping[str, Any], *, weights: Path, warm_start: Path, batch_size: int = 64) -> None:

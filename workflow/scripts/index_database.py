@@ -1,6 +1,6 @@
 """Index the images of a genuine database."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)

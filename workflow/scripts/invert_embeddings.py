@@ -1,7 +1,7 @@
 """From packed embeddings to references: latents by inversion, or the embeddings themselves where the generator is
 conditioned on embeddings."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -16,15 +16,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from brownid.dynamics.share import SINGLE, ProcessGroup
-from brownid.errors import BrownidError
-from brownid.files import atomic_path, sha256
-from brownid.hypersphere.inversion import reached
-from brownid.hypersphere.settings import InversionSettings
-from brownid.hypersphere.starts import found_references, load_faces, search
-from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.processes import run_in_processes
-from brownid.jobs.states import open_state
+from brownid.facemodel.loading import generator_checksums, load_face_model
+from brownid.hyperface.inversion import found_references, load_faces, reached, search
+from brownid.hyperface.settings import InversionSettings
+from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.launch import run_in_processes
+from brownid.jobs.resume import open_state
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path, sha256
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import load_statistics, save_statistics

@@ -1,6 +1,6 @@
 """The ground-truth controls of the embedded world as one table."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -12,14 +12,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from brownid.benchmark.controls import covariate_control, separation_control, variation_control
-from brownid.covariates.store import load_covariates
-from brownid.files import atomic_path
-from brownid.generators.loading import load_generator
-from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import load_face_model
-from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.covariates.directions import load_covariates
+from brownid.facemodel.loading import load_face_model, load_generator, random_latents
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.runtime.files import atomic_path
 from brownid.samples.collection import SampleCollection
+from brownid.world.controls import covariate_control, separation_control, variation_control
 
 UNMOVED = 1e-4  # latents this close are the same draw, computed by another machine
 

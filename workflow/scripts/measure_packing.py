@@ -1,6 +1,6 @@
 """Measure how much of a packing on the hypersphere survives in the rendered images."""
 
-from brownid.runtime import default_device, logger, progress, run, start_job
+from brownid.runtime.process import default_device, logger, progress, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -13,16 +13,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from brownid.batching import Batching
-from brownid.benchmark.packing import COLUMNS, IMAGES, REACHED, START, TARGETS, gain_kept, packing_table, separations
-from brownid.errors import BrownidError
-from brownid.figures.dynamics import plot_statistics
-from brownid.figures.packing import plot_packing
-from brownid.files import atomic_path
-from brownid.hypersphere.bounds import simplex_bound
-from brownid.hypersphere.starts import load_faces
+from brownid.figures.dynamics import plot_packing, plot_statistics
+from brownid.hyperface.energy import simplex_bound
+from brownid.hyperface.inversion import load_faces
+from brownid.hyperface.measures import (
+    COLUMNS,
+    IMAGES,
+    REACHED,
+    START,
+    TARGETS,
+    gain_kept,
+    packing_table,
+    separations,
+)
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.runtime.precision import Batching
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.images import ImageShards
 from brownid.samples.statistics import load_statistics

@@ -1,6 +1,6 @@
 """Join the shards of a variations entry."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from brownid.dynamics.settings import DispersionSettings
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples.collection import SampleCollection, variation_label
 from brownid.samples.columnar import merge
 from brownid.samples.provenance import write_command

@@ -1,6 +1,6 @@
 """Align the images of a genuine database and pack them into image shards, which training reads."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from brownid.databases.index import DatabaseIndex
-from brownid.databases.photographs import image_aligner
-from brownid.databases.reading import read_images, write_failures
-from brownid.jobs.sharding import shard_of
+from brownid.databases.reading import image_aligner, read_images, write_failures
+from brownid.samples.collection import shard_of
 from brownid.samples.images import write_image_shard
 
 

@@ -1,6 +1,6 @@
 """Pack identities on the embedding hypersphere."""
 
-from brownid.runtime import default_device, run, start_job
+from brownid.runtime.process import default_device, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.dynamics.share import SINGLE, ProcessGroup
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.hypersphere.packing import pack
-from brownid.hypersphere.settings import PackingSettings
-from brownid.hypersphere.starts import load_faces
-from brownid.jobs.processes import run_in_processes
-from brownid.jobs.states import open_state
+from brownid.hyperface.inversion import load_faces
+from brownid.hyperface.packing import pack
+from brownid.hyperface.settings import PackingSettings
+from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.launch import run_in_processes
+from brownid.jobs.resume import open_state
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics

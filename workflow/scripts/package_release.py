@@ -1,6 +1,6 @@
 """Package what a run made as a release."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription
 from brownid.release.package import build_release
-from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription
 from brownid.samples.provenance import ACCEPTED
 
 CITATION = (

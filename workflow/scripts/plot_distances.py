@@ -1,6 +1,6 @@
 """Plot the angles within and between the identities of a dataset."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from brownid.benchmark.distances import BIN_EDGES, distance_distributions
-from brownid.figures.distances import plot_angles
-from brownid.files import atomic_path
+from brownid.embeddings.distances import BIN_EDGES, distance_distributions
+from brownid.figures.dynamics import plot_angles
+from brownid.runtime.files import atomic_path
 from brownid.samples.collection import SampleCollection
 
 IMPOSTOR_ROWS = 20_000  # more are sampled: their histogram would not change

@@ -1,6 +1,6 @@
 """Turn a benchmark of one's own into a .bin file of the crops that a network reads."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from brownid.benchmark.bins import read_bin
-from brownid.benchmark.memmaps import read_adaface
-from brownid.benchmark.pairs import read_pairs
-from brownid.benchmark.prepare import pack_adaface, pack_crops, pack_pairs
 from brownid.databases.index import Sample
-from brownid.databases.photographs import image_aligner
-from brownid.databases.reading import Align, write_failures
-from brownid.errors import BrownidError
+from brownid.databases.reading import Align, image_aligner, write_failures
+from brownid.runtime.errors import BrownidError
+from brownid.verification.bins import read_adaface, read_bin
+from brownid.verification.pairs import read_pairs
+from brownid.verification.prepare import pack_adaface, pack_crops, pack_pairs
 
 
 def prepare_benchmark(

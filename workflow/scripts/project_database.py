@@ -1,6 +1,6 @@
 """Project the images of a controlled capture into latent space."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -14,24 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.covariates.attributes import CONTRASTS
-from brownid.covariates.features import pixels_and_embedding
+from brownid.covariates.directions import CONTRASTS, FITTED, HELD_OUT
+from brownid.covariates.features import load_perceptual_features, pixels_and_embedding
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
-from brownid.covariates.vgg16_files import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
-from brownid.databases.photographs import image_aligner
-from brownid.databases.reading import read_images, write_failures
-from brownid.files import sha256
-from brownid.jobs.drawing import generator_spread
-from brownid.jobs.groups import FITTED, HELD_OUT
-from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.sharding import shard_of
-from brownid.jobs.states import open_state
+from brownid.databases.reading import image_aligner, read_images, write_failures
+from brownid.facemodel.loading import generator_checksums, generator_spread, load_face_model
+from brownid.jobs.resume import open_state
 from brownid.recognition.embedding import as_network_input
-from brownid.samples.collection import SampleCollection
-from brownid.settings import Settings, settings_of
+from brownid.runtime.files import sha256
+from brownid.runtime.settings import Settings, settings_of
+from brownid.samples.collection import SampleCollection, shard_of
 
 
 def project_database(

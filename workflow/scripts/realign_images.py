@@ -1,6 +1,6 @@
 """Move the images of one shard of a dataset to another alignment template."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from brownid.alignment.realignment import realign
+from brownid.alignment.warp import realign
 from brownid.samples.images import ImageShards, write_image_shard
 
 

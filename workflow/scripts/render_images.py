@@ -1,6 +1,6 @@
 """Render the latents, or the embeddings, of a dataset, crop to the FR template, and write an image shard."""
 
-from brownid.runtime import default_device, progress, run, start_job
+from brownid.runtime.process import default_device, progress, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.generators.loading import load_generator
+from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, render_in_batches
 from brownid.generators.protocol import device_of
-from brownid.jobs.crops import crop_for
-from brownid.jobs.rendering import BATCH_SIZE, render_in_batches
-from brownid.jobs.sharding import identities_of_shard
-from brownid.randomness import NoiseKey, image_items
-from brownid.samples.collection import SampleCollection
+from brownid.runtime.randomness import NoiseKey, image_items
+from brownid.samples.collection import SampleCollection, identities_of_shard
 from brownid.samples.images import write_image_shard
 
 

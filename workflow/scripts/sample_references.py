@@ -1,6 +1,6 @@
 """Sample one latent an identity: at random, with rejection or repulsion, or by Langevin dynamics."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -17,14 +17,13 @@ import torch
 from brownid.dynamics.baselines import BaselineResult, random_references, reject_references, repulse_references
 from brownid.dynamics.langevin import LangevinResult, langevin
 from brownid.dynamics.settings import LangevinSettings, RejectSettings, RepulseSettings
-from brownid.dynamics.share import SINGLE, ProcessGroup
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.processes import run_in_processes
-from brownid.jobs.states import open_state
-from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.facemodel.loading import generator_checksums, load_face_model, random_latents
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.launch import run_in_processes
+from brownid.jobs.resume import open_state
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics

@@ -1,6 +1,6 @@
 """Score an FR network on the benchmarks."""
 
-from brownid.runtime import default_device, run, start_job
+from brownid.runtime.process import default_device, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brownid.benchmark.score import score_network
-from brownid.files import sha256
 from brownid.recognition.loading import load_network
-from brownid.textfiles import write_checked_json
+from brownid.runtime.files import sha256
+from brownid.runtime.text import write_checked_json
+from brownid.verification.score import score_network
 
 
 def score_model(

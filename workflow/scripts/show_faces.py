@@ -1,6 +1,6 @@
 """Show some faces of a dataset."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)

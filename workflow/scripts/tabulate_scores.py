@@ -1,6 +1,6 @@
 """Compare the scores of all networks: table, chart, ROC curves."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from brownid.figures.curves import plot_roc
-from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
-from brownid.files import atomic_path
-from brownid.textfiles import read_checked_json
+from brownid.figures.scores import html_table, markdown_table, plot_roc, plot_scores, score_table
+from brownid.runtime.files import atomic_path
+from brownid.runtime.text import read_checked_json
 
 
 def tabulate_scores(

@@ -1,6 +1,6 @@
 """Train an FR network on image shards, for the dynamics to steer by or to measure what a dataset is worth."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brownid.files import sha256
+from brownid.runtime.files import sha256
 from brownid.samples.provenance import write_command
 from brownid.training.run import train_recognition as train
 from brownid.training.settings import TrainingSettings

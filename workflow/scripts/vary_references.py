@@ -1,6 +1,6 @@
 """Vary identities: Dispersion, DisCo, HyperFace's noise, or editing along the covariates; one shard at a time."""
 
-from brownid.runtime import run, start_job
+from brownid.runtime.process import run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -13,23 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from brownid.covariates.directions import load_covariates
 from brownid.covariates.editing import directions, edit_references
 from brownid.covariates.settings import EditingSettings
-from brownid.covariates.store import load_covariates
 from brownid.dynamics.dispersion import dispersion
-from brownid.dynamics.passes import BatchedFaceModel
-from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.statistics import spread
-from brownid.files import sha256
-from brownid.hypersphere.variations import Varied, conditioned_variations, inverted_variations
-from brownid.jobs.models import generator_checksums, load_face_model
-from brownid.jobs.sharding import identities_of_shard
-from brownid.jobs.states import open_state
-from brownid.randomness import image_items
-from brownid.recognition.facemodel import GeneratorFaceModel
-from brownid.resuming import StateFile
-from brownid.samples.collection import SampleCollection, variation_label
+from brownid.dynamics.steps import spread
+from brownid.embeddings.angles import angles_to
+from brownid.facemodel.batched import BatchedFaceModel
+from brownid.facemodel.loading import generator_checksums, load_face_model
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.hyperface.variations import Varied, conditioned_variations, inverted_variations
+from brownid.jobs.resume import StateFile, open_state
+from brownid.runtime.files import sha256
+from brownid.runtime.randomness import image_items
+from brownid.samples.collection import SampleCollection, identities_of_shard, variation_label
 from brownid.samples.statistics import save_statistics
 
 

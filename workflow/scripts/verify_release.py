@@ -1,15 +1,15 @@
 """Verify the release as its reader would."""
 
-from brownid.runtime import logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
 from pathlib import Path
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
 from brownid.release.verify import verify
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 
 
 def verify_release(*, manifest: Path, verified: Path) -> None:

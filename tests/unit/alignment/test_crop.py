@@ -6,7 +6,7 @@ import torch
 
 from brownid.alignment import similarity_from_points, template, warp_image
 from brownid.alignment.crop import FixedCrop
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 FFHQ_TO_112 = FixedCrop(template("ffhq", 256), template("arcface", 112), 256, 112)
 

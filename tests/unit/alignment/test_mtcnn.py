@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from brownid.alignment import detector
-from brownid.alignment.mtcnn import MTCNN, pyramid_sizes
-from brownid.alignment.mtcnn_networks import ONet, PNet, RNet
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.alignment.mtcnn import MTCNN, ONet, PNet, RNet, pyramid_sizes
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 
 LANDMARKS = np.array([(0.25, 0.375), (0.75, 0.375), (0.5, 0.5), (0.25, 0.75), (0.75, 0.75)])
 

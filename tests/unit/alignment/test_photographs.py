@@ -14,7 +14,7 @@ from brownid.alignment import (
     template,
     warp_image,
 )
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 FIVE = template("arcface", 112) * 2 + 40
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (300, 320, 3), dtype=np.uint8)

@@ -6,7 +6,7 @@ import torch
 
 from brownid.alignment import realign, template
 from brownid.alignment.crop import FixedCrop
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 
 def spots(points, side, radius=1.5):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from brownid.alignment import low_pass_kernel, similarity_from_points, template, warp_image
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 FIVE = template("arcface", 112)
 

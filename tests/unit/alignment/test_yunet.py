@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from brownid.alignment import detector
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 
 onnx = pytest.importorskip("onnx", reason="the package onnx writes the test's network")
 

@@ -9,11 +9,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from brownid.cli import app
-from brownid.covariates.attributes import CONTRASTS
-from brownid.covariates.store import save_covariates
-from brownid.covariates.svm import Covariate
+from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
 from brownid.recognition.backbones import backbone
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import save_backbone
 from brownid.samples import SampleCollection
 
 LATENT_DIM = 128

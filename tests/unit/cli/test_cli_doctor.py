@@ -67,7 +67,7 @@ def test_a_wrong_configuration_is_the_only_finding(doctor):
 
 
 def test_a_configuration_that_is_not_utf_8_is_one_sentence(tmp_path):
-    from brownid.preflight.examination import examine
+    from brownid.planning.doctor import examine
 
     (tmp_path / "latin.yaml").write_bytes("seed: 1 # größer".encode("latin-1"))
     (finding,) = examine([tmp_path / "latin.yaml"])

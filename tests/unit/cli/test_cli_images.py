@@ -12,7 +12,7 @@ from PIL import Image
 from brownid.alignment import Detection, template, templates
 from brownid.cli.options import TEMPLATES, generator_spec, identity_numbers
 from brownid.databases.decoding import load_rgb
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection
 
 WORLD = ["--side", "32", "--set", "latent_dim=128"]

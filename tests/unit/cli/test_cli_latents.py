@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from brownid.covariates.directions import load_covariates
 from brownid.covariates.settings import WarmStartSettings
-from brownid.covariates.store import load_covariates
 from brownid.covariates.warm_start import fit_warm_start
 from brownid.databases.decoding import load_rgb
 from brownid.generators import load_generator
@@ -16,9 +16,9 @@ WORLD = ["--side", "32", "--set", "latent_dim=128"]
 @pytest.fixture(scope="module")
 def warm_start(weights, tmp_path_factory):
     """A warm start fitted on a few faces of the world."""
-    from brownid.jobs.crops import crop_for
-    from brownid.recognition.facemodel import GeneratorFaceModel
-    from brownid.recognition.weights import load_backbone
+    from brownid.facemodel.loading import crop_for
+    from brownid.facemodel.model import GeneratorFaceModel
+    from brownid.recognition.loading import load_backbone
 
     generator = load_generator({"family": "procedural", "side": 32, "latent_dim": 128})
     model = GeneratorFaceModel(generator, crop_for(generator, "arcface", 32), load_backbone(weights))

@@ -6,8 +6,8 @@ import pytest
 import torch
 import yaml
 
-from brownid.files import sha256
-from brownid.generators.checkpoints import read_generator_file
+from brownid.runtime.files import sha256
+from brownid.weights.generator_files import read_generator_file
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from brownid.benchmark.distances import nearest_angles, row_angles
 from brownid.cli.inverting import draw_faces
 from brownid.databases.decoding import load_rgb
-from brownid.jobs.models import load_face_model
+from brownid.embeddings.distances import nearest_angles, row_angles
+from brownid.facemodel.loading import load_face_model
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 

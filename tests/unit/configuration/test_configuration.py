@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from brownid.configuration.loading import load_configuration, read_schema
-from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2Settings
 from brownid.generators.stylegan3 import StyleGAN3Settings
 from brownid.generators.stylegans import STYLEGAN2_SIZES, STYLEGAN3_SIZES
 from brownid.recognition.backbones import FAMILIES
-from brownid.textfiles import read_yaml
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.text import read_yaml
 
 PROJECT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())

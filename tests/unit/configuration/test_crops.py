@@ -9,7 +9,7 @@ import yaml
 from brownid.configuration import paths, stages
 from brownid.configuration.crops import crop_read
 from brownid.configuration.loading import load_configuration
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
 

@@ -329,15 +329,15 @@ def test_an_edit_of_a_script_concerns_its_own_jobs_where_they_execute_it(script,
 
 
 def test_moving_a_definition_of_the_library_concerns_no_script():
-    source, target = "brownid/benchmark/verification.py", "brownid/benchmark/roc.py"
+    source, target = "brownid/verification/accuracy.py", "brownid/verification/accuracy.py"
     text, other = (SCRIPTS / source).read_text(), (SCRIPTS / target).read_text()
     moved = text[text.index("\ndef _correct(") :]
     assert moved.count("\ndef ") == 1, "the function that moves must be the last of its file"
     texts = {
         source: text.replace(moved, "").replace(
-            "import numpy as np\n", "import numpy as np\nfrom brownid.benchmark.roc import _correct\n"
+            "import numpy as np\n", "import numpy as np\nfrom brownid.verification.accuracy import _correct\n"
         ),
-        target: other + "\n\nfrom brownid.benchmark.verification import THRESHOLDS\n" + moved,
+        target: other + "\n\nfrom brownid.verification.accuracy import THRESHOLDS\n" + moved,
     }
     assert changed(texts, WORLD) == set()
     assert changed({**texts, target: texts[target].replace('side="left"', 'side="right"')}, WORLD) >= {"score_model"}

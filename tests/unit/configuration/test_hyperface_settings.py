@@ -8,7 +8,7 @@ import yaml
 
 from brownid.configuration import paths, products, stages
 from brownid.configuration.loading import load_configuration
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
 TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())

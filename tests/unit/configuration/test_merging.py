@@ -2,8 +2,8 @@
 
 import pytest
 
-from brownid.configuration.merging import merged, override
-from brownid.errors import BrownidError
+from brownid.configuration.loading import merged, override
+from brownid.runtime.errors import BrownidError
 
 CONFIG = {"training": {"a": {"settings": {"epochs": None, "scales": [1.0, 2.0]}}}, "seed": 1}
 

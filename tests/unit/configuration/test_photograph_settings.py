@@ -8,7 +8,7 @@ import yaml
 
 from brownid.configuration import paths, stages
 from brownid.configuration.loading import load_configuration
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())

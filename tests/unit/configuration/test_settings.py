@@ -8,8 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from brownid.configuration.loading import CLASSES, read_schema
-from brownid.errors import BrownidError
-from brownid.settings import REQUIRED, Settings, object_schema, setting, settings_of
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import REQUIRED, Settings, object_schema, setting, settings_of
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 from tiny_stylegan2 import face_model
 
-from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.facemodel.model import GeneratorFaceModel
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from brownid.covariates.attributes import CONTRASTS, sides
+from brownid.covariates.directions import CONTRASTS, Covariate, sides
 from brownid.covariates.editing import directions, edit_references, express, neutralise, sweep
 from brownid.covariates.settings import EditingSettings
-from brownid.covariates.svm import Covariate
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 DIM = 16
 RANDOM = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 from vgg16_weights import convolutions, linear
 
-from brownid.covariates.perceptual import DEPTHS, PerceptualFeatures
-from brownid.errors import BrownidError
+from brownid.covariates.features import DEPTHS, PerceptualFeatures
+from brownid.runtime.errors import BrownidError
 
 WIDTHS = (4, 5, 6, 7, 8)
 PAIRS, LINEAR = convolutions(WIDTHS), linear(WIDTHS)

@@ -7,8 +7,8 @@ import torch
 
 from brownid.covariates.features import pixel_pyramid, weighted_features
 from brownid.covariates.projection import ProjectionSettings, project
-from brownid.errors import BrownidError
-from brownid.jobs.drawing import latent_spread
+from brownid.facemodel.loading import latent_spread
+from brownid.runtime.errors import BrownidError
 
 DIM, SIDE = 12, 8
 

@@ -7,11 +7,11 @@ from PIL import Image
 from tiny_stylegan2 import DIM, SIDE
 from vgg16_weights import convolutions, named
 
-from brownid.covariates.vgg16_files import TORCHVISION
+from brownid.covariates.features import TORCHVISION
 from brownid.databases import DatabaseIndex, Sample
 from brownid.generators.stylegan2 import StyleGAN2
 from brownid.recognition.backbones import backbone
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import save_backbone
 from brownid.samples import SampleCollection
 from project_database import project_database
 

@@ -9,8 +9,8 @@ import torch
 from brownid.covariates.features import pixel_pyramid
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
-from brownid.errors import BrownidError
-from brownid.resuming import StateFile, Terminated
+from brownid.jobs.resume import StateFile, Terminated
+from brownid.runtime.errors import BrownidError
 
 SETTINGS = ProjectionSettings(iterations=6, noise_maps=True, space="w_plus")
 OWNER = {"settings": "these"}

@@ -6,14 +6,13 @@ from tiny_stylegan2 import DIM, SIDE, face_model
 from torch import nn
 from vgg16_weights import convolutions
 
-from brownid.covariates.descent import LATENTS, Descent
-from brownid.covariates.features import pixel_pyramid
-from brownid.covariates.perceptual import PerceptualFeatures
+from brownid.covariates.features import PerceptualFeatures, pixel_pyramid
+from brownid.covariates.optimization import LATENTS, Descent
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
-from brownid.errors import BrownidError
-from brownid.randomness import normal
-from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 
 LAYERS = 6
 TRUE = normal(1, "true", range(3), (LAYERS, DIM))

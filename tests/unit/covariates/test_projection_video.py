@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from brownid.covariates.video import LAST_FRAME_SECONDS, MOST_IMAGES, RATE, ProgressVideo
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 TARGETS = torch.linspace(-1, 1, 8).view(8, 1, 1, 1).expand(8, 3, 8, 8)
 BLACK = -torch.ones(8, 3, 8, 8)

@@ -7,9 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.covariates.store import load_covariates, save_covariates
-from brownid.covariates.svm import classification_accuracy, fit_covariate
-from brownid.errors import BrownidError
+from brownid.covariates.directions import classification_accuracy, fit_covariate, load_covariates, save_covariates
+from brownid.runtime.errors import BrownidError
 
 DIM = 20
 TRUE = np.eye(DIM)[3]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from brownid.covariates.torchscript import is_torchscript, read_torchscript
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
+from brownid.weights.torch_files import is_torchscript, read_torchscript
 
 
 class Inner(nn.Module):

@@ -5,9 +5,8 @@ import torch
 from safetensors.torch import save_file
 from vgg16_weights import convolutions, linear, named, write_torchscript
 
-from brownid.covariates.perceptual import PerceptualFeatures
-from brownid.covariates.vgg16_files import NVIDIA, TORCHVISION, load_perceptual_features
-from brownid.errors import BrownidError
+from brownid.covariates.features import NVIDIA, TORCHVISION, PerceptualFeatures, load_perceptual_features
+from brownid.runtime.errors import BrownidError
 
 PAIRS, LINEAR = convolutions(), linear()
 EXPECTED = PerceptualFeatures(PAIRS, LINEAR).state_dict()

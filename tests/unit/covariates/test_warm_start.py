@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import WarmStart, fit_warm_start
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 DIM, SIDE = 6, 8
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from brownid.facemodel.model import GeneratorFaceModel
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.recognition.facemodel import GeneratorFaceModel
 
 DIM, SIDE = 8, 16
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from brownid.covariates.perceptual import DEPTHS, WIDTHS
-from brownid.covariates.vgg16_files import NVIDIA, Layout
+from brownid.covariates.features import DEPTHS, NVIDIA, WIDTHS, Layout
 
 
 def convolutions(widths: tuple[int, ...] = WIDTHS, seed: int = 0) -> list[tuple[Tensor, Tensor]]:

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from brownid.generators.procedural.parameters import IDENTITY_NAMES, NUISANCE_NAMES, named_nuisance
-from brownid.randomness import normal
+from brownid.runtime.randomness import normal
+from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE_NAMES, named_nuisance
 
 SIDE = 16
 

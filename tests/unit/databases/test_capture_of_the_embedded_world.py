@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from brownid.benchmark.bins import read_bin
-from brownid.benchmark.capture import capture_benchmark
-from brownid.databases.capture import capture_multipie
 from brownid.databases.decoding import load_rgb
 from brownid.databases.settings import BenchmarkCapture, MultipieCapture
 from brownid.generators import load_generator
-from brownid.generators.procedural import GenuineWorld
 from brownid.samples import png
+from brownid.verification.bins import read_bin
+from brownid.world.benchmarks import capture_benchmark
+from brownid.world.databases import capture_multipie
+from brownid.world.people import GenuineWorld
 
 SIDE = 32
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from brownid.databases.decoding import FORMATS, decode_rgb, is_image, load_rgb
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
 SMOOTH = np.full((16, 16, 3), (40, 90, 200), np.uint8)

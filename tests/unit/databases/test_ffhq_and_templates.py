@@ -8,10 +8,10 @@ import pytest
 
 from brownid.databases import DatabaseIndex
 from brownid.databases.ffhq import index_ffhq
-from brownid.databases.landmarks import landmark_points
+from brownid.databases.folders import index_utkface
+from brownid.databases.reading import landmark_points
 from brownid.databases.templates import index_templates
-from brownid.databases.utkface import index_utkface
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 POINTS = np.random.default_rng(0).uniform(0, 900, (68, 2)).round(2)
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from brownid.databases import DatabaseIndex, Sample
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SAMPLES = [
     Sample("a", "one/a.png", 1, {"camera": "05_1", "flash": 7}),

@@ -18,7 +18,7 @@ from brownid.databases.listing import (
     path_text,
 )
 from brownid.databases.reading import read_images, write_failures
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 LATIN = "Jos\udce9"  # as the system gives the bytes b"Jos\xe9"
 

@@ -4,7 +4,7 @@ import pytest
 
 from brownid.databases import DatabaseIndex
 from brownid.databases.multipie import Picture, index_multipie, split_subjects
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 FRONTAL = "session01/multiview/001/01/05_1/001_01_01_051_07.png"
 

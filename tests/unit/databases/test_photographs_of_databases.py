@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from brownid.alignment import Detection, align_landmarks, realign, template
-from brownid.databases import Sample, photographs
-from brownid.databases.landmarks import five_of_68, landmark_points, landmark_text
-from brownid.databases.photographs import image_aligner
-from brownid.databases.reading import squared
-from brownid.errors import BrownidError
+from brownid.databases import Sample, reading
+from brownid.databases.reading import five_of_68, image_aligner, landmark_points, landmark_text, squared
+from brownid.runtime.errors import BrownidError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 120, 3), dtype=np.uint8)
 POINTS = template("arcface", 60) + 25
@@ -27,7 +25,7 @@ class Finder:
 @pytest.fixture
 def specs(monkeypatch):
     opened = []
-    monkeypatch.setattr(photographs, "detector", lambda *arguments: opened.append(arguments) or Finder())
+    monkeypatch.setattr(reading, "detector", lambda *arguments: opened.append(arguments) or Finder())
     return opened
 
 

@@ -3,9 +3,8 @@
 import pytest
 
 from brownid.databases import DatabaseIndex
-from brownid.databases.lists import list_files, read_lists
-from brownid.databases.multipie import Picture, index_multipie
-from brownid.errors import BrownidError
+from brownid.databases.multipie import Picture, index_multipie, list_files, read_lists
+from brownid.runtime.errors import BrownidError
 
 SUBJECTS = (1, 2, 3)
 VIEWS = [("05_1", 7), ("04_1", 7), ("05_1", 1), ("05_1", 19)]

@@ -9,7 +9,7 @@ from brownid.alignment import template
 from brownid.databases import Sample
 from brownid.databases.decoding import load_rgb
 from brownid.databases.reading import read_images, resize, squared, write_failures
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 
 @pytest.fixture

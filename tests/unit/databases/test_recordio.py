@@ -12,7 +12,7 @@ from brownid.databases import DatabaseIndex
 from brownid.databases.kinds import index_images
 from brownid.databases.reading import image_exists, load_image
 from brownid.databases.recordio import MAGIC, index_records, read_image, record_samples, scan
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import ImageShards
 from pack_database import pack_database
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from brownid.randomness import normal, uniform
+from brownid.runtime.randomness import normal, uniform
 
 
 class ToyFaceModel:

@@ -7,10 +7,10 @@ import torch
 from slow_dynamics import ToyFaceModel, pairwise_energy, random_latents
 
 from brownid.dynamics.baselines import random_references, reject_references, repulse_references
-from brownid.dynamics.pairs import angle_statistics, nearest_neighbours
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
-from brownid.errors import BrownidError
-from brownid.randomness import normal
+from brownid.embeddings.pairwise import angle_statistics, nearest_neighbours
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 
 MODEL = ToyFaceModel(embedding_dim=5)
 FIXED = random_latents(4, 5, seed=7)

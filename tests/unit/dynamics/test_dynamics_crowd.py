@@ -8,10 +8,9 @@ import pytest
 import torch
 from slow_dynamics import pairwise_energy, random_latents, relative_difference
 
-from brownid.dynamics import crowd
-from brownid.dynamics.crowd import pairwise_forces
-from brownid.dynamics.pairs import angle_statistics, latent_statistics, upper_tiles
-from brownid.dynamics.potentials import COSINE_SCALE
+from brownid.embeddings import pairwise
+from brownid.embeddings.angles import COSINE_SCALE
+from brownid.embeddings.pairwise import angle_statistics, latent_statistics, pairwise_forces, upper_tiles
 
 COUNT = 23
 
@@ -158,7 +157,7 @@ def test_without_pairs_nothing_acts(count):
 def test_no_array_is_larger_than_a_tile(monkeypatch):
     sizes = []
     acos = torch.acos
-    monkeypatch.setattr(crowd.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
+    monkeypatch.setattr(pairwise.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
     pairwise_forces(random_latents(50, 4), 1.0, 2.0, 1.0, tile=8)
     assert max(sizes) == 64 and sum(sizes) < 50 * 50 * 0.65  # and half of the pairs are enough
 

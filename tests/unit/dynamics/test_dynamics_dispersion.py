@@ -8,11 +8,11 @@ import torch
 from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_difference, slow_dispersion
 
 from brownid.dynamics.dispersion import STATISTICS, dispersion, dispersion_start
-from brownid.dynamics.pairs import angles_within
-from brownid.dynamics.potentials import angles_to
 from brownid.dynamics.settings import DispersionSettings
-from brownid.errors import BrownidError
-from brownid.randomness import normal
+from brownid.embeddings.angles import angles_to
+from brownid.embeddings.pairwise import angles_within
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 from brownid.samples.statistics import merge_statistics
 
 SETTINGS = DispersionSettings(

@@ -9,9 +9,9 @@ from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_
 
 from brownid.dynamics.langevin import STATISTICS, langevin
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.statistics import pairwise_statistics
-from brownid.errors import BrownidError
-from brownid.randomness import normal
+from brownid.dynamics.steps import pairwise_statistics
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 
 SETTINGS = LangevinSettings(
     iterations=3,

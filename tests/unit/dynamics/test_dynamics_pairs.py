@@ -6,8 +6,8 @@ import pytest
 import torch
 from slow_dynamics import angle, random_latents
 
-from brownid.dynamics import pairs
-from brownid.dynamics.pairs import angle_statistics, angles_within, latent_statistics, nearest_neighbours
+from brownid.embeddings import pairwise
+from brownid.embeddings.pairwise import angle_statistics, angles_within, latent_statistics, nearest_neighbours
 
 
 def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
@@ -28,7 +28,7 @@ def test_angles_within_groups_are_those_of_their_pairs_at_every_size_of_part(mon
     groups = random_latents(5, 4, 6)
     expected = [[float(angle(group[i], group[j])) for i in range(4) for j in range(i + 1, 4)] for group in groups]
     for tile in (1, 5, 512):
-        monkeypatch.setattr(pairs, "TILE", tile)
+        monkeypatch.setattr(pairwise, "TILE", tile)
         torch.testing.assert_close(angles_within(groups), torch.tensor(expected, dtype=torch.float64))
     assert angles_within(groups[:, :1]).shape == (5, 0)
 
@@ -80,7 +80,7 @@ def test_the_smallest_distance_is_exact_where_latents_almost_agree():
 
 @pytest.mark.parametrize("suspects", [1, 3, 4096])
 def test_the_closest_of_many_latents_that_almost_agree_is_found(monkeypatch, suspects):
-    monkeypatch.setattr(pairs, "_SUSPECTS", suspects)
+    monkeypatch.setattr(pairwise, "_SUSPECTS", suspects)
     latents = 20 * random_latents(60, 128, dtype=torch.float32)
     latents[20:40] = latents[0] + 0.003 * random_latents(20, 128, seed=1, dtype=torch.float32)
     latents[37] = latents[24]

@@ -4,14 +4,14 @@ import pytest
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
-from brownid.batching import Batching
 from brownid.dynamics.baselines import random_references
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.langevin import langevin
-from brownid.dynamics.passes import BatchedFaceModel
 from brownid.dynamics.settings import DispersionSettings, LangevinSettings
-from brownid.errors import BrownidError
-from brownid.randomness import image_items
+from brownid.facemodel.batched import BatchedFaceModel
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import Batching
+from brownid.runtime.randomness import image_items
 
 
 class SmallMemory(ToyFaceModel):

@@ -6,9 +6,8 @@ import pytest
 import torch
 from slow_dynamics import angle, pairwise_energy, random_latents, relative_difference
 
-from brownid.dynamics import potentials
-from brownid.dynamics.crowd import pairwise_forces
-from brownid.dynamics.potentials import (
+from brownid.embeddings import angles
+from brownid.embeddings.angles import (
     COSINE_SCALE,
     angles_to,
     attraction_gradient,
@@ -16,7 +15,8 @@ from brownid.dynamics.potentials import (
     latent_repulsion,
     neighbour_repulsion,
 )
-from brownid.errors import BrownidError
+from brownid.embeddings.pairwise import pairwise_forces
+from brownid.runtime.errors import BrownidError
 
 
 def on_circle(*degrees: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_equal_and_opposite_embeddings_give_finite_forces(dtype):
 def test_no_array_is_larger_than_a_tile(monkeypatch):
     sizes = []
     acos = torch.acos
-    monkeypatch.setattr(potentials.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
+    monkeypatch.setattr(angles.torch, "acos", lambda values: sizes.append(values.numel()) or acos(values))
     fixed_repulsion(random_latents(30, 4), random_latents(50, 4, seed=1), 1.0, 2.0, tile=8)
     assert max(sizes) == 64
 
@@ -117,7 +117,7 @@ def test_latent_repulsion_agrees_with_autograd_in_groups_of_any_size(monkeypatch
     energies = 1.3 / 2 * torch.relu(2.0 - distances).square().sum(dim=1)
     (true,) = torch.autograd.grad(energies.sum(), leaf)
     for pairs in (1, 40, 2**22):
-        monkeypatch.setattr(potentials, "_LATENT_PAIRS", pairs)
+        monkeypatch.setattr(angles, "_LATENT_PAIRS", pairs)
         found = latent_repulsion(latents, 1.3, 2.0)
         torch.testing.assert_close(found, (energies.detach(), true, distances.detach()), rtol=1e-9, atol=1e-12)
 

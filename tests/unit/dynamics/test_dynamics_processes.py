@@ -10,12 +10,12 @@ import pytest
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
-from brownid import runtime
 from brownid.dynamics.langevin import langevin
-from brownid.dynamics.processes import joined
 from brownid.dynamics.settings import LangevinSettings
-from brownid.errors import BrownidError
-from brownid.resuming import StateFile
+from brownid.jobs.distributed import joined
+from brownid.jobs.resume import StateFile
+from brownid.runtime import process
+from brownid.runtime.errors import BrownidError
 
 SETTINGS = LangevinSettings(
     iterations=4, repulsion_coefficient=2.0, random_force=0.1, force_clip=2.0, fixed_distance=0.9
@@ -41,8 +41,8 @@ def in_processes(size, work):
         environment = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
         torch.set_num_threads(1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(runtime.DEVICE, "cpu")  # gloo, wherever this runs
-            runtime.default_device.cache_clear()
+            patch.setenv(process.DEVICE, "cpu")  # gloo, wherever this runs
+            process.default_device.cache_clear()
             patch.setenv("MASTER_ADDR", "127.0.0.1")
             patch.setenv("MASTER_PORT", str(port))
             try:
@@ -81,7 +81,7 @@ def outcome(group, settings=SETTINGS, state=None, model=None):
 
 @pytest.fixture(scope="module")
 def alone():
-    from brownid.dynamics.share import SINGLE
+    from brownid.jobs.distributed import SINGLE
 
     return {name: outcome(SINGLE, dataclasses.replace(SETTINGS, neighbours=name)) for name in ("current", "previous")}
 

@@ -13,12 +13,12 @@ import safetensors.torch
 import torch
 from slow_dynamics import ToyFaceModel, random_latents
 
-from brownid.dynamics import run as loop
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.langevin import langevin
 from brownid.dynamics.settings import DispersionSettings, LangevinSettings
-from brownid.errors import BrownidError
-from brownid.resuming import TERMINATED, StateFile, Terminated, differences, read_owner, terminable
+from brownid.jobs import iteration as loop
+from brownid.jobs.resume import TERMINATED, StateFile, Terminated, differences, read_owner, terminable
+from brownid.runtime.errors import BrownidError
 
 SEED = 3
 LANGEVIN = LangevinSettings(iterations=6, repulsion_coefficient=2.0, random_force=0.1)
@@ -134,7 +134,7 @@ def test_killed_in_the_middle_of_saving_the_last_whole_state_stays(tmp_path, mon
         Path(path).write_bytes(before[:100])
         interrupt()
 
-    monkeypatch.setattr("brownid.resuming.save_file", killed)
+    monkeypatch.setattr("brownid.jobs.resume.save_file", killed)
     with pytest.raises(InterruptionError):
         StateFile(state.path, {}).save(5, {"latents": torch.zeros(2)})
     assert state.path.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["state"]
@@ -190,9 +190,9 @@ def test_a_state_is_due_after_so_many_iterations_or_minutes(tmp_path, monkeypatc
     by_time = StateFile(tmp_path / "state", {}, iterations=10**6, minutes=2.0)
     assert not by_time.due(1)
     now = time.monotonic()
-    monkeypatch.setattr("brownid.resuming.time.monotonic", lambda: now + 119)
+    monkeypatch.setattr("brownid.jobs.resume.time.monotonic", lambda: now + 119)
     assert not by_time.due(1)
-    monkeypatch.setattr("brownid.resuming.time.monotonic", lambda: now + 121)
+    monkeypatch.setattr("brownid.jobs.resume.time.monotonic", lambda: now + 121)
     assert by_time.due(1)
 
 
@@ -212,7 +212,7 @@ def test_a_second_sigterm_does_not_disturb_the_saving(tmp_path, monkeypatch):
         saves.append(arguments)
         return safetensors.torch.save_file(*arguments)
 
-    monkeypatch.setattr("brownid.resuming.save_file", save_slowly)
+    monkeypatch.setattr("brownid.jobs.resume.save_file", save_slowly)
     with pytest.raises(InterruptionError):
         run_langevin(FailingModel(9, interrupt), state)
     assert len(saves) == 1 and read_owner(state.path)["run"]["algorithm"] == "langevin"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples.statistics import merge_statistics
 
 

@@ -9,13 +9,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from brownid.errors import BrownidError
-from brownid.figures.curves import plot_roc
-from brownid.figures.distances import plot_angles
-from brownid.figures.dynamics import PANELS, plot_statistics
+from brownid.figures.dynamics import PANELS, plot_angles, plot_statistics
 from brownid.figures.faces import contact_sheet, image_grid, image_pairs
-from brownid.figures.scores import html_table, markdown_table, plot_scores, score_table
+from brownid.figures.scores import html_table, markdown_table, plot_roc, plot_scores, score_table
 from brownid.figures.style import line_style, new_figure
+from brownid.runtime.errors import BrownidError
 
 RANDOM = np.random.default_rng(0)
 STATISTICS = {

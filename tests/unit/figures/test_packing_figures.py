@@ -5,9 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from brownid.errors import BrownidError
-from brownid.figures.dynamics import plot_statistics
-from brownid.figures.packing import plot_packing
+from brownid.figures.dynamics import plot_packing, plot_statistics
+from brownid.runtime.errors import BrownidError
 
 RANDOM = np.random.default_rng(0)
 ANGLES = {name: RANDOM.normal(mean, 0.03, 200) for name, mean in (("start", 0.7), ("targets", 1.4), ("images", 1.1))}

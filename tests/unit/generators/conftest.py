@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from brownid.generators.procedural import GenuineWorld, ProceduralGenerator
+from brownid.world.generator import ProceduralGenerator
+from brownid.world.people import GenuineWorld
 
 
 @pytest.fixture(scope="session")

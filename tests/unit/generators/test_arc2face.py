@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
-from brownid.generators.arc2face import arc2face_files
-from brownid.generators.arc2face.encoder import PROMPT, IdentityEncoder, prompt_tokens
-from brownid.generators.ldm import components
+from brownid.generators.diffusion import components
+from brownid.generators.diffusion.text_encoder import PROMPT, IdentityEncoder, prompt_tokens
 from brownid.generators.protocol import EmbeddingConditionedGenerator
-from brownid.randomness import NoiseKey
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import NoiseKey
+from brownid.weights.catalogue import arc2face_files
 
 pytestmark = [
     pytest.mark.xdist_group("diffusers"),  # one import of diffusers, which takes seconds

@@ -26,11 +26,11 @@ from checkpoint_files import (
 from safetensors import safe_open
 from torch import nn
 
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.generators.checkpoints import convert, read_generator_file
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
+from brownid.weights.generator_files import convert, read_generator_file
 
 STYLEGAN2 = {"z_dim": 6, "c_dim": 0, "w_dim": 6, "img_resolution": 8, "img_channels": 3}
 SYNTHESIS = {"channel_base": 32, "channel_max": 5, "num_fp16_res": 4, "conv_clamp": 256}

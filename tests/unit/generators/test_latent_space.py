@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from brownid.errors import BrownidError
-from brownid.generators.procedural import ATTRIBUTES, IDENTITY_NAMES, NUISANCE_NAMES, ProceduralGenerator
-from brownid.generators.procedural.parameters import NUISANCE
+from brownid.runtime.errors import BrownidError
+from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES
+from brownid.world.generator import ATTRIBUTES, ProceduralGenerator
 
 
 def test_raw_parameters_have_the_documented_scales():

@@ -10,10 +10,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-from brownid.errors import BrownidError
 from brownid.generators import Generator, load_generator
-from brownid.generators.ldm.components import build_network
-from brownid.models.folders import ldm_files
+from brownid.generators.diffusion.components import build_network
+from brownid.runtime.errors import BrownidError
+from brownid.weights.catalogue import ldm_files
 
 pytestmark = [
     pytest.mark.xdist_group("diffusers"),  # one import of diffusers, which takes seconds

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from brownid.alignment import template
 from brownid.alignment.crop import FixedCrop
-from brownid.errors import BrownidError
+from brownid.facemodel.loading import crop_for
 from brownid.generators import Generator, load_generator
-from brownid.generators.checkpoints import convert, read_generator_file, save_generator_file
 from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
-from brownid.jobs.crops import crop_for
-from brownid.randomness import NoiseKey
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import NoiseKey
+from brownid.weights.generator_files import convert, read_generator_file, save_generator_file
 
 RANDOM = {"resolution": 16, "latent_dim": 6, "mapping_layers": 2, "channel_base": 64, "channel_max": 4}
 STYLEGAN2 = {"family": "stylegan2", "random": RANDOM, "seed": 3}

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from brownid.generators.procedural import NUISANCE_NAMES, ProceduralGenerator
-from brownid.generators.procedural import geometry as geometry_module
-from brownid.generators.procedural.ellipses import Ellipse, EllipseTable, monomials
-from brownid.generators.procedural.mixtures import gaussian_sum, softmax_mix
+from brownid.world import geometry as geometry_module
+from brownid.world.anatomy import NUISANCE_NAMES
+from brownid.world.generator import ProceduralGenerator
+from brownid.world.geometry import gaussian_sum, softmax_mix
+from brownid.world.primitives import Ellipse, EllipseTable, monomials
 
 
 def test_an_ellipse_is_its_equation():

@@ -6,10 +6,10 @@ import pytest
 import slow_stylegan2 as slow
 import torch
 
-from brownid.errors import BrownidError
 from brownid.generators import Generator
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.randomness import normal
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 
 SMALL = {"resolution": 16, "z_dim": 12, "w_dim": 10, "mapping_layers": 2, "channel_base": 96, "channel_max": 12}
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
+from brownid.runtime.errors import BrownidError
 
 FFHQ_256 = StyleGAN2Settings(resolution=256, channel_base=16384)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from brownid.errors import BrownidError
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.randomness import NoiseKey
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import NoiseKey
 
 NAMES = ["b4.conv1", "b8.conv0", "b8.conv1"]
 

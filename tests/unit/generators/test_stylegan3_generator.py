@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from brownid.alignment import template
-from brownid.errors import BrownidError
 from brownid.generators import Generator
 from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
+from brownid.runtime.errors import BrownidError
 
 SMALL = StyleGAN3Settings(img_resolution=32, z_dim=12, w_dim=16, num_layers=6, channel_base=512, channel_max=24)
 SMALL_R = dataclasses.replace(SMALL, conv_kernel=1, use_radial_filters=True)

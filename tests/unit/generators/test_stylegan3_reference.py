@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
-from brownid.generators.stylegan3.nonlinearity import filtered_leaky_relu
 from brownid.generators.stylegan3.resampling import (
     downsample,
     downsample_transposed,
+    filtered_leaky_relu,
     upsample,
     upsample_transposed,
 )

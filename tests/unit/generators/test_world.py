@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
-from brownid.generators.procedural import NUISANCE_NAMES, Camera, GenuineWorld
-from brownid.generators.procedural.parameters import NUISANCE, nuisance_settings
+from brownid.runtime.errors import BrownidError
+from brownid.world.anatomy import NUISANCE, NUISANCE_NAMES, nuisance_settings
+from brownid.world.people import Camera, GenuineWorld
 
 SHARP = Camera(noise=0.0, blur=0.0, exposure=0.0)
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from brownid.errors import BrownidError
 from brownid.recognition.backbones import FAMILIES, backbone
+from brownid.runtime.errors import BrownidError
 
 
 def shapes(family: str, architecture: str, side: int = 112) -> dict[str, list[int]]:

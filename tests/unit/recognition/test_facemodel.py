@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from brownid.errors import BrownidError
+from brownid.facemodel.model import GeneratorFaceModel
 from brownid.recognition import compiling
 from brownid.recognition.backbones import backbone
-from brownid.recognition.facemodel import GeneratorFaceModel
+from brownid.runtime.errors import BrownidError
 
 
 class ToyGenerator(nn.Module):

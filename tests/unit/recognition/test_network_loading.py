@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description, backbone
 from brownid.recognition.embedding import embed_images
-from brownid.recognition.loading import load_network
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import load_network, save_backbone
+from brownid.runtime.errors import BrownidError
 
 SIDE = 32
 

@@ -6,12 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from brownid.batching import Batching
-from brownid.errors import BrownidError
-from brownid.precision import compute_dtype, resolve_precision
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import as_bytes, as_network_input, embed_images
-from brownid.settings import PRECISIONS
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import Batching, compute_dtype, resolve_precision
+from brownid.runtime.settings import PRECISIONS
 
 
 class ReadsColours(nn.Module):

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F_
 
-from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images, raw_embeddings
-from brownid.recognition.loading import load_network
+from brownid.recognition.loading import load_backbone, load_network
 from brownid.recognition.onnx import OnnxBackbone
-from brownid.recognition.weights import load_backbone
+from brownid.runtime.errors import BrownidError
 
 onnx = pytest.importorskip("onnx", reason="the optional extra 'onnx' is not installed")
 pytest.importorskip("onnxruntime", reason="the optional extra 'onnx' is not installed")

@@ -17,9 +17,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from brownid.errors import BrownidError
 from brownid.recognition.backbones import Description, backbone
-from brownid.recognition.weights import load_backbone, read_weights, save_backbone
+from brownid.recognition.loading import load_backbone, read_weights, save_backbone
+from brownid.runtime.errors import BrownidError
 
 
 @pytest.fixture

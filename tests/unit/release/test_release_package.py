@@ -7,9 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
 from brownid.release import DatasetPart, FilePart, ReleaseDescription, build_release
 from brownid.release.verify import verify
+from brownid.runtime.errors import BrownidError
 from brownid.samples import ImageShards, SampleCollection, write_image_shard
 
 
@@ -114,7 +114,7 @@ def test_a_release_that_fails_midway_leaves_the_old_one(release, material, monke
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("brownid.release.manifest.write_manifest", fail)
+    monkeypatch.setattr("brownid.release.contents.write_manifest", fail)
     with pytest.raises(OSError, match="no space"):
         build_release(release, **material())
     assert contents(release) == before

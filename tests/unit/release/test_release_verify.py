@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
-from brownid.release import manifest, verify
+from brownid.release import contents, verify
 from brownid.release.verify import left_in
+from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 
 IMAGE = "world_lang_v1/images_arcface_12x12/00001/reference.png"
@@ -82,19 +82,19 @@ def test_a_link_is_found(release, tmp_path):
 
 def test_a_truncated_image_behind_a_fitting_manifest_is_found(release):
     (release / IMAGE).write_bytes((release / IMAGE).read_bytes()[:-30])
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     assert verify(release) == [f"{IMAGE}: the image is not usable, it is truncated."]
 
 
 def test_an_image_of_another_size_behind_a_fitting_manifest_is_found(release):
     (release / IMAGE).write_bytes(png.encode(np.zeros((10, 10, 3), np.uint8)))
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     assert verify(release) == [f"{IMAGE}: the image is not usable, it is 10x10 instead of 12x12."]
 
 
 def test_images_and_samples_that_do_not_match_are_found(release):
     (release / IMAGE).rename(release / IMAGE.replace("reference", "portrait"))
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     assert verify(release) == [
         f"{IMAGE}: the sample of this name in {SAMPLES} has no image.",
         f"{IMAGE.replace('reference', 'portrait')}: the image belongs to no sample of {SAMPLES}.",
@@ -104,7 +104,7 @@ def test_images_and_samples_that_do_not_match_are_found(release):
 def spoil_samples(release, change):
     with h5py.File(release / SAMPLES, "r+") as file:
         change(file)
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     return verify(release)
 
 
@@ -135,7 +135,7 @@ def test_counts_that_the_metadata_does_not_say_are_found(release):
 
 def test_a_truncated_collection_is_found(release):
     (release / SAMPLES).write_bytes((release / SAMPLES).read_bytes()[:2000])
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     (problem,) = verify(release)
     assert problem.startswith(f"{SAMPLES}: this is not a readable HDF5 file")
 
@@ -152,7 +152,7 @@ def test_a_truncated_collection_is_found(release):
 )
 def test_a_file_of_nonsense_behind_a_fitting_manifest_is_found(release, path, sentence):
     (release / path).write_text("nonsense")
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     (problem,) = verify(release)
     assert problem.startswith(f"{path}: {sentence}")
 
@@ -161,7 +161,7 @@ def test_metadata_that_leads_elsewhere_is_refused(release):
     content = json.loads((release / "metadata.json").read_text())
     content["recordSet"][0]["name"] = "../material"
     (release / "metadata.json").write_text(json.dumps(content))
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     assert verify(release) == ["the dataset name '../material' must consist of letters, digits, '.', '_' and '-'."]
 
 
@@ -169,7 +169,7 @@ def test_a_dataset_that_the_metadata_does_not_describe_is_found(release):
     content = json.loads((release / "metadata.json").read_text())
     content["recordSet"] = []
     (release / "metadata.json").write_text(json.dumps(content))
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     assert verify(release) == ["world_lang_v1: metadata.json does not describe this dataset."]
 
 
@@ -205,7 +205,7 @@ def test_what_only_looks_like_it_is_found(release, path):
 
 def test_a_listed_file_of_such_a_name_is_checked_as_any_other(release):
     (release / "scores" / ".DS_Store").write_text("listed")
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     (release / "scores" / ".DS_Store").write_text("edited")
     (problem,) = verify(release)
     assert problem.startswith("scores/.DS_Store: the file has been changed") and left_in(release) == []
@@ -290,7 +290,7 @@ def verify_without_checksums(release):
 )
 def test_odd_text_behind_a_fitting_manifest_is_a_sentence(release, path, content):
     (release / path).write_bytes(content)
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     (problem,) = verify(release)
     assert path.split("/")[-1] in problem and problem.endswith(".")
 
@@ -303,7 +303,7 @@ def test_metadata_of_other_types_are_a_sentence(release, field, value):
     content = json.loads((release / "metadata.json").read_text())
     content["recordSet"][0][field] = value
     (release / "metadata.json").write_text(json.dumps(content))
-    manifest.write_manifest(release)
+    contents.write_manifest(release)
     (problem,) = verify(release)
     assert problem.startswith(f"metadata.json: {field} of the dataset")
 

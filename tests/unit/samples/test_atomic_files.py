@@ -9,15 +9,15 @@ import threading
 
 import pytest
 
-from brownid import files
-from brownid.benchmark.bins import read_bin
-from brownid.benchmark.pairs import read_pairs
-from brownid.covariates.vgg16_files import load_perceptual_features
+from brownid.covariates.features import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.generators.checkpoints import read_generator_file
-from brownid.recognition.weights import load_backbone, read_weights
+from brownid.recognition.loading import load_backbone, read_weights
+from brownid.runtime import files
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.verification.bins import read_bin
+from brownid.verification.pairs import read_pairs
+from brownid.weights.generator_files import read_generator_file
 
 MANY = 8
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection
 
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, hdf5, load_statistics
 
 LEADS_OUT = "is a link to another file, which is not read"

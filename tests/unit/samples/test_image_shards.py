@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from brownid.errors import BrownidError
-from brownid.samples import ImageShards, png, shardfile, write_image_shard
+from brownid.runtime.errors import BrownidError
+from brownid.samples import ImageShards, images, png, write_image_shard
 
 IDENTITIES = [3, 3, 4, 4, 4]
 LABELS = ["reference", "augmentation_0", "reference", "augmentation_0", "augmentation_1"]
@@ -59,7 +59,7 @@ def test_several_shards_are_one_sequence(shard, pixels, tmp_path):
 
 
 def test_images_lie_in_the_mapped_file_in_batches_of_bounded_size(tmp_path, pixels, monkeypatch):
-    monkeypatch.setattr(shardfile, "ROWS_PER_BATCH", 2)
+    monkeypatch.setattr(images, "ROWS_PER_BATCH", 2)
     write_image_shard(tmp_path / "x.arrow", "people", IDENTITIES, LABELS, pixels)
     assert pa.ipc.open_file(tmp_path / "x.arrow").num_record_batches == 3
     before = pa.total_allocated_bytes()
@@ -150,10 +150,10 @@ def forged(path, side="12", compression=None, image=bytes(100)):
     """A shard with right checksums of three images, as a stranger could write it."""
     metadata = {"namespace": "people", "side": side, "version": "1"}
     identities, labels = np.arange(3), ["reference"] * 3
-    metadata["checksum"] = shardfile._checksum(metadata, identities, labels)
-    fields = [pa.field(name, kind, nullable=False) for name, kind in shardfile.COLUMNS.items()]
+    metadata["checksum"] = images._checksum(metadata, identities, labels)
+    fields = [pa.field(name, kind, nullable=False) for name, kind in images.COLUMNS.items()]
     schema = pa.schema(fields, metadata=metadata)
-    columns = zip((identities, labels, [image] * 3), shardfile.COLUMNS.values(), strict=True)
+    columns = zip((identities, labels, [image] * 3), images.COLUMNS.values(), strict=True)
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(path, schema, options=options) as writer:
         writer.write_batch(pa.record_batch([pa.array(rows, kind) for rows, kind in columns], schema=schema))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import load_statistics, provenance, read_command, save_statistics, write_command
 
 

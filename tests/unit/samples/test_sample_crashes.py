@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from brownid.samples import SampleCollection
-from brownid.samples.writer import appending
+from brownid.samples.columnar import appending
 
 BEGIN = """
 import numpy as np
@@ -18,7 +18,7 @@ made = SampleCollection(latents=np.ones((500, 64), "f4"), embeddings=None, ident
 """
 WRITE_FOR_EVER = """
 import sys
-from brownid.samples.writer import appending
+from brownid.samples.columnar import appending
 with appending(sys.argv[1]) as writer:
     for number in range(10**9):
         writer.append(made)
@@ -26,7 +26,7 @@ with appending(sys.argv[1]) as writer:
 """
 FILL_THE_DISK = """
 import resource, signal, sys
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
 for save in (made.save, made.save_published):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, checks, hdf5, merge
-from brownid.samples.agreement import differing_keys
+from brownid.samples.checks import differing_keys
 
 
 @pytest.fixture

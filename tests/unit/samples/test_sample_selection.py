@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, hdf5
 
 PEOPLE, LABELS = 40, 3
@@ -15,7 +15,7 @@ NUMBERS = 64  # in a latent
 @pytest.fixture
 def many(monkeypatch):
     """120 samples of 40 people, label after label, with latents that fill a chunk each four."""
-    monkeypatch.setattr("brownid.samples.writer.CHUNK_BYTES", 4 * NUMBERS * 4)
+    monkeypatch.setattr("brownid.samples.columnar.CHUNK_BYTES", 4 * NUMBERS * 4)
     values = np.arange(PEOPLE * LABELS, dtype=np.float32)[:, None]
     return SampleCollection(
         latents=np.repeat(values, NUMBERS, axis=1),

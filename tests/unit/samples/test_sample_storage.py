@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, Storage, merge
 
 

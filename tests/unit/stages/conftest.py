@@ -8,13 +8,11 @@ import torch
 from packed_jobs import invert, pack
 from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
 
-from brownid.benchmark.bins import write_bin
-from brownid.covariates.attributes import CONTRASTS
-from brownid.covariates.store import save_covariates
-from brownid.covariates.svm import Covariate
+from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
 from brownid.recognition.backbones import backbone
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import save_backbone
 from brownid.samples import SampleCollection, png
+from brownid.verification.bins import write_bin
 from embed_faces import embed_faces
 from sample_references import sample_references
 

@@ -6,9 +6,8 @@ import pkgutil
 import numpy as np
 from tiny_world import FACE_MODEL, IDENTITIES
 
-from brownid.hypersphere.starts import load_faces
-from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import load_face_model
+from brownid.facemodel.loading import load_face_model, random_latents
+from brownid.hyperface.inversion import load_faces
 from brownid.samples import SampleCollection
 from invert_embeddings import invert_embeddings
 from pack_hypersphere import pack_hypersphere

@@ -12,12 +12,12 @@ from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
 from brownid.alignment import Detection, realign, template
-from brownid.benchmark.bins import read_bin, write_bin
-from brownid.databases import DatabaseIndex, Sample, photographs
+from brownid.databases import DatabaseIndex, Sample, reading
 from brownid.databases.decoding import load_rgb
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples import ImageShards, SampleCollection, png
+from brownid.verification.bins import read_bin, write_bin
 from fit_covariates import fit_covariates
 from fit_warm_start import fit_warm_start
 from pack_database import pack_database
@@ -83,7 +83,7 @@ def test_photographs_without_a_face_are_listed_with_the_reason(database, monkeyp
         def detect(self, image):
             return [Detection((0, 0, SIDE, SIDE), 0.9, points)] if image.mean() > 20 else []
 
-    monkeypatch.setattr(photographs, "detector", lambda spec: Finder())
+    monkeypatch.setattr(reading, "detector", lambda spec: Finder())
     alignment = {"to": "arcface", "template": None, "detector": {"family": "yunet"}}
     images, failures = pack(alignment=alignment, detector={"family": "yunet", "file": "any"}, maximum_failed_share=0.4)
     assert [reason for _, reason in failures[:2]] == ["no face was detected"] * 2 and failures[2][0] == "4.png"

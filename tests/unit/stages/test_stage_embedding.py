@@ -7,9 +7,9 @@ import pytest
 from tiny_world import NETWORK, SIDE
 
 import embed_database as job
-from brownid.errors import BrownidError
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, png
 from brownid.samples.images import write_encoded_shard
 

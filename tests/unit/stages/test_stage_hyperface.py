@@ -10,15 +10,14 @@ import torch
 from packed_jobs import PACKING, invert, pack, spied, spread_of_random_faces, whole
 from tiny_world import FACE_MODEL, IDENTITIES
 
-from brownid.benchmark.distances import row_angles, unit_rows
-from brownid.errors import BrownidError
-from brownid.hypersphere.packing import pack as pack_embeddings
-from brownid.hypersphere.settings import PackingSettings
-from brownid.hypersphere.starts import load_faces
-from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import load_face_model
+from brownid.embeddings.distances import row_angles, unit_rows
+from brownid.facemodel.loading import load_face_model, random_latents
+from brownid.hyperface.inversion import load_faces
+from brownid.hyperface.packing import pack as pack_embeddings
+from brownid.hyperface.settings import PackingSettings
 from brownid.recognition.backbones import backbone
-from brownid.recognition.weights import save_backbone
+from brownid.recognition.loading import save_backbone
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 from embed_faces import embed_faces
@@ -78,7 +77,7 @@ def test_the_gallery_is_of_the_entrys_truncation_and_does_not_depend_on_blocks(t
         load_face_model(FACE_MODEL, weights).generator, range(8), 0.7, 3, purpose="hyperface/gallery"
     )
     np.testing.assert_allclose(gallery.latents, drawn.cpu(), atol=1e-6)
-    monkeypatch.setattr("brownid.hypersphere.starts.BLOCK", 3)
+    monkeypatch.setattr("brownid.hyperface.inversion.BLOCK", 3)
     settings = FACE_MODEL | {"faces": {"start": IDENTITIES, "gallery": 8}, "truncation": 0.7}
     embed_faces(settings, weights=weights, samples=tmp_path / "faces.h5", batch_size=4)
     np.testing.assert_allclose(whole(tmp_path / "faces.h5", "gallery").latents, gallery.latents, atol=1e-6)
@@ -96,7 +95,7 @@ def test_the_packing_is_of_the_start_faces_near_as_many_of_the_gallery_as_asked_
 def test_inversion_starts_at_the_nearest_gallery_faces_and_is_told_the_spread_of_random_ones(
     tmp_path, targets, faces, weights, monkeypatch
 ):
-    given = spied(monkeypatch, "brownid.hypersphere.starts.invert")
+    given = spied(monkeypatch, "brownid.hyperface.inversion.invert")
     invert(tmp_path, targets, faces, weights, iterations=0)
     gallery, wanted = whole(faces, "gallery"), SampleCollection.load(targets).embeddings
     nearest = (unit_rows(wanted) @ unit_rows(gallery.embeddings).T).argmax(axis=1)
@@ -136,9 +135,9 @@ def interrupted(monkeypatch, step, work, call=3):
 
 
 STOPS = {
-    "in its first block": ("brownid.hypersphere.descent.Descent.block", 1),
-    "in its last block": ("brownid.hypersphere.descent.Descent.block", 3),
-    "before its last record": ("brownid.hypersphere.descent.Descent.record", 1),
+    "in its first block": ("brownid.hyperface.packing.Descent.block", 1),
+    "in its last block": ("brownid.hyperface.packing.Descent.block", 3),
+    "before its last record": ("brownid.hyperface.packing.Descent.record", 1),
     "before any output": ("brownid.samples.collection.SampleCollection.save", 1),
     "between two outputs": ("pack_hypersphere.save_statistics", 1),
     "before the record of its settings": ("pack_hypersphere.write_command", 1),
@@ -161,7 +160,7 @@ def test_every_output_of_a_resumed_packing_has_the_bits_of_an_undisturbed_one(
 
 
 def test_an_interrupted_packing_begins_anew_with_another_gallery(tmp_path, faces, references, monkeypatch):
-    interrupted(monkeypatch, "brownid.hypersphere.descent.Descent.block", lambda: pack(tmp_path, faces))
+    interrupted(monkeypatch, "brownid.hyperface.packing.Descent.block", lambda: pack(tmp_path, faces))
     assert list((tmp_path / "state").iterdir())
     anew = SampleCollection.load(pack(tmp_path, faces, gallery=references))
     fresh = SampleCollection.load(pack(tmp_path, faces, gallery=references))
@@ -176,7 +175,7 @@ def test_an_interrupted_inversion_begins_anew_with_another_network(tmp_path, tar
     def run(weights):
         return invert(tmp_path, targets, faces, weights, iterations=4)
 
-    interrupted(monkeypatch, "brownid.hypersphere.inversion._iterate", lambda: run(weights))
+    interrupted(monkeypatch, "brownid.hyperface.inversion._iterate", lambda: run(weights))
     assert list((tmp_path / "state").iterdir())
     anew = run(other)
     np.testing.assert_array_equal(anew.latents, run(other).latents)

@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 import torch
 
-from brownid import gpus, runtime
-from brownid.errors import BrownidError
-from brownid.jobs import processes
+from brownid.jobs import launch
+from brownid.runtime import gpus
+from brownid.runtime import process as runtime
+from brownid.runtime.errors import BrownidError
 
 ON_A_NODE = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "g1", "SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "2"}
 
@@ -32,8 +33,8 @@ def started(monkeypatch, tmp_path):
         seen.update(command=command, environment=environment)
         return 0
 
-    monkeypatch.setattr(processes, "_wait", wait)
-    monkeypatch.setattr(processes.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(launch, "_wait", wait)
+    monkeypatch.setattr(launch.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.chdir(tmp_path)
     for name in ON_A_NODE:
         monkeypatch.delenv(name, raising=False)
@@ -44,7 +45,7 @@ def test_on_the_node_of_a_slurm_job_srun_starts_the_processes(started, resources
     resources({})
     for name, value in ON_A_NODE.items():
         monkeypatch.setenv(name, value)
-    processes.run_in_processes(function, {}, 2)
+    launch.run_in_processes(function, {}, 2)
     assert started["command"][0] == "srun" and "--ntasks=2" in started["command"]
     assert started["environment"]["SLURM_JOB_ID"] == "7"
     assert "SLURM_NTASKS" not in started["environment"]
@@ -53,7 +54,7 @@ def test_on_the_node_of_a_slurm_job_srun_starts_the_processes(started, resources
 def test_on_a_login_node_with_an_allocation_torchrun_does(started, resources, monkeypatch):
     resources({})
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    processes.run_in_processes(function, {}, 2)
+    launch.run_in_processes(function, {}, 2)
     assert "torch.distributed.run" in started["command"]
 
 
@@ -96,13 +97,13 @@ def test_several_nodes_get_as_many_processes_and_gpus_each(started, resources, m
     for name, value in ON_A_NODE.items():
         monkeypatch.setenv(name, value)
     resources({"gpu": 4, "nodes": 2, "device": "cpu"})
-    processes.run_in_processes(function, {}, 4)
+    launch.run_in_processes(function, {}, 4)
     assert {"--nodes=2", "--ntasks=4", "--ntasks-per-node=2", "--gpus-per-node=2"} <= set(started["command"])
     assert started["environment"]["MASTER_ADDR"] == socket.gethostname()
     with pytest.raises(BrownidError, match="3 processes cannot be shared equally by 2 nodes"):
-        processes.run_in_processes(function, {}, 3)
+        launch.run_in_processes(function, {}, 3)
     with pytest.raises(BrownidError, match="asks for 2 nodes, but torchrun starts processes on one"):
-        processes.run_in_processes(function, {}, 4, "torchrun")
+        launch.run_in_processes(function, {}, 4, "torchrun")
 
 
 @pytest.mark.parametrize(("wanted", "there", "started_ones"), [(4, 2, 2), (2, 4, 2), (4, 0, 4)])
@@ -110,7 +111,7 @@ def test_there_are_never_more_processes_than_gpus(wanted, there, started_ones, s
     see_gpus(monkeypatch, there)
     caplog.set_level("INFO", "brownid")
     resources({"gpu": wanted})
-    processes.run_in_processes(function, {}, wanted)
+    launch.run_in_processes(function, {}, wanted)
     assert f"--nproc-per-node={started_ones}" in started["command"]
     assert ("2 processes instead of 4, one for each GPU" in caplog.text) == (started_ones < wanted)
 
@@ -119,7 +120,7 @@ def test_with_one_gpu_the_work_is_done_in_this_process(started, resources, monke
     see_gpus(monkeypatch, 1)
     resources({"gpu": 2})
     with pytest.raises(NotImplementedError):  # here, not in a process of its own
-        processes.run_in_processes(function, {}, 2)
+        launch.run_in_processes(function, {}, 2)
     assert not started
 
 
@@ -199,7 +200,7 @@ def test_another_torch_than_where_snakemake_runs_is_a_warning(resources, monkeyp
 
 HOLD = """
 import sys
-from brownid.gpus import take_gpus
+from brownid.runtime.gpus import take_gpus
 print(*take_gpus(sys.argv[2:], int(sys.argv[1])), flush=True)
 input()
 """

@@ -8,11 +8,10 @@ import pytest
 from packed_jobs import conditioned, invert, spied, spread_of_random_faces, vary
 from tiny_world import FACE_MODEL, IDENTITIES
 
-from brownid.benchmark.distances import row_angles, unit_rows
-from brownid.errors import BrownidError
-from brownid.jobs.drawing import random_latents
-from brownid.jobs.models import load_face_model
-from brownid.randomness import image_items, normal
+from brownid.embeddings.distances import row_angles, unit_rows
+from brownid.facemodel.loading import load_face_model, random_latents
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import image_items, normal
 from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 from merge_variations import merge_variations
@@ -95,7 +94,7 @@ def test_references_of_embeddings_are_all_kept_and_their_variations_do_not_depen
 
 
 def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):
-    given = spied(monkeypatch, "brownid.hypersphere.variations.invert")
+    given = spied(monkeypatch, "brownid.hyperface.variations.invert")
     vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_spread=0.25))
     references, people = SampleCollection.load(packed), range(IDENTITIES)
     noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
+from brownid.facemodel.loading import render
 from brownid.generators.protocol import GeneratorDefaults
-from brownid.jobs.rendering import render
+from brownid.runtime.errors import BrownidError
 from brownid.samples.images import write_image_shard
 from show_faces import show_faces
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_world import IDENTITIES
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, read_command
 
 NEAR = 2e-3  # radians: more than the angle of equal rows counts as, less than between any two faces here

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES
 
-from brownid.errors import BrownidError
-from brownid.jobs.models import load_face_model
-from brownid.jobs.processes import run_in_processes
-from brownid.jobs.states import open_state
-from brownid.resuming import TERMINATED, state_path
+from brownid.facemodel.loading import load_face_model
+from brownid.jobs.launch import run_in_processes
+from brownid.jobs.resume import TERMINATED, open_state, state_path
+from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection, load_statistics
 from vary_references import vary_references
 
@@ -26,7 +25,7 @@ SHORT = {"iterations": 2, "timestep": 0.05}
 # The job as its own process: what `sample_references` in this folder's conftest.py calls, saving at every iteration.
 JOB = """
 import json, sys
-from brownid.runtime import start_process
+from brownid.runtime.process import start_process
 start_process()
 from sample_references import sample_references
 sample_references(**json.loads(sys.argv[1]), saving={"iterations": 1})
@@ -79,7 +78,7 @@ def test_a_job_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, weights):
 
 
 def test_a_shard_of_variations_goes_on_to_the_same_bits(tmp_path, references, weights, monkeypatch):
-    monkeypatch.setattr("brownid.dynamics.run.HOST_SECONDS", 0)  # where there is a GPU, lose no iteration
+    monkeypatch.setattr("brownid.jobs.iteration.HOST_SECONDS", 0)  # where there is a GPU, lose no iteration
     entry = {"algorithm": "dispersion", "settings": {"variations": 2, "iterations": 4}}
     passes = []
 

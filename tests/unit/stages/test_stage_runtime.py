@@ -15,12 +15,12 @@ from types import SimpleNamespace
 import pytest
 from snakemake.iocontainers import Namedlist
 
-from brownid import runtime
 from brownid.configuration.fingerprint import reached_definitions
-from brownid.errors import BrownidError, sentence_of
-from brownid.runtime import progress
+from brownid.runtime import process
+from brownid.runtime.errors import BrownidError, sentence_of
+from brownid.runtime.process import progress
 
-SCRIPTS = Path(runtime.__file__).parents[1]
+SCRIPTS = Path(process.__file__).parents[1]
 RULES = re.split(
     r"^ *rule (?=\w+:$)",
     "".join(path.read_text() for path in sorted(SCRIPTS.with_name("rules").glob("*.smk"))),
@@ -38,9 +38,9 @@ RULES = re.split(
 )
 def test_a_log_begins_with_the_settings_and_ends_with_the_error(tmp_path, error, last):
     code = f"""
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from types import SimpleNamespace
-from brownid.runtime import start_job
+from brownid.runtime.process import start_job
 params = {{"settings": {{"seed": 3, "name": "é"}}}}
 start_job(SimpleNamespace(log=["log/job.log"], threads=1, params=params, resources={{}}))
 raise {error}
@@ -56,7 +56,7 @@ def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "log").write_text("a file where the folder should be")
     code = """
 from types import SimpleNamespace
-from brownid.runtime import start_job
+from brownid.runtime.process import start_job
 start_job(SimpleNamespace(log=["log/job.log"], threads=1))
 """
     done = subprocess.run(
@@ -76,15 +76,15 @@ def test_what_the_machine_refuses_is_a_sentence_and_a_defect_is_none():
 
 
 def test_a_terminal_gets_a_bar_and_a_command_without_one_is_silent(monkeypatch, capsys):
-    monkeypatch.setattr(runtime.logger, "level", logging.WARNING)
-    assert list(runtime.progress(range(3), "counting")) == [0, 1, 2] and not capsys.readouterr().err
+    monkeypatch.setattr(process.logger, "level", logging.WARNING)
+    assert list(process.progress(range(3), "counting")) == [0, 1, 2] and not capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert list(runtime.progress(range(3), "counting")) == [0, 1, 2] and "counting" in capsys.readouterr().err
+    assert list(process.progress(range(3), "counting")) == [0, 1, 2] and "counting" in capsys.readouterr().err
 
 
 def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, caplog):
     clock = iter(range(0, 1000, 10))  # ten seconds each time one looks
-    monkeypatch.setattr(runtime.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(process.time, "monotonic", lambda: next(clock))
     caplog.set_level(logging.INFO, "brownid")
     assert list(progress(range(9), "dispersion")) == list(range(9))
     assert caplog.messages == [
@@ -124,14 +124,14 @@ def test_snakemake_starts_python_in_a_folder_of_any_name(tmp_path, monkeypatch, 
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv("PYTHONPATH", "/mine")
     for _ in range(2):  # an included Snakefile does it again
-        runtime.prepare_snakemake(tmp_path)
+        process.prepare_snakemake(tmp_path)
         assert shlex.split(sys.executable) == [str(python)]
         assert os.environ["PYTHONPATH"] == f"{tmp_path}/workflow/scripts:/mine"
 
 
 def test_a_project_in_a_folder_with_a_brace_is_refused():
     with pytest.raises(BrownidError, match=r"cannot run a workflow in /home/\{me\}: rename it"):
-        runtime.prepare_snakemake(Path("/home/{me}"))
+        process.prepare_snakemake(Path("/home/{me}"))
 
 
 def named(**items):
@@ -166,7 +166,7 @@ def test_a_stage_is_given_what_its_rule_names_and_what_changes_no_result(job):
     ):  # fmt: skip
         given.update(locals())
 
-    runtime.run(stage, job, detector="mine")
+    process.run(stage, job, detector="mine")
     assert {name: given[name] for name in ("settings", "weights", "start", "guard", "shards_of", "samples")} == {
         "settings": {"seed": 3},
         "weights": Path("net.pt"),
@@ -210,7 +210,7 @@ def test_the_names_of_a_rule_and_of_the_function_that_it_runs_agree(rule):
     (_, inputs), (text, outputs), (_, params) = (directive(rule, part) for part in ("input", "output", "params"))
     files, wildcards = [*inputs, *outputs], set(re.findall(r"\{(\w+)", text))
     assert len({*files, *params, *more}) == len([*files, *params, *more]), "a name stands for two things"
-    missing = parameters.keys() - {*files, *params, *wildcards, *more, *runtime.CHANGES_NO_RESULT, "threads"}
+    missing = parameters.keys() - {*files, *params, *wildcards, *more, *process.CHANGES_NO_RESULT, "threads"}
     assert not missing, "the rule does not name what the function asks for"
     assert not {*outputs, *params, *more} - parameters.keys() - {"code"}, "the function does not ask for it"
     kinds = {"Path", "Path | None", "Sequence[Path]"}

@@ -34,7 +34,7 @@ import score_model
 import train_recognition
 import vary_references
 from brownid.databases import DatabaseIndex, Sample
-from brownid.resuming import TERMINATED
+from brownid.jobs.resume import TERMINATED
 from brownid.samples import write_command
 from brownid.samples.images import write_image_shard
 
@@ -211,8 +211,8 @@ def signal_at_the_first_tick(monkeypatch):
         monkeypatch.undo()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("brownid.runtime._logged", ticking)
-    monkeypatch.setattr("brownid.files._remove_left_behind", send)
+    monkeypatch.setattr("brownid.runtime.process._logged", ticking)
+    monkeypatch.setattr("brownid.runtime.files._remove_left_behind", send)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
-from brownid.errors import BrownidError
-from brownid.jobs.sharding import shard_of
+from brownid.runtime.errors import BrownidError
 from brownid.samples import ImageShards, SampleCollection, load_statistics
-from brownid.samples.collection import variation_label
+from brownid.samples.collection import shard_of, variation_label
 from merge_variations import merge_variations
 from render_images import render_images
 from vary_references import vary_references

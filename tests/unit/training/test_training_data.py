@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.samples.images import write_image_shard
 from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
 

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
-from brownid.errors import BrownidError
+from brownid.jobs.resume import Terminated
 from brownid.recognition.backbones import Description
 from brownid.recognition.embedding import embed_images
-from brownid.recognition.weights import load_backbone
-from brownid.resuming import Terminated
+from brownid.recognition.loading import load_backbone
+from brownid.runtime.errors import BrownidError
 from brownid.samples.images import ImageShards, write_image_shard
 from brownid.training import run
 from brownid.training.module import Optimiser, RecognitionModule, learning_rate, weight_decay_groups

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 from brownid.training.settings import TrainingSettings
 
 

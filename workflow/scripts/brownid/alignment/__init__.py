@@ -1,9 +1,7 @@
 """Crop templates, face detection and warps of photographs; the crop of generated images, by torch, is in `crop`."""
 
 from brownid.alignment.detection import Detection, Detector, choose_face, detector
-from brownid.alignment.ffhq import align_ffhq
-from brownid.alignment.photographs import AlignedImage, NotAligned, align_landmarks, align_photograph
-from brownid.alignment.realignment import realign
+from brownid.alignment.photographs import AlignedImage, NotAligned, align_ffhq, align_landmarks, align_photograph
 from brownid.alignment.templates import (
     ARCFACE_112,
     FFHQ_1024,
@@ -13,7 +11,7 @@ from brownid.alignment.templates import (
     Template,
     template,
 )
-from brownid.alignment.warp import low_pass_kernel, similarity_from_points, warp_image
+from brownid.alignment.warp import low_pass_kernel, realign, similarity_from_points, warp_image
 
 __all__ = [
     "ARCFACE_112",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brownid.alignment.warp import low_pass_kernel, similarity_from_points
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 IDENTITY_TOLERANCE = 1e-4  # pixels: what no eye sees and what rounding of landmark positions makes
 

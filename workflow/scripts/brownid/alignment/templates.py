@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 
 @dataclass(frozen=True)
 class Template:
     """Landmark positions `points` (x, y) in a square image of `side` pixels.
 
-    To an `oriented` one, photographs come by the oriented crop of FFHQ (`brownid.alignment.ffhq`), which looks at eyes
+    To an `oriented` one, photographs come by the oriented crop of FFHQ (`brownid.alignment.photographs`), which looks at eyes
     and mouth and puts faces near the points; to any other, by the similarity that best takes landmarks to the points.
     """
 

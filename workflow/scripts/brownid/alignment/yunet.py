@@ -12,7 +12,7 @@ import numpy as np
 
 from brownid.alignment.detection import Detection, check_numbers, enlarged, resized
 from brownid.alignment.warp import check_colour_image
-from brownid.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError, one_line
 
 OVERLAP = 0.3  # boxes that share more than this of their union are one face
 CANDIDATES = 5000  # boxes looked at before the overlapping ones are removed

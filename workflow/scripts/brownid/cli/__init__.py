@@ -23,8 +23,8 @@ from brownid.cli import (
     release,
     samples,
 )
-from brownid.errors import sentence_of
-from brownid.runtime import set_process_environment
+from brownid.runtime.errors import sentence_of
+from brownid.runtime.process import set_process_environment
 
 ORDER = (
     "doctor",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.runtime import progress
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.runtime.process import progress
 
 if TYPE_CHECKING:
     import numpy as np

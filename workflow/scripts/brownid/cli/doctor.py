@@ -48,7 +48,7 @@ def doctor(
     Example:
     brownid doctor --configfile config/paper.yaml --gpu-memory 24
     """
-    from brownid.preflight.examination import examine
+    from brownid.planning.doctor import examine
 
     names = options.configuration_files(configfile, directory)
     directory.mkdir(parents=True, exist_ok=True)  # as Snakemake does

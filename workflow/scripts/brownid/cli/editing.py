@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
-from brownid.runtime import default_device
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import default_device
 
 if TYPE_CHECKING:
-    from brownid.covariates.svm import Covariate
+    from brownid.covariates.directions import Covariate
     from brownid.samples.collection import SampleCollection
 
 NEUTRAL, ORIGINAL = "neutral", "original"
@@ -60,7 +60,7 @@ def edit(
     brownid edit samples.h5 covariates.h5 --identities 0-4 --sheet edits.png
     brownid edit samples.h5 covariates.h5 --only pose --steps 9 -o poses.h5
     """
-    from brownid.covariates.store import load_covariates
+    from brownid.covariates.directions import load_covariates
 
     if output is None and sheet is None:
         raise BrownidError("Say where the edits go: --output FILE.h5, --sheet FILE.png, or both.")
@@ -110,7 +110,7 @@ def _edited(
     """The neutral latent and the edits of every original, identity by identity."""
     import numpy as np
 
-    from brownid.covariates.attributes import EXPRESSIONS
+    from brownid.covariates.directions import EXPRESSIONS
     from brownid.covariates.editing import SWEPT, edit_references, neutralise
     from brownid.covariates.settings import EditingSettings
 
@@ -141,9 +141,8 @@ def _show_edits(
     """Draw a row an identity: the original, then its edits."""
     import torch
 
+    from brownid.facemodel.loading import load_generator, render
     from brownid.figures.faces import image_grid
-    from brownid.generators.loading import load_generator
-    from brownid.jobs.rendering import render
 
     generator = load_generator(spec, default_device())
     options.check_latents(generator, originals.latents.shape[1], samples)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
-from brownid.runtime import default_device, progress
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import default_device, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +51,9 @@ def embed(
     """
     import numpy as np
 
-    from brownid.files import sha256
     from brownid.recognition.embedding import embed_images
-    from brownid.recognition.weights import load_backbone
+    from brownid.recognition.loading import load_backbone
+    from brownid.runtime.files import sha256
     from brownid.samples.collection import SampleCollection
 
     files.check_new_file(output, overwrite)
@@ -91,7 +91,7 @@ def embed(
 
 def print_angles(embeddings: np.ndarray, names: Sequence[str]) -> None:
     """Print the angle between every two unit rows `[n, E]`, in radians, and what the rows are."""
-    from brownid.benchmark.distances import row_angles
+    from brownid.embeddings.distances import row_angles
 
     typer.echo("Angles in radians (0 the same, about 1.57 unrelated):")
     typer.echo("     " + "".join(f"{number:>7}" for number in range(1, len(names))))

@@ -33,7 +33,7 @@ def estimate(
     Example:
     brownid estimate --configfile config/paper.yaml --machine a100 --gpus 4
     """
-    from brownid.estimation.report import estimate_run
+    from brownid.planning.estimate import estimate_run
 
     for line in estimate_run(
         options.configuration_files(configfile),

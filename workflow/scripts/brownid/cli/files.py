@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.runtime import logger
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.runtime.process import logger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,8 +103,7 @@ def read_aligned(
 
     `not_square` says how crops become square, see `brownid.databases.reading.squared`.
     """
-    from brownid.databases.photographs import image_aligner
-    from brownid.databases.reading import NOT_SQUARE, read_images
+    from brownid.databases.reading import NOT_SQUARE, image_aligner, read_images
 
     if not_square is not None and not_square not in NOT_SQUARE:
         raise BrownidError(f"--not-square is {not_square!r}; it is one of {', '.join(NOT_SQUARE)}.")

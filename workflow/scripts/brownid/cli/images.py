@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
-from brownid.runtime import default_device, progress
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import default_device, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,7 @@ def generate(
     """
     import torch
 
-    from brownid.generators.loading import load_generator
-    from brownid.jobs.crops import crop_for
+    from brownid.facemodel.loading import crop_for, load_generator
 
     if output is None and sheet is None and save_samples is None:
         raise BrownidError("Say where the faces go: --output FOLDER, --sheet FILE.png, or both.")
@@ -143,7 +142,7 @@ def _draw(
     """Random latents as the workflow starts its references from."""
     import numpy as np
 
-    from brownid.jobs.drawing import random_latents
+    from brownid.facemodel.loading import random_latents
     from brownid.samples.collection import REFERENCE, SampleCollection
 
     return SampleCollection(
@@ -161,7 +160,7 @@ def _rendered(model: Generator, crop: nn.Module, latents: np.ndarray) -> Iterato
     """The images uint8 `[S, S, 3]` of latents, one by one."""
     import torch
 
-    from brownid.jobs.rendering import render
+    from brownid.facemodel.loading import render
 
     batches: tuple[torch.Tensor, ...] = torch.from_numpy(latents).to(model.latent_mean).split(BATCH_SIZE)
     for batch in progress(batches, "render", "batch"):

@@ -10,7 +10,7 @@ import typer
 
 from brownid.cli import files, inverting, options, projecting
 from brownid.cli.packing import Destination, check_one_network, faces_of
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SEARCH, START = "Search", "Where the search starts"
 RANDOM_FACES = 1000
@@ -112,10 +112,9 @@ def invert(
     brownid invert packed.h5 -w network.safetensors --maximum-angle 0.8 \\
       --iterations 50 -o found.h5 --sheet found.png
     """
-    from brownid.files import sha256
-    from brownid.hypersphere.inversion import reached
-    from brownid.hypersphere.settings import InversionSettings
-    from brownid.hypersphere.starts import found_references, search
+    from brownid.hyperface.inversion import found_references, reached, search
+    from brownid.hyperface.settings import InversionSettings
+    from brownid.runtime.files import sha256
 
     for path in (output, sheet):
         files.check_new_file(path, overwrite)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from brownid.cli import options
 from brownid.configuration.hyperface import FAMILIES_WITHOUT_GRADIENTS
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
-    from brownid.hypersphere.inversion import Inversion
-    from brownid.recognition.facemodel import GeneratorFaceModel
+    from brownid.facemodel.model import GeneratorFaceModel
+    from brownid.hyperface.inversion import Inversion
     from brownid.samples.collection import SampleCollection
 
 TRUNCATION = 0.7  # of random faces, the default of the config
@@ -41,7 +41,7 @@ def recorded_template(collection: SampleCollection) -> str:
 
 def face_model(spec: Mapping[str, Any], network: Mapping[str, Any], weights: Path) -> GeneratorFaceModel:
     """Generator, crop and network, if gradients pass through them."""
-    from brownid.jobs.models import load_face_model
+    from brownid.facemodel.loading import load_face_model
 
     refusal = (
         f"No gradient passes through the generator {spec.get('family') or spec.get('factory')}, so that no latents can "
@@ -69,8 +69,8 @@ def check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path, 
     import numpy as np
     import torch
 
-    from brownid.benchmark.distances import row_angles, unit_rows
-    from brownid.dynamics.passes import BatchedFaceModel
+    from brownid.embeddings.distances import row_angles, unit_rows
+    from brownid.facemodel.batched import BatchedFaceModel
 
     options.check_latents(model.generator, faces.latents.shape[1], path)
     few = faces.rows(range(min(TRIED, len(faces))))
@@ -86,10 +86,10 @@ def check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path, 
 
 def draw_faces(model: GeneratorFaceModel, count: int, seed: int, batch_size: int) -> SampleCollection:
     """Random faces, those of the gallery that the workflow draws with this seed."""
-    from brownid.hypersphere import starts
+    from brownid.hyperface import inversion
     from brownid.samples.collection import SampleCollection
 
-    latents, embeddings = starts.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
+    latents, embeddings = inversion.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
     return SampleCollection(
         latents=latents,
         embeddings=embeddings,
@@ -128,9 +128,9 @@ def show(model: GeneratorFaceModel, found: SampleCollection, seed: int, path: Pa
     import numpy as np
     import torch
 
+    from brownid.facemodel.loading import render_in_batches
     from brownid.figures.faces import contact_sheet
-    from brownid.jobs.rendering import render_in_batches
-    from brownid.randomness import NoiseKey
+    from brownid.runtime.randomness import NoiseKey
 
     shown = found.rows(range(min(len(found), SHOWN_FACES)))
     latents, items = torch.from_numpy(shown.latents).to(model.latent_mean), shown.identities.tolist()

@@ -11,7 +11,7 @@ import typer
 from brownid.cli import files, options
 
 if TYPE_CHECKING:
-    from brownid.models.catalogue import Model
+    from brownid.weights.catalogue import Model
 
 app = typer.Typer(
     name="models", no_args_is_help=True, help="Fetch, check and convert published files.", rich_markup_mode="rich"
@@ -53,8 +53,8 @@ def fetch(
     Example:
     brownid models fetch vgg16-torchvision yunet
     """
-    from brownid.errors import BrownidError
-    from brownid.models import fetching
+    from brownid.runtime.errors import BrownidError
+    from brownid.weights import fetching
 
     failures = []
     for model in _named(_read(catalogue), names):
@@ -82,8 +82,8 @@ def check(names: Names = None, catalogue: Catalogue = None) -> None:
     Example:
     brownid models check
     """
-    from brownid.errors import BrownidError
-    from brownid.models.checking import damage
+    from brownid.runtime.errors import BrownidError
+    from brownid.weights.fetching import damage
 
     models = _read(catalogue)
     failures = []
@@ -103,8 +103,8 @@ def check(names: Names = None, catalogue: Catalogue = None) -> None:
 
 
 def _read(catalogue: Path | None) -> dict[str, Model]:
-    from brownid.errors import BrownidError
-    from brownid.models.catalogue import read_catalogue
+    from brownid.runtime.errors import BrownidError
+    from brownid.weights.catalogue import read_catalogue
 
     models = read_catalogue(catalogue)
     if not models:
@@ -113,7 +113,7 @@ def _read(catalogue: Path | None) -> dict[str, Model]:
 
 
 def _named(models: dict[str, Model], names: list[str]) -> list[Model]:
-    from brownid.errors import BrownidError
+    from brownid.runtime.errors import BrownidError
 
     for name in names:
         if name not in models:
@@ -147,8 +147,8 @@ def convert(
     Example:
     brownid models convert stylegan2-ffhq-256x256.pkl -o ffhq-256.safetensors
     """
-    from brownid.files import sha256
     from brownid.generators import checkpoints
+    from brownid.runtime.files import sha256
 
     files.check_new_file(output, overwrite)
     content = checkpoints.convert(path, output)

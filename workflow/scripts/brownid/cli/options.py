@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
     from brownid.generators.protocol import Generator
@@ -238,7 +238,7 @@ def identity_numbers(ranges: str) -> list[int]:
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     """NAME=VALUE texts as settings, the values read as those of --config."""
-    from brownid.configuration.merging import read_value
+    from brownid.configuration.loading import read_value
 
     found: dict[str, Any] = {}
     for pair in pairs:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
-from brownid.runtime import default_device
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import default_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,9 +94,9 @@ def pack(
     import torch
 
     from brownid.figures.dynamics import plot_statistics
-    from brownid.files import sha256
-    from brownid.hypersphere.packing import pack
-    from brownid.hypersphere.settings import PackingSettings
+    from brownid.hyperface.packing import pack
+    from brownid.hyperface.settings import PackingSettings
+    from brownid.runtime.files import sha256
     from brownid.samples.collection import REFERENCE, SampleCollection
     from brownid.samples.statistics import save_statistics
 
@@ -146,7 +146,7 @@ def pack(
 
 def faces_of(path: Path, label: str, columns: Sequence[str] = ("embeddings",)) -> SampleCollection:
     """The samples of a file with this label, or all of them where none has it; each has all of these columns."""
-    from brownid.hypersphere.starts import load_faces
+    from brownid.hyperface.inversion import load_faces
 
     found = load_faces(path, label, columns=columns)
     if not len(found):
@@ -189,7 +189,7 @@ def _origin(collection: SampleCollection) -> dict[str, object]:
 
 def _angle_lines(statistics: Mapping[str, np.ndarray], count: int, dimension: int) -> list[str]:
     """A table of the angles before and after a packing, in radians."""
-    from brownid.hypersphere.bounds import simplex_bound
+    from brownid.hyperface.energy import simplex_bound
 
     lines = [f"{'angles (radians)':<34} {'before':>8} {'after':>8}"]
     shown = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brownid.cli import files, options
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
-    from brownid.benchmark.distances import AngleDistribution
+    from brownid.embeddings.distances import AngleDistribution
     from brownid.samples.collection import SampleCollection
 
 app = typer.Typer(
@@ -68,8 +68,8 @@ def distances(
     brownid plot distances references.h5 variations.h5 -o distances.png
     brownid plot distances references.h5 --training ffhq.h5 -o leaks.png
     """
-    from brownid.benchmark.distances import BIN_EDGES, distance_distributions
-    from brownid.figures.distances import plot_angles
+    from brownid.embeddings.distances import BIN_EDGES, distance_distributions
+    from brownid.figures.dynamics import plot_angles
     from brownid.samples.collection import SampleCollection
 
     files.check_new_file(output, overwrite)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from brownid.covariates.settings import ProjectionSettings
     from brownid.covariates.video import ProgressVideo
     from brownid.databases.index import Sample
-    from brownid.recognition.facemodel import GeneratorFaceModel
+    from brownid.facemodel.model import GeneratorFaceModel
 
 PYRAMID_WEIGHT, EMBEDDING_WEIGHT = 1.0, 0.1  # the defaults of the config
 BATCH_SIZE = 64
@@ -38,7 +38,7 @@ def start(model: GeneratorFaceModel, targets: Tensor, warm_start: Path | None, b
 def features(model: GeneratorFaceModel, vgg16: Path | None, vgg16_linear: Path | None) -> Features:
     """VGG16 features where there is a file, else those of the workflow's projection."""
     if vgg16 is not None:
-        from brownid.covariates.vgg16_files import load_perceptual_features
+        from brownid.covariates.features import load_perceptual_features
 
         return load_perceptual_features(vgg16, vgg16_linear, model.device)
     if vgg16_linear is not None:
@@ -59,7 +59,7 @@ def descend(
     watch: ProgressVideo | None,
 ) -> Projection:
     from brownid.covariates.projection import project
-    from brownid.jobs.drawing import generator_spread
+    from brownid.facemodel.loading import generator_spread
 
     typer.echo(f"Projecting {len(targets)} images, {settings.iterations} iterations ...", err=True)
     return project(
@@ -78,7 +78,7 @@ def descend(
 
 def embeddings(model: GeneratorFaceModel, latents: Tensor, seed: int) -> Tensor:
     """Unit embeddings `[n, E]` of the images of latents."""
-    from brownid.dynamics.passes import BatchedFaceModel
+    from brownid.facemodel.batched import BatchedFaceModel
 
     return BatchedFaceModel(model, BATCH_SIZE, seed).embed(latents, range(len(latents))).cpu()
 
@@ -95,10 +95,10 @@ def compare(
     import numpy as np
     import torch
 
-    from brownid.batching import Batching
     from brownid.figures.faces import image_grid
-    from brownid.randomness import NoiseKey
     from brownid.recognition.embedding import as_bytes
+    from brownid.runtime.precision import Batching
+    from brownid.runtime.randomness import NoiseKey
 
     noise_key = NoiseKey(seed, range(len(pixels)), None)
 

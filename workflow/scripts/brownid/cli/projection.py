@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from brownid.cli import files, options, projecting
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SEARCH = "Search"
 
@@ -101,12 +101,12 @@ def project(
     """
     import torch
 
-    from brownid.benchmark.distances import row_angles
     from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
     from brownid.covariates.video import ProgressVideo, check_ending
-    from brownid.files import sha256
-    from brownid.jobs.models import load_face_model
+    from brownid.embeddings.distances import row_angles
+    from brownid.facemodel.loading import load_face_model
     from brownid.recognition.embedding import as_network_input
+    from brownid.runtime.files import sha256
     from brownid.samples.collection import SampleCollection
 
     if output is picture is video is None:

@@ -18,7 +18,7 @@ def verify(path: Annotated[Path, typer.Argument(help="The folder of a release.")
     Example:
     brownid verify results/release/brownid_world_v1
     """
-    from brownid.release.manifest import read_manifest
+    from brownid.release.contents import read_manifest
     from brownid.release.verify import left_in
     from brownid.release.verify import verify as problems_of
 

@@ -10,13 +10,13 @@ import typer
 
 from brownid.cli import files, options
 from brownid.cli.plots import angle_lines
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from brownid.samples.collection import SampleCollection
-    from brownid.samples.writer import Storage
+    from brownid.samples.columnar import Storage
 
 app = typer.Typer(
     name="samples", no_args_is_help=True, help="Inspect, convert and merge collections.", rich_markup_mode="rich"
@@ -77,7 +77,7 @@ def info(
     there = summary.columns.get("embeddings")
     if there is None or not (summary.samples <= FEW_SAMPLES if angles is None else angles):
         return
-    from brownid.benchmark.distances import distance_distributions
+    from brownid.embeddings.distances import distance_distributions
     from brownid.samples.checks import absent_rows
 
     found = SampleCollection.load(path, columns=("embeddings",), partial=True)
@@ -162,7 +162,7 @@ def merge(
 
 
 def _storage(precision: str | None, compression: str | None) -> Storage:
-    from brownid.samples.writer import Storage
+    from brownid.samples.columnar import Storage
 
     return Storage(precision, compression)
 
@@ -179,7 +179,7 @@ def _format_of(path: Path) -> str:
 
 def _is_ours(path: Path) -> bool:
     from brownid.samples import hdf5
-    from brownid.samples.writer import MAGIC
+    from brownid.samples.columnar import MAGIC
 
     with hdf5.reading(path) as file:
         return hdf5.attribute(file, "magic") == MAGIC

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 
 def check_crops(config: Mapping) -> None:

@@ -22,18 +22,20 @@ from typing import Any
 import yaml
 
 from brownid.configuration.definitions import Definition, Library
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 
 # The version, and what shapes messages, checks of settings, logs and process start: none of it changes a result.
-UNTRACKED = frozenset({"brownid", "brownid.errors", "brownid.gpus", "brownid.runtime", "brownid.settings"})
+UNTRACKED = frozenset(
+    {"brownid", "brownid.runtime.errors", "brownid.runtime.gpus", "brownid.runtime.process", "brownid.runtime.settings"}
+)
 # Dictionaries from the names of families or algorithms to what implements them.
 TABLES = frozenset(
     {
         Definition("brownid.alignment.detection", "DETECTORS"),
-        Definition("brownid.generators.loading", "FAMILIES"),
+        Definition("brownid.facemodel.loading", "FAMILIES"),
         Definition("brownid.recognition.backbones", "FAMILIES"),
-        Definition("brownid.recognition.weights", "LOADERS"),
+        Definition("brownid.recognition.loading", "LOADERS"),
         Definition("sample_references", "ALGORITHMS"),
         Definition("vary_references", "ALGORITHMS"),
     }
@@ -41,9 +43,11 @@ TABLES = frozenset(
 NONE = ""  # among the families of a job: it uses no entry of a table of which it names none
 # Where a module is imported by a name that no syntax tree shows, and why nothing of the library is missed there.
 DYNAMIC = {
-    Definition("brownid.factories", "import_factory"): "the user's own code: config/README.md says so",
-    Definition("brownid.jobs.processes", "main"): "the function that `run_in_processes` was given, which is followed",
-    Definition("brownid.generators.ldm.components", "library"): "diffusers and transformers, which environments pin",
+    Definition("brownid.runtime.factories", "import_factory"): "the user's own code: config/README.md says so",
+    Definition("brownid.jobs.launch", "main"): "the function that `run_in_processes` was given, which is followed",
+    Definition(
+        "brownid.generators.diffusion.components", "library"
+    ): "diffusers and transformers, which environments pin",
 }
 
 _library = cache(lambda folder: Library(folder, UNTRACKED, TABLES, NONE))  # syntax trees are read once a process

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 EMBEDDING_CONDITIONED = ("arc2face",)  # families that generate images from an embedding, and have no latents
 FAMILIES_WITHOUT_GRADIENTS = (*EMBEDDING_CONDITIONED, "ldm")  # families that no gradient passes through

@@ -1,18 +1,19 @@
-"""Check a configuration against its schema, fill in the defaults, and say each mistake as one sentence."""
+"""Configuration files merged as Snakemake merges them, checked against the schema, and completed with defaults."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from brownid.configuration.files import check_files
 from brownid.configuration.hyperface import check_embedding_conditioned
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
 from brownid.covariates.settings import ComparisonSettings, EditingSettings, ProjectionSettings, WarmStartSettings
@@ -24,11 +25,143 @@ from brownid.dynamics.settings import (
     RejectSettings,
     RepulseSettings,
 )
-from brownid.errors import BrownidError
-from brownid.hypersphere.settings import ConditioningSettings, InversionSettings, PackingSettings
-from brownid.settings import Settings, object_schema
-from brownid.textfiles import check_expansion
+from brownid.hyperface.settings import ConditioningSettings, InversionSettings, PackingSettings
+from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.settings import Settings, object_schema
+from brownid.runtime.text import check_document, check_expansion, read_yaml
 from brownid.training.settings import TrainingSettings
+from brownid.weights.catalogue import advice, fetched_paths, generator_files, read_catalogue, same_path
+
+# section -> the keys of an entry that name a file, or several by role
+OWN_FILES = {
+    "generators": ("file",),
+    "networks": ("weights",),
+    "benchmarks": ("file", "pairs"),
+    "databases": ("index", "metadata", "landmarks"),
+    "detectors": ("file", "files"),
+    "covariates": ("vgg16",),
+}
+OWN_FOLDERS = {"generators": ("folder", "base"), "databases": ("root", "lists"), "benchmarks": ("folder",)}
+
+
+class OwnPath(NamedTuple):
+    """A file or folder of the user's that an entry names."""
+
+    place: str  # the key in the configuration
+    path: str
+    is_folder: bool
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there, as what it should be."""
+        return Path(self.path).is_dir() if self.is_folder else Path(self.path).is_file()
+
+
+def own_paths(config: Mapping) -> list[OwnPath]:
+    """Every file and folder of the user's that a configuration names, in the order of its entries."""
+    named = [*_named(config, OWN_FILES, is_folder=False), *_named(config, OWN_FOLDERS, is_folder=True)]
+    for name, spec in config.get("generators", {}).items():
+        inside = generator_files(spec) if spec.get("folder") else []
+        named += [OwnPath(f"generators.{name}", path, is_folder=False) for path in inside]
+    return named
+
+
+def check_files(config: Mapping) -> None:
+    """Raise a `BrownidError` naming the first of the user's files and folders that does not exist.
+
+    Snakemake would notice a missing input only when the stage that reads it has to run. Files that the configuration
+    asks to fetch may be missing.
+    """
+    missing = [own for own in own_paths(config) if not own.exists]
+    if not missing:
+        return
+    own_catalogue = config.get("models", {}).get("catalogue")
+    catalogue = read_catalogue(own_catalogue)
+    fetched = fetched_paths(config)
+    for own in missing:
+        if same_path(own.path) not in fetched:
+            what = "folder" if own.is_folder else "file"
+            below = "" if Path(own.path).is_absolute() else f" in {Path.cwd()}"
+            steps = advice(catalogue, own.path, own_catalogue)
+            raise BrownidError(f"{own.place}: there is no {what} {own.path}{below}{steps}")
+
+
+def _named(config: Mapping, keys: Mapping[str, tuple[str, ...]], is_folder: bool) -> Iterator[OwnPath]:
+    for section, names in keys.items():
+        for entry_name, entry in config.get(section, {}).items():
+            for key in names:
+                place, value = f"{section}.{entry_name}.{key}", entry.get(key)
+                if isinstance(value, Mapping):
+                    yield from (OwnPath(f"{place}.{role}", path, is_folder) for role, path in value.items() if path)
+                elif value:
+                    yield OwnPath(place, value, is_folder)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that also reads 1e-4 as a number, as YAML 1.2 and Snakemake's command line do."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
+)
+
+
+def merged(configfiles: Sequence[str | Path], values: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of configuration files, merged in their order, and then the `values` (see `override`)."""
+    together: dict[str, Any] = {}
+    for path in configfiles:
+        content = read_yaml(path)
+        if not isinstance(content, Mapping):
+            raise BrownidError(f"{path}: a configuration is a file of sections, see config/config.yaml")
+        _merge(together, content)
+    return override(together, values)
+
+
+def override(config: Mapping, values: Sequence[str]) -> dict[str, Any]:
+    """`config` with the `KEY=VALUE` of Snakemake's --config over it, each VALUE read as if it stood in a file.
+
+    Snakemake itself takes every number and truth value inside braces for text: these replace what it made of them.
+    """
+    changed: dict[str, Any] = {}
+    _merge(changed, config)
+    for text in values:
+        key, _, value = text.partition("=")
+        _merge(changed, {key: read_value(f"--config {key}", value)})
+    return changed
+
+
+def read_value(place: str, text: str) -> Any:
+    """A value of the command line, in YAML; keys are text as they stand, since Snakemake leaves them so.
+
+    Raises `BrownidError` that begins with `place`, such as "--config seed", for what is no YAML.
+    """
+
+    def content(node: yaml.Node | None) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return {key.value: content(value) for key, value in node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return [content(item) for item in node.value]
+        return None if node is None else loader.construct_object(node)
+
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            check_document(place, node)
+        return content(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such day
+        raise BrownidError(f"{place}: no YAML: {one_line(error)}") from error
+
+
+def _merge(merged: dict[str, Any], content: Mapping) -> None:
+    for key, value in content.items():
+        if not isinstance(value, Mapping):
+            merged[key] = value
+            continue
+        if not isinstance(merged.get(key), dict):
+            merged[key] = {}
+        _merge(merged[key], value)
+
 
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
 # The definitions of the schema that are those of settings classes.

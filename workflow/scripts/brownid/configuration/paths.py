@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 
 from brownid.configuration.crops import crop_read
-from brownid.configuration.files import own_paths
 from brownid.configuration.hyperface import packed_references, takes_embeddings
 from brownid.configuration.links import DATASETS, MODELS
-from brownid.databases.lists import list_files
-from brownid.models import folders
-from brownid.models.catalogue import fetched_paths, same_path
+from brownid.configuration.loading import own_paths
+from brownid.databases.multipie import list_files
+from brownid.weights import catalogue
+from brownid.weights.catalogue import fetched_paths, same_path
 
 
 def alternatives(config: Mapping, *sections: str) -> str:
@@ -100,7 +100,7 @@ def database_files(config: Mapping, database: str, key: str) -> list[str]:
 
 def generator_files(config: Mapping, generator: str) -> list[str]:
     """The files that a generator is read from, where it has some."""
-    return folders.generator_files(config["generators"][generator])
+    return catalogue.generator_files(config["generators"][generator])
 
 
 def references_generator_files(config: Mapping, dataset: str) -> list[str]:

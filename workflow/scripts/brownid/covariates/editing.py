@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from brownid.covariates.attributes import EXPRESSIONS
+from brownid.covariates.directions import EXPRESSIONS, Covariate
 from brownid.covariates.settings import EditingSettings
-from brownid.covariates.svm import Covariate
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SWEPT = ("pose", "illumination")
 

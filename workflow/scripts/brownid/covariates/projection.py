@@ -13,14 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from brownid.batching import Batching
-from brownid.covariates.descent import LATENTS, Descent, Moving, Watch
 from brownid.covariates.features import Features
+from brownid.covariates.optimization import LATENTS, Descent, Moving, Watch
 from brownid.covariates.settings import ProjectionSettings
-from brownid.errors import BrownidError
-from brownid.recognition.facemodel import GeneratorFaceModel
-from brownid.resuming import StateFile, terminable
-from brownid.runtime import progress
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.jobs.resume import StateFile, terminable
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import Batching
+from brownid.runtime.process import progress
 
 _DONE, _LOSSES, _PLACE, _RUNNING = "done/latents", "done/losses", "place", "running/"  # in a state
 

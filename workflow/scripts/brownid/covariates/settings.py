@@ -9,9 +9,9 @@ cosine of the covariates with the true directions from 0.55 to 0.80 for pose and
 import math
 from dataclasses import dataclass
 
-from brownid.errors import BrownidError
-from brownid.ramps import ramped
-from brownid.settings import Settings, setting
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.optimization import ramped
+from brownid.runtime.settings import Settings, setting
 
 
 @dataclass(frozen=True)

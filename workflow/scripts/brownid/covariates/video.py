@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
 from brownid.recognition.embedding import as_bytes
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 
 MOST_FRAMES, MOST_IMAGES, MOST_PIXELS = 250, 6, 256  # all frames are held: at most 600 MB
 RATE = 25  # frames a second

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brownid.batching import Batching
 from brownid.covariates.settings import WarmStartSettings
-from brownid.errors import BrownidError
-from brownid.randomness import NoiseKey, normal
-from brownid.recognition.facemodel import GeneratorFaceModel
-from brownid.ridge import fit_ridge
-from brownid.runtime import progress
-from brownid.statedict import load_described, save_described
+from brownid.facemodel.model import GeneratorFaceModel
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.optimization import fit_ridge
+from brownid.runtime.precision import Batching
+from brownid.runtime.process import progress
+from brownid.runtime.randomness import NoiseKey, normal
+from brownid.weights.state_dict import load_described, save_described
 
 METADATA_KEY, VERSION = "brownid_warm_start", 2
 FIRST_FORMAT = "brownid warm start 1"  # of the version before, which had no checksum

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from brownid.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError, one_line
 
 # Pillow's names; .jfif is JPEG, MPO is JPEG with more pictures behind the first, .pgm, .pbm and .pnm are PPM, .jp2 is
 # JPEG2000. Some builds of Pillow lack AVIF.

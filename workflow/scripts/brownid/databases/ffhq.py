@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from brownid.databases.index import DatabaseIndex, Sample
-from brownid.databases.landmarks import LANDMARKS, five_of_68, landmark_text
 from brownid.databases.listing import distinct_keys, key_of
-from brownid.databases.reading import advice_on_root, image_exists
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.databases.reading import LANDMARKS, advice_on_root, five_of_68, image_exists, landmark_text
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
 
 PROTOCOL = "ffhq"
 GROUPS = ("training", "validation")

@@ -1,27 +1,63 @@
-"""The SQLite index of a genuine database: which image shows whom, under which protocol, with which attributes.
-
-The tables and columns are those of the index files published with the paper, so either side reads the other's:
-
-    samples(id, key, path, identity)            key: unique name; path: relative to the database's root folder
-    meta_data_types(id, name, type)             type: 'str', 'int' or 'float', the value column in use
-    meta_data(id, value_str, value_int, value_float, sample_id, type_id)
-    protocols(id, name)
-    groups(id, name, protocol_id)               a group belongs to one protocol
-    groups_samples(group_id, sample_id)
-"""
+"""Rows of an index that others wrote: SQLite keeps whatever it was given, so each is looked at before it is used."""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from brownid.databases import rows
 from brownid.databases.listing import path_text
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+
+TYPES = ("str", "int", "float")  # of attributes, in the order of their value columns
+
+
+def checked_sample(index: Path, number: int, key: object, path: object, identity: object) -> tuple[str, str, int]:
+    """Key, path and identity of the sample with this id; BrownidError where one is missing or of another type."""
+    for column, checked_value, kind, what in (
+        ("key", key, str, "text"),
+        ("path", path, str, "text"),
+        ("identity", identity, int, "a whole number"),
+    ):
+        if not isinstance(checked_value, kind) or checked_value == "":
+            raise BrownidError(
+                f"The database index {index} cannot be used: the {column} of its sample {number} is {_shown(checked_value)} "
+                f"and must be {what}."
+            )
+    return key, path, identity
+
+
+def checked_names(index: Path, what: str, found: Sequence[tuple]) -> list[str]:
+    """The names in rows of one column, of `what` ("protocol"); BrownidError where one is no text."""
+    for (name,) in found:
+        if not isinstance(name, str):
+            shown = _shown(name)
+            raise BrownidError(f"The database index {index} cannot be used: the name of one {what} in it is {shown}.")
+    return [name for (name,) in found]
+
+
+def checked_value(index: Path, attribute: object, kind: object, values: Sequence) -> str | int | float | None:
+    """The value of an attribute of this kind among its three columns; None where there is none.
+
+    BrownidError where the attribute has no name, or its kind is none of `TYPES`.
+    """
+    checked_names(index, "attribute", [(attribute,)])
+    if all(each is None for each in values):
+        return None
+    if kind not in TYPES:
+        raise BrownidError(
+            f"The database index {index} cannot be used: the type of its attribute {attribute!r} is {_shown(kind)} and "
+            f"must be one of {', '.join(TYPES)}."
+        )
+    return values[TYPES.index(kind)]
+
+
+def _shown(value: object) -> str:
+    return "missing" if checked_value is None else repr(checked_value)[:80]
+
 
 MetaValue = str | int | float
 META_TYPES = {str: "str", int: "int", float: "float"}
@@ -127,7 +163,7 @@ class DatabaseIndex:
 
     def protocols(self) -> list[str]:
         """The names of all protocols."""
-        return rows.names(self.path, "protocol", self._rows("SELECT name FROM protocols ORDER BY id"))
+        return checked_names(self.path, "protocol", self._rows("SELECT name FROM protocols ORDER BY id"))
 
     def groups(self, protocol: str | None = None) -> list[str]:
         """The names of the groups of `protocol`, or of all protocols, each once."""
@@ -136,7 +172,7 @@ class DatabaseIndex:
             "WHERE ? IS NULL OR p.name = ? ORDER BY g.id",
             (protocol, protocol),
         )
-        return list(dict.fromkeys(rows.names(self.path, "group", found)))
+        return list(dict.fromkeys(checked_names(self.path, "group", found)))
 
     def meta_types(self) -> dict[str, str]:
         """The attributes that samples can have: name to 'str', 'int' or 'float'."""
@@ -186,7 +222,7 @@ class DatabaseIndex:
         found = self._rows(
             f"SELECT id, key, path, identity FROM samples WHERE {condition.format('id')} ORDER BY id", values
         )
-        return [Sample(*rows.sample(self.path, *row), attributes.get(row[0], {})) for row in found]
+        return [Sample(*checked_sample(self.path, *row), attributes.get(row[0], {})) for row in found]
 
     def _attributes(self, condition: str, chosen: tuple) -> dict[int, dict[str, MetaValue]]:
         types = self.meta_types()
@@ -196,7 +232,7 @@ class DatabaseIndex:
             f"JOIN meta_data_types t ON t.id = m.type_id WHERE {condition.format('m.sample_id')} ORDER BY m.id",
             chosen,
         ):
-            value = rows.value(self.path, name, types[name], values)
+            value = checked_value(self.path, name, types[name], values)
             if value is not None:
                 attributes.setdefault(sample, {})[name] = value
         return attributes

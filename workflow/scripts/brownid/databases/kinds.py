@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from brownid.databases.ffhq import index_ffhq
-from brownid.databases.folders import index_identity_folders, index_portraits
+from brownid.databases.folders import index_identity_folders, index_portraits, index_utkface
 from brownid.databases.multipie import index_multipie
 from brownid.databases.published import import_index
 from brownid.databases.recordio import index_records
 from brownid.databases.templates import index_templates
-from brownid.databases.utkface import index_utkface
 
 OWN_FILES = ("index", "lists", "metadata", "landmarks")  # the keys of a databases entry that name files
 FOLDERS = {"portraits": index_portraits, "utkface": index_utkface, "recordio": index_records}

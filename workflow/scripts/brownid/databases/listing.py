@@ -21,8 +21,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from brownid.databases.decoding import FORMATS, is_image
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
 
 RECORDS_SUFFIX = ".rec"
 FIRST_SUFFIXES = {"": 0, ".jpg": 1, ".png": 2, ".jpeg": 3}  # of several images of one name; others come after

@@ -1,12 +1,4 @@
-"""MultiPIE: its file naming, what its cameras, flashes and recordings show, its protocols, and its index.
-
-Multi-PIE (Gross et al., "Multi-PIE", Image and Vision Computing 2010): up to four sessions of 337 subjects,
-photographed by a row of 13 cameras 15 degrees apart under 18 flashes, with an expression of its own in each recording.
-The classes of cameras, flashes and recordings are those from which the paper fits its seven covariates.
-
-Sides are those of the image: a camera is on the left when the nose in its pictures points to the left edge, a flash
-when the light in the frontal camera's pictures comes from the left edge.
-"""
+"""MultiPIE: its file naming, cameras, flashes and recordings, its protocol lists, and its index."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +6,84 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brownid.databases.index import DatabaseIndex, Sample
-from brownid.databases.listing import distinct_keys, find_images, key_of, log_left_out, without_suffix
-from brownid.databases.lists import read_lists
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.databases.listing import (
+    csv_rows,
+    distinct_keys,
+    find_images,
+    key_of,
+    log_left_out,
+    path_text,
+    read_lines,
+    without_suffix,
+)
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
+
+# the list's place in the folder of a protocol -> group; what bob calls world is what models are trained on
+GROUPS: Mapping[tuple[str, str], str] = {
+    ("norm", "train_world"): "train",
+    **{(group, f"for_{purpose}"): group for group in ("dev", "eval") for purpose in ("models", "probes", "scores")},
+}
+SUFFIXES = (".lst", ".csv")
+CLIENT_COLUMNS = ("subject_id", "client_id")
+
+Protocols = dict[str, dict[str, dict[str, str | None]]]  # protocol -> group -> path without suffix -> client
+
+
+def list_files(folder: str | Path) -> list[Path]:
+    """The list files below a folder of protocols, sorted."""
+    found = sorted(path for path in Path(folder).glob("*/*/*") if path.suffix in SUFFIXES and _place(path) in GROUPS)
+    if not found:
+        raise BrownidError(
+            f"There is no protocol list below {folder}; expected files such as P_center_lit/norm/train_world.lst."
+        )
+    return found
+
+
+def read_lists(files: Iterable[str | Path]) -> Protocols:
+    """The images of each protocol and group, in the order of the files and lines, with the client (None: not said).
+
+    Models and probes of a group are joined. BrownidError naming file and line for a line without a client, and for an
+    image that has two.
+    """
+    protocols: Protocols = {}
+    for file in sorted(map(Path, files)):
+        group = protocols.setdefault(file.parts[-3], {}).setdefault(GROUPS[_place(file)], {})
+        for number, path, client in _lines(file):
+            if group.setdefault(path, client) != client:
+                raise BrownidError(f"{file}, line {number}: {path} is of client {client}, elsewhere of {group[path]}.")
+    return protocols
+
+
+def _place(file: Path) -> tuple[str, str]:
+    return file.parent.name, file.stem
+
+
+def _lines(file: Path) -> Iterable[tuple[int, str, str | None]]:
+    lines = read_lines(file, "protocol list")
+    if file.suffix == ".csv":
+        yield from _csv_lines(file, lines)
+        return
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if not 2 <= len(words) <= 4:
+            raise BrownidError(f"{file}, line {number}: expected a path and a client, such as 'path client'.")
+        yield number, path_text(words[0]), words[-1]
+
+
+def _csv_lines(file: Path, lines: list[str]) -> Iterable[tuple[int, str, str | None]]:
+    rows = csv_rows(file, lines)
+    names = [name.strip().lower() for name in next(rows, [])]
+    if "path" not in names:
+        raise BrownidError(f"{file}: the first line must name the columns, one of them `path`.")
+    client = next((names.index(name) for name in CLIENT_COLUMNS if name in names), None)
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(names):
+            raise BrownidError(f"{file}, line {number}: it has {len(row)} columns, the first line {len(names)}.")
+        yield number, path_text(row[names.index("path")]), None if client is None else row[client]
+
 
 # Degrees from the frontal camera. Negative: the subject's nose points to the left edge of the image.
 CAMERA_YAW: Mapping[str, int] = {
@@ -139,7 +205,7 @@ def index_multipie(
 ) -> list[Picture]:
     """Write the index of the MultiPIE tree below `root`; returns the pictures indexed.
 
-    `lists` are protocol lists in bob's format (`brownid.databases.lists`): they say which pictures each protocol and
+    `lists` are protocol lists in bob's format (`brownid.databases.multipie`): they say which pictures each protocol and
     group has. Of our three protocols those without a list have all pictures that meet their conditions, of the subjects
     of each group of the lists; without any list, subjects are split by `train_share` and `dev_share`.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.multipie import Picture
 from brownid.databases.reading import advice_on_root, image_exists
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
 
 # The authors' MultiPIE index has both of bob's names of one group: `train` in the protocols of its CSV lists (U),
 # `world` in those of its .lst lists (P_center_lit, E_lit).

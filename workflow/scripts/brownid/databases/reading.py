@@ -1,21 +1,45 @@
-"""Reading the images of a database, with a list of those that cannot be read."""
+"""Reading the images of a database at the template that a stage wants, with a list of those that cannot be read."""
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from brownid.alignment import AlignedImage, Detector, align_landmarks, align_photograph, detector, realign
 from brownid.databases.decoding import decode_rgb, load_rgb
 from brownid.databases.index import Sample
 from brownid.databases.listing import path_of
 from brownid.databases.recordio import read_image, split_address
-from brownid.errors import BrownidError, one_line
-from brownid.files import atomic_path
-from brownid.runtime import logger, progress
+from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.files import atomic_path
+from brownid.runtime.process import logger, progress
+
+LANDMARKS = "landmarks"  # the attribute: "x1,y1,...,x5,y5" in pixels of the upright image, as `ARCFACE_112` orders them
+
+
+def landmark_text(points: np.ndarray | Sequence[Sequence[float]]) -> str:
+    """Landmarks `[5, 2]` as an index keeps them, to a hundredth of a pixel."""
+    return ",".join(f"{number:.2f}" for number in np.asarray(points, dtype=np.float64).ravel())
+
+
+def landmark_points(text: object) -> np.ndarray:
+    """The landmarks `[5, 2]` of an index's text; BrownidError where it is none."""
+    try:
+        return np.array([float(number) for number in str(text).split(",")]).reshape(5, 2)
+    except ValueError:
+        raise BrownidError(f"the landmarks {text!r} in the index are not five points") from None
+
+
+def five_of_68(points: Sequence[Sequence[float]]) -> np.ndarray:
+    """Centres of the eyes, tip of the nose and corners of the mouth `[5, 2]` of the 68 landmarks that dlib finds."""
+    array = np.asarray(points, dtype=np.float64)
+    return np.stack([array[36:42].mean(axis=0), array[42:48].mean(axis=0), array[30], array[48], array[54]])
+
 
 ALIGNMENT_ERRORS = (cv2.error, np.linalg.LinAlgError, MemoryError)  # of pixels or landmarks that no library foresaw
 NOT_SQUARE = ("pad", "stretch", "crop")
@@ -35,7 +59,7 @@ def read_images(
 ) -> tuple[np.ndarray, list[Sample], list[Failure]]:
     """The images uint8 RGB `[n, side, side, 3]` of the samples that can be read, these samples, and the failures.
 
-    Without `align` (see `brownid.databases.photographs.image_aligner`) an image is taken to be aligned already and is
+    Without `align` (see `brownid.databases.reading.image_aligner`) an image is taken to be aligned already and is
     only resized. A missing or damaged image, and one that `align` refuses, is a failure with its path; more than
     `maximum_failed_share` of them (0 to 1) raises BrownidError.
     """
@@ -152,3 +176,45 @@ def check_failures(failures: Sequence[Failure], total: int, root: str | Path, ma
             f"{len(failures)} of {total} images below {root} failed, more than the share of {maximum_failed_share} "
             f"that `maximum_failed_share` allows; the first is {Path(root) / path}: {reason}."
         )
+
+
+def image_aligner(
+    alignment: Mapping[str, Any] | None,
+    side: int,
+    detector_spec: Mapping[str, Any] | None = None,
+    not_square: str | None = None,
+) -> Align:
+    """What brings an image of a database to `side` pixels, as `brownid.databases.read_images` takes it.
+
+    `alignment` is None for images that are crops on the wanted template already. Otherwise it has `to`, the template
+    that is wanted, and `template`: the one that the images are crops on, or None for photographs. Of a photograph the
+    index's landmarks count, and where it has none the detector of `detector_spec` (see `brownid.alignment.detector`)
+    looks for them. An image without either is a BrownidError, which makes it a failure of that image. `not_square` says
+    how crops become square (see `brownid.databases.reading.squared`); photographs need not be.
+    """
+    if alignment is None:
+        return lambda image, sample: resize(image, side, not_square)
+    source, wanted = alignment["template"], alignment["to"]
+    if source is not None:
+        return lambda image, sample: realign(squared(image, not_square)[None], source, wanted, side)[0]
+    finder = _open_detector(detector_spec) if detector_spec is not None else None
+    return lambda image, sample: _aligned(image, sample.meta.get(LANDMARKS), finder, wanted, side)
+
+
+def _open_detector(spec: Mapping[str, Any]) -> Detector:
+    if spec["family"] != "mtcnn":
+        return detector(spec)
+    from brownid.runtime.process import default_device
+
+    return detector(spec, default_device())
+
+
+def _aligned(image: np.ndarray, landmarks: object, finder: Detector | None, wanted: str, side: int) -> np.ndarray:
+    if landmarks is not None:
+        return align_landmarks(image, landmark_points(landmarks), wanted, side)
+    if finder is None:
+        raise BrownidError("the index has no landmarks of it, and no detector is configured")
+    result = align_photograph(image, finder, wanted, side)
+    if isinstance(result, AlignedImage):
+        return result.image
+    raise BrownidError(result.reason)

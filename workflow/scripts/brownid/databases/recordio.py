@@ -29,8 +29,8 @@ import numpy as np
 
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.listing import RECORDS_SUFFIX, find_images, path_of, path_text, suffix_of
-from brownid.errors import BrownidError
-from brownid.runtime import logger, progress
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger, progress
 
 MAGIC = 0xCED7230A
 WHOLE, FIRST, BETWEEN, LAST = range(4)

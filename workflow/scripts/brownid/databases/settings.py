@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from brownid.databases.multipie import EXPRESSION_OF_RECORDING, FRONTAL_CAMERA, FRONTAL_FLASH, Picture
-from brownid.errors import BrownidError
-from brownid.settings import REQUIRED, Settings, setting
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import REQUIRED, Settings, setting
 
 CAMERAS = ("08_0", "13_0", "14_0", "05_1", "05_0", "04_1", "19_0")  # those to whose yaw the world can turn
 FLASHES = (*range(14), 16)

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from brownid.databases.index import DatabaseIndex, MetaValue, Sample
-from brownid.databases.landmarks import LANDMARKS, landmark_text
 from brownid.databases.listing import csv_rows, distinct_keys, path_text, read_lines
-from brownid.databases.reading import advice_on_root, image_exists
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.databases.reading import LANDMARKS, advice_on_root, image_exists, landmark_text
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
 
 PROTOCOL = "templates"
 GROUP = "test"

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_matrix
-from brownid.dynamics.integrator import finite_norms
-from brownid.dynamics.pairs import nearest_neighbours
-from brownid.dynamics.passes import BatchedFaceModel
-from brownid.dynamics.potentials import angles_to, fixed_repulsion
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
-from brownid.dynamics.statistics import as_arrays, pairwise_statistics
-from brownid.errors import BrownidError
-from brownid.recognition.facemodel import FaceModel
-from brownid.runtime import progress
+from brownid.dynamics.steps import as_arrays, finite_norms, pairwise_statistics
+from brownid.embeddings.angles import angles_to, fixed_repulsion
+from brownid.embeddings.pairwise import nearest_neighbours
+from brownid.facemodel.batched import BatchedFaceModel
+from brownid.facemodel.model import FaceModel
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import progress
 
 Draw = Callable[[Sequence[int]], torch.Tensor]
 

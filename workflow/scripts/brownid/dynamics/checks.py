@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 
 def check_matrix(name: str, matrix: torch.Tensor, shape: Sequence[int | None]) -> None:

@@ -17,18 +17,17 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_items, check_matrix
-from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
-from brownid.dynamics.pairs import angles_within
-from brownid.dynamics.passes import BatchedFaceModel
-from brownid.dynamics.potentials import angles_to, attraction_gradient, latent_repulsion
-from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.share import SINGLE
-from brownid.dynamics.statistics import as_arrays, spread
-from brownid.errors import BrownidError
-from brownid.randomness import image_items, normal, uniform
-from brownid.recognition.facemodel import FaceModel
-from brownid.resuming import StateFile
+from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, spread, timesteps
+from brownid.embeddings.angles import angles_to, attraction_gradient, latent_repulsion
+from brownid.embeddings.pairwise import angles_within
+from brownid.facemodel.batched import BatchedFaceModel
+from brownid.facemodel.model import FaceModel
+from brownid.jobs.distributed import SINGLE
+from brownid.jobs.iteration import Tensors, iterate
+from brownid.jobs.resume import StateFile
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import image_items, normal, uniform
 from brownid.samples.collection import variation_label
 
 STATISTICS = (

@@ -15,21 +15,18 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_items, check_matrix
-from brownid.dynamics.crowd import PairwiseForces, pairwise_forces
-from brownid.dynamics.integrator import advance, clip_forces, finite_norms, timesteps
-from brownid.dynamics.pairs import AngleStatistics, latent_statistics
-from brownid.dynamics.passes import BatchedFaceModel
-from brownid.dynamics.potentials import fixed_repulsion, neighbour_repulsion
-from brownid.dynamics.processes import gather, own_rows
-from brownid.dynamics.run import Tensors, iterate
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.share import SINGLE, ProcessGroup
-from brownid.dynamics.statistics import as_arrays, pairwise_record, spread
-from brownid.errors import BrownidError
-from brownid.randomness import normal
-from brownid.recognition.facemodel import FaceModel
-from brownid.resuming import StateFile
-from brownid.runtime import logger
+from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, pairwise_record, spread, timesteps
+from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion
+from brownid.embeddings.pairwise import AngleStatistics, PairwiseForces, latent_statistics, pairwise_forces
+from brownid.facemodel.batched import BatchedFaceModel
+from brownid.facemodel.model import FaceModel
+from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
+from brownid.jobs.iteration import Tensors, iterate
+from brownid.jobs.resume import StateFile
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
+from brownid.runtime.randomness import normal
 
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "prop_ict", "nn_mean", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),

@@ -1,4 +1,4 @@
-"""How a run went, of the dynamics, a packing or an inversion: its statistics over the iterations."""
+"""Statistics of a run over its iterations, angles of a packing stage by stage, and histograms of angles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from brownid.figures.style import line_style, new_figure, panel_grid, panel_rows, require
+from brownid.figures.style import MUTED, line_style, new_figure, panel_grid, panel_rows, require
+from brownid.runtime.errors import BrownidError
 
 COLUMNS = 3
 
@@ -96,3 +97,103 @@ def _draw(axes: Axes, panel: Panel, statistics: Mapping[str, np.ndarray]) -> Non
     axes.xaxis.get_major_locator().set_params(integer=True)
     if any(panel.lines.values()):
         axes.legend()
+
+
+BINS = 120
+PANEL_HEIGHT = 0.82  # inches
+
+
+def plot_packing(angles: Mapping[str, np.ndarray], bound: float, path: str | Path, *, title: str | None = None) -> None:
+    """Draw a histogram of `angles[stage]` (radians, `[k]`) for each stage, on one axis of angles.
+
+    Each has a height of its own, because a packing gathers its angles in a hair's breadth, beside which those of
+    pictures would be flat. `bound` (radians), which no smallest angle can exceed, is marked through all of them.
+    """
+    require(angles, "angles")
+    values = np.concatenate([*angles.values(), [bound]])
+    margin = 0.03 * (np.ptp(values) or 1.0)
+    edges = np.linspace(values.min() - margin, values.max() + margin, BINS + 1)
+    with new_figure(path, 6.4, 0.9 + PANEL_HEIGHT * len(angles)) as figure:
+        panels = figure.subplots(len(angles), sharex=True, squeeze=False)[:, 0]
+        for index, (axes, stage) in enumerate(zip(panels, angles, strict=True)):
+            _draw_stage(axes, stage, np.asarray(angles[stage], np.float64), edges, line_style(index)["color"])
+            axes.axvline(bound, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
+        panels[0].annotate(
+            f"bound {bound:.3f}",
+            (bound, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -1),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=7.5,
+            color=MUTED,
+        )
+        panels[-1].set_xlabel("angle to the nearest other identity (radians)")
+        panels[-1].set_xlim(edges[0], edges[-1])
+        if title:
+            figure.suptitle(title)
+
+
+def _draw_stage(axes: Axes, stage: str, angles: np.ndarray, edges: np.ndarray, colour: str) -> None:
+    counts = np.histogram(angles, edges)[0]
+    axes.stairs(counts, edges, fill=True, color=colour, alpha=0.16, linewidth=0)
+    axes.stairs(counts, edges, color=colour, linewidth=1.2)
+    axes.axvline(angles.mean(), color=colour, linewidth=1.6)
+    axes.set_title(stage, color=colour)
+    axes.set_title(f"smallest {angles.min():.3f}, mean {angles.mean():.3f}", loc="right", fontsize=8, weight="normal")
+    axes.set_ylim(0, 1.08 * counts.max())
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+
+
+def plot_angles(
+    histograms: Mapping[str, np.ndarray],
+    edges: np.ndarray,
+    path: str | Path,
+    *,
+    marks: Mapping[str, float] | None = None,
+    title: str | None = None,
+) -> None:
+    """Draw `histograms[name] = counts [b]` over shared bin `edges` `[b + 1]` in radians, each as a density.
+
+    `marks` are thresholds to show: name -> angle. A distribution without any angle is left out.
+    """
+    filled = {name: np.asarray(counts, dtype=np.float64) for name, counts in histograms.items() if np.sum(counts) > 0}
+    require(filled, "angles")
+    for name, counts in filled.items():
+        if len(counts) != len(edges) - 1:
+            raise BrownidError(f"The histogram {name!r} has {len(counts)} bins, its edges make {len(edges) - 1}.")
+    edges = np.asarray(edges, dtype=np.float64)
+    with new_figure(path, 6.4, 3.6) as figure:
+        axes = figure.subplots()
+        for index, (name, counts) in enumerate(filled.items()):
+            density = counts / (counts.sum() * np.diff(edges))
+            mean = (counts * (edges[1:] + edges[:-1]) / 2).sum() / counts.sum()
+            style = line_style(index)
+            axes.stairs(density, edges, fill=True, color=style["color"], alpha=0.16, linewidth=0)
+            axes.stairs(density, edges, label=f"{name} (mean {mean:.2f})", linewidth=1.4, **style)
+        for name, angle in (marks or {}).items():
+            axes.axvline(angle, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
+            axes.annotate(
+                name,
+                (angle, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3, -2),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                va="top",
+                fontsize=7.5,
+                color=MUTED,
+            )
+        occupied = np.flatnonzero(sum(filled.values()))
+        margin = 0.05
+        angles = [edges[occupied[0]], edges[occupied[-1] + 1], *(marks or {}).values()]
+        axes.set_xlim(max(0, min(angles) - margin), max(angles) + margin)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("angle (radians)")
+        axes.set_ylabel("density")
+        figure.legend(loc="outside lower center", ncols=2)
+        if title:
+            axes.set_title(title)

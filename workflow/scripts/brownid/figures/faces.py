@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from brownid.errors import BrownidError
 from brownid.figures.style import require
-from brownid.files import atomic_path
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 
 GAP = 4  # pixels between images
 MARGIN = 12

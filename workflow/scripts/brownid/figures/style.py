@@ -9,8 +9,8 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
 
 # Okabe and Ito's colours, told apart by colour-blind readers, the pale ones left out; then the same again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")

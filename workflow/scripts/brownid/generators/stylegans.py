@@ -6,15 +6,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace
-from brownid.generators.checkpoints.files import GeneratorFile, read_generator_file
+from brownid.generators.protocol import AverageFace
 from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
-from brownid.precision import compute_dtype
-from brownid.statedict import load_strictly, made_within
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import compute_dtype
+from brownid.weights.generator_files import GeneratorFile, read_generator_file
+from brownid.weights.state_dict import load_strictly, made_within
 
 Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings", StyleGAN2Settings, StyleGAN3Settings)

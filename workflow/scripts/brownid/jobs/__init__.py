@@ -1,1 +1,1 @@
-"""The stages of the workflow: files in, files out. Each function ties the rooms together for one rule or command."""
+"""How one job runs: in several processes, and from the state that an interrupted one left."""

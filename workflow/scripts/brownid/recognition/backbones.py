@@ -1,14 +1,205 @@
-"""Networks by name: which families and architectures there are, and how to make one."""
+"""FR networks by family and architecture, with the parameter names and shapes of the published checkpoints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from brownid.errors import BrownidError
-from brownid.recognition import adaface_ir, iresnet, slim
+from brownid.runtime.errors import BrownidError
+
+DEPTHS = {
+    "iresnet18": (2, 2, 2, 2),
+    "iresnet34": (3, 4, 6, 3),
+    "iresnet50": (3, 4, 14, 3),
+    "iresnet100": (3, 13, 30, 3),
+}
+WIDTHS = (64, 128, 256, 512)
+
+
+class IResNet(nn.Module):
+    """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`.
+
+    The four stages halve the side four times (rounding up); `fc` reads what is left, so its shape depends on `side`.
+    `train_scale=False` keeps the scale of the last batch-norm at one, as arcface_torch does.
+    """
+
+    colour_order = "RGB"
+
+    def __init__(
+        self,
+        architecture: str,
+        side: int = 112,
+        embedding_dim: int = 512,
+        *,
+        epsilon: float = 1e-5,
+        dropout: float = 0.0,
+        train_scale: bool = False,
+    ):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0], eps=epsilon)
+        self.prelu = nn.PReLU(WIDTHS[0])
+        incoming = WIDTHS[0]
+        for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS[architecture], strict=True), start=1):
+            blocks = [IBasicBlock(incoming, width, 2, epsilon)]
+            blocks += [IBasicBlock(width, width, 1, epsilon) for _ in range(depth - 1)]
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+            incoming = width
+        self.bn2 = nn.BatchNorm2d(incoming, eps=epsilon)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(incoming * final_side(side, halvings=4) ** 2, embedding_dim)
+        self.features = nn.BatchNorm1d(embedding_dim, eps=epsilon)
+        self.features.weight.requires_grad_(train_scale)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.1)  # the batch-norm behind each convolution sets the scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.prelu(self.bn1(self.conv1(images)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.dropout(torch.flatten(self.bn2(x), 1))
+        return self.features(self.fc(x))
+
+
+class IBasicBlock(nn.Module):
+    """The residual unit BN-Conv-BN-PReLU-Conv-BN; the second convolution carries the stride."""
+
+    def __init__(self, incoming: int, width: int, stride: int, epsilon: float):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(incoming, eps=epsilon)
+        self.conv1 = nn.Conv2d(incoming, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width, eps=epsilon)
+        self.prelu = nn.PReLU(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width, eps=epsilon)
+        self.downsample = None
+        if stride != 1 or incoming != width:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(incoming, width, 1, stride, bias=False), nn.BatchNorm2d(width, eps=epsilon)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        x = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        return self.bn3(self.conv2(x)) + identity
+
+
+def final_side(side: int, halvings: int) -> int:
+    """The side of the feature map after so many convolutions of stride 2, each rounding up."""
+    for _ in range(halvings):
+        side = (side + 1) // 2
+    return side
+
+
+IR_DEPTHS = {"ir_18": (2, 2, 2, 2), "ir_34": (3, 4, 6, 3), "ir_50": (3, 4, 14, 3), "ir_101": (3, 13, 30, 3)}
+
+
+class AdaFaceIR(nn.Module):
+    """BGR images `[B, 3, side, side]` in [-1, 1] to (unit embeddings `[B, embedding_dim]`, norms `[B, 1]`)."""
+
+    colour_order = "BGR"
+
+    def __init__(self, architecture: str, side: int = 112, embedding_dim: int = 512):
+        super().__init__()
+        self.input_layer = nn.Sequential(
+            nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0])
+        )
+        units, incoming = [], WIDTHS[0]
+        for width, depth in zip(WIDTHS, IR_DEPTHS[architecture], strict=True):
+            units += [BasicUnit(incoming if i == 0 else width, width, 2 if i == 0 else 1) for i in range(depth)]
+            incoming = width
+        self.body = nn.Sequential(*units)
+        self.output_layer = nn.Sequential(
+            nn.BatchNorm2d(incoming),
+            nn.Dropout(0.4),
+            nn.Flatten(),
+            nn.Linear(incoming * final_side(side, halvings=4) ** 2, embedding_dim),
+            nn.BatchNorm1d(embedding_dim, affine=False),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.output_layer(self.body(self.input_layer(images)))
+        norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        return features / norms.clamp_min(1e-12), norms
+
+
+class BasicUnit(nn.Module):
+    """The residual unit BN-Conv-BN-PReLU-Conv-BN; the shortcut of equal widths only drops pixels."""
+
+    def __init__(self, incoming: int, width: int, stride: int):
+        super().__init__()
+        if incoming == width:
+            self.shortcut_layer = nn.MaxPool2d(1, stride)
+        else:
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(incoming, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(incoming),
+            nn.Conv2d(incoming, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.PReLU(width),
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.res_layer(x) + self.shortcut_layer(x)
+
+
+# stem width, then one width a stage; each stage halves the side
+SLIM_WIDTHS = {
+    "slim_iresnet": (16, (32, 48, 96)),  # 0.23 M parameters, 7 M multiplications at side 56
+    "slim_iresnet_wide": (24, (48, 96, 128)),  # 0.50 M parameters, 18 M multiplications at side 56
+}
+SLOPE = 0.25  # where PReLU starts
+
+
+class SlimIResNet(nn.Module):
+    """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`."""
+
+    colour_order = "RGB"
+
+    def __init__(self, architecture: str = "slim_iresnet", side: int = 56, embedding_dim: int = 512):
+        super().__init__()
+        stem, stages = SLIM_WIDTHS[architecture]
+        self.conv1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.activation = nn.LeakyReLU(SLOPE)
+        self.stages = nn.Sequential(*(SlimBlock(i, o) for i, o in zip((stem, *stages[:-1]), stages, strict=True)))
+        final = final_side(side, halvings=1 + len(stages))
+        self.bn2 = nn.BatchNorm2d(stages[-1])
+        self.pool = nn.Conv2d(stages[-1], stages[-1], final, groups=stages[-1], bias=False)
+        self.fc = nn.Linear(stages[-1], embedding_dim, bias=False)
+        self.features = nn.BatchNorm1d(embedding_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.activation(self.bn1(self.conv1(images)))
+        x = self.pool(self.bn2(self.stages(x))).flatten(1)
+        return self.features(self.fc(x))
+
+
+class SlimBlock(nn.Module):
+    """The residual unit Conv(stride 2)-BN-LeakyReLU-Conv-BN with a projected shortcut."""
+
+    def __init__(self, incoming: int, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(incoming, width, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.activation = nn.LeakyReLU(SLOPE)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = nn.Sequential(nn.Conv2d(incoming, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x))))) + self.downsample(x)
+
 
 SMALLEST_SIDE = 32
 
@@ -21,13 +212,13 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "insightface": Family(tuple(iresnet.DEPTHS), iresnet.IResNet),
+    "insightface": Family(tuple(DEPTHS), IResNet),
     "nizhib": Family(
         ("iresnet34", "iresnet50", "iresnet100"),
-        partial(iresnet.IResNet, epsilon=2e-5, dropout=0.4, train_scale=True),
+        partial(IResNet, epsilon=2e-5, dropout=0.4, train_scale=True),
     ),
-    "adaface": Family(tuple(adaface_ir.DEPTHS), adaface_ir.AdaFaceIR),
-    "slim": Family(tuple(slim.WIDTHS), slim.SlimIResNet),
+    "adaface": Family(tuple(IR_DEPTHS), AdaFaceIR),
+    "slim": Family(tuple(SLIM_WIDTHS), SlimIResNet),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from brownid.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError, one_line
 
 BACKEND = "inductor"
 ADVICE = "set compile: false in the configuration of the network"

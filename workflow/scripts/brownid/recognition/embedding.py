@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brownid.batching import Batching
-from brownid.errors import BrownidError
-from brownid.precision import autocast, resolve_precision
-from brownid.randomness import uniform
-from brownid.runtime import logger
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import Batching, autocast, resolve_precision
+from brownid.runtime.process import logger
+from brownid.runtime.randomness import uniform
 
 LARGEST = 2.0  # of a float pixel: generators exceed 1 by a little, images in [0, 255] by far
 COLOUR_ORDERS = ("RGB", "BGR")

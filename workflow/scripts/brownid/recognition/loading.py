@@ -1,17 +1,175 @@
-"""From a network's description in the config, and its weights, to the network."""
+"""FR networks from their description and their weights: safetensors, torch state dicts, training checkpoints, ONNX."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from brownid.errors import BrownidError
-from brownid.factories import check_keywords, import_factory
-from brownid.recognition.backbones import Description
+from brownid.recognition.backbones import Description, backbone
 from brownid.recognition.embedding import as_configured
-from brownid.recognition.weights import load_backbone
+from brownid.recognition.onnx import FAMILY, OnnxBackbone, is_onnx
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.factories import check_keywords, import_factory
+from brownid.runtime.files import check_regular
+from brownid.weights.state_dict import (
+    check_finite,
+    find_state_dict,
+    load_described,
+    load_strictly,
+    made_within,
+    save_described,
+)
+from brownid.weights.torch_files import load_torch
+from brownid.weights.unpickler import RefusedError, short_reason
+
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
+METADATA_KEY = "brownid_backbone"
+TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a ZIP file, or a pickle
+
+
+def save_backbone(path: str | Path, network: nn.Module) -> None:
+    """Write the weights of a network made by `backbone` with its description; equal weights give equal bytes."""
+    about = {"version": FORMAT_VERSION, **asdict(network.description)}
+    save_described(path, network.state_dict(), METADATA_KEY, about)
+
+
+def load_backbone(
+    path: str | Path,
+    family: str | None = None,
+    architecture: str | None = None,
+    side: int | None = None,
+    embedding_dim: int | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    reads_bytes: bool | None = None,
+    colour_order: str | None = None,
+) -> nn.Module:
+    """The network whose weights a file holds, in evaluation mode on `device`.
+
+    A file of ours and an ONNX file say what they are; for any other, `family` and `architecture` are needed (`side` is
+    then 112 and `embedding_dim` 512 unless given). Every key must be there, with its shape, and no other:
+    `BrownidError` names what is missing, unexpected or misshapen, and a description given here that differs from the
+    file's; `find_state_dict` says where the keys may stand. The family "onnx" has no architectures: the file is the
+    whole network (see `OnnxBackbone`), and takes no gradients.
+
+    `reads_bytes` says that the network reads pixels from 0 to 255 (True) or from -1 to 1 (False) and `colour_order`
+    whether in the order RGB or BGR, where it differs from what the family reads, or from what an ONNX graph shows.
+    """
+    path = Path(path)
+    check_regular(path)
+    found = is_onnx(path)
+    if family == FAMILY and not found:
+        raise BrownidError(f"{path}: the family is onnx, but this is no ONNX file: name the family of its weights.")
+    load = LOADERS.get(FAMILY if found else family, _load_weights)  # a family that is not known is refused there
+    network = load(path, family, architecture, side, embedding_dim)
+    return as_configured(network.eval().to(device), path, reads_bytes, colour_order)
+
+
+def _load_onnx(
+    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+) -> nn.Module:
+    if family not in (None, FAMILY) or architecture is not None:
+        raise BrownidError(
+            f"{path}: an ONNX file, which holds the whole network: its family is onnx, not {family or 'another'!r}, "
+            "and it has no architecture to name."
+        )
+    network = OnnxBackbone(path, side=side)
+    for name, value in (("side", side), ("embedding_dim", embedding_dim)):
+        if value not in (None, (found := getattr(network.description, name))):
+            raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
+    return network
+
+
+def _load_weights(
+    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+) -> nn.Module:
+    content, described = _read(path)
+    given = {"family": family, "architecture": architecture, "side": side, "embedding_dim": embedding_dim}
+    for name, value in given.items():
+        if described and value is not None and value != described[name]:
+            raise BrownidError(f"{path}: the weights were saved with {name} {described[name]!r}, not {value!r}")
+    settings = {"side": 112, "embedding_dim": 512, **(described or {k: v for k, v in given.items() if v is not None})}
+    if "family" not in settings or "architecture" not in settings:
+        raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture")
+    description = Description(**settings)
+    if described:
+        network = made_within(lambda: backbone(**asdict(description)), content, str(path))
+    else:
+        network = backbone(**asdict(description))
+    tensors, place = _found(content, network.state_dict(), path)
+    read_from = f", read from {place}" if place else ""
+    load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture}{read_from})")
+    return network
+
+
+LOADERS: dict[str | None, Callable[..., nn.Module]] = {
+    "insightface": _load_weights,
+    "nizhib": _load_weights,
+    "adaface": _load_weights,
+    "slim": _load_weights,
+    "onnx": _load_onnx,
+}
+
+
+def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a weight file that go by `names`, wherever they stand in it (see `find_state_dict`).
+
+    Without names, those of its first section that has tensors, under the names that they have there.
+    """
+    return _found(_read(Path(path))[0], names, path)[0]
+
+
+def _found(content: object, names: Collection[str], path: str | Path) -> tuple[dict[str, Tensor], str]:
+    try:
+        tensors, place = find_state_dict(content, names, path)
+    except RefusedError as error:
+        raise BrownidError(
+            f"{path}: refused as weights: {error}; what a file names is never executed. Save the network's "
+            "state_dict() alone."
+        ) from error
+    check_finite(tensors, path)
+    return tensors, place
+
+
+def _read(path: Path) -> tuple[object, dict | None]:
+    """What a weight file holds and, for files of ours, the fields of its `Description`."""
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise BrownidError(f"{path}: cannot read the weights: {error.strerror}") from error
+    if start[8:] != b"{" and path.suffix != ".safetensors":  # the header, JSON, follows its 8-byte length
+        if not start.startswith(TORCH_STARTS):
+            raise BrownidError(
+                f"{path}: not a file of weights, or damaged: it begins neither as safetensors nor as a file of torch's."
+            )
+        return _read_torch(path), None
+    tensors, described, _ = load_described(path, METADATA_KEY)
+    if described is None:
+        return tensors, None
+    if not isinstance(described, dict) or described.pop("version", None) not in READ_VERSIONS:
+        raise BrownidError(
+            f"{path}: weights of another format version; this program reads version {FORMAT_VERSION} and older."
+        )
+    if {name: type(value) for name, value in described.items()} != Description.__annotations__:
+        raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again")
+    return tensors, described
+
+
+def _read_torch(path: Path) -> object:
+    """Tensors and plain containers of a torch file, and placeholders for all else."""
+    try:
+        return load_torch(path)
+    except RefusedError as error:
+        raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
+    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
+    except Exception as error:
+        raise BrownidError(f"{path}: not a file of weights, or damaged ({short_reason(error)})") from error
 
 
 def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> nn.Module:

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brownid.batching import is_out_of_memory
-from brownid.errors import BrownidError, one_line, pip_install
 from brownid.recognition.backbones import Description
 from brownid.recognition.embedding import BYTES
-from brownid.recognition.onnx_graph import input_range, without_weight_inputs
-from brownid.recognition.onnx_rules import RANK
+from brownid.recognition.pixel_ranges import RANK, input_range, without_weight_inputs
+from brownid.runtime.errors import BrownidError, one_line, pip_install
+from brownid.runtime.precision import is_out_of_memory
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.release import manifest
-from brownid.release.metadata import METADATA, DatasetRecord, write_metadata
-from brownid.release.parts import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
-from brownid.release.readme import readme
-from brownid.runtime import progress
+from brownid.release import contents
+from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
+from brownid.release.metadata import METADATA, DatasetRecord, readme, write_metadata
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.runtime.process import progress
 from brownid.samples import ImageShards, SampleCollection, load_statistics, save_statistics
 from brownid.samples.published import publishable, published_labels
 
@@ -50,7 +49,7 @@ def build_release(
         names = [model.name for model in models]
         (root / "README.md").write_text(readme(root, description, records, names, score_table), encoding="utf-8")
         write_metadata(root, description, records, names)
-        manifest.write_manifest(root)
+        contents.write_manifest(root)
 
 
 def image_path(record: DatasetRecord, identity: int, label: str) -> str:

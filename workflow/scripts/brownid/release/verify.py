@@ -10,10 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from brownid import runtime
-from brownid.errors import BrownidError
-from brownid.files import sha256
-from brownid.release.manifest import (
+from brownid.release.contents import (
     CHECKSUMS,
     MANIFEST,
     Entry,
@@ -25,9 +22,12 @@ from brownid.release.manifest import (
 )
 from brownid.release.metadata import METADATA, DatasetRecord, read_metadata
 from brownid.release.package import image_path
+from brownid.runtime import process
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
+from brownid.runtime.text import read_checked_json
 from brownid.samples import SampleCollection, load_statistics, png, read_command
 from brownid.samples.published import published_labels
-from brownid.textfiles import read_checked_json
 
 HEADER_BYTES = 2**16  # of an image file, apart from its pixels
 UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
@@ -35,7 +35,7 @@ UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
 Progress = Callable[..., Iterable]
 
 
-def verify(path: str | Path, progress: Progress = runtime.progress) -> list[str]:
+def verify(path: str | Path, progress: Progress = process.progress) -> list[str]:
     """Check a release and say what is wrong with it, one sentence a fault; an empty list means that all is well.
 
     `progress(items, description, unit)` yields the items and may show how far it is. What file managers leave in

@@ -1,11 +1,10 @@
 """Collections of latents and embeddings, image shards, run statistics and provenance."""
 
 from brownid.samples.collection import SampleCollection
-from brownid.samples.columnar import merge
+from brownid.samples.columnar import Storage, merge
 from brownid.samples.images import ImageShards, write_encoded_shard, write_image_shard
 from brownid.samples.provenance import read_command, write_command
 from brownid.samples.statistics import load_statistics, save_statistics
-from brownid.samples.writer import Storage
 
 __all__ = [
     "ImageShards",

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 
-from brownid.errors import BrownidError
-from brownid.samples import agreement, checks, columnar, hdf5, published
-from brownid.samples.writer import MAGIC, Storage
+from brownid.runtime.errors import BrownidError
+from brownid.samples import checks, columnar, hdf5, published
+from brownid.samples import checks as agreement
+from brownid.samples.columnar import MAGIC, Storage
 
 REFERENCE = "reference"  # the label of the sample that an identity's variations are made from
 
@@ -239,3 +241,27 @@ def _floats(values: object, name: str) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise BrownidError(f"{name} must be real numbers, not {values.dtype}.")
     return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
+
+
+Items = TypeVar("Items", bound=Sequence)
+
+
+def shard_of(items: Items, shard: int, shards: int) -> Items:
+    """The contiguous part of `items` (a list, an array) that is shard `shard`, counted from 1 to `shards`.
+
+    The parts are equal to within one item. BrownidError where there is no such shard.
+    """
+    if not 1 <= shard <= shards:
+        raise BrownidError(f"There is no shard {shard} of {shards}; shards count from 1 to their number.")
+    return items[len(items) * (shard - 1) // shards : len(items) * shard // shards]
+
+
+def identities_of_shard(samples: Path, shard: int, shards: int) -> np.ndarray:
+    """The identities of a collection that a shard works on: at least one, or `BrownidError`."""
+    everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
+    if len(everybody) < shards:
+        raise BrownidError(
+            f"{samples} has {len(everybody)} identities, too few for {shards} shards, as some may have been rejected: "
+            "use fewer shards."
+        )
+    return shard_of(everybody, shard, shards)

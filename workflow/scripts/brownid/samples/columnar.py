@@ -1,14 +1,6 @@
-"""Our collection format: one HDF5 file of column datasets, chunked, labels as dictionary codes.
+"""Writing our collection format (`samples/columnar.py`) part by part, in memory for one block of rows."""
 
-Root attributes `magic`, `version`, `generator`, `recognition`, `settings` (JSON; beyond 60 000 bytes a dataset [1]);
-datasets `identity` int64 [n], `label_code` int32 [n], `label_table` text [k], `latents` [n, D], `embeddings` [n, E],
-`extra/<name>` [n, ...]. A row of NaN is absent. Columns may be compressed, and stored as float16: then the attribute
-`read_as` of the dataset names the type in which its numbers are handed out. Every chunk and header carries a checksum,
-so that a damaged file is noticed when it is read. Texts are UTF-8 of fixed length; those of variable length, which
-have no checksum, are read as well: earlier files of version 1 have them.
-"""
-
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +9,149 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from brownid.errors import BrownidError
-from brownid.samples import agreement, checks, hdf5
-from brownid.samples.writer import READ_AS, VERSION, Storage, appending
+from brownid.runtime.errors import BrownidError
+from brownid.samples import checks, hdf5
+from brownid.samples import checks as agreement
+from brownid.samples.checks import check_joinable
+
+if TYPE_CHECKING:
+    from brownid.samples.collection import SampleCollection
+
+MAGIC = "brownid_samples"
+VERSION = 1
+# Of 64 KiB to 1 MiB, measured: smaller ones are slower to read, larger ones make the choice of few identities dearer.
+CHUNK_BYTES = 256 * 1024
+READ_AS = "read_as"  # the attribute of a dataset in half precision: the type its numbers are handed out in
+PRECISIONS, COMPRESSIONS = (None, "float16"), (None, "gzip", "lzf")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How columns of floating-point numbers are stored; `benchmarks/store.py` measures what either costs and saves."""
+
+    precision: str | None = None  # None as they are; "float16" in half the space, relative error at most 1/2048
+    compression: str | None = None  # None, "gzip" or "lzf", without loss
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("precision", PRECISIONS), ("compression", COMPRESSIONS)):
+            if getattr(self, name) not in allowed:
+                known = " or ".join(str(value) for value in allowed if value is not None)
+                raise BrownidError(f"the {name} {getattr(self, name)!r} is unknown; choose {known}, or none.")
+
+
+class ColumnWriter:
+    """Appends collections to an open file; `appending` makes one."""
+
+    def __init__(self, file: hdf5.OutputFile, storage: Storage, rows: int | None) -> None:
+        self._file = file
+        self._storage = storage
+        self._rows = rows
+        self._first: SampleCollection | None = None
+        self._codes: dict[str, int] = {}
+        self._settings: Mapping[str, object] = {}
+
+    def append(self, collection: "SampleCollection", name: str = "the appended collection") -> None:
+        """Add the rows of `collection`; `name` is what an error calls it."""
+        if self._first is None:
+            self._first = collection.rows([])
+            self._settings = collection.settings
+        check_joinable(self._first, collection, name)
+        if collection.settings != self._settings:
+            self._settings = {}  # as in SampleCollection.concatenate: kept only where all agree
+        codes, table = collection.label_codes
+        ours = np.array([self._codes.setdefault(label, len(self._codes)) for label in table], dtype=np.int32)
+        self._extend("identity", collection.identities)
+        self._extend("label_code", ours[codes] if len(codes) else codes)
+        for column, values in collection.columns().items():
+            self._extend_column(collection, column, values, name)
+
+    def finish(self) -> None:
+        """Write what is known only at the end, and check that no sample is there twice."""
+        if self._first is None:
+            raise BrownidError("a collection file needs at least one collection, be it empty.")
+        identities, codes = self._file["identity"][:], self._file["label_code"][:]
+        labels = list(self._codes)
+        repeated = checks.repeated_rows(identities, codes)
+        if repeated is not None:
+            row = repeated[1]
+            raise BrownidError(
+                f"identity {identities[row]}, label {labels[codes[row]]!r} occurs in more than one part."
+            )
+        self._extend("label_table", hdf5.fixed_texts(labels, "a label"))
+        self._file.attrs["version"] = VERSION
+        names = {"magic": MAGIC, "generator": self._first.generator, "recognition": self._first.recognition}
+        for name, text in names.items():
+            hdf5.set_text(self._file, name, text)
+        hdf5.set_settings(self._file, self._settings)
+
+    def _extend_column(self, collection: "SampleCollection", column: str, values: np.ndarray, name: str) -> None:
+        """Add rows to `latents`, `embeddings` or an extra column, as the storage asks."""
+        place = f"extra/{column}" if column in collection.extra else column
+        floating = np.issubdtype(values.dtype, np.floating)
+        halved = self._storage.precision == "float16" and floating and values.dtype.itemsize > 2
+        stored = np.dtype(np.float16) if halved else values.dtype
+        if place not in self._file:
+            compression = self._storage.compression if floating else None
+            self._create(place, values.shape[1:], stored, compression)
+            if halved:
+                hdf5.set_text(self._file[place], READ_AS, "float32")
+        theirs = self._file[place].dtype
+        if not np.can_cast(stored, theirs, "safe"):
+            raise BrownidError(
+                f"{name} has {column} in {stored}, the ones before it in {theirs}, which would lose digits: name the"
+                f" collection in {stored} first."
+            )
+        if not halved:
+            self._extend(place, values)
+            return
+        for start in range(0, len(values), checks.BLOCK_ROWS):
+            with np.errstate(over="ignore"):
+                block = values[start : start + checks.BLOCK_ROWS].astype(np.float16)
+            row = checks.not_finite_row(block, absent_allowed=True)
+            if row is not None:
+                raise BrownidError(
+                    f"{column} of {collection.describe(start + row)} holds numbers beyond 65504, the largest of"
+                    " float16: store this collection without --precision."
+                )
+            self._extend(place, block)
+
+    def _create(self, name: str, row_shape: tuple[int, ...], dtype: np.dtype, compression: str | None = None) -> None:
+        row_bytes = max(1, dtype.itemsize * int(np.prod(row_shape)))
+        chunk_rows = CHUNK_BYTES // row_bytes if self._rows is None else min(self._rows, CHUNK_BYTES // row_bytes)
+        self._file.create_dataset(
+            name,
+            shape=(0, *row_shape),
+            maxshape=(None, *row_shape),
+            dtype=dtype,
+            chunks=(max(1, chunk_rows), *row_shape),
+            fletcher32=True,
+            compression=compression,
+            shuffle=compression is not None,  # bytes of equal weight side by side: only exponents compress
+        )
+
+    def _extend(self, name: str, values: np.ndarray) -> None:
+        if name not in self._file:
+            self._create(name, values.shape[1:], values.dtype)
+        dataset = self._file[name]
+        before = len(dataset)
+        dataset.resize(before + len(values), axis=0)
+        for start in range(0, len(values), checks.BLOCK_ROWS):
+            block = values[start : start + checks.BLOCK_ROWS]
+            dataset[before + start : before + start + len(block)] = block.astype(dataset.dtype, copy=False)
+            self._file.check_disk()
+
+
+@contextmanager
+def appending(path: str | Path, storage: Storage | None = None, rows: int | None = None) -> Iterator[ColumnWriter]:
+    """A writer of collections that share one file, which appears at `path` when the block ends well.
+
+    `rows` is how many there will be, where that is known: small files are then smaller.
+    """
+    with hdf5.writing(path) as file:
+        writer = ColumnWriter(file, storage or Storage(), rows)
+        yield writer
+        writer.finish()
+
 
 if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection

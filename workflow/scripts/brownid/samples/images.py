@@ -1,15 +1,115 @@
-"""Image shards: the encoded images of a dataset in few large files, read in place by every later stage."""
+"""Image shards: the encoded images of a dataset in few large Arrow files, read in place by every later stage."""
 
 import math
-from collections.abc import Iterable, Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
-from brownid.errors import BrownidError
-from brownid.runtime import progress
-from brownid.samples import checks, png, shardfile
+from brownid.runtime.errors import BrownidError, one_line, refused_read
+from brownid.runtime.files import atomic_path, check_regular
+from brownid.runtime.process import progress
+from brownid.samples import checks, png
+
+VERSION = "1"
+MAGIC = b"ARROW1\0\0"  # what the messages of a file follow
+HEADER, COMPRESSION = 2, 3  # the numbers of fields in Arrow's Message and RecordBatch
+ROWS_PER_BATCH = 1024
+COLUMNS = {"identity": pa.int64(), "label": pa.string(), "image": pa.large_binary()}
+
+
+def write(
+    path: str | Path,
+    namespace: str,
+    side: int,
+    identities: np.ndarray,
+    labels: Sequence[str],
+    encoded: Sequence[bytes],
+) -> None:
+    """Write n rows: identities int64 `[n]`, labels and PNG files; the file appears whole or not at all."""
+    metadata = {"namespace": namespace, "side": str(side), "version": VERSION}
+    metadata["checksum"] = _checksum(metadata, identities, labels)
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in COLUMNS.items()], metadata=metadata)
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+        for start in range(0, len(encoded), ROWS_PER_BATCH):
+            part = slice(start, start + ROWS_PER_BATCH)
+            columns = zip((identities[part], labels[part], encoded[part]), COLUMNS.values(), strict=True)
+            writer.write_batch(pa.record_batch([pa.array(rows, kind) for rows, kind in columns], schema=schema))
+
+
+def read(path: Path) -> pa.Table:
+    """The rows of a file, its images where they are in the mapped file; a file that is no shard is a BrownidError."""
+    check_regular(path)
+    try:
+        mapped = pa.memory_map(str(path))
+        file = pa.ipc.open_file(mapped)
+        metadata = {key.decode(): value.decode() for key, value in (file.schema.metadata or {}).items()}
+        columns = dict(zip(file.schema.names, file.schema.types, strict=True))
+        if columns != COLUMNS or metadata.get("version") != VERSION:
+            raise BrownidError(f"{path}: this is an Arrow file, but no image shard of version {VERSION}.")
+        table = pa.Table.from_batches(_batches(mapped, file), file.schema)
+        table.validate(full=True)  # or a damaged file could lead outside its memory
+        _check_side(metadata["side"], table)
+        found = _checksum(metadata, table["identity"].to_numpy(), table["label"].to_pylist())
+    except FileNotFoundError:
+        raise BrownidError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError, TypeError, KeyError, struct.error, pa.ArrowException) as error:
+        refusal = refused_read(error, path)
+        if refusal is not None:
+            raise refusal from None
+        reason = f"it is truncated or damaged ({one_line(error)})"
+        raise BrownidError(f"{path}: this is not a readable Arrow file, {reason}; make it again.") from error
+    if metadata.get("checksum") != found:
+        raise BrownidError(f"{path}: identities, labels or metadata are damaged (wrong checksum); make it again.")
+    return table
+
+
+def _batches(mapped: pa.MemoryMappedFile, file: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    """The record batches, one message of the file after the other; ValueError for one that is compressed.
+
+    Those of a shard never are: a few bytes could say that they stand for any amount of memory.
+    """
+    mapped.seek(len(MAGIC))
+    messages = pa.ipc.MessageReader.open_stream(mapped)
+    messages.read_next_message()  # the schema
+    for _ in range(file.num_record_batches):
+        message = messages.read_next_message()
+        if _is_compressed(memoryview(message.metadata)):
+            raise ValueError("its columns are compressed")
+        yield pa.ipc.read_record_batch(message, file.schema)
+
+
+def _is_compressed(message: memoryview) -> bool:
+    """Whether a record batch's message (a FlatBuffer, see Arrow's Message.fbs) names a compression of its buffers."""
+    (start,) = struct.unpack_from("<I", message)
+    header = _field(message, start, HEADER)
+    (offset,) = struct.unpack_from("<I", message, header or len(message))
+    return _field(message, header + offset, COMPRESSION) is not None
+
+
+def _field(message: memoryview, table: int, number: int) -> int | None:
+    """Where a field of a FlatBuffer's table stands; None where it has the default value."""
+    (back,) = struct.unpack_from("<i", message, table)
+    size, *_ = struct.unpack_from("<HH", message, table - back)
+    place = 4 + 2 * number
+    (offset,) = struct.unpack_from("<H", message, table - back + place) if place < size else (0,)
+    return table + offset if offset else None
+
+
+def _check_side(side: str, table: pa.Table) -> None:
+    """Refuse a side of which no image of the shard can be: memory for all is allocated by it."""
+    longest = pa.compute.max(pa.compute.binary_length(table["image"])).as_py() or 0
+    if int(side) < 1 or (len(table) and 3 * int(side) ** 2 > png.MOST_DEFLATED * longest):
+        raise ValueError(f"its images cannot have the side {side}")
+
+
+def _checksum(metadata: Mapping[str, str], identities: np.ndarray, labels: Sequence[str]) -> str:
+    texts = "\0".join([metadata["namespace"], metadata["side"], *labels])
+    return f"{zlib.crc32(texts.encode(), zlib.crc32(identities.astype('<i8'))):08x}"
 
 
 def write_image_shard(
@@ -41,7 +141,7 @@ def write_encoded_shard(
     if repeated is not None:
         row = repeated[1]
         raise BrownidError(f"{path}: identity {identities[row]}, label {labels[row]!r} occurs more than once.")
-    shardfile.write(path, namespace, side, identities, labels, encoded)
+    write(path, namespace, side, identities, labels, encoded)
 
 
 class ImageShards:
@@ -55,7 +155,7 @@ class ImageShards:
         self.paths = [Path(path) for path in paths]
         if not self.paths:
             raise BrownidError("there are no image shards to read.")
-        tables = [shardfile.read(path) for path in self.paths]
+        tables = [read(path) for path in self.paths]
         sides = [int(table.schema.metadata[b"side"]) for table in tables]
         self.side = sides[0]
         for path, side in zip(self.paths, sides, strict=True):

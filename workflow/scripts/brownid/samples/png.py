@@ -6,7 +6,7 @@ import zlib
 import cv2
 import numpy as np
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 13  # of the IHDR part

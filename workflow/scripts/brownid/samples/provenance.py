@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 
 import brownid
-from brownid.errors import BrownidError
-from brownid.files import atomic_path
-from brownid.textfiles import read_yaml
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path
+from brownid.runtime.text import read_yaml
 
 REVISION_VARIABLE = "BROWNID_REVISION"  # for trees copied without .git; a suffix "-dirty" means edited since
 UNKNOWN = "unknown"

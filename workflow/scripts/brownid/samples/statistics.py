@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from brownid.errors import BrownidError
-from brownid.runtime import logger
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
 from brownid.samples import hdf5
 
 VERSION = 2

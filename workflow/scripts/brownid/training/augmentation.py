@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brownid.randomness import uniform
 from brownid.recognition.embedding import as_network_input
+from brownid.runtime.randomness import uniform
 from brownid.training.settings import TrainingSettings
 
 DRAWS = 14  # uniform numbers an image and epoch; the columns below

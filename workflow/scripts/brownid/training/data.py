@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.errors import BrownidError
-from brownid.randomness import stream
-from brownid.runtime import progress
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import progress
+from brownid.runtime.randomness import stream
 from brownid.samples.images import ImageShards
 from brownid.training.augmentation import draws
 

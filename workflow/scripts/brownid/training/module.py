@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from brownid.precision import autocast
-from brownid.randomness import stream
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import raw_embeddings
 from brownid.recognition.heads import HEADS, MarginHead
+from brownid.runtime.precision import autocast
+from brownid.runtime.randomness import stream
 from brownid.training.augmentation import augment
 from brownid.training.data import Batch
 from brownid.training.settings import TrainingSettings

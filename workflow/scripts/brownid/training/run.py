@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.errors import BrownidError
-from brownid.files import atomic_path, sha256
-from brownid.precision import resolve_precision
+from brownid.jobs.resume import StateFile, state_path, terminable
 from brownid.recognition.embedding import as_bytes
-from brownid.recognition.weights import save_backbone
-from brownid.resuming import StateFile, state_path, terminable
-from brownid.runtime import default_device, logger, progress
+from brownid.recognition.loading import save_backbone
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import atomic_path, sha256
+from brownid.runtime.precision import resolve_precision
+from brownid.runtime.process import default_device, logger, progress
 from brownid.samples import png
 from brownid.training.data import EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
 from brownid.training.module import Optimiser, RecognitionModule, learning_rate, torch_seed

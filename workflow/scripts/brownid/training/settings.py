@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from brownid.errors import BrownidError
-from brownid.settings import PRECISIONS, Settings, setting
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import PRECISIONS, Settings, setting
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import brownid
-from brownid.errors import BrownidError
-from brownid.files import sha256
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
 from brownid.samples.provenance import ACCEPTED, add_acceptance, code_revision, record_acceptances
 from brownid.upgrade.renames import Renames, renames
 from brownid.upgrade.results import Result, Results, code_of

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from brownid.textfiles import read_yaml
+from brownid.runtime.text import read_yaml
 
 TABLE = resources.files("brownid.upgrade") / "renames.yaml"
 OPTIONS = "options"  # of a user's factory

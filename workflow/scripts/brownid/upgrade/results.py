@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from brownid.configuration.stages import sorted_keys
-from brownid.files import sha256
-from brownid.resuming import differences
+from brownid.jobs.resume import differences
+from brownid.runtime.files import sha256
 from brownid.upgrade.renames import Renames
 from brownid.upgrade.workflow import Job, Run
 

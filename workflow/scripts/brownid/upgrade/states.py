@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.errors import BrownidError
-from brownid.jobs.states import SUFFIX
-from brownid.resuming import RUN, StateFile, differences, read_owner, state_path
+from brownid.jobs.resume import RUN, SUFFIX, StateFile, differences, read_owner, state_path
+from brownid.runtime.errors import BrownidError
 from brownid.upgrade.renames import Renames
 from brownid.upgrade.results import code_of, settings_of
 from brownid.upgrade.workflow import Job

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import brownid
-from brownid.errors import BrownidError, one_line, pip_install
+from brownid.runtime.errors import BrownidError, one_line, pip_install
 
 PROJECT = Path(brownid.__file__).parents[3]
 

@@ -1,4 +1,4 @@
-"""StyleGAN2 behind the generator protocol."""
+"""StyleGAN2 behind the generator protocol, with its noise maps."""
 
 from __future__ import annotations
 
@@ -8,18 +8,66 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace
-from brownid.generators.protocol import GeneratorDefaults
-from brownid.generators.stylegan2 import noise as noises
-from brownid.generators.stylegan2.layers import Linear
-from brownid.generators.stylegan2.layers import Mapping as MappingNetwork
+from brownid.generators.protocol import AverageFace, GeneratorDefaults
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
-from brownid.generators.stylegan2.synthesis import Synthesis
-from brownid.randomness import normal
+from brownid.generators.stylegan2.synthesis import Linear, MappingNetwork, Synthesis
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import normal
 
 if TYPE_CHECKING:
-    from brownid.randomness import NoiseKey
+    from brownid.runtime.randomness import NoiseKey
+
+MODES = ("off", "fixed", "item", "random")
+DRAWN = ("item", "random")  # the modes whose maps depend on the item
+
+
+def check_mode(mode: str) -> str:
+    """`mode`, if there is such a one."""
+    if mode not in MODES:
+        raise BrownidError(f"The noise of a StyleGAN2 generator is one of {', '.join(MODES)}, not {mode!r}.")
+    return mode
+
+
+def choose_maps(mode: str, stored: Mapping[str, Tensor], noise_key: NoiseKey | None, batch: int) -> dict[str, Tensor]:
+    """The maps that `mode` gives a batch, each `[r, r]` or `[B, 1, r, r]`, by the names of the `stored` maps `[r, r]`.
+
+    `item` draws maps that belong to an item and stay as they are; `random` draws others in every iteration.
+    """
+    if mode == "off":
+        return {}
+    if mode == "fixed":
+        return dict(stored)
+    if noise_key is None:
+        raise BrownidError(
+            f"The generator's noise is {mode!r}, so that its maps depend on the item: give a noise key "
+            "(seed, items, iteration), or set the noise to 'off' or 'fixed'."
+        )
+    if len(noise_key.items) != batch:
+        raise BrownidError(f"The noise key has {len(noise_key.items)} items for a batch of {batch} latents.")
+    if mode == "item":
+        noise_key = noise_key._replace(iteration=None)
+    return {
+        name: noise_key.normal(f"generator/noise/{name}", tuple(map_.shape)).unsqueeze(1).to(map_)
+        for name, map_ in stored.items()
+    }
+
+
+def check_maps(given: Mapping[str, Tensor], stored: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """The `given` maps, `[r, r]` for the whole batch or `[B, r, r]`, as maps that broadcast to `[B, 1, r, r]`."""
+    for name, map_ in given.items():
+        if name not in stored:
+            raise BrownidError(f"The generator has no noise map {name!r}: use some of {', '.join(stored)}.")
+        side = tuple(stored[name].shape)
+        if tuple(map_.shape) not in (side, (batch, *side)):
+            raise BrownidError(
+                f"The noise map {name!r} has the shape {list(map_.shape)}: it must be {list(side)} for all pictures, "
+                f"or {[batch, *side]} for one each."
+            )
+    return {name: map_.unsqueeze(-3) for name, map_ in given.items()}
+
+
+if TYPE_CHECKING:
+    from brownid.runtime.randomness import NoiseKey
 
 _MEAN_SAMPLES = 4096  # mapped vectors in the mean latent of a random generator
 
@@ -46,8 +94,8 @@ class StyleGAN2(GeneratorDefaults, nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.noise = noises.check_mode(noise)
-        self.needs_noise_key = noise in noises.DRAWN
+        self.noise = check_mode(noise)
+        self.needs_noise_key = noise in DRAWN
         self.layers = settings.layers
         self.compute_dtype = compute_dtype
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -101,9 +149,9 @@ class StyleGAN2(GeneratorDefaults, nn.Module):
         """
         w_plus = self._in_w_plus(latents).to(self.latent_mean)
         stored = self._stored_maps()
-        given = noises.check_maps(noise or {}, stored, len(latents))
+        given = check_maps(noise or {}, stored, len(latents))
         left = {name: map_ for name, map_ in stored.items() if name not in given}
-        maps = noises.choose_maps(self.noise, left, noise_key, len(latents)) | given
+        maps = choose_maps(self.noise, left, noise_key, len(latents)) | given
         dtype = self.compute_dtype or self.latent_mean.dtype
         with self._full_precision():
             return self.synthesis(w_plus, maps, dtype, self.memory_format)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brownid.errors import BrownidError
+from brownid.runtime.errors import BrownidError
 
 SMALLEST, LARGEST = 4, 2**14  # pixels: the side of the learned constant, and of more than any published image
 MOST_LAYERS = 1000

@@ -1,13 +1,218 @@
-"""StyleGAN2's synthesis network: blocks of doubling resolution whose RGB outputs are summed (skip architecture)."""
+"""StyleGAN2's synthesis network: modulated convolutions, and blocks of doubling resolution with summed RGB outputs."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from brownid.generators.stylegan2 import operations
-from brownid.generators.stylegan2.layers import SynthesisLayer, ToRGB
 from brownid.generators.stylegan2.settings import SMALLEST, StyleGAN2Settings
+
+SLOPE = 0.2  # of the leaky ReLU below zero
+GAIN = math.sqrt(2)  # that keeps the variance of activations through it
+FILTER = (1.0, 3.0, 3.0, 1.0)  # taps of the low-pass filter, before they are normalised
+
+
+def resample_filter() -> Tensor:
+    """The two-dimensional low-pass filter `[4, 4]`, sum 1."""
+    taps = torch.tensor(FILTER)
+    return torch.outer(taps, taps) / taps.sum() ** 2
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Rows of `x` `[B, D]` with a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """What brings each output channel back to unit variance, `[B, O]`: equation 3's 1 / √(Σ (s·w)² + ε).
+
+    `weight` is `[O, I, k, k]`, `styles` `[B, I]`. The sum over I is a product of squares, so that the scaled weights of
+    every picture are never formed.
+    """
+    power = weight.square().sum(dim=(2, 3))  # [O, I]
+    return (styles.square() @ power.T + 1e-8).rsqrt()
+
+
+def convolve(x: Tensor, weight: Tensor, styles: Tensor, low_pass: Tensor | None = None) -> Tensor:
+    """The activations `x`, scaled by `styles` `[B, I]`, convolved with `weight` `[O, I, k, k]`.
+
+    With a `low_pass` filter `[4, 4]` the result has twice the side: the picture is filled up with zeros, filtered, and
+    convolved with the kernel read backwards, as NVIDIA's upsampling layers are trained.
+    """
+    x = x * per_channel(styles, x.dtype)
+    weight = weight.to(x.dtype)
+    if low_pass is None:
+        return _FixedConvolution.apply(x, weight, 1, weight.shape[-1] // 2, 1, False)
+    # The kernel first, by a transposed convolution that skips the zeros, then the filter: [B, O, 2H + 1, 2W + 1] there.
+    return filtered(_FixedConvolution.apply(x, weight.transpose(0, 1), 2, 0, 1, True), low_pass)
+
+
+def filtered(x: Tensor, low_pass: Tensor) -> Tensor:
+    """`x` with one zero around it, convolved with the filter of upsampling by 2 (gain 4): a side of one pixel less."""
+    kernel = (4 * low_pass).flip((0, 1)).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    return _FixedConvolution.apply(x, kernel, 1, 1, x.shape[1], False)
+
+
+def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
+    """`x` at twice the side: filled up with zeros, then filtered with gain 4."""
+    kernel = (4 * low_pass).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    return _FixedConvolution.apply(x, kernel, 2, 1, x.shape[1], True)
+
+
+def activate(x: Tensor, clamp: float | None) -> Tensor:
+    """Leaky ReLU, then clamped to ± `clamp`; in place."""
+    return F.leaky_relu_(x, SLOPE) if clamp is None else _ClampedLeakyReLU.apply(x, clamp)
+
+
+def per_channel(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[B, C]` or `[C]` as a factor `[B or 1, C, 1, 1]` of activations."""
+    return values.to(dtype).view(-1, values.shape[-1], 1, 1)
+
+
+class _FixedConvolution(torch.autograd.Function):
+    """A convolution, or a `transposed` one, with a constant kernel: autograd's own would keep its input.
+
+    The sides must be such that the one undoes the other's change of shape, as they are wherever it is used here.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, stride: int, padding: int, groups: int, transposed: bool) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.options = stride, padding, groups, transposed
+        convolution = F.conv_transpose2d if transposed else F.conv2d
+        return convolution(x, weight, stride=stride, padding=padding, groups=groups)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        (weight,) = ctx.saved_tensors
+        stride, padding, groups, transposed = ctx.options
+        adjoint = _FixedConvolution.apply(gradient, weight, stride, padding, groups, not transposed)
+        return adjoint, None, None, None, None, None
+
+
+class _ClampedLeakyReLU(torch.autograd.Function):
+    """Both steps in place and both gradients from the result: autograd's own would need a copy between them."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, clamp: float) -> Tensor:
+        F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        ctx.clamp = clamp
+        return x
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (result,) = ctx.saved_tensors
+        gradient = torch.ops.aten.hardtanh_backward(gradient, result, -ctx.clamp, ctx.clamp)
+        return torch.ops.aten.leaky_relu_backward(gradient, result, SLOPE, True), None
+
+
+class Linear(nn.Module):
+    """A fully connected layer, `[B, inputs]` to `[B, outputs]`; `rate` is the factor on its stored weight and bias."""
+
+    def __init__(self, inputs: int, outputs: int, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight_gain, self.bias_gain = rate / math.sqrt(inputs), rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight.T, beta=self.bias_gain, alpha=self.weight_gain)
+
+
+class SynthesisLayer(nn.Module):
+    """A modulated 3×3 convolution with noise, bias and activation; `up` doubles the side."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        up: bool,
+        clamp: float | None,
+        use_noise: bool,
+    ) -> None:
+        super().__init__()
+        self.up, self.clamp = up, clamp
+        self.register_buffer("resample_filter", resample_filter())
+        self.affine = Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
+        if use_noise:
+            self.register_buffer("noise_const", torch.zeros(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, latents: Tensor, noise: Tensor | None) -> Tensor:
+        """`x` `[B, I, H, W]`, `latents` `[B, D]`, `noise` broadcasting to `[B, 1, R, R]`, to `[B, O, R, R]`."""
+        styles = self.affine(latents)
+        x = self.convolve(x, styles, GAIN * demodulation(self.weight, styles))
+        if noise is not None:
+            x.add_((GAIN * self.noise_strength * noise).to(x.dtype))
+        return activate(x, self.clamp)
+
+    def convolve(self, x: Tensor, styles: Tensor, scales: Tensor) -> Tensor:
+        """`x` modulated by `styles` `[B, I]`, convolved, scaled by `scales` `[B, O]`, with the bias.
+
+        The activation's gain is in the scales and in the bias, as leaky ReLU is homogeneous: one pass less over the
+        activations.
+        """
+        x = convolve(x, self.weight, styles, self.resample_filter if self.up else None)
+        bias = per_channel(GAIN * self.bias, x.dtype)
+        return torch.addcmul(bias, x, per_channel(scales, x.dtype))
+
+
+class ToRGB(nn.Module):
+    """A modulated 1×1 convolution to three channels, not demodulated and without activation."""
+
+    def __init__(self, inputs: int, w_dim: int, clamp: float | None) -> None:
+        super().__init__()
+        self.clamp = clamp
+        self.affine = Linear(w_dim, inputs)
+        self.weight = nn.Parameter(torch.zeros(3, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.weight_gain = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
+        """`x` `[B, I, R, R]`, `latents` `[B, D]`, to `[B, 3, R, R]` in the number format of the parameters."""
+        styles = self.weight_gain * self.affine(latents)
+        rgb = convolve(x, self.weight, styles).to(self.bias.dtype) + self.bias.view(1, -1, 1, 1)
+        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
+
+
+class MappingNetwork(nn.Module):
+    """Normal vectors, and labels where the generator takes them, to latents."""
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        layers: int,
+        width: int,
+        label_width: int,
+        rate: float,
+    ) -> None:
+        super().__init__()
+        if c_dim:
+            self.embed = Linear(c_dim, label_width)
+        widths = [z_dim + (label_width if c_dim else 0), *[width] * (layers - 1), w_dim]
+        for number in range(layers):
+            self.add_module(f"fc{number}", Linear(widths[number], widths[number + 1], rate))
+        self.layers = layers
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """`z` `[B, Z]` and `labels` `[B, C]` to latents `[B, D]`."""
+        x = normalise(z)
+        if labels is not None:
+            x = torch.cat([x, normalise(self.embed(labels))], dim=1)
+        for number in range(self.layers):
+            x = F.leaky_relu(self.get_submodule(f"fc{number}")(x), SLOPE) * GAIN
+        return x
 
 
 class SynthesisBlock(nn.Module):
@@ -18,7 +223,7 @@ class SynthesisBlock(nn.Module):
         channels, w_dim = settings.channels(resolution), settings.w_dim
         shared = {"resolution": resolution, "clamp": settings.conv_clamp, "use_noise": settings.use_noise}
         self.first = resolution == SMALLEST
-        self.register_buffer("resample_filter", operations.resample_filter())
+        self.register_buffer("resample_filter", resample_filter())
         if self.first:
             self.const = nn.Parameter(torch.zeros(channels, resolution, resolution))
         else:
@@ -68,5 +273,5 @@ class Synthesis(nn.Module):
             x = block.conv1(x, latents[:, taken], noise.get(f"{name}.conv1"))
             taken += 1
             rgb = block.torgb(x, latents[:, taken])
-            image = rgb if image is None else operations.upsample(image, block.resample_filter) + rgb
+            image = rgb if image is None else upsample(image, block.resample_filter) + rgb
         return image

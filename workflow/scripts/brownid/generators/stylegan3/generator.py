@@ -3,13 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from brownid import randomness
-from brownid.errors import BrownidError
-from brownid.generators.average_face import AverageFace
-from brownid.generators.protocol import GeneratorDefaults
-from brownid.generators.stylegan3.dense import MappingNetwork
+from brownid.generators.protocol import AverageFace, GeneratorDefaults
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
-from brownid.generators.stylegan3.synthesis import SynthesisNetwork
+from brownid.generators.stylegan3.synthesis import MappingNetwork, SynthesisNetwork
+from brownid.runtime import randomness
+from brownid.runtime.errors import BrownidError
 
 MEAN_DRAWS = 4096  # of a random network's mean latent
 

@@ -1,12 +1,48 @@
-"""Sampling images up and down with FIR filters, and the transposes of both.
+"""Low-pass filters, resampling, the filtered leaky ReLU (Karras et al. 2021, section 3.1 and appendix C)."""
 
-All four are strided depthwise convolutions. The strides leave out the inserted zeros and the samples that would be
-thrown away, so nothing is computed in vain; a separable filter runs along one axis after the other. The filters are
-constants, and no gradient with respect to them is ever formed.
-"""
+import math
 
+import numpy as np
+import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
+
+
+def low_pass(taps: int, cutoff: float, width: float, rate: float) -> Tensor:
+    """A filter `[taps]` to be run along each axis in turn, float32, symmetric, with sum 1.
+
+    `width` is that of the whole transition band, centred on `cutoff`.
+    """
+    relative = 2 * cutoff / rate
+    position = np.arange(taps) - (taps - 1) / 2
+    response = np.sinc(relative * position) * np.kaiser(taps, kaiser_beta(taps, width, rate))
+    return torch.from_numpy(response / response.sum()).float()
+
+
+def radial_low_pass(taps: int, cutoff: float, width: float, rate: float) -> Tensor:
+    """A filter `[taps, taps]` whose ideal response is a disc in frequency, float32, with sum 1; `taps` is even.
+
+    The ideal response is the jinc function, J1(2π f r) / r. The window is a product of one along each axis, so that
+    only the part under it is rotationally symmetric.
+    """
+    position = (np.arange(taps) - (taps - 1) / 2) / rate
+    radius = np.hypot(position[:, None], position[None, :])  # never 0: with an even number no tap is in the centre
+    bessel = torch.special.bessel_j1(torch.from_numpy(2 * np.pi * cutoff * radius)).numpy()
+    window = np.kaiser(taps, kaiser_beta(taps, width, rate))
+    response = bessel / radius * np.outer(window, window)
+    return torch.from_numpy(response / response.sum()).float()
+
+
+def kaiser_beta(taps: int, width: float, rate: float) -> float:
+    """The window parameter that reaches the best attenuation with so many taps (Kaiser's empirical formulae)."""
+    attenuation = 2.285 * (taps - 1) * np.pi * (2 * width / rate) + 7.95  # decibels
+    if attenuation > 50:
+        return 0.1102 * (attenuation - 8.7)
+    if attenuation > 21:
+        return 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    return 0.0
+
 
 ROWS, COLUMNS = 0, 1
 Padding = tuple[int, int]  # samples before and after, along either axis
@@ -85,3 +121,62 @@ def _along(axis: int, stride: int, padding: int) -> tuple[tuple[int, int], tuple
 
 def _pair(axis: int, value: int, other: int) -> tuple[int, int]:
     return (value, other) if axis == ROWS else (other, value)
+
+
+SLOPE = 0.2  # below zero
+STEEPER = 5  # = 1 / SLOPE: the slope above zero, in units of the one below
+GAIN = math.sqrt(2)  # keeps the mean square of a normal signal, nearly
+
+
+def filtered_leaky_relu(
+    x: Tensor, up_taps: Tensor, down_taps: Tensor, up: int, down: int, padding: Padding, limit: float | None
+) -> Tensor:
+    """`[B, C, N, N]`, sampled up, through √2 · leaky ReLU, clamped to ±`limit`, and sampled down; once differentiable.
+
+    The caller has multiplied `x` by √2 already, where it costs nothing: a leaky ReLU commutes with positive factors.
+    `padding` refers to the signal with its zeros inserted; negative numbers cut.
+    """
+    return _FilteredLeakyReLU.apply(x, up_taps, down_taps, up, down, padding, math.inf if limit is None else limit)
+
+
+class _FilteredLeakyReLU(torch.autograd.Function):
+    """Keeps one byte of each fine sample for the backward pass, where the single steps would keep eight or twelve.
+
+    That byte is the slope divided by the lesser one: 1, 5, or 0 where clamped. (A multiplication by bytes takes a
+    seventh of the time of `torch.where` on a CPU.)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        up_taps: Tensor,
+        down_taps: Tensor,
+        up: int,
+        down: int,
+        padding: Padding,
+        limit: float,
+    ) -> Tensor:
+        fine = F.leaky_relu(upsample(x, up_taps * up, up, padding), SLOPE)
+        least, greatest = _in_memory_order(fine).aminmax()
+        exceeds = bool(greatest > limit) or bool(least < -limit)  # hardly ever, and then a pass more
+        if ctx.needs_input_grad[0]:
+            slopes = (fine < 0).view(torch.int8).mul_(1 - STEEPER).add_(STEEPER)
+            if exceeds:
+                slopes.mul_((fine.abs() <= limit).view(torch.int8))
+            ctx.save_for_backward(up_taps, down_taps, slopes)
+        ctx.up, ctx.down, ctx.padding, ctx.fine_size = up, down, padding, fine.shape[-1]
+        return downsample(fine.clamp_(-limit, limit) if exceeds else fine, down_taps, down)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        up_taps, down_taps, slopes = ctx.saved_tensors
+        gradient = downsample_transposed(gradient, down_taps, ctx.down, ctx.fine_size).mul_(slopes)
+        gradient = upsample_transposed(gradient, up_taps * ctx.up, ctx.up, ctx.padding).mul_(SLOPE)
+        return gradient, None, None, None, None, None, None
+
+
+def _in_memory_order(x: Tensor) -> Tensor:
+    """A view without gaps, so that a reduction need not copy images whose channels come last in memory."""
+    return x.permute(0, 2, 3, 1) if x.is_contiguous(memory_format=torch.channels_last) else x

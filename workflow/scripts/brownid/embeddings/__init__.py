@@ -1,0 +1,1 @@
+"""Geometry of embeddings on the unit sphere: angles, pairwise energies and forces, nearest neighbours, distances."""

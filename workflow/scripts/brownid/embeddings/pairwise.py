@@ -1,0 +1,245 @@
+"""Sums, minima and forces over all pairs, tile by tile: angles between embeddings, distances between latents."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from brownid.embeddings.angles import (
+    COSINE_SCALE,
+    TILE,
+    check_widths,
+    overlap_weights,
+    scaled_cosines,
+    tangential,
+    unit_rows,
+)
+from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
+
+_SUSPECTS = 4096  # pairs of latents measured at once
+
+
+@dataclass(frozen=True)
+class AngleStatistics:
+    """Angles d(e_i,e_j) in radians over all pairs; NaN where there is no pair."""
+
+    minimum: float
+    mean: float
+    maximum: float
+    share_above: float  # share of all pairs (not of identities) farther apart than the threshold
+    nearest: torch.Tensor  # [N], each identity's angle to its nearest neighbour; infinite for a lone identity
+
+
+@dataclass(frozen=True)
+class DistanceStatistics:
+    """Distances ‖w_i − w_j‖ over all pairs; NaN where there is no pair."""
+
+    minimum: float
+    mean: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the matrix of pairs (i,j): above the diagonal, or square upon it."""
+
+    rows: slice
+    columns: slice
+    unwanted: torch.Tensor | None  # mask of what is no pair i<j; None where every entry is one
+
+    def discard(self, values: torch.Tensor, replacement: float) -> None:
+        """Replace what is no pair i<j in `values` `[rows, columns]`, in place."""
+        if self.unwanted is not None:
+            values.masked_fill_(self.unwanted, replacement)
+
+
+def upper_tiles(count: int, tile: int, device: torch.device, group: ProcessGroup = SINGLE) -> Iterator[Tile]:
+    """This process's share of the tiles that hold each pair i<j of `count` identities once."""
+    corners = ((row, column) for row in range(0, count, tile) for column in range(row, count, tile))
+    for row, column in own_parts(corners, group):
+        rows, columns = slice(row, min(row + tile, count)), slice(column, min(column + tile, count))
+        unwanted = None
+        if row == column:
+            side = rows.stop - rows.start
+            unwanted = torch.ones(side, side, dtype=torch.bool, device=device).tril_()
+        yield Tile(rows, columns, unwanted)
+
+
+class AngleTally:
+    """Angle statistics in the making: tiles of angles go in, in any order."""
+
+    def __init__(self, unit: torch.Tensor, threshold: float) -> None:
+        self._threshold = threshold
+        self._nearest = unit.new_full((len(unit),), math.inf)
+        self._maximum = unit.new_full((1,), -math.inf)
+        self._sums = torch.zeros(2, dtype=torch.float64, device=unit.device)  # angles; pairs above the threshold
+
+    def add(self, tile: Tile, angles: torch.Tensor) -> torch.Tensor:
+        """Count the `angles` `[rows, columns]` of a tile; those that are no pair i<j become infinite.
+
+        Returns the smallest angle of each row.
+        """
+        torch.maximum(self._maximum, angles.amax(), out=self._maximum)  # the unwanted angles are no larger
+        tile.discard(angles, 0.0)
+        self._sums[0] += angles.sum(dtype=torch.float64)
+        self._sums[1] += torch.count_nonzero(angles > self._threshold)  # the unwanted angles are 0 here
+        tile.discard(angles, math.inf)
+        of_rows = angles.amin(dim=1)
+        for identities, smallest in ((tile.rows, of_rows), (tile.columns, angles.amin(dim=0))):
+            torch.minimum(self._nearest[identities], smallest, out=self._nearest[identities])
+        return of_rows
+
+    def finish(self, group: ProcessGroup) -> AngleStatistics:
+        """The statistics of the tiles of all processes."""
+        nearest, maximum = group.minimum(self._nearest), group.maximum(self._maximum)
+        total, above = group.sum(self._sums).tolist()
+        pairs = len(nearest) * (len(nearest) - 1) // 2
+        if pairs == 0:
+            return AngleStatistics(math.nan, math.nan, math.nan, math.nan, nearest)
+        return AngleStatistics(float(nearest.min()), total / pairs, float(maximum), above / pairs, nearest)
+
+
+def angle_statistics(
+    embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, group: ProcessGroup = SINGLE
+) -> AngleStatistics:
+    """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share above `threshold`."""
+    unit, _ = unit_rows(embeddings)
+    tally = AngleTally(unit, threshold)
+    for part in upper_tiles(len(unit), tile, unit.device, group):
+        tally.add(part, torch.acos(scaled_cosines(unit[part.rows] @ unit[part.columns].T)))
+    return tally.finish(group)
+
+
+def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
+    """The angles (radians) between the n embeddings of each of N groups `[N,n,E]`: `[N, n(n−1)/2]`."""
+    groups, members, width = embeddings.shape
+    unit = unit_rows(embeddings.reshape(-1, width))[0].view(groups, members, width)
+    first, second = torch.triu_indices(members, members, offset=1, device=embeddings.device)
+    parts = unit.split(max(1, TILE**2 // members**2))
+    return torch.cat([torch.acos(scaled_cosines((part @ part.mT)[:, first, second])) for part in parts])
+
+
+def nearest_neighbours(
+    embeddings: torch.Tensor, others: torch.Tensor | None = None, *, tile: int = TILE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Angle to the nearest of `others` `[M,E]` for embeddings `[N,E]`, and that one's row; without `others`, among
+    themselves.
+
+    Returns angles `[N]` (radians, infinite where there is no other) and rows `[N]` int64 (−1 where there is none).
+    """
+    unit, _ = unit_rows(embeddings)
+    targets = unit
+    if others is not None:
+        check_widths(embeddings, others)
+        targets, _ = unit_rows(others)
+    best = unit.new_full((len(unit),), -math.inf)
+    index = torch.full((len(unit),), -1, dtype=torch.int64, device=unit.device)
+    for row in range(0, len(unit), tile):
+        for column in range(0, len(targets), tile):
+            cosines = unit[row : row + tile] @ targets[column : column + tile].T
+            if others is None and row == column:
+                cosines.fill_diagonal_(-math.inf)
+            values, places = cosines.max(dim=1)
+            closer = values > best[row : row + tile]
+            best[row : row + tile] = torch.where(closer, values, best[row : row + tile])
+            index[row : row + tile] = torch.where(closer, places + column, index[row : row + tile])
+    angles = torch.acos(scaled_cosines(best.clone()))
+    return torch.where(index >= 0, angles, math.inf), index
+
+
+def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, group: ProcessGroup = SINGLE) -> DistanceStatistics:
+    """Smallest, mean and largest distance over all pairs of latents `[N,D]`.
+
+    Distances come from matrix products, as ‖a‖² + ‖b‖² − 2a·b of the centred latents. That loses digits where two
+    latents almost agree, so every pair that may be the closest is measured again from the difference: equal latents
+    have the distance 0.
+    """
+    pairs = len(latents) * (len(latents) - 1) // 2
+    if pairs == 0:
+        return DistanceStatistics(math.nan, math.nan, math.nan)
+    centred = latents - latents.mean(dim=0)
+    squares = centred.square().sum(dim=1)
+    # Four inner products make a squared distance; each is wrong by at most D roundings of the largest.
+    error = 4 * (latents.shape[1] + 4) * torch.finfo(latents.dtype).eps * float(squares.max())
+    total = torch.zeros(1, dtype=torch.float64, device=latents.device)
+    minimum = latents.new_full((1,), math.inf)
+    maximum = latents.new_full((1,), 0.0)
+    for part in upper_tiles(len(latents), tile, latents.device, group):
+        products = centred[part.rows] @ centred[part.columns].T
+        found = products.mul_(-2.0).add_(squares[part.rows, None]).add_(squares[part.columns])
+        torch.maximum(maximum, found.amax(), out=maximum)
+        part.discard(found, math.inf)
+        minimum = _closer(minimum, latents[part.rows], latents[part.columns], found, error)
+        part.discard(found, 0.0)
+        total += found.clamp_(min=0.0).sqrt_().sum(dtype=torch.float64)
+    minimum, maximum, total = group.minimum(minimum), group.maximum(maximum), group.sum(total)
+    return DistanceStatistics(float(minimum), float(total) / pairs, math.sqrt(float(maximum)))
+
+
+def _closer(
+    minimum: torch.Tensor, own: torch.Tensor, theirs: torch.Tensor, squares: torch.Tensor, error: float
+) -> torch.Tensor:
+    """The smallest of `minimum` and of the distances between rows of `own` and `theirs`, from their differences.
+
+    `squares` are these distances squared, each wrong by at most `error`: they say which pairs need to be looked at.
+    """
+    if minimum == 0 or squares.amin() >= minimum.square() + error:
+        return minimum
+    row, column = divmod(int(squares.argmin()), squares.shape[1])  # leaves few others to look at
+    minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[row] - theirs[column]))
+    rows, columns = (squares < minimum.square() + error).nonzero(as_tuple=True)
+    if not len(rows):  # the pair itself had the distance 0, and no other may be closer
+        return minimum
+    for some, partners in zip(rows.split(_SUSPECTS), columns.split(_SUSPECTS), strict=True):
+        minimum = torch.minimum(minimum, torch.linalg.vector_norm(own[some] - theirs[partners], dim=1).min())
+    return minimum
+
+
+@dataclass(frozen=True)
+class PairwiseForces:
+    """Energies and forces between N identities, and the statistics of their angles."""
+
+    energies: torch.Tensor  # U_i, float64 [N]; adding them up counts every pair twice
+    gradients: torch.Tensor  # ∂U_i/∂e_i with all other e_j held fixed, [N,E]
+    angles: AngleStatistics
+
+
+def pairwise_forces(
+    embeddings: torch.Tensor,
+    coefficient: float,
+    radius: float,
+    threshold: float,
+    *,
+    tile: int = TILE,
+    group: ProcessGroup = SINGLE,
+) -> PairwiseForces:
+    """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))², its gradient by e_i, and the statistics of all angles.
+
+    Args:
+        embeddings: all identities' `[N,E]`, of any norm but 0; the same on every process.
+        coefficient, radius: k and d0 (radians).
+        threshold: angle (radians) of `angles.share_above`.
+        tile: side of the tiles.
+        group: which of several processes this is; they share the tiles, and each gets the whole result.
+    """
+    unit, norms = unit_rows(embeddings)
+    tally = AngleTally(unit, threshold)
+    energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
+    pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
+    for part in upper_tiles(len(unit), tile, unit.device, group):
+        own, theirs = unit[part.rows], unit[part.columns]
+        cosines = scaled_cosines(own @ theirs.T)
+        angles = torch.acos(cosines)
+        if tally.add(part, angles).min() >= radius:
+            continue
+        overlaps = angles.neg_().add_(radius).clamp_(min=0.0)  # 0 for what is no pair, whose angle is infinite
+        squares = overlaps.square()
+        energies[part.rows] += squares.sum(dim=1, dtype=torch.float64)
+        energies[part.columns] += squares.sum(dim=0, dtype=torch.float64)
+        weights = overlap_weights(overlaps, cosines)
+        pulls[part.rows].addmm_(weights, theirs)
+        pulls[part.columns].addmm_(weights.T, own)
+    energies = group.sum(energies).mul_(0.5 * coefficient)
+    pulls = group.sum(pulls).mul_(coefficient * COSINE_SCALE)
+    return PairwiseForces(energies, tangential(pulls, unit, norms), tally.finish(group))

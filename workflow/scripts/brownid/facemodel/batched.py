@@ -1,0 +1,116 @@
+"""A face model in batches: embeddings of latents, and the gradients of energies by the latents."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from brownid.facemodel.model import FaceModel, needs_noise_key
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import Batching
+from brownid.runtime.randomness import NoiseKey
+
+
+class BatchedFaceModel:
+    """A face model that is called on at most `batch_size` latents at a time, on fewer where the memory runs out.
+
+    `items` of a call are the item numbers of its rows, which together with `seed` and the iteration (None: of the
+    image that is kept) decide the noise maps. Embeddings come in the element type of the latents.
+    """
+
+    def __init__(self, model: FaceModel, batch_size: int, seed: int | None = None):
+        self.model = model
+        self.seed = seed
+        self.batching = Batching(batch_size)
+
+    def embed(
+        self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
+    ) -> torch.Tensor:
+        """Embeddings `[N,E]` of latents `[N,D]`, without gradient."""
+        noise_key = self._noise_key(items, iteration)
+
+        def work(rows: slice) -> torch.Tensor:
+            with torch.no_grad():
+                return self._embed(latents[rows], noise_key and noise_key.rows(rows))
+
+        return torch.cat(self.batching.map(len(latents), work))
+
+    def embed_for_pull_back(
+        self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+        """Embeddings `[N,E]` of latents `[N,D]`, and a function to call once that takes ∂U/∂e `[N,E]` to ∂U/∂w `[N,D]`.
+
+        The function is the vector-Jacobian product of the face model. The last full batch keeps the graph of its
+        embedding pass; all others are embedded a second time, because the graphs of all would not fit in memory.
+        """
+        noise_key = self._noise_key(items, iteration)
+
+        def with_graph(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
+
+        embeddings, first, kept = [], 0, None
+        while kept is None:  # once more for each time that the memory did not suffice
+            rest = max(first, len(latents) - self.batching.size)
+            if rest > first:
+                embeddings.append(self.embed(latents[first:rest], items and items[first:rest], iteration))
+            first = rest
+            kept = self.batching.attempt(slice(first, len(latents)), with_graph)
+        ((leaf, output),) = kept
+        graph = [(leaf, output)]
+
+        def pull_back(gradients: torch.Tensor) -> torch.Tensor:
+            def through_kept_graph(rows: slice) -> torch.Tensor:
+                return _pull_back(*graph.pop(), gradients[rows])  # and lets go of the graph
+
+            def work(rows: slice) -> torch.Tensor:
+                return _pull_back(*with_graph(rows), gradients[rows])
+
+            last = self.batching.attempt(slice(first, len(latents)), through_kept_graph)
+            again = len(latents) if last is None else first  # without memory for the kept graph, in smaller batches
+            return torch.cat([*self.batching.map(again, work), *(last or ())])
+
+        return torch.cat([*embeddings, output.detach()]), pull_back
+
+    def pull_back_each(
+        self,
+        latents: torch.Tensor,
+        gradients_of: Callable[[slice, torch.Tensor], torch.Tensor],
+        items: Sequence[int] | None = None,
+        iteration: int | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings `[N,E]` of latents `[N,D]` and ∂U/∂w `[N,D]`, in one pass, where a row's ∂U/∂e needs no other's.
+
+        `gradients_of(rows, embeddings)` returns ∂U/∂e of these rows.
+        """
+        noise_key = self._noise_key(items, iteration)
+
+        def work(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            leaf, output = self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
+            embeddings = output.detach()
+            return embeddings, _pull_back(leaf, output, gradients_of(rows, embeddings))
+
+        embeddings, pulled = zip(*self.batching.map(len(latents), work), strict=True)
+        return torch.cat(embeddings), torch.cat(pulled)
+
+    def _noise_key(self, items: Sequence[int] | None, iteration: int | None) -> NoiseKey | None:
+        if not needs_noise_key(self.model):
+            return None
+        if items is None or self.seed is None:
+            raise BrownidError(
+                "This generator's noise maps are random for each item, which this algorithm does not number; "
+                "set noise to off or fixed."
+            )
+        return NoiseKey(self.seed, items, iteration)
+
+    def _embed(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> torch.Tensor:
+        embeddings = self.model.embed(latents) if noise_key is None else self.model.embed(latents, noise_key)
+        return embeddings.to(latents.dtype)
+
+    def _embed_with_graph(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.enable_grad():
+            leaf = latents.detach().requires_grad_(True)
+            return leaf, self._embed(leaf, noise_key)
+
+
+def _pull_back(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    (pulled,) = torch.autograd.grad(output, leaf, grad_outputs=gradients)
+    return pulled

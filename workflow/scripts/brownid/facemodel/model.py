@@ -1,0 +1,144 @@
+"""The face model E = F(A(G(w))): generator, alignment crop and recognition network as one differentiable function."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brownid.generators.protocol import Generator, with_defaults
+from brownid.recognition.compiling import compiled
+from brownid.recognition.embedding import as_network_input, raw_embeddings
+from brownid.runtime.precision import autocast, resolve_precision
+from brownid.runtime.randomness import NoiseKey
+
+
+class FaceModel(Protocol):
+    """What the algorithms need of a face model; any object with these works.
+
+    A model with random noise maps has `needs_noise_key = True`, and its `render` and `embed` take their `NoiseKey` as
+    second argument.
+    """
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The generator's mean latent `[D]`."""
+        ...
+
+    def render(self, latents: Tensor) -> Tensor:
+        """Images `[B, 3, S, S]` in [-1, 1] of latents `[B, D]`, differentiable in the latents."""
+        ...
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """Embeddings `[B, E]` of latents `[B, D]`, differentiable in the latents, each row by itself."""
+        ...
+
+
+def needs_noise_key(model: FaceModel) -> bool:
+    """Whether `render` and `embed` of a face model take a noise key; models of users' own need not say that not."""
+    return getattr(model, "needs_noise_key", False)
+
+
+class GeneratorFaceModel:
+    """Generator, alignment crop and recognition network as one map from latents `[B, D]` to the unit sphere.
+
+    It changes the two networks it is given: their parameters no longer take gradients (a third of the work of a force)
+    and they are put in evaluation mode. `precision` ("float32", "bfloat16", "auto") is that of the recognition network;
+    a generator has its own.
+
+    `frame` says what `render` shows: "network" the aligned crops that the recognition network reads, "generator" the
+    generator's whole images. Projection compares these with targets, which in the frame "generator" must be aligned as
+    the generator's training images are (FFHQ); hair, ears and background are then compared too.
+
+    Two options are for speed and change results by rounding only: `channels_last`, the recognition network's layout in
+    memory, and `compile`, torch.compile of crop, network and generator. A generator is left out that is no torch
+    module, that needs a noise key, or that has `compiles = False`. Compiled, an embedding can be differentiated once.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        crop: Callable[[Tensor], Tensor],
+        network: nn.Module,
+        precision: str = "float32",
+        *,
+        frame: str = "network",
+        channels_last: bool = True,
+        compile: bool = False,
+    ):
+        for part in (generator, crop, network):
+            if isinstance(part, nn.Module):
+                part.requires_grad_(False).eval()
+        self.generator = with_defaults(generator)
+        self.crop = crop
+        self.frame = frame
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)
+        # A network that is no torch module inside (ONNX) goes where the images are.
+        self.device = next((p.device for p in network.parameters()), generator.latent_mean.device)
+        self.precision = resolve_precision(precision, self.device)
+        self._render_crops, self._embed_crops = self._rendered, self._embedded
+        if compile:
+            self._compile()
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The generator's mean latent `[D]`."""
+        return self.generator.latent_mean
+
+    @property
+    def needs_noise_key(self) -> bool:
+        """Whether the generator's noise maps are random, so that `render` and `embed` need a noise key."""
+        return self.generator.needs_noise_key
+
+    @property
+    def side(self) -> int:
+        """Height and width of the images that `render` makes, pixels."""
+        return self.generator.resolution if self.frame == "generator" else self.network.description.side
+
+    def render(
+        self, latents: Tensor, noise_key: NoiseKey | None = None, noise: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """RGB images `[B, 3, S, S]` of latents `[B, D]` in the frame of the model; differentiable.
+
+        In [-1, 1] but for small excesses of the generator, which keep their gradient: whoever stores pixels cuts them.
+        `noise` replaces the generator's noise maps.
+        """
+        if self.frame == "network" and not (noise or self.needs_noise_key):
+            return self._render_crops(latents)
+        keys = (noise_key,) if self.needs_noise_key else ()
+        images = self.generator.render(latents, *keys, **({"noise": noise} if noise else {}))
+        return images if self.frame == "generator" else self.crop(images)
+
+    def embed(self, latents: Tensor, noise_key: NoiseKey | None = None) -> Tensor:
+        """Unit embeddings `[B, E]`, in the number format of the images; differentiable in the latents."""
+        return self.embed_images(self.render(latents, noise_key))
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Unit embeddings `[B, E]` of images in the frame of the model, in their number format; differentiable."""
+        return self.embed_crops(self.crops_of(images))
+
+    def crops_of(self, images: Tensor) -> Tensor:
+        """The crops that the recognition network reads, of images in the frame of the model."""
+        return self.crop(images) if self.frame == "generator" else images
+
+    def embed_crops(self, crops: Tensor) -> Tensor:
+        """Unit embeddings `[B, E]` of aligned crops, in their number format; differentiable."""
+        return self._embed_crops(crops)
+
+    def _compile(self) -> None:
+        self._embed_crops = compiled(self._embedded, self.device)
+        if isinstance(self.generator, nn.Module) and self.generator.compiles and not self.needs_noise_key:
+            self._render_crops = compiled(self._rendered, self.device)
+        else:
+            self.crop = compiled(self.crop, self.device)
+
+    def _rendered(self, latents: Tensor) -> Tensor:
+        return self.crop(self.generator.render(latents))
+
+    def _embedded(self, images: Tensor) -> Tensor:
+        images = as_network_input(images, self.memory_format)
+        with autocast(self.precision, self.device):
+            embeddings = raw_embeddings(self.network, images)
+        return F.normalize(embeddings.to(images.dtype))

@@ -1,0 +1,1 @@
+"""Latent diffusion models through diffusers: an unconditional one, and Arc2Face, conditioned on an embedding."""

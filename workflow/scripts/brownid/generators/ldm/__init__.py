@@ -1,1 +1,0 @@
-"""Latent diffusion: its networks, its sampling, and an unconditional generator of faces."""

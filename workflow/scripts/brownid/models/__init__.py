@@ -1,1 +1,0 @@
-"""The published files that the experiments build on: which there are, fetching them, checking them."""

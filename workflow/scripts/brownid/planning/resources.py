@@ -1,0 +1,232 @@
+"""How much disk and GPU memory a configuration takes, and whether they are there."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from brownid.configuration import paths
+from brownid.configuration.hyperface import packed_references
+from brownid.planning import sizes
+from brownid.planning import sizes as networks
+from brownid.planning.sizes import embedded_databases
+from brownid.weights.catalogue import Model
+
+Level = Literal["blocks", "note", "fine"]
+GIGABYTE = 1e9
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `remedy` says what to do about it, where there is something to do."""
+
+    level: Level
+    topic: str
+    what: str
+    remedy: str = ""
+
+
+def amount(count: float) -> str:
+    """Bytes as text: 940 kB, 1.2 GB."""
+    for unit, size in (("TB", 1e12), ("GB", GIGABYTE), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
+
+
+DISK = "Disk (estimates, formulas in brownid/planning/resources.py)"
+BESIDE_NUMBERS = 20  # bytes of a sample beside its latent and embedding: identity, label, chunk index
+PUBLISHED_FACTOR = 1.75  # a published collection (a group a sample) over its numbers: 7040 bytes for 4096, counted
+PNG_SHARE = (
+    0.5  # of the raw bytes, 18.8 kB at 112 pixels: assumed for natural faces (the embedded world: 0.38, counted)
+)
+BLOCK = 4096  # bytes: a file takes whole blocks
+RESULTS = Path("results")
+
+
+def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[str], list[str]]:
+    """Bytes by kind of result, and the databases of an unknown number of images.
+
+    samples: (4 (D + E) + 20) bytes each, variations twice (as parts and merged), 4 E for an image of a leak guard; for
+    HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
+    images: 0.5 · side² · 3 each;
+    release: each image in whole blocks, 1.75 · 4 (D + E) a sample; networks: weights, checkpoint with the head, state
+    with momentum; state of the dynamics: latents and embeddings twice.
+    """
+    room: Counter[str] = Counter()
+    release = config["release"] or {}
+    encoded = round(PNG_SHARE * 3 * config["images"]["side"] ** 2)
+    for section, copies in (("references", 1), ("variations", 2)):
+        for name in config[section]:
+            numbers = _numbers_a_sample(config, name)
+            count = sizes.image_count(config, name, catalogue) or 0
+            room["samples"] += copies * count * (numbers + BESIDE_NUMBERS)
+            room["images"] += count * encoded
+            room["state of interrupted jobs"] += 2 * count * numbers
+            if name in release.get("datasets", ()):
+                room["release"] += count * (-(-encoded // BLOCK) * BLOCK + round(PUBLISHED_FACTOR * numbers))
+    for name in packed_references(config):
+        entry = config["references"][name]
+        width = sizes.embedding_width(config["networks"][entry["network"]])
+        room["samples"] += 2 * entry["identities"] * networks.FLOAT32 * width
+        if not paths.is_embedding_conditioned(config, name):
+            faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
+            room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
+    uncounted = []
+    guards = Counter(database for _, database in embedded_databases(config))
+    for name in _packed(config):
+        count = sizes.image_count(config, name, catalogue)
+        if count is None:
+            uncounted.append(name)
+        else:
+            room["images"] += count * encoded
+            room["samples"] += guards[name] * count * networks.FLOAT32 * sizes.USUAL_WIDTH
+    for name, entry in sizes.training_entries(config).items():
+        kept = 2 * _weights(config, entry, catalogue)  # the weights, and the checkpoint with the head
+        room["networks"] += kept
+        room["state of interrupted jobs"] += 2 * _weights(config, entry, catalogue)
+        room["release"] += kept if name in release.get("models", ()) else 0
+    return room, uncounted
+
+
+def examine_disk(config: Mapping, catalogue: Mapping[str, Model], free: float | None = None) -> list[Finding]:
+    """Whether the results fit into `free` bytes (None: what is free where they go)."""
+    room, uncounted = expected(config, catalogue)
+    free = _free_below(RESULTS) if free is None else free
+    total = sum(room.values())
+    parts = ", ".join(f"{kind} {amount(size)}" for kind, size in room.most_common())
+    what = f"results need about {amount(total)} of {amount(free)} that are free: {parts}"
+    findings = [Finding("fine", DISK, what)]
+    if total > free:
+        findings = [Finding("blocks", DISK, what, "make room, or run with --directory on a larger disk")]
+    if uncounted:
+        findings.append(
+            Finding("note", DISK, f"not in it: the images of {', '.join(uncounted)}, whose number is unknown")
+        )
+    return findings
+
+
+def _numbers_a_sample(config: Mapping, dataset: str) -> int:
+    """Bytes of a sample's latent and embedding, 4 (D + E)."""
+    source = config["variations"].get(dataset, {}).get("references", dataset)
+    entry = config["references"][source]
+    width = sizes.latent_width(config["generators"][entry["generator"]])
+    return networks.FLOAT32 * (width + sizes.embedding_width(config["networks"][entry["network"]]))
+
+
+def _packed(config: Mapping) -> list[str]:
+    """The databases whose images are packed, and the realigned datasets."""
+    guards = [database for _, database in embedded_databases(config)]
+    trained = [name for entry in sizes.training_entries(config).values() for name in entry["datasets"]]
+    names = {*guards, *trained, *(paths.original(config, name) for name in [*guards, *trained])}
+    return sorted(name for name in names if name in config["databases"] or name in config["realigned"])
+
+
+def _weights(config: Mapping, entry: Mapping, catalogue: Mapping[str, Model]) -> int:
+    classes = sizes.class_count(config, entry["datasets"], catalogue)
+    parameters = networks.network_parameters(entry)
+    return round(networks.FLOAT32 * (parameters + classes * entry["settings"]["embedding_dim"]))
+
+
+def _free_below(path: Path) -> int:
+    """Bytes that are free on the disk that a path is on, or will be."""
+    path = path.resolve()
+    return shutil.disk_usage(next(place for place in [path, *path.parents] if place.exists())).free
+
+
+MEMORY = "GPU memory (estimates, formulas in brownid/planning/resources.py)"
+OVERHEAD = 1.5  # working space of convolutions and gradients in flight, over what autograd keeps: an assumption
+
+
+class Need(NamedTuple):
+    """What a job needs: bytes whatever the batch, bytes an image, images in a batch."""
+
+    job: str
+    fixed: float
+    each: float
+    batch: int
+    shrinks: bool  # whether the job goes on with smaller batches where the memory runs out
+
+    @property
+    def total(self) -> float:
+        """Bytes at the configured batch."""
+        return self.fixed + self.batch * self.each
+
+
+def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: float | None) -> Iterator[Finding]:
+    """A finding for each job that may be too large; `gpu_bytes` is what a GPU has, None where nobody knows."""
+    needs, unknown = [], []
+    for need in _needs(config, catalogue):
+        (unknown if isinstance(need, str) else needs).append(need)
+    for job in unknown:
+        yield Finding("note", MEMORY, f"{job}: not estimated: the memory of its generator or network is unknown")
+    for need in sorted(needs, key=lambda need: -need.total):
+        if gpu_bytes is None:
+            yield Finding("note", MEMORY, f"{need.job}: about {amount(need.total)} with batches of {need.batch}")
+            continue
+        yield _judged(need, gpu_bytes)
+
+
+def gpu_memory(config: Mapping, catalogue: Mapping[str, Model]) -> list[Need]:
+    """What each job needs, those with a generator or network of the user's own left out."""
+    return [need for need in _needs(config, catalogue) if isinstance(need, Need)]
+
+
+def _judged(need: Need, gpu_bytes: float) -> Finding:
+    what = f"{need.job}: about {amount(need.total)} of {amount(gpu_bytes)} with batches of {need.batch}"
+    if need.total <= gpu_bytes:
+        return Finding("fine", MEMORY, what)
+    fitting = int((gpu_bytes - need.fixed) / need.each)
+    if fitting < 1:
+        return Finding("blocks", MEMORY, what, "not even one image fits: take a larger GPU or a smaller network")
+    if need.shrinks:
+        return Finding("note", MEMORY, what, f"the job will go on with about {fitting} at a time; results are the same")
+    return Finding(
+        "blocks", MEMORY, what, f"a batch_size of {fitting} would fit, but is another recipe; or take a larger GPU"
+    )
+
+
+def _needs(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Need | str]:
+    for section in ("references", "variations"):
+        for name, entry in config[section].items():
+            yield _steering(config, section, name, entry, catalogue)
+    for name, entry in sizes.training_entries(config).items():
+        yield _training(config, name, entry, catalogue)
+
+
+def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogue: Mapping[str, Model]) -> Need | str:
+    source = entry if section == "references" else config["references"][entry["references"]]
+    spec, network = config["generators"][source["generator"]], config["networks"][source["network"]]
+    rendered, embedded = networks.generator_activations(spec), networks.network_activations(network)
+    if rendered is None or embedded is None:
+        return f"{section}.{name}"
+    images = sizes.image_count(config, name, catalogue) or 0
+    if section == "variations":
+        images = -(-images // entry["shards"])
+    guard = entry.get("leak_guard")
+    guarded = (sizes.image_count(config, guard, catalogue) or 0) if guard else 0
+    latent, embedding = sizes.latent_width(spec), sizes.embedding_width(network)
+    numbers = images * (2 * latent + 3 * embedding) + guarded * embedding
+    weights = networks.generator_weights(spec) + networks.FLOAT32 * networks.network_parameters(network)
+    return Need(
+        f"{section}.{name}",
+        fixed=weights + networks.FLOAT32 * numbers,
+        each=OVERHEAD * (rendered + embedded),
+        batch=min(entry["batch_size"], images),
+        shrinks=True,
+    )
+
+
+def _training(config: Mapping, name: str, entry: Mapping, catalogue: Mapping[str, Model]) -> Need:
+    settings = entry["settings"]
+    classes = sizes.class_count(config, entry["datasets"], catalogue)
+    parameters = networks.network_parameters(entry) + classes * settings["embedding_dim"]
+    half = 1.0 if settings["precision"] == "float32" else 0.5
+    activations = networks.network_activations(entry) or 0.0
+    return Need(
+        f"training {name}",
+        fixed=networks.FLOAT32 * 3 * parameters,
+        each=OVERHEAD * half * activations + networks.FLOAT32 * 3 * classes,
+        batch=settings["batch_size"],
+        shrinks=False,
+    )

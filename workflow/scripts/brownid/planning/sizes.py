@@ -1,0 +1,241 @@
+"""How many jobs, samples and images a configuration makes, and how much memory its networks take."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brownid.configuration import paths, products
+from brownid.configuration.hyperface import packed_references
+from brownid.configuration.links import DATASETS
+from brownid.weights.catalogue import Model, model_at
+
+
+def job_counts(config: Mapping) -> Counter[str]:
+    """Jobs of the default target by rule, when nothing is there yet; target rules are not counted."""
+    jobs: Counter[str] = Counter()
+    references, variations, networks = config["references"], config["variations"], config["networks"]
+    moving = products.moving_datasets(config)
+    guarded = [name for name, entry in references.items() if entry["leak_guard"]]
+    trained = [name for name, entry in networks.items() if entry.get("database") and not entry.get("weights")]
+    packed = packed_references(config)
+    jobs["sample_references"] = len(references) - len(packed)
+    jobs["embed_faces"] = sum(bool(paths.faces(config, name)) for name in packed)
+    jobs["pack_hypersphere"] = jobs["invert_embeddings"] = len(packed)
+    jobs["measure_packing"] = len(products.measured_packings(config))
+    jobs["vary_references"] = sum(entry["shards"] for entry in variations.values())
+    jobs["merge_variations"] = len(variations)
+    for dataset in rendered_datasets(config):
+        section = paths.section_of(config, paths.original(config, dataset), DATASETS)
+        rule = {"databases": "pack_database"}.get(section, "render_images")
+        rule = "realign_images" if dataset in config["realigned"] else rule
+        jobs[rule] += len(paths.shard_names(config, dataset))
+    jobs["train_network"] = len(trained)
+    jobs["train_recognition"] = len(config["training"])
+    if products.scores(config):
+        jobs["score_model"] = len(networks) + len(config["training"])
+        jobs["tabulate_scores"] = 1
+    for rule, benchmarks in (
+        ("capture_benchmark", paths.captured_benchmarks(config)),
+        ("prepare_benchmark", paths.prepared_benchmarks(config)),
+    ):
+        models = [*networks, *config["training"]]
+        jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
+    jobs["embed_database"] = len(embedded_databases(config))
+    for name in config["covariates"]:
+        jobs["fit_covariates"] += 1
+        jobs["project_database"] += config["covariates"][name]["shards"]
+        jobs["fit_warm_start"] += len(paths.warm_start(config, name))
+    for name in databases_in_use(config):
+        jobs["index_database"] += 1
+        jobs["capture_database"] += len(paths.capture_manifest(config, name))
+    jobs["plot_dynamics"] = len(moving)
+    jobs["plot_distances"] = len(variations)
+    jobs["show_faces"] = len(products.shown_datasets(config))
+    jobs["audit_leaks"] = len(guarded)
+    jobs["measure_controls"] = int(bool(products.controlled_datasets(config)))
+    jobs["package_release"] = jobs["verify_release"] = int(config["release"] is not None)
+    return +jobs
+
+
+def embedded_databases(config: Mapping) -> list[tuple[str, str]]:
+    """The databases that are embedded, as leak guard or gallery, each after the network that does it."""
+    pairs = {
+        (entry["network"], entry[key]) for entry in config["references"].values() for key in ("leak_guard", "gallery")
+    }
+    return sorted(pair for pair in pairs if pair[1] in config["databases"])
+
+
+def rendered_datasets(config: Mapping) -> list[str]:
+    """The datasets that are rendered or packed as images, those that realigned ones come from included."""
+    names = {*products.shown_datasets(config), *(config["release"] or {}).get("datasets", ())}
+    names |= {database for _, database in embedded_databases(config)}
+    names |= {name for entry in config["training"].values() for name in entry["datasets"]}
+    names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}
+    names -= {None}
+    return sorted(names | {paths.original(config, name) for name in names})
+
+
+def databases_in_use(config: Mapping) -> list[str]:
+    """The databases that are indexed: packed as images, or projected."""
+    packed = {name for name in rendered_datasets(config) if name in config["databases"]}
+    return sorted(packed | {config["covariates"][name]["database"] for name in config["covariates"]})
+
+
+USUAL_WIDTH = 512  # numbers of a latent, and of an embedding
+USUAL_RESOLUTION = 256  # of a generator whose file does not say it in its name
+RESOLUTIONS = {"arc2face": 512}  # of families that are published at one other resolution
+EXPRESSIONS = 5  # beside the neutral one
+MULTIPIE_DEFAULTS = {"cameras": 7, "flashes": 7, "expressions": 6}  # of a captured multipie database
+
+
+def latent_width(spec: Mapping[str, Any]) -> int:
+    """Components D of a generator's latents; those of a file are not looked up."""
+    return (spec.get("random") or spec).get("latent_dim", USUAL_WIDTH)
+
+
+def resolution(spec: Mapping[str, Any]) -> int:
+    """Side of a generator's images in pixels; that of a file is the one in its name (ffhq-256x256)."""
+    named = re.search(r"(\d+)x\1", Path(spec.get("file") or "").name)
+    random = spec.get("random") or {}
+    stated = random.get("resolution") or random.get("side") or spec.get("side")
+    return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family"), USUAL_RESOLUTION)
+
+
+def images_an_identity(entry: Mapping[str, Any]) -> int:
+    """Images that a variations entry makes of each identity."""
+    settings = entry["settings"]
+    if entry["algorithm"] == "covariates":
+        return 1 + 2 * settings["steps"] + EXPRESSIONS
+    return settings["variations"]
+
+
+def identities(config: Mapping, dataset: str) -> int:
+    """Identities of a references or variations entry."""
+    return config["references"][paths.namespace(config, dataset)]["identities"]
+
+
+def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -> int | None:
+    """Images of a dataset; None for a database of unknown size."""
+    dataset = paths.original(config, dataset)
+    section = paths.section_of(config, dataset, DATASETS)
+    entry = config[section][dataset]
+    if section == "references":
+        return entry["identities"]
+    if section == "variations":
+        return identities(config, dataset) * images_an_identity(entry)
+    capture = entry.get("capture")
+    if not capture:
+        model = model_at(catalogue, entry["root"])
+        return model.images if model else None
+    if entry["kind"] != "multipie":
+        return capture["people"] * capture.get("photos", 1)
+    counts = [len(capture[key]) if key in capture else count for key, count in MULTIPIE_DEFAULTS.items()]
+    return capture["subjects"] * (counts[0] + counts[1] + counts[2])
+
+
+def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model]) -> int:
+    """Embeddings that a packing is pulled to; those of a database of unknown size count as many as its
+    identities."""
+    entry = config["references"][references]
+    named = image_count(config, entry["gallery"], catalogue) if entry["gallery"] else None
+    return entry["gallery_size"] or named or entry["identities"]
+
+
+def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Model]) -> int:
+    """Classes of a training on these datasets, databases of unknown size left out."""
+    sources = {paths.namespace(config, name) for name in datasets}
+    counts = 0
+    for name in sources:
+        if name in config["references"]:
+            counts += config["references"][name]["identities"]
+        else:
+            capture = config["databases"][name].get("capture") or {}
+            model = model_at(catalogue, config["databases"][name]["root"] or "")
+            counts += capture.get("people") or capture.get("subjects") or (model and model.identities) or 0
+    return counts
+
+
+def training_entries(config: Mapping) -> dict[str, dict[str, Any]]:
+    """The networks that a run trains, by name: datasets, family, architecture, side, settings."""
+    trained = {
+        name: {"datasets": [entry["database"]], "settings": entry["training"], **_shape(entry, entry["side"])}
+        for name, entry in config["networks"].items()
+        if entry.get("database")
+    }
+    side = config["images"]["side"]
+    return trained | {
+        name: {"datasets": entry["datasets"], "settings": entry["settings"], **_shape(entry, side)}
+        for name, entry in config["training"].items()
+    }
+
+
+def embedding_width(network: Mapping[str, Any]) -> int:
+    """Numbers of an embedding."""
+    return network.get("training", {}).get("embedding_dim", USUAL_WIDTH)
+
+
+def _shape(entry: Mapping[str, Any], side: int) -> dict[str, Any]:
+    return {"family": entry["family"], "architecture": entry["architecture"], "side": side}
+
+
+FLOAT32 = 4  # bytes
+FOR_BACKWARD_AT_112 = {  # MB an image, float32: what autograd keeps of one crop of 112 pixels, counted
+    "insightface": {"iresnet18": 46, "iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
+    "nizhib": {"iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
+    "adaface": {"ir_18": 50, "ir_34": 70, "ir_50": 83, "ir_101": 138},
+    "slim": {"slim_iresnet": 1.8, "slim_iresnet_wide": 2.7},
+}
+PARAMETERS = {  # millions, with embeddings of 512 numbers and crops of 112 pixels, counted
+    "insightface": {"iresnet18": 24.0, "iresnet34": 34.1, "iresnet50": 43.6, "iresnet100": 65.2},
+    "nizhib": {"iresnet34": 34.1, "iresnet50": 43.6, "iresnet100": 65.2},
+    "adaface": {"ir_18": 24.0, "ir_34": 34.1, "ir_50": 43.6, "ir_101": 65.2},
+    "slim": {"slim_iresnet": 0.25, "slim_iresnet_wide": 0.52},
+}
+STYLEGAN2_KEPT = 2.2  # numbers that autograd keeps for each number of a layer's output, counted at 64 to 256 pixels
+STYLEGAN3_AT_256 = 880e6  # bytes an image, config t with channel_base 16384, counted; grows as the side
+STYLEGAN3_RADIAL = 2.0  # config r has twice the channels
+PROCEDURAL_KEPT = 300  # numbers that autograd keeps for each pixel, counted at 56 and 112 pixels
+GENERATOR_WEIGHTS = 120e6  # bytes; StyleGAN2-256 has 100 MB with its buffers
+FULL_CHANNELS_FROM = 512  # pixels: NVIDIA's smaller FFHQ generators have half the channel_base
+
+
+def network_activations(network: Mapping[str, Any]) -> float | None:
+    """Bytes that a backward pass through an FR network needs for one image: as the area of the crop.
+
+    `network` has a family, an architecture and a side; None for one of the user's own, and for ONNX, which has none.
+    """
+    counted = FOR_BACKWARD_AT_112.get(network.get("family"), {}).get(network.get("architecture"))
+    return None if counted is None else counted * 1e6 * (network["side"] / 112) ** 2
+
+
+def network_parameters(network: Mapping[str, Any]) -> float:
+    """Parameters of an FR network that has activations."""
+    return PARAMETERS[network["family"]][network["architecture"]] * 1e6
+
+
+def generator_weights(spec: Mapping[str, Any]) -> float:
+    """Bytes of a generator's weights and buffers."""
+    return 0.0 if spec.get("family") == "procedural" else GENERATOR_WEIGHTS
+
+
+def generator_activations(spec: Mapping[str, Any]) -> float | None:
+    """Bytes that a backward pass through a generator needs for one image; None for a generator of the user's own.
+
+    StyleGAN2: 4 bytes × 2.2 × Σ_r (layers at r) · c(r) · r², with c(r) = min(channel_base / r, channel_max) channels.
+    """
+    side, family = resolution(spec), spec.get("family")
+    if family == "procedural":
+        return FLOAT32 * PROCEDURAL_KEPT * side**2
+    if family == "stylegan2":
+        sizes = spec.get("random") or {}
+        base = sizes.get("channel_base", 32768 if side >= FULL_CHANNELS_FROM else 16384)
+        largest = sizes.get("channel_max", 512)
+        sides = [2**power for power in range(2, side.bit_length())]
+        numbers = sum((1 if r == 4 else 2) * min(base // r, largest) * r * r for r in sides)
+        return FLOAT32 * STYLEGAN2_KEPT * numbers
+    if family == "stylegan3":
+        radial = STYLEGAN3_RADIAL if "stylegan3-r" in str(spec.get("file")) else 1.0
+        return STYLEGAN3_AT_256 * radial * side / 256
+    return None

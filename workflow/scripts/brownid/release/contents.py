@@ -1,0 +1,267 @@
+"""The contents of a release: its datasets and models, manifest.csv and checksums.sha256."""
+
+import csv
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.files import sha256
+from brownid.runtime.process import progress
+
+SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hypersphere", "scores", "figures")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+INTENDED_USE = (
+    "Research on face recognition: training and comparing recognition networks without images of real persons. "
+    "It is not meant for identifying or tracking people, and an accuracy measured on it alone says nothing about "
+    "how fair or safe a deployed system would be."
+)
+
+
+@dataclass(frozen=True)
+class ReleaseDescription:
+    """What the README and the metadata say in words; all of it is the publisher's to decide."""
+
+    name: str  # short, serves as an identifier
+    description: str  # a paragraph
+    creator: str  # a person or an institution
+    licence: str  # of the data: a name or an SPDX identifier
+    version: str = "1.0.0"
+    intended_use: str = INTENDED_USE
+    readme_context: str = ""  # further Markdown for the README: how it was made, what to cite
+
+    def __post_init__(self) -> None:
+        check_name("release", self.name)
+        for what in ("description", "creator", "licence", "version", "intended_use"):
+            if not getattr(self, what).strip():
+                raise BrownidError(f"the release {self.name!r} needs a {what.replace('_', ' ')}; it is empty.")
+
+
+@dataclass(frozen=True)
+class DatasetPart:
+    """One published dataset; every sample has one image in the shards and the reverse."""
+
+    name: str
+    samples: Path  # a collection, of ours or published
+    command: Path  # command.yml
+    image_shards: tuple[Path, ...]
+    statistics: Path | None = None  # stats.h5, where a dynamics made the samples
+
+    def __post_init__(self) -> None:
+        check_name("dataset", self.name)
+        if self.name in SHARED_FOLDERS:
+            raise BrownidError(
+                f"a dataset cannot be called {self.name!r}, a release has a folder of that name already."
+            )
+        if not self.image_shards:
+            raise BrownidError(f"the dataset {self.name!r} needs at least one image shard.")
+
+    def sources(self) -> list[Path]:
+        """The files it is made from."""
+        return [self.samples, self.command, *self.image_shards, *([self.statistics] if self.statistics else [])]
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """One trained network with its results."""
+
+    name: str
+    checkpoint: Path  # .ckpt, of Lightning
+    weights: Path  # .safetensors, to load without executing anything
+    history: Path  # CSV, a row an epoch
+    hyperparameters: Path  # YAML
+    scores: Path  # JSON
+    results: tuple[Path, ...] = ()  # further files for its results folder: a log, a picture of a training batch
+
+    def __post_init__(self) -> None:
+        check_name("model", self.name)
+
+    def places(self) -> dict[PurePosixPath, Path]:
+        """Path in the release -> file it is copied from."""
+        folder = PurePosixPath("trained_models")
+        results = folder / "results" / self.name
+        return {
+            folder / f"{self.name}.ckpt": self.checkpoint,
+            folder / f"{self.name}.safetensors": self.weights,
+            results / "history.csv": self.history,
+            results / "hyperparameters.yml": self.hyperparameters,
+            results / "scores.json": self.scores,
+            **{results / Path(path).name: path for path in self.results},
+        }
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """Any other file or folder: a database index, a covariate, a table, a figure."""
+
+    source: Path
+    path: str  # in the release, below one of `SHARED_FOLDERS`
+
+    def __post_init__(self) -> None:
+        place = release_path(self.path)
+        if len(place.parts) < 2 or place.parts[0] not in SHARED_FOLDERS:
+            folders = ", ".join(SHARED_FOLDERS)
+            raise BrownidError(f"the file {self.path!r} must go into one of the release's folders: {folders}.")
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise BrownidError for a name that cannot be a file name everywhere."""
+    if not NAME.fullmatch(name):
+        raise BrownidError(f"the {what} name {name!r} must consist of letters, digits, '.', '_' and '-'.")
+
+
+def release_path(text: str) -> PurePosixPath:
+    """A path inside a release; one that is absolute, climbs out or holds odd characters is a BrownidError."""
+    path = PurePosixPath(text)
+    plain = text and str(path) == text and not path.is_absolute() and ".." not in path.parts
+    if not plain or re.search(r"[\x00-\x1f\x7f\\:]", text):
+        raise BrownidError(f"the path {text!r} is refused: it does not stay plainly inside the release folder.")
+    return path
+
+
+MANIFEST = "manifest.csv"
+CHECKSUMS = "checksums.sha256"
+HEADER = ["path", "bytes", "sha256"]
+LONGEST_LINE = 5000  # characters; a path has at most 4096 bytes
+# what file managers, notebooks and network file systems leave in the folders that they show or serve
+LEFT_FILES = re.compile(
+    r"\._.*|\.DS_Store|\.localized|Icon\r|(eh)?thumbs(_vista)?\.db|desktop\.ini|\.directory|\.nfs[0-9a-f]+",
+    re.IGNORECASE,
+)
+LEFT_FOLDERS = re.compile(
+    r"\.ipynb_checkpoints|__MACOSX|@eaDir|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|\.TemporaryItems"
+)
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file as the manifest lists it."""
+
+    path: str  # inside the release, with '/'
+    size: int  # bytes
+    checksum: str  # SHA-256, hexadecimal
+
+
+def files_of(root: Path) -> Iterator[str]:
+    """The paths of everything in a release that is no folder, links included and not followed."""
+    for folder, folders, files in os.walk(root, onerror=_stop):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in files + links:
+            yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _stop(error: OSError) -> None:
+    """What a folder that cannot be listed holds would go unnoticed."""
+    raise error
+
+
+def left_behind(paths: Iterable[str]) -> list[str]:
+    """Those of the paths that file managers and the like leave; they are no part of a release."""
+    return sorted(path for path in paths if _is_left_behind(path.split("/")))
+
+
+def _is_left_behind(parts: list[str]) -> bool:
+    return bool(LEFT_FILES.fullmatch(parts[-1])) or any(LEFT_FOLDERS.fullmatch(part) for part in parts)
+
+
+def strange_kind(root: Path, path: str) -> str | None:
+    """What stands at a path of a release in place of a plain file, such as "a pipe"; None for a plain file.
+
+    Nothing is opened and no link is followed, not in the folders on the way either. FileNotFoundError where there is
+    nothing.
+    """
+    place = root
+    for part in path.split("/"):
+        place /= part
+        kind = stat.S_IFMT(place.lstat().st_mode)
+        if kind == stat.S_IFLNK:
+            break
+    return KINDS.get(kind)
+
+
+def write_manifest(root: Path) -> list[Entry]:
+    """List every file below `root`, sorted by path, in both files; the checksums cover the manifest as well."""
+    paths = sorted(path for path in files_of(root) if path not in (MANIFEST, CHECKSUMS))
+    entries = [
+        Entry(path, (root / path).stat().st_size, sha256(root / path))
+        for path in progress(paths, "computing checksums", "file")
+    ]
+    with open(root / MANIFEST, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows([entry.path, entry.size, entry.checksum] for entry in entries)
+    (root / CHECKSUMS).write_text(_checksum_lines(root, entries), encoding="utf-8")
+    return entries
+
+
+def read_manifest(root: Path) -> dict[str, Entry]:
+    """The entries of a release's manifest by path.
+
+    A missing or unreadable manifest, a path listed twice and a path that leaves the release are a BrownidError.
+    """
+    path = root / MANIFEST
+    entries: dict[str, Entry] = {}
+    for line, row in enumerate(_rows(root, path), start=1):
+        if line == 1:
+            if row != HEADER:
+                raise BrownidError(f"{path}: the manifest does not begin with {','.join(HEADER)}.")
+            continue
+        well = len(row) == len(HEADER) and re.fullmatch("[0-9]{1,18}", row[1]) and re.fullmatch("[0-9a-f]{64}", row[2])
+        if not well:
+            raise BrownidError(f"{path}: line {line} of the manifest is not a path, a size and a SHA-256.")
+        try:
+            release_path(row[0])
+        except BrownidError as error:
+            raise BrownidError(f"{path}: line {line}: {error}") from None
+        if row[0] in entries:
+            raise BrownidError(f"{path}: line {line} lists {row[0]} a second time.")
+        entries[row[0]] = Entry(row[0], int(row[1]), row[2])
+    return entries
+
+
+def _rows(root: Path, path: Path) -> Iterator[list[str]]:
+    """The rows of a manifest, the header first, a line at a time."""
+    try:
+        kind = strange_kind(root, MANIFEST)
+        if kind is not None:
+            raise BrownidError(f"{path}: this is {kind}; a release holds plain files only.")
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.reader(iter(lambda: file.readline(LONGEST_LINE), ""))
+            yield next(rows, [])
+            yield from rows
+    except FileNotFoundError:
+        raise BrownidError(f"{root}: there is no {MANIFEST}, so this is no release, or not a whole one.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BrownidError(f"{path}: the manifest cannot be read ({error}).") from None
+
+
+def checksum_problems(root: Path, entries: dict[str, Entry]) -> list[str]:
+    """What is wrong with checksums.sha256, given the manifest."""
+    expected = _checksum_lines(root, list(entries.values()))
+    try:
+        kind = strange_kind(root, CHECKSUMS)
+        if kind is not None:
+            return [f"{CHECKSUMS}: this is {kind}; a release holds plain files only."]
+        with open(root / CHECKSUMS, encoding="utf-8") as file:
+            found = file.read(2 * len(expected) + LONGEST_LINE)  # no more than lines of the same number can be
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{CHECKSUMS}: the file is missing or cannot be read ({error})."]
+    difference = set(found.splitlines()) ^ set(expected.splitlines())
+    paths = sorted({line.partition("  ")[2] or line for line in difference})
+    return [f"{CHECKSUMS}: the line of {path} is missing or differs from {MANIFEST}." for path in paths]
+
+
+def _checksum_lines(root: Path, entries: list[Entry]) -> str:
+    lines = [f"{entry.checksum}  {entry.path}" for entry in entries] + [f"{sha256(root / MANIFEST)}  {MANIFEST}"]
+    return "\n".join(lines) + "\n"

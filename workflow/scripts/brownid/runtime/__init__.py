@@ -1,0 +1,1 @@
+"""The process around the work: errors, files, logs, GPUs, random numbers, number formats."""

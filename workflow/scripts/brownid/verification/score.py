@@ -1,0 +1,142 @@
+"""Scores of a face-recognition network on benchmark files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from brownid.databases.decoding import decode_rgb
+from brownid.recognition.embedding import embed_images
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.process import logger
+from brownid.verification.accuracy import equal_error_rate, folded_accuracy, roc, squared_distances, tar_at_far
+from brownid.verification.bins import read_bin
+
+FOLDS = 10
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
+
+Embed = Callable[[np.ndarray], np.ndarray]  # uint8 RGB [n, side, side, 3] -> embeddings [n, E]
+
+
+def score_network(
+    network: nn.Module,
+    bins: Mapping[str, str | Path],
+    *,
+    side: int,
+    batch_size: int = 256,
+    maximum_failed_share: float = 0.0,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> dict[str, dict[str, object]]:
+    """Score a network on every benchmark of `bins` (name to `.bin` file).
+
+    The embedding of an image is the sum of the unnormalised embeddings of image and mirror image, normalised.
+    """
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        return embed_images(network, images, batch_size, mirror=True).numpy()
+
+    return {
+        name: score_benchmark(embed, path, side=side, maximum_failed_share=maximum_failed_share, rates=rates)
+        for name, path in bins.items()
+    }
+
+
+def score_benchmark(
+    embed: Embed,
+    path: str | Path,
+    *,
+    side: int,
+    maximum_failed_share: float = 0.0,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> dict[str, object]:
+    """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be scored.
+
+    Such an image cannot be decoded, or has another side than the network reads; its pair is left out. More than
+    `maximum_failed_share` of the images raises BrownidError. An image that is in several pairs is embedded once.
+    """
+    encoded, same = read_bin(path)
+    rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
+    images, reasons = _decode(list(rows), side)
+    numbers = [rows[data] for data in encoded]
+    failures = [(number, reasons[row]) for number, row in enumerate(numbers) if row in reasons]
+    if len(failures) > maximum_failed_share * len(encoded):
+        number, reason = failures[0]
+        raise BrownidError(
+            f"{len(failures)} of {len(encoded)} images of the benchmark {path} cannot be used, more than the share "
+            f"of {maximum_failed_share} that `maximum_failed_share` allows; the first is image {number}: {reason}."
+        )
+    for number, reason in failures:
+        logger.warning("%s: image %d cannot be used: %s", path, number, reason)
+    whole = np.ones(len(same), bool)
+    whole[[number // 2 for number, _ in failures]] = False
+    embeddings = np.asarray(embed(images))[numbers]
+    scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates, str(path))
+    logger.info("%s: accuracy %.4f (std %.4f), %d pairs", path, scores["accuracy"], scores["std"], scores["pairs"])
+    listed = [{"image": number, "reason": reason} for number, reason in failures]
+    return scores | {"failures": listed}
+
+
+def score_pairs(
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    name: str = "the pairs",
+) -> dict[str, object]:
+    """Everything one reads off a verification, as plain numbers for a JSON file; `name` begins warnings.
+
+    `accuracy`, `std`, `threshold` (10 contiguous folds; of the squared distance), `stratified_accuracy` (see
+    `benchmark.verification`), `fold_note` (why only that should be compared, or None), `auc`, `eer`, `tar_at_far` (rate
+    to `tar`, `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc`
+    (corner points), `pairs`, `genuine`, `impostors`.
+    """
+    distances = squared_distances(first, second)
+    verification = folded_accuracy(distances, same, FOLDS, name)
+    curve = roc(1 - distances / 2, same)  # the cosine of unit vectors
+    corners = curve.corners()
+    return {
+        "accuracy": verification.accuracy,
+        "std": verification.std,
+        "threshold": verification.threshold,
+        "accuracies": verification.accuracies.tolist(),
+        "stratified_accuracy": verification.stratified_accuracy,
+        "fold_note": verification.note,
+        "auc": curve.area,
+        "eer": equal_error_rate(curve),
+        "tar_at_far": {f"{entry.far:g}": _plain(entry) for entry in tar_at_far(curve, rates)},
+        "roc": {"false_accept": corners.false_accept.tolist(), "true_accept": corners.true_accept.tolist()},
+        "pairs": len(same),
+        "genuine": int(same.sum()),
+        "impostors": curve.impostors,
+    }
+
+
+def _plain(entry) -> dict[str, object]:
+    if not entry.measurable:
+        note = f"needs {entry.impostors_needed} impostor pairs, there are {entry.impostors}"
+        return {"tar": None, "threshold": None, "note": note}
+    # JSON has no infinity: with every impostor above every genuine pair nothing is accepted, at no finite threshold
+    return {"tar": entry.tar, "threshold": entry.threshold if np.isfinite(entry.threshold) else None}
+
+
+def _decode(encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, dict[int, str]]:
+    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be used, and the reasons, by row."""
+    images = np.zeros((len(encoded), side, side, 3), np.uint8)
+    reasons = {}
+    for row, data in enumerate(encoded):
+        try:
+            images[row] = _of_side(decode_rgb(data), side)
+        except BrownidError as error:
+            reasons[row] = str(error)
+    return images, reasons
+
+
+def _of_side(image: np.ndarray, side: int) -> np.ndarray:
+    """The image, if it has the side that the network reads: crops of another side may be others in all."""
+    if image.shape[:2] != (side, side):
+        raise BrownidError(
+            f"it has {image.shape[1]} x {image.shape[0]} pixels, and the network reads {side} x {side}: set "
+            "`alignment.template` of the benchmark, and its images become the crops that each network reads"
+        )
+    return image

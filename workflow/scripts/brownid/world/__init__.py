@@ -1,0 +1,1 @@
+"""The embedded face world: a procedural generator with known ground truth, and databases rendered with it."""

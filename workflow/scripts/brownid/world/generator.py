@@ -1,0 +1,160 @@
+"""The procedural generator behind the generator protocol, and its latent space."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from brownid.generators.protocol import GeneratorDefaults, Point
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import stream
+from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES, identity_settings, nuisance_settings
+from brownid.world.renderer import Renderer
+
+MEAN_RADIUS = 10.0
+_BASE_GAIN = 0.25
+_IDENTITY_GAIN = 0.6
+_NUISANCE_GAIN = 0.15
+_LEAK = 0.2
+_SAMPLES = 1024  # for the mean radius: its error is then 0.2 %
+
+
+class LatentSpace(torch.nn.Module):
+    """The maps of one world; `nuisance_stds` [N] are those of the raw nuisance parameters over random latents."""
+
+    def __init__(self, latent_dim: int, identity_dim: int, nuisance_stds: Tensor, seed: int) -> None:
+        super().__init__()
+        parameters = identity_dim + len(nuisance_stds)
+        basis = _orthogonal(seed, "world/parameters", latent_dim)[:, :parameters]  # Q
+        first, second = _orthogonal(seed, "world/first", latent_dim), _orthogonal(seed, "world/second", latent_dim)
+        bias = torch.from_numpy(stream(seed, "world/bias").standard_normal(latent_dim))
+        identity, nuisance = basis[:, :identity_dim], basis[:, identity_dim:]
+        # moments of leaky_relu(x), x ~ N(0, 1)
+        mean = (1.0 - _LEAK) / math.sqrt(2.0 * math.pi)
+        std = math.sqrt((1.0 + _LEAK**2) / 2.0 - mean**2)
+        shape = _BASE_GAIN * torch.eye(latent_dim, dtype=torch.float64) + _IDENTITY_GAIN * identity @ identity.T
+        shape = shape + _NUISANCE_GAIN * nuisance @ nuisance.T
+        z = torch.from_numpy(stream(seed, "world/radius").standard_normal((_SAMPLES, latent_dim)))
+        centred = torch.nn.functional.leaky_relu(z, _LEAK) - mean  # W₁ z is distributed as z
+        radius = torch.linalg.vector_norm(centred @ (shape @ second).T, dim=1).mean()
+        shape = shape * (MEAN_RADIUS / radius)
+        spread = torch.full((parameters,), _BASE_GAIN + _NUISANCE_GAIN, dtype=torch.float64)
+        spread[:identity_dim] = _BASE_GAIN + _IDENTITY_GAIN
+        spread *= std * MEAN_RADIUS / radius
+        raw_stds = torch.cat([torch.ones(identity_dim, dtype=torch.float64), nuisance_stds.double()])
+        output = shape @ second
+        self.register_buffer("first", first.float(), persistent=False)
+        self.register_buffer("output", output.float(), persistent=False)
+        self.register_buffer("bias", bias.float(), persistent=False)
+        self.register_buffer("mean", (bias + output.sum(1) * mean).float(), persistent=False)
+        self.register_buffer("rows", basis.T.contiguous().float(), persistent=False)  # unit rows
+        self.register_buffer("scales", (raw_stds / spread).float(), persistent=False)
+
+    def map(self, z: Tensor, truncation: float) -> Tensor:
+        """Latents `[B, D]` of standard normal `z` `[B, D]`."""
+        hidden = torch.nn.functional.leaky_relu(z @ self.first.T, _LEAK)
+        latents = hidden @ self.output.T + self.bias
+        return latents if truncation == 1.0 else self.mean + truncation * (latents - self.mean)
+
+    def parameters_of(self, latents: Tensor) -> Tensor:
+        """Raw parameters `[B, I + N]` of latents `[B, D]`."""
+        return (latents - self.mean) @ self.rows.T * self.scales
+
+    def latents_of(self, parameters: Tensor) -> Tensor:
+        """The latents nearest to the mean that have the raw `parameters` `[B, I + N]`."""
+        return self.mean + (parameters / self.scales) @ self.rows
+
+
+def _orthogonal(seed: int, purpose: str, size: int) -> Tensor:
+    """A random orthogonal matrix, uniform over all (Mezzadri 2007: fix the signs of R's diagonal)."""
+    q, r = torch.linalg.qr(torch.from_numpy(stream(seed, purpose).standard_normal((size, size))))
+    return q * torch.sign(torch.diagonal(r))
+
+
+# Attributes that the covariates name, and the nuisance parameters they are. Positive pose turns the subject to the
+# image's right, positive illumination puts the lamp on the image's right.
+ATTRIBUTES: tuple[str, ...] = ("pose", "illumination", "smile", "scream", "disgust", "squint", "surprise")
+_PARAMETER_OF = {"pose": "yaw", "illumination": "light_yaw"}
+
+EYES_112: tuple[Point, Point] = ((38.2946, 51.6), (73.5318, 51.6))  # of the average face at side 112
+_CHUNK_PIXELS = 16 * 56 * 56  # rendered at a time on a CPU: small enough for the cache, large enough to fill it
+
+
+class ProceduralGenerator(GeneratorDefaults):
+    """A differentiable face generator without weights: everything follows from `world_seed`.
+
+    `side` is the image's height and width in pixels; the world (latents, parameters, faces) does not depend on it.
+    """
+
+    def __init__(
+        self, latent_dim: int = 512, side: int = 56, world_seed: int = 1, device: str | torch.device = "cpu"
+    ) -> None:
+        _check_whole("latent_dim", latent_dim, len(IDENTITY_NAMES) + len(NUISANCE_NAMES))
+        _check_whole("side", side, 16)
+        _check_whole("world_seed", world_seed, 0)
+        self.latent_dim, self.resolution, self.world_seed = latent_dim, side, world_seed
+        # pixel edges keep their place from side to side, pixel centres do not
+        self.landmarks = tuple(((x + 0.5) * side / 112 - 0.5, (y + 0.5) * side / 112 - 0.5) for x, y in EYES_112)
+        self.identity_dim, self.nuisance_dim = len(IDENTITY_NAMES), len(NUISANCE_NAMES)
+        stds = torch.tensor([amount.generator_std for amount in NUISANCE.values()])
+        self.device = torch.device(device)
+        self._space = LatentSpace(latent_dim, self.identity_dim, stds, world_seed).to(self.device)
+        self._renderer = Renderer(side).to(self.device)
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The mean `[D]` of mapped latents."""
+        return self._space.mean
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ProceduralGenerator":
+        """Move to a device or a floating-point type, in place."""
+        self._space.to(device=device, dtype=dtype)
+        self._renderer.to(device=device, dtype=dtype)
+        self.device = self._space.mean.device
+        return self
+
+    def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """Standard normal `[B, D]` to latents `[B, D]`."""
+        return self._space.map(z, truncation)
+
+    def render(self, latents: Tensor) -> Tensor:
+        """RGB images `[B, 3, H, W]` in (-1, 1) of latents `[B, D]`, differentiable."""
+        raw = self._space.parameters_of(latents)
+        return self.render_parameters(raw[:, : self.identity_dim], raw[:, self.identity_dim :])
+
+    def render_parameters(self, identity: Tensor, nuisance: Tensor) -> Tensor:
+        """RGB images `[B, 3, H, W]` in (-1, 1) of raw parameters `[B, I]` and `[B, N]`."""
+        settings = torch.cat([identity_settings(identity), nuisance_settings(nuisance)], dim=1)
+        chunk = max(1, _CHUNK_PIXELS // self.resolution**2) if self.device.type == "cpu" else max(1, len(settings))
+        return torch.cat([self._renderer(part) for part in settings.split(chunk)])
+
+    def identity_of(self, latents: Tensor) -> Tensor:
+        """The true raw identity `[B, I]`."""
+        return self._space.parameters_of(latents)[:, : self.identity_dim]
+
+    def nuisance_of(self, latents: Tensor) -> Tensor:
+        """The true raw nuisance `[B, N]`."""
+        return self._space.parameters_of(latents)[:, self.identity_dim :]
+
+    def latents_from(self, identity: Tensor, nuisance: Tensor) -> Tensor:
+        """The latents `[B, D]` nearest to the mean with these raw parameters."""
+        return self._space.latents_of(torch.cat([identity, nuisance], dim=1))
+
+    def reset_nuisance(self, latents: Tensor) -> Tensor:
+        """The latents with every nuisance neutral (raw 0) and everything else kept."""
+        nuisance = self.nuisance_of(latents)
+        change = self._space.latents_of(torch.cat([torch.zeros_like(self.identity_of(latents)), nuisance], dim=1))
+        return latents - (change - self.latent_mean)
+
+    def attribute_direction(self, name: str) -> Tensor:
+        """The unit direction `[D]` along which the attribute's raw parameter alone changes, and grows."""
+        if name not in ATTRIBUTES:
+            raise BrownidError(f"The attribute {name!r} is unknown: use one of {', '.join(ATTRIBUTES)}.")
+        return self._space.rows[self.identity_dim + NUISANCE_NAMES.index(_PARAMETER_OF.get(name, name))].clone()
+
+
+def _check_whole(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise BrownidError(
+            f"The procedural generator's {name} is {value!r}: it must be a whole number of at least {least}."
+        )
