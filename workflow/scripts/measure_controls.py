@@ -1,4 +1,11 @@
-"""The ground-truth controls of the embedded world as one table."""
+"""The ground-truth controls of the embedded world as one table.
+
+- Do nearest-neighbour angles grow because identities part, or because heads turn? The same angles with the nuisance of
+  every latent set to neutral: a gain that survives is identity.
+- Do variations stay close to their reference because the dynamics keep the identity, or because they move little?
+  Random noise of equal radius around the same references.
+- Does a fitted covariate point where the world's true direction points?
+"""
 
 from brownid.runtime.process import logger, run, start_job
 
@@ -7,18 +14,24 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from brownid.covariates.directions import load_covariates
+from brownid.embeddings.distances import nearest_angles, row_angles, unit_rows
+from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import load_face_model, load_generator, random_latents
-from brownid.facemodel.model import GeneratorFaceModel
+from brownid.facemodel.model import FaceModel, GeneratorFaceModel
 from brownid.runtime.files import atomic_path
+from brownid.runtime.randomness import normal
 from brownid.samples.collection import SampleCollection
-from brownid.world.controls import covariate_control, separation_control, variation_control
 
+BATCH = 64
 UNMOVED = 1e-4  # latents this close are the same draw, computed by another machine
 
 
@@ -110,6 +123,67 @@ def _rows(entry: str, control: str, found: Mapping[str, Mapping[str, float]]) ->
 
 def _row(entry: str, control: str, measured: str, value: float) -> dict[str, Any]:
     return {"entry": entry, "control": control, "measured": measured, "value": value}
+
+
+class TruthfulGenerator(Protocol):
+    """What the controls need of a generator with known ground truth."""
+
+    def reset_nuisance(self, latents: Tensor) -> Tensor:
+        """The latents with neutral nuisance and the same identity."""
+
+    def attribute_direction(self, name: str) -> Tensor:
+        """The true edit direction of an attribute, unit `[D]`."""
+
+
+def separation_control(
+    model: FaceModel, generator: TruthfulGenerator, references: Tensor
+) -> dict[str, dict[str, float]]:
+    """Nearest-neighbour angles (radians: minimum, mean, maximum) of references `[n, D]`.
+
+    Keys `as rendered`, and with neutral nuisance `neutral`.
+    """
+    latents = {"as rendered": references, "neutral": generator.reset_nuisance(references)}
+    return {name: _figures(nearest_angles(embed_latents(model, values))[1]) for name, values in latents.items()}
+
+
+def variation_control(
+    model: FaceModel, references: Tensor, variations: Tensor, owners: Sequence[int], *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Angles of variations to their reference, against random noise of the same latent distance from it.
+
+    `references` `[N, D]`, `variations` `[M, D]` and `owners` `[M]`, the row of each one's reference; keys `variations`
+    and `noise`, radians.
+    """
+    owners = list(owners)
+    around = references[owners]
+    offsets = variations - around
+    directions = normal(seed, "controls/noise", range(len(owners)), offsets.shape[1:]).to(offsets)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    noise = around + offsets.norm(dim=1, keepdim=True) * directions
+    reference_embeddings = embed_latents(model, references)[owners]
+    return {
+        name: _figures(row_angles(reference_embeddings, embed_latents(model, latents)))
+        for name, latents in (("variations", variations), ("noise", noise))
+    }
+
+
+def covariate_control(generator: TruthfulGenerator, normals: Mapping[str, ArrayLike]) -> dict[str, float]:
+    """The cosine of each fitted unit normal `[D]` with the world's true direction of that attribute."""
+    cosines = {}
+    for name, fitted in normals.items():
+        true = np.asarray(generator.attribute_direction(name).detach().cpu(), np.float64)
+        fitted = np.asarray(fitted, np.float64)
+        cosines[name] = float(fitted @ true / (np.linalg.norm(fitted) * np.linalg.norm(true)))
+    return cosines
+
+
+def embed_latents(model: FaceModel, latents: Tensor, batch: int = BATCH) -> np.ndarray:
+    """Unit embeddings float32 `[n, E]` of latents `[n, D]`, batch by batch and without gradients."""
+    return unit_rows(BatchedFaceModel(model, batch).embed(latents).float().cpu().numpy())
+
+
+def _figures(angles: np.ndarray) -> dict[str, float]:
+    return {"minimum": float(angles.min()), "mean": float(angles.mean()), "maximum": float(angles.max())}
 
 
 if __name__ == "__main__":

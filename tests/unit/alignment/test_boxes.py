@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from brownid.alignment.detection import corrected, squared, suppress_overlaps
+from brownid.alignment.faces import corrected, squared, suppress_overlaps
 
 BOXES = np.array(
     [

@@ -7,7 +7,7 @@ from brownid.covariates.directions import load_covariates
 from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import fit_warm_start
 from brownid.databases.decoding import load_rgb
-from brownid.generators import load_generator
+from brownid.facemodel.loading import load_generator
 from brownid.samples import SampleCollection
 
 WORLD = ["--side", "32", "--set", "latent_dim=128"]

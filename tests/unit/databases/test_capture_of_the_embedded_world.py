@@ -5,7 +5,7 @@ import pytest
 
 from brownid.databases.decoding import load_rgb
 from brownid.databases.settings import BenchmarkCapture, MultipieCapture
-from brownid.generators import load_generator
+from brownid.facemodel.loading import load_generator
 from brownid.samples import png
 from brownid.verification.bins import read_bin
 from brownid.world.benchmarks import capture_benchmark

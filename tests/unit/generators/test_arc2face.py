@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from brownid.generators import Generator, load_generator
+from brownid.facemodel.loading import load_generator
 from brownid.generators.diffusion import components
 from brownid.generators.diffusion.text_encoder import PROMPT, IdentityEncoder, prompt_tokens
-from brownid.generators.protocol import EmbeddingConditionedGenerator
+from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import NoiseKey
 from brownid.weights.catalogue import arc2face_files

@@ -10,8 +10,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-from brownid.generators import Generator, load_generator
+from brownid.facemodel.loading import load_generator
 from brownid.generators.diffusion.components import build_network
+from brownid.generators.protocol import Generator
 from brownid.runtime.errors import BrownidError
 from brownid.weights.catalogue import ldm_files
 

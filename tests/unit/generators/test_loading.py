@@ -12,8 +12,8 @@ from torch import Tensor
 
 from brownid.alignment import template
 from brownid.alignment.crop import FixedCrop
-from brownid.facemodel.loading import crop_for
-from brownid.generators import Generator, load_generator
+from brownid.facemodel.loading import crop_for, load_generator
+from brownid.generators.protocol import Generator
 from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
 from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
 from brownid.runtime.errors import BrownidError

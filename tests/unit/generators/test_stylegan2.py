@@ -6,7 +6,7 @@ import pytest
 import slow_stylegan2 as slow
 import torch
 
-from brownid.generators import Generator
+from brownid.generators.protocol import Generator
 from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import normal

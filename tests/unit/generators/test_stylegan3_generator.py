@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from brownid.alignment import template
-from brownid.generators import Generator
+from brownid.generators.protocol import Generator
 from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
 from brownid.runtime.errors import BrownidError
 

@@ -12,7 +12,6 @@ from brownid.configuration.loading import load_configuration
 from brownid.generators.stylegan2.generator import random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.planning import resources, sizes
-from brownid.planning import sizes as networks
 from brownid.planning.doctor import Machine, examine_machine, examine_packages
 from brownid.planning.resources import amount, examine_memory
 from brownid.recognition.backbones import FAMILIES, backbone
@@ -50,14 +49,14 @@ def test_the_numbers_of_an_fr_network_are_those_that_it_has(family, architecture
     image = torch.zeros(1, 3, 112, 112, requires_grad=True)
     kept = kept_bytes(lambda: network(image), network)
     entry = {"family": family, "architecture": architecture, "side": 112}
-    assert networks.network_activations(entry) == pytest.approx(kept, rel=0.06)
+    assert sizes.network_activations(entry) == pytest.approx(kept, rel=0.06)
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert networks.network_parameters(entry) == pytest.approx(count, rel=0.06)
+    assert sizes.network_parameters(entry) == pytest.approx(count, rel=0.06)
 
 
 def test_every_architecture_is_estimated():
     known = {name: set(family.architectures) for name, family in FAMILIES.items()}
-    for table in (networks.FOR_BACKWARD_AT_112, networks.PARAMETERS):
+    for table in (sizes.FOR_BACKWARD_AT_112, sizes.PARAMETERS):
         assert {name: set(architectures) for name, architectures in table.items()} == known
 
 
@@ -68,17 +67,17 @@ def test_the_formula_of_stylegan2_is_what_autograd_keeps():
     latents = torch.zeros(2, 512, requires_grad=True)
     spec = {"family": "stylegan2", "random": {"resolution": 64, "channel_base": 2048, "channel_max": 64}}
     kept = kept_bytes(lambda: generator.render(latents), generator) / 2
-    assert networks.generator_activations(spec) == pytest.approx(kept, rel=0.25)
+    assert sizes.generator_activations(spec) == pytest.approx(kept, rel=0.25)
 
 
 def test_the_size_of_a_published_generator_is_read_from_its_file_s_name():
     assert sizes.resolution({"file": "models/stylegan3-t-ffhqu-1024x1024.pkl"}) == 1024
     assert sizes.resolution({"file": "mine.pkl"}) == 256
     assert sizes.resolution({"random": {"resolution": 64}}) == 64
-    small = networks.generator_activations({"family": "stylegan2", "file": "a-256x256.pkl"})
-    large = networks.generator_activations({"family": "stylegan2", "file": "a-1024x1024.pkl"})
+    small = sizes.generator_activations({"family": "stylegan2", "file": "a-256x256.pkl"})
+    large = sizes.generator_activations({"family": "stylegan2", "file": "a-1024x1024.pkl"})
     assert 100e6 < small < 150e6 and 4 < large / small < 16
-    assert networks.generator_activations({"factory": "mine:generator"}) is None
+    assert sizes.generator_activations({"factory": "mine:generator"}) is None
 
 
 def test_disk_grows_with_what_is_made(tiny):

@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 
 from brownid.recognition.backbones import Description, backbone
-from brownid.recognition.loading import load_backbone, read_weights, save_backbone
+from brownid.recognition.loading import load_backbone, save_backbone
 from brownid.runtime.errors import BrownidError
+from brownid.weights.state_dict import read_weights
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import pytest
 
 from brownid.covariates.features import load_perceptual_features
 from brownid.covariates.warm_start import WarmStart
-from brownid.recognition.loading import load_backbone, read_weights
+from brownid.recognition.loading import load_backbone
 from brownid.runtime import files
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 from brownid.verification.bins import read_bin
 from brownid.verification.pairs import read_pairs
 from brownid.weights.generator_files import read_generator_file
+from brownid.weights.state_dict import read_weights
 
 MANY = 8
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from brownid.jobs import launch
-from brownid.runtime import gpus
-from brownid.runtime import process as runtime
+from brownid.runtime import gpus, process
 from brownid.runtime.errors import BrownidError
 
 ON_A_NODE = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "g1", "SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "2"}
@@ -71,11 +70,11 @@ def resources(monkeypatch):
     """Grant a job its resources, as `start_job` does; nothing of Slurm is around before."""
     for name in (*ON_A_NODE, "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", gpus.VISIBLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(runtime.DEVICE, "auto")
-    monkeypatch.setattr(runtime, "_granted", runtime.Granted())
-    runtime.default_device.cache_clear()
-    yield runtime._grant
-    runtime.default_device.cache_clear()
+    monkeypatch.setenv(process.DEVICE, "auto")
+    monkeypatch.setattr(process, "_granted", process.Granted())
+    process.default_device.cache_clear()
+    yield process._grant
+    process.default_device.cache_clear()
 
 
 def see_gpus(monkeypatch, count):
@@ -148,7 +147,7 @@ def test_a_job_whose_torch_does_not_see_the_gpu_that_slurm_gave_it_ends_with_the
         ({gpus.VISIBLE: "0"}, {"gpu": 1}),  # no Slurm
         ({**ON_A_NODE, gpus.VISIBLE: "", "SLURM_GPUS_ON_NODE": "0"}, {}),
         ({**ON_A_NODE, "SLURM_JOB_GPUS": "0"}, {"gpu": 1, "device": "cpu"}),
-        ({**ON_A_NODE, "SLURM_JOB_GPUS": "0", runtime.DEVICE: "cpu"}, {"gpu": 1}),
+        ({**ON_A_NODE, "SLURM_JOB_GPUS": "0", process.DEVICE: "cpu"}, {"gpu": 1}),
     ],
     ids=["no Slurm", "no GPU given", "by the profile", "by the environment"],
 )
@@ -157,15 +156,15 @@ def test_a_job_works_on_the_cpu_where_no_gpu_was_given_or_one_says_so(surroundin
         monkeypatch.setenv(name, value)
     see_gpus(monkeypatch, 0)
     resources(asked)
-    assert runtime.default_device() == "cpu"
+    assert process.default_device() == "cpu"
 
 
 @pytest.mark.parametrize("asked", [{}, {"gpu": 1, "device": "cpu"}], ids=["no gpu", "device: cpu"])
 def test_a_job_that_is_to_work_on_the_cpu_hides_the_gpus_that_are_there(asked, resources, monkeypatch):
     see_gpus(monkeypatch, 2)
     resources(asked)
-    assert runtime.default_device() == "cpu" and not torch.cuda.is_available()
-    assert os.environ[runtime.DEVICE] == "cpu"  # for the processes that it starts
+    assert process.default_device() == "cpu" and not torch.cuda.is_available()
+    assert os.environ[process.DEVICE] == "cpu"  # for the processes that it starts
 
 
 @pytest.mark.parametrize(
@@ -184,7 +183,7 @@ def test_a_job_that_is_to_work_on_the_cpu_hides_the_gpus_that_are_there(asked, r
 def test_gpus_may_be_asked_for_in_slurms_own_words(asked, gpus_of_it, resources, monkeypatch):
     see_gpus(monkeypatch, 0)
     resources(asked)
-    assert runtime.granted().gpus == gpus_of_it
+    assert process.granted().gpus == gpus_of_it
 
 
 def test_a_device_that_does_not_exist_is_refused(resources):
@@ -193,8 +192,8 @@ def test_a_device_that_does_not_exist_is_refused(resources):
 
 
 def test_another_torch_than_where_snakemake_runs_is_a_warning(resources, monkeypatch, caplog):
-    monkeypatch.setenv(runtime.SENT_WITH_TORCH, "1.0")
-    runtime.default_device()
+    monkeypatch.setenv(process.SENT_WITH_TORCH, "1.0")
+    process.default_device()
     assert "1.0 where Snakemake runs" in caplog.messages[-1]
 
 
@@ -219,14 +218,14 @@ def job():
 
     def begin(count, names):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        surroundings = {**os.environ, "PYTHONPATH": str(Path(runtime.__file__).parents[1])}
+        surroundings = {**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[2])}
         begun.append(subprocess.Popen([sys.executable, "-c", HOLD, str(count), *names], env=surroundings, **pipes))
         return begun[-1]
 
     yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
+    for worker in begun:
+        worker.kill()
+        worker.communicate()
 
 
 def taken_by(process):
@@ -270,7 +269,7 @@ def test_a_job_keeps_to_its_own_gpus_of_those_that_the_user_lets_it_see(resource
     monkeypatch.setenv(gpus.VISIBLE, ",".join(names))
     gpus.take_gpus(names, 1)
     resources({"gpu": 1})
-    assert os.environ[gpus.VISIBLE] == names[1] and runtime.default_device() == "cuda"
+    assert os.environ[gpus.VISIBLE] == names[1] and process.default_device() == "cuda"
 
 
 def test_the_gpus_that_slurm_gave_a_job_are_its_own_and_of_more_it_takes_its_part(resources, names, monkeypatch):
@@ -280,7 +279,7 @@ def test_the_gpus_that_slurm_gave_a_job_are_its_own_and_of_more_it_takes_its_par
     gpus.take_gpus(names, 1)
     resources({"gpu": 3})  # would wait for ever
     assert os.environ[gpus.VISIBLE] == ",".join(names)
-    runtime.default_device.cache_clear()
+    process.default_device.cache_clear()
     resources({"gpu": 2})  # Snakemake runs inside the job, and this is one of its own jobs
     assert os.environ[gpus.VISIBLE] == ",".join(names[1:])
 

@@ -20,7 +20,7 @@ from brownid.runtime import process
 from brownid.runtime.errors import BrownidError, sentence_of
 from brownid.runtime.process import progress
 
-SCRIPTS = Path(process.__file__).parents[1]
+SCRIPTS = Path(process.__file__).parents[2]
 RULES = re.split(
     r"^ *rule (?=\w+:$)",
     "".join(path.read_text() for path in sorted(SCRIPTS.with_name("rules").glob("*.smk"))),

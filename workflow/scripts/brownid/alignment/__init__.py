@@ -1,6 +1,7 @@
 """Crop templates, face detection and warps of photographs; the crop of generated images, by torch, is in `crop`."""
 
-from brownid.alignment.detection import Detection, Detector, choose_face, detector
+from brownid.alignment.detection import detector
+from brownid.alignment.faces import Detection, Detector, choose_face
 from brownid.alignment.photographs import AlignedImage, NotAligned, align_ffhq, align_landmarks, align_photograph
 from brownid.alignment.templates import (
     ARCFACE_112,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brownid.alignment.detection import (
+from brownid.alignment.faces import (
     Detection,
     check_numbers,
     corrected,
@@ -134,8 +134,7 @@ class MTCNN:
     @classmethod
     def load(cls, pnet: Path, rnet: Path, onet: Path, device: str = "cpu", **settings: float) -> MTCNN:
         """The cascade with the weights of three files; BrownidError where one does not fit its network."""
-        from brownid.recognition.loading import read_weights
-        from brownid.weights.state_dict import load_strictly
+        from brownid.weights.state_dict import load_strictly, read_weights
 
         networks = []
         for path, network in ((pnet, PNet()), (rnet, RNet()), (onet, ONet())):

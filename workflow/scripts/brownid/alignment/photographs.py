@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from brownid.alignment.detection import Detection, Detector, choose_face
+from brownid.alignment.faces import Detection, Detector, choose_face
 from brownid.alignment.templates import is_oriented
 from brownid.alignment.templates import template as template_points
 from brownid.alignment.warp import check_colour_image, check_near, landmark_array, warp_by_matrix, warp_image

@@ -15,8 +15,9 @@ from brownid.runtime.errors import BrownidError
 class Template:
     """Landmark positions `points` (x, y) in a square image of `side` pixels.
 
-    To an `oriented` one, photographs come by the oriented crop of FFHQ (`brownid.alignment.photographs`), which looks at eyes
-    and mouth and puts faces near the points; to any other, by the similarity that best takes landmarks to the points.
+    To an `oriented` one, photographs come by the oriented crop of FFHQ (`brownid.alignment.photographs`), which looks
+    at eyes and mouth and puts faces near the points; to any other, by the similarity that best takes landmarks to the
+    points.
     """
 
     side: int

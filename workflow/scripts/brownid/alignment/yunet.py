@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from brownid.alignment.detection import Detection, check_numbers, enlarged, resized
+from brownid.alignment.faces import Detection, check_numbers, enlarged, resized
 from brownid.alignment.warp import check_colour_image
 from brownid.runtime.errors import BrownidError, one_line
 

@@ -147,11 +147,11 @@ def convert(
     Example:
     brownid models convert stylegan2-ffhq-256x256.pkl -o ffhq-256.safetensors
     """
-    from brownid.generators import checkpoints
     from brownid.runtime.files import sha256
+    from brownid.weights.generator_files import convert as convert_file
 
     files.check_new_file(output, overwrite)
-    content = checkpoints.convert(path, output)
+    content = convert_file(path, output)
     files.wrote(output, content.family)
     count = sum(tensor.numel() for tensor in content.state.values())
     facts = {

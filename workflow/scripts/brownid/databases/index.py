@@ -17,14 +17,14 @@ TYPES = ("str", "int", "float")  # of attributes, in the order of their value co
 
 def checked_sample(index: Path, number: int, key: object, path: object, identity: object) -> tuple[str, str, int]:
     """Key, path and identity of the sample with this id; BrownidError where one is missing or of another type."""
-    for column, checked_value, kind, what in (
+    for column, value, kind, what in (
         ("key", key, str, "text"),
         ("path", path, str, "text"),
         ("identity", identity, int, "a whole number"),
     ):
-        if not isinstance(checked_value, kind) or checked_value == "":
+        if not isinstance(value, kind) or value == "":
             raise BrownidError(
-                f"The database index {index} cannot be used: the {column} of its sample {number} is {_shown(checked_value)} "
+                f"The database index {index} cannot be used: the {column} of its sample {number} is {_shown(value)} "
                 f"and must be {what}."
             )
     return key, path, identity

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 from brownid.configuration import paths
 from brownid.configuration.hyperface import packed_references
 from brownid.planning import sizes
-from brownid.planning import sizes as networks
 from brownid.planning.sizes import embedded_databases
 from brownid.weights.catalogue import Model
 
@@ -68,7 +67,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
     for name in packed_references(config):
         entry = config["references"][name]
         width = sizes.embedding_width(config["networks"][entry["network"]])
-        room["samples"] += 2 * entry["identities"] * networks.FLOAT32 * width
+        room["samples"] += 2 * entry["identities"] * sizes.FLOAT32 * width
         if not paths.is_embedding_conditioned(config, name):
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
@@ -80,7 +79,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             uncounted.append(name)
         else:
             room["images"] += count * encoded
-            room["samples"] += guards[name] * count * networks.FLOAT32 * sizes.USUAL_WIDTH
+            room["samples"] += guards[name] * count * sizes.FLOAT32 * sizes.USUAL_WIDTH
     for name, entry in sizes.training_entries(config).items():
         kept = 2 * _weights(config, entry, catalogue)  # the weights, and the checkpoint with the head
         room["networks"] += kept
@@ -111,7 +110,7 @@ def _numbers_a_sample(config: Mapping, dataset: str) -> int:
     source = config["variations"].get(dataset, {}).get("references", dataset)
     entry = config["references"][source]
     width = sizes.latent_width(config["generators"][entry["generator"]])
-    return networks.FLOAT32 * (width + sizes.embedding_width(config["networks"][entry["network"]]))
+    return sizes.FLOAT32 * (width + sizes.embedding_width(config["networks"][entry["network"]]))
 
 
 def _packed(config: Mapping) -> list[str]:
@@ -124,8 +123,8 @@ def _packed(config: Mapping) -> list[str]:
 
 def _weights(config: Mapping, entry: Mapping, catalogue: Mapping[str, Model]) -> int:
     classes = sizes.class_count(config, entry["datasets"], catalogue)
-    parameters = networks.network_parameters(entry)
-    return round(networks.FLOAT32 * (parameters + classes * entry["settings"]["embedding_dim"]))
+    parameters = sizes.network_parameters(entry)
+    return round(sizes.FLOAT32 * (parameters + classes * entry["settings"]["embedding_dim"]))
 
 
 def _free_below(path: Path) -> int:
@@ -197,7 +196,7 @@ def _needs(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Need | s
 def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogue: Mapping[str, Model]) -> Need | str:
     source = entry if section == "references" else config["references"][entry["references"]]
     spec, network = config["generators"][source["generator"]], config["networks"][source["network"]]
-    rendered, embedded = networks.generator_activations(spec), networks.network_activations(network)
+    rendered, embedded = sizes.generator_activations(spec), sizes.network_activations(network)
     if rendered is None or embedded is None:
         return f"{section}.{name}"
     images = sizes.image_count(config, name, catalogue) or 0
@@ -207,10 +206,10 @@ def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogu
     guarded = (sizes.image_count(config, guard, catalogue) or 0) if guard else 0
     latent, embedding = sizes.latent_width(spec), sizes.embedding_width(network)
     numbers = images * (2 * latent + 3 * embedding) + guarded * embedding
-    weights = networks.generator_weights(spec) + networks.FLOAT32 * networks.network_parameters(network)
+    weights = sizes.generator_weights(spec) + sizes.FLOAT32 * sizes.network_parameters(network)
     return Need(
         f"{section}.{name}",
-        fixed=weights + networks.FLOAT32 * numbers,
+        fixed=weights + sizes.FLOAT32 * numbers,
         each=OVERHEAD * (rendered + embedded),
         batch=min(entry["batch_size"], images),
         shrinks=True,
@@ -220,13 +219,13 @@ def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogu
 def _training(config: Mapping, name: str, entry: Mapping, catalogue: Mapping[str, Model]) -> Need:
     settings = entry["settings"]
     classes = sizes.class_count(config, entry["datasets"], catalogue)
-    parameters = networks.network_parameters(entry) + classes * settings["embedding_dim"]
+    parameters = sizes.network_parameters(entry) + classes * settings["embedding_dim"]
     half = 1.0 if settings["precision"] == "float32" else 0.5
-    activations = networks.network_activations(entry) or 0.0
+    activations = sizes.network_activations(entry) or 0.0
     return Need(
         f"training {name}",
-        fixed=networks.FLOAT32 * 3 * parameters,
-        each=OVERHEAD * half * activations + networks.FLOAT32 * 3 * classes,
+        fixed=sizes.FLOAT32 * 3 * parameters,
+        each=OVERHEAD * half * activations + sizes.FLOAT32 * 3 * classes,
         batch=settings["batch_size"],
         shrinks=False,
     )

@@ -1,6 +1,6 @@
 """FR networks from their description and their weights: safetensors, torch state dicts, training checkpoints, ONNX."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,22 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.factories import check_keywords, import_factory
 from brownid.runtime.files import check_regular
 from brownid.weights.state_dict import (
-    check_finite,
-    find_state_dict,
-    load_described,
+    BACKBONE,
     load_strictly,
     made_within,
+    named_tensors,
+    read_content,
     save_described,
 )
-from brownid.weights.torch_files import load_torch
-from brownid.weights.unpickler import RefusedError, short_reason
 
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
-METADATA_KEY = "brownid_backbone"
-TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a ZIP file, or a pickle
 
 
 def save_backbone(path: str | Path, network: nn.Module) -> None:
     """Write the weights of a network made by `backbone` with its description; equal weights give equal bytes."""
     about = {"version": FORMAT_VERSION, **asdict(network.description)}
-    save_described(path, network.state_dict(), METADATA_KEY, about)
+    save_described(path, network.state_dict(), BACKBONE, about)
 
 
 def load_backbone(
@@ -100,7 +96,7 @@ def _load_weights(
         network = made_within(lambda: backbone(**asdict(description)), content, str(path))
     else:
         network = backbone(**asdict(description))
-    tensors, place = _found(content, network.state_dict(), path)
+    tensors, place = named_tensors(content, network.state_dict(), path)
     read_from = f", read from {place}" if place else ""
     load_strictly(network, tensors, f"{path} (as {description.family} {description.architecture}{read_from})")
     return network
@@ -115,61 +111,18 @@ LOADERS: dict[str | None, Callable[..., nn.Module]] = {
 }
 
 
-def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
-    """The tensors of a weight file that go by `names`, wherever they stand in it (see `find_state_dict`).
-
-    Without names, those of its first section that has tensors, under the names that they have there.
-    """
-    return _found(_read(Path(path))[0], names, path)[0]
-
-
-def _found(content: object, names: Collection[str], path: str | Path) -> tuple[dict[str, Tensor], str]:
-    try:
-        tensors, place = find_state_dict(content, names, path)
-    except RefusedError as error:
-        raise BrownidError(
-            f"{path}: refused as weights: {error}; what a file names is never executed. Save the network's "
-            "state_dict() alone."
-        ) from error
-    check_finite(tensors, path)
-    return tensors, place
-
-
 def _read(path: Path) -> tuple[object, dict | None]:
     """What a weight file holds and, for files of ours, the fields of its `Description`."""
-    check_regular(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise BrownidError(f"{path}: cannot read the weights: {error.strerror}") from error
-    if start[8:] != b"{" and path.suffix != ".safetensors":  # the header, JSON, follows its 8-byte length
-        if not start.startswith(TORCH_STARTS):
-            raise BrownidError(
-                f"{path}: not a file of weights, or damaged: it begins neither as safetensors nor as a file of torch's."
-            )
-        return _read_torch(path), None
-    tensors, described, _ = load_described(path, METADATA_KEY)
+    content, described = read_content(path, BACKBONE)
     if described is None:
-        return tensors, None
+        return content, None
     if not isinstance(described, dict) or described.pop("version", None) not in READ_VERSIONS:
         raise BrownidError(
             f"{path}: weights of another format version; this program reads version {FORMAT_VERSION} and older."
         )
     if {name: type(value) for name, value in described.items()} != Description.__annotations__:
-        raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again")
-    return tensors, described
-
-
-def _read_torch(path: Path) -> object:
-    """Tensors and plain containers of a torch file, and placeholders for all else."""
-    try:
-        return load_torch(path)
-    except RefusedError as error:
-        raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
-    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
-    except Exception as error:
-        raise BrownidError(f"{path}: not a file of weights, or damaged ({short_reason(error)})") from error
+        raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again.")
+    return content, described
 
 
 def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> nn.Module:

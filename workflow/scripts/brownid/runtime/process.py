@@ -189,8 +189,8 @@ def default_device() -> str:
     """ "cuda" where torch sees a GPU, else "cpu"; the first call logs it.
 
     A job is kept to as many GPUs as it was given, none of which another job of the same user on this machine has (see
-    `brownid.runtime.gpus`). Raises `BrownidError` where Slurm gave this process a GPU and torch sees none; "cpu" without
-    question where the environment variable BROWNID_DEVICE, or the profile's resource `device`, is "cpu".
+    `brownid.runtime.gpus`). Raises `BrownidError` where Slurm gave this process a GPU and torch sees none; "cpu"
+    without question where the environment variable BROWNID_DEVICE, or the profile's resource `device`, is "cpu".
     """
     import torch
 

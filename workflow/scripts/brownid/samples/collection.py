@@ -11,7 +11,6 @@ import numpy as np
 
 from brownid.runtime.errors import BrownidError
 from brownid.samples import checks, columnar, hdf5, published
-from brownid.samples import checks as agreement
 from brownid.samples.columnar import MAGIC, Storage
 
 REFERENCE = "reference"  # the label of the sample that an identity's variations are made from
@@ -144,7 +143,7 @@ class SampleCollection:
             raise BrownidError("there are no collections to join.")
         first = parts[0]
         for number, part in enumerate(parts[1:], start=2):
-            agreement.check_joinable(first, part, f"collection {number}")
+            checks.check_joinable(first, part, f"collection {number}")
         joined = {name: np.concatenate([part.columns()[name] for part in parts]) for name in first.columns()}
         return cls(
             latents=joined.pop("latents", None),

@@ -11,7 +11,6 @@ import numpy as np
 
 from brownid.runtime.errors import BrownidError
 from brownid.samples import checks, hdf5
-from brownid.samples import checks as agreement
 from brownid.samples.checks import check_joinable
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def merge(
     """Join collections file by file, in this order, after checking that they belong together.
 
     What must agree, and what `identities`, `labels`, `any_settings` and `complete` ask for, is said at
-    `agreement.check_parts`; each breach is a BrownidError that names the file. Settings are kept where all agree. Only
+    `checks.check_parts`; each breach is a BrownidError that names the file. Settings are kept where all agree. Only
     identities and labels are held in memory for all rows; the rest passes through in blocks (of files in our format).
     `destination` may be one of `paths`, which appends to it.
     """
@@ -186,9 +185,7 @@ def merge(
         raise BrownidError(f"{destination}: there are no collections to merge.")
     names = [str(path) for path in paths]
     heads = [SampleCollection.load(path, columns=()) for path in paths]
-    agreement.check_parts(
-        heads, names, identities=identities, labels=labels, any_settings=any_settings, complete=complete
-    )
+    checks.check_parts(heads, names, identities=identities, labels=labels, any_settings=any_settings, complete=complete)
     with appending(destination, storage, sum(map(len, heads))) as writer:
         for path in paths:
             for block in SampleCollection.blocks(path, partial=True):

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path, check_regular
 from brownid.runtime.process import logger
-from brownid.weights.unpickler import check_needed, is_name
+from brownid.weights.torch_files import load_torch
+from brownid.weights.unpickler import RefusedError, check_needed, is_name, short_reason
 
 Network = TypeVar("Network", bound=nn.Module)
 
+BACKBONE = "brownid_backbone"  # the key of the description in files of FR networks
+TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a ZIP file, or a pickle
 NAMED_KEYS = 5  # how many keys an error lists
 DEEPEST_SECTION = 4  # of a checkpoint's nested sections
 CHECKSUM = "sha256"  # next to the description in a file of ours
@@ -76,6 +79,55 @@ def load_described(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict 
         if written != checksum(tensors, json.dumps(described, sort_keys=True)):
             raise BrownidError(f"{path}: damaged: its content does not match its checksum; fetch or write it again.")
     return tensors, described, metadata
+
+
+def read_content(path: str | Path, key: str) -> tuple[object, dict | None]:
+    """What a file of weights holds, safetensors or torch's, and what a safetensors file says under `key` (or None).
+
+    Of a torch file: tensors and plain containers, and placeholders for all else. Raises `BrownidError` for any other
+    file, and for a damaged one.
+    """
+    path = Path(path)
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise BrownidError(f"{path}: cannot read the weights: {error.strerror}.") from error
+    if start[8:] == b"{" or path.suffix == ".safetensors":  # the header, JSON, follows its 8-byte length
+        return load_described(path, key)[:2]
+    if not start.startswith(TORCH_STARTS):
+        raise BrownidError(
+            f"{path}: not a file of weights, or damaged: it begins neither as safetensors nor as a file of torch's."
+        )
+    try:
+        return load_torch(path), None
+    except RefusedError as error:
+        raise BrownidError(f"{path}: refused as weights: {error}; what a file names is never executed.") from error
+    # A damaged file can fail in any way that its reader can: all of them mean the same to the user.
+    except Exception as error:
+        raise BrownidError(f"{path}: not a file of weights, or damaged ({short_reason(error)}).") from error
+
+
+def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a weight file that go by `names`, wherever they stand in it (see `find_state_dict`).
+
+    Without names, those of its first section that has tensors, under the names that they have there.
+    """
+    return named_tensors(read_content(path, BACKBONE)[0], names, path)[0]
+
+
+def named_tensors(content: object, names: Collection[str], path: str | Path) -> tuple[dict[str, Tensor], str]:
+    """What `find_state_dict` finds in the content of a file, all of it finite; else `BrownidError`."""
+    try:
+        tensors, place = find_state_dict(content, names, path)
+    except RefusedError as error:
+        raise BrownidError(
+            f"{path}: refused as weights: {error}; what a file names is never executed. Save the network's "
+            "state_dict() alone."
+        ) from error
+    check_finite(tensors, path)
+    return tensors, place
 
 
 def find_state_dict(content: object, names: Collection[str], source: object) -> tuple[dict[str, Tensor], str]:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from brownid.generators.protocol import GeneratorDefaults, Point
+from brownid.generators.protocol import GeneratorDefaults
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import stream
 from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES, identity_settings, nuisance_settings
@@ -76,7 +76,10 @@ def _orthogonal(seed: int, purpose: str, size: int) -> Tensor:
 ATTRIBUTES: tuple[str, ...] = ("pose", "illumination", "smile", "scream", "disgust", "squint", "surprise")
 _PARAMETER_OF = {"pose": "yaw", "illumination": "light_yaw"}
 
-EYES_112: tuple[Point, Point] = ((38.2946, 51.6), (73.5318, 51.6))  # of the average face at side 112
+EYES_112: tuple[tuple[float, float], tuple[float, float]] = (
+    (38.2946, 51.6),
+    (73.5318, 51.6),
+)  # of the average face at side 112
 _CHUNK_PIXELS = 16 * 56 * 56  # rendered at a time on a CPU: small enough for the cache, large enough to fill it
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.facemodel.loading import load_generator
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.factories import check_keywords
 from brownid.runtime.process import default_device
 from brownid.runtime.randomness import normal, stream, uniform
 from brownid.world.anatomy import named_nuisance
@@ -154,7 +154,9 @@ class GenuineWorld:
 
 def embedded_world(settings: Mapping[str, Any]) -> GenuineWorld:
     """The people and the camera of the embedded world that `settings["generator"]` describes."""
-    return GenuineWorld(load_generator(settings["generator"], default_device()), settings["seed"])
+    spec = {key: value for key, value in settings["generator"].items() if key != "family"}
+    check_keywords(ProceduralGenerator, "The embedded world", spec)
+    return GenuineWorld(ProceduralGenerator(**spec, device=default_device()), settings["seed"])
 
 
 def capture_arguments(capture: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class RandomSizes:
                 raise BrownidError(f"random.{name} is {getattr(self, name)}, but must be a multiple of 4.")
 
     @classmethod
-    def checked(cls, sizes: dict) -> "RandomSizes":
+    def checked(cls, sizes: dict) -> RandomSizes:
         """The sizes in a section of the configuration; a `BrownidError` names one that is unknown."""
         known = [field.name for field in fields(cls)]
         unknown = [name for name in sizes if name not in known]

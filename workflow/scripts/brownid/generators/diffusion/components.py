@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from brownid.recognition import loading
 from brownid.runtime import text
 from brownid.runtime.errors import BrownidError, pip_install
 from brownid.runtime.randomness import normal
+from brownid.weights import state_dict
 from brownid.weights.catalogue import CONFIG, network_weights
 from brownid.weights.state_dict import load_strictly
 
@@ -72,7 +72,7 @@ def read_json(path: Path, page: str) -> dict[str, Any]:
 def read_weights(path: Path, page: str) -> dict[str, Tensor]:
     """The named tensors of a safetensors or torch file, on the CPU; a `BrownidError` names the file and the `page`."""
     try:
-        return loading.read_weights(path)
+        return state_dict.read_weights(path)
     except BrownidError as error:
         raise BrownidError(f"{str(error).removesuffix('.')}; {page} publishes it.") from None
 

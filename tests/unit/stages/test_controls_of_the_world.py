@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from brownid.runtime.randomness import normal
-from brownid.world.controls import covariate_control, embed_latents, separation_control, variation_control
+from measure_controls import covariate_control, embed_latents, separation_control, variation_control
 
 
 class HalfModel:
