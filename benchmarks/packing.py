@@ -78,11 +78,11 @@ class Ours:
     def __init__(self, start, gallery, precision: str) -> None:
         import torch
 
-        from brownid.embeddings.neighbours import Panel, Search
+        from brownid.embeddings.neighbours import NeighbourSearch, Panel
         from brownid.hyperface.packing import Descent
         from brownid.hyperface.settings import PackingSettings
 
-        settings, search = PackingSettings(gallery_coefficient=ALPHA, learning_rate=RATE), Search(start.device)
+        settings, search = PackingSettings(gallery_coefficient=ALPHA, learning_rate=RATE), NeighbourSearch(start.device)
         self.descent = Descent(gallery, settings, search, precision=precision, seed=1, in_place=True)
         self.panel = Panel(start.clone(), precision)
         self.moments = torch.zeros_like(start), torch.zeros_like(start)

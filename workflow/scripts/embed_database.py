@@ -1,6 +1,6 @@
 """Embed the images of a genuine database, for references to keep away from."""
 
-from brownid.runtime.process import default_device, logger, progress, run, start_job
+from brownid.runtime.process import default_device, logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -9,14 +9,15 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from brownid.databases.reading import write_failures
-from brownid.jobs.resume import StateFile, open_state, terminable
+from brownid.jobs.iteration import in_chunks
+from brownid.jobs.resume import StateFile, open_state
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
@@ -27,14 +28,6 @@ from brownid.samples.images import ImageShards
 
 BLOCK = 2048  # images that are decoded at a time: 77 MB of 112 pixels
 BATCH_SIZE = 256
-
-
-class Embedded(NamedTuple):
-    """What is done: the first `blocks` blocks of images."""
-
-    blocks: int
-    parts: list[Tensor]  # embeddings [k, E] of the images that could be embedded, in order
-    failures: dict[int, str]  # why another image could not, by its row
 
 
 def embed_database(
@@ -60,13 +53,13 @@ def embed_database(
         inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
         resuming = open_state(state, {"settings": settings, "code": code, "inputs": inputs}, saving)
     network = load_network(settings["network"], weights, default_device())
-    done = _embed(shards, network, settings["network"], resuming)
-    listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in done.failures.items()]
+    embeddings, why_not = _embed(shards, network, settings["network"], resuming)
+    listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
     _check_failures(listed, len(shards), settings["maximum_failed_share"])
-    kept = np.setdiff1d(np.arange(len(shards)), list(done.failures))
+    kept = np.setdiff1d(np.arange(len(shards)), list(why_not))
     SampleCollection(
         latents=None,
-        embeddings=torch.cat(done.parts),
+        embeddings=embeddings,
         identities=shards.identities[kept],
         labels=[shards.labels[row] for row in kept],
         generator="",
@@ -78,31 +71,25 @@ def embed_database(
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _embed(shards: ImageShards, network: nn.Module, settings: Mapping[str, Any], state: StateFile | None) -> Embedded:
+def _embed(
+    shards: ImageShards, network: nn.Module, settings: Mapping[str, Any], state: StateFile | None
+) -> tuple[Tensor, dict[int, str]]:
+    """Embeddings `[k, E]` of the images that can be embedded, in order, and why others cannot, by row."""
     options = {"mirror": settings["mirror"], "precision": settings["precision"], "batch_size": Batching(BATCH_SIZE)}
-    starts = range(0, len(shards), BLOCK)
-    done = Embedded(0, [], {})
-    with terminable():
-        try:
-            done = _load(state) or done
-            for first in progress(starts[done.blocks :], "embed", "block"):
-                rows = np.arange(first, min(first + BLOCK, len(shards)))
-                pixels, failures = _decoded(shards, rows)
-                embeddings = embed_images(network, pixels, **options)
-                readable = [row for row in rows.tolist() if row not in failures]
-                finite = embeddings.isfinite().all(dim=1)
-                failures |= {readable[i]: "its embedding is not finite" for i in (~finite).nonzero()[:, 0].tolist()}
-                # One assignment: whatever interrupts the loop finds what was done before it or after it.
-                done = Embedded(done.blocks + 1, [*done.parts, embeddings[finite]], done.failures | failures)
-                if state is not None and state.due(done.blocks):
-                    _save(state, done)
-        except BrownidError:
-            raise
-        except BaseException:
-            if state is not None and done.blocks:
-                _save(state, done)
-            raise
-    return done
+
+    def embed(chunk: slice, _: object) -> dict[str, Tensor]:
+        rows = np.arange(chunk.start, chunk.stop)
+        pixels, failures = _decoded(shards, rows)
+        embeddings = embed_images(network, pixels, **options)
+        readable = [row for row in rows.tolist() if row not in failures]
+        finite = embeddings.isfinite().all(dim=1)
+        failures |= {readable[i]: "its embedding is not finite" for i in (~finite).nonzero()[:, 0].tolist()}
+        lines = "".join(json.dumps(failure) + "\n" for failure in failures.items())
+        return {"embeddings": embeddings[finite], "failures": torch.tensor(list(lines.encode()), dtype=torch.uint8)}
+
+    found = in_chunks(len(shards), embed, BLOCK, state=state, description="embed")
+    lines = found["failures"].numpy().tobytes().decode().splitlines()
+    return found["embeddings"], dict(json.loads(line) for line in lines)
 
 
 def _decoded(shards: ImageShards, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
@@ -117,20 +104,6 @@ def _decoded(shards: ImageShards, rows: np.ndarray) -> tuple[np.ndarray, dict[in
             except BrownidError as error:
                 failures[row] = str(error)
         return np.array(pixels, np.uint8).reshape(-1, shards.side, shards.side, 3), failures
-
-
-def _save(state: StateFile, done: Embedded) -> None:
-    text = json.dumps(list(done.failures.items())).encode()
-    failures = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-    state.save(done.blocks, {"embeddings": torch.cat(done.parts), "failures": failures})
-
-
-def _load(state: StateFile | None) -> Embedded | None:
-    saved = None if state is None else state.load()
-    if saved is None:
-        return None
-    failures = json.loads(saved.tensors["failures"].numpy().tobytes())
-    return Embedded(saved.iteration, [saved.tensors["embeddings"]], dict(map(tuple, failures)))
 
 
 def _check_failures(listed: Sequence[tuple[str, str]], total: int, maximum_failed_share: float) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from vgg16_weights import convolutions
 
 from brownid.covariates.features import PerceptualFeatures, pixel_pyramid
-from brownid.covariates.optimization import LATENTS, Descent
+from brownid.covariates.optimization import LATENTS, LatentOptimization
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ProjectionSettings
 from brownid.facemodel.model import GeneratorFaceModel
@@ -59,11 +59,11 @@ def test_maps_stay_noise_under_their_penalty(whole):
     def correlation(weight):
         settings = ProjectionSettings(iterations=12, noise_maps=True, noise_weight=weight)
         shared = {"latent_spread": 1.0, "seed": 1, "items": [0, 1, 2]}
-        descent = Descent(whole, targets_of(whole), settings, pixel_pyramid(1), **shared)
+        descent = LatentOptimization(whole, targets_of(whole), settings, pixel_pyramid(1), **shared)
         moving = descent.start(whole.latent_mean.expand(3, -1))
         for iteration in range(settings.iterations):
-            moving = descent.step(moving, iteration)
-        map_ = moving.values["map/b16.conv1"]
+            moving, _ = descent.step(moving, iteration)
+        map_ = moving["map/b16.conv1"]
         torch.testing.assert_close(map_.mean(dim=(1, 2)), torch.zeros(3), atol=1e-5, rtol=0)
         torch.testing.assert_close(map_.square().mean(dim=(1, 2)), torch.ones(3))
         return (map_ * map_.roll(1, dims=2)).mean().abs()
@@ -122,14 +122,14 @@ def test_a_generator_without_layers_or_maps_is_named():
 
 def test_a_step_of_the_descent_is_torchs_adam(stylegan2):
     settings = ProjectionSettings(iterations=10, latent_noise=0.0, rampup=0.0, rampdown=0.0)
-    descent = Descent(
+    descent = LatentOptimization(
         stylegan2, targets_of(stylegan2), settings, pixel_pyramid(2), latent_spread=1.0, seed=1, items=range(3)
     )
     moving = descent.start(stylegan2.latent_mean.expand(3, -1))
-    latents = moving.values[LATENTS].clone().requires_grad_(True)
+    latents = moving[LATENTS].clone().requires_grad_(True)
     adam = torch.optim.Adam([latents], lr=settings.learning_rate)
     for iteration in range(4):
-        moving = descent.step(moving, iteration)
+        moving, _ = descent.step(moving, iteration)
         (latents.grad,) = torch.autograd.grad(descent.losses(latents, {}, iteration)[0].sum(), latents)
         adam.step()
-    torch.testing.assert_close(moving.values[LATENTS], latents.detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(moving[LATENTS], latents.detach(), atol=1e-5, rtol=0)

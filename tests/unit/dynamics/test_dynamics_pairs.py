@@ -7,7 +7,7 @@ import torch
 from slow_dynamics import angle, random_latents
 
 from brownid.embeddings import pairwise
-from brownid.embeddings.pairwise import angle_statistics, angles_within, latent_statistics, nearest_neighbours
+from brownid.embeddings.pairwise import angle_statistics, angles_within, latent_statistics
 
 
 def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
@@ -43,20 +43,7 @@ def test_every_pair_is_counted_once_at_every_tile_size(tile):
     assert statistics.mean == pytest.approx(float(upper.mean()))
     assert statistics.maximum == pytest.approx(float(upper.max()))
     assert statistics.share_above == float((upper > 1.4).double().mean())
-    nearest = angles.fill_diagonal_(math.inf).min(dim=1)
-    torch.testing.assert_close(statistics.nearest, nearest.values)
-    found, rows = nearest_neighbours(embeddings, tile=tile)
-    torch.testing.assert_close(found, nearest.values)
-    assert rows.tolist() == nearest.indices.tolist()
-
-
-@pytest.mark.parametrize("tile", [1, 3, 64])
-def test_the_nearest_of_others_is_found(tile):
-    embeddings, others = random_latents(5, 4), random_latents(8, 4, seed=1)
-    angles = torch.tensor([[float(angle(a, b)) for b in others] for a in embeddings], dtype=torch.float64)
-    found, rows = nearest_neighbours(embeddings, others, tile=tile)
-    torch.testing.assert_close(found, angles.min(dim=1).values)
-    assert rows.tolist() == angles.argmin(dim=1).tolist()
+    torch.testing.assert_close(statistics.nearest, angles.fill_diagonal_(math.inf).amin(dim=1))
 
 
 @pytest.mark.parametrize("tile", [1, 4, 5, 11, 64])
@@ -100,7 +87,6 @@ def test_a_lone_identity_has_no_pairs():
     assert math.isnan(statistics.minimum) and math.isnan(statistics.share_above)
     assert statistics.nearest.tolist() == [math.inf]
     assert math.isnan(latent_statistics(random_latents(1, 4)).minimum)
-    assert nearest_neighbours(random_latents(1, 4))[1].tolist() == [-1]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

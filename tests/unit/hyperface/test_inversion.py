@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from brownid.hyperface.inversion import STATISTICS, invert, nearest_rows, reached, starting_latents
+from brownid.hyperface.inversion import STATISTICS, invert, reached, starting_latents
 from brownid.hyperface.settings import InversionSettings, LatentOptimizationSettings
 from brownid.jobs.distributed import own_rows
 from brownid.jobs.resume import StateFile
@@ -224,7 +224,6 @@ def test_a_gallery_start_is_the_nearest_random_faces():
     latents, embeddings, targets = random(7, DIM), random(7, WIDTH, seed=4), random(3, WIDTH, seed=6)
     cosines = torch.nn.functional.cosine_similarity(targets[:, None], embeddings[None], dim=2)
     expected = cosines.argsort(dim=1, descending=True)[:, :3]
-    assert torch.equal(nearest_rows(targets, embeddings, 3, tile=2), expected)
     found = starting_latents(targets, latents, embeddings, InversionSettings(start="gallery", attempts=3))
     assert torch.equal(found, latents[expected])
 
@@ -235,7 +234,7 @@ def test_a_regression_start_inverts_what_is_linear_and_goes_on_with_the_nearest(
     targets = torch.nn.functional.normalize(random(3, WIDTH, seed=6), dim=1)
     found = starting_latents(3.0 * targets, embeddings @ matrix + 2.0, 5.0 * embeddings, settings)
     torch.testing.assert_close(found[:, 0], targets @ matrix + 2.0, atol=0.05, rtol=0)
-    nearest = nearest_rows(targets, embeddings, 1)[:, 0]
+    nearest = (targets @ embeddings.T).argmax(dim=1)
     assert torch.equal(found[:, 1], (embeddings @ matrix + 2.0)[nearest])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from slow_packing import in_threads, random_vectors
 
-from brownid.embeddings.neighbours import Nearest, Panel, Search
+from brownid.embeddings.neighbours import Nearest, NeighbourSearch, Panel, nearest
 
 CPU = torch.device("cpu")
 
@@ -30,12 +30,23 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("tile", [1, 2, 5, 11, None])
 def test_every_tile_size_finds_the_neighbours_of_the_whole_matrix(tile):
     unit, others = unit_vectors(11), unit_vectors(7, seed=1)
-    search = Search(CPU, tile=tile)
+    search = NeighbourSearch(CPU, tile=tile)
     assert_same(search.among(Panel(unit, "float32")), by_matrix(unit, own=torch.arange(11)))
     assert_same(search.of(Panel(unit, "float32"), Panel(others, "float32")), by_matrix(unit, others))
     rows = torch.tensor([9, 0, 4])
     part = Panel(unit[rows], "float32")
     assert_same(search.of(part, Panel(unit, "float32"), own=rows), by_matrix(unit[rows], unit, own=rows))
+
+
+@pytest.mark.parametrize("tile", [1, 3, 64])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_nearest_of_others_come_nearest_first(tile, count):
+    vectors, others = random_vectors(5, 4), random_vectors(8, 4, seed=1)
+    cosines = torch.nn.functional.cosine_similarity(vectors[:, None], others[None], dim=2)
+    expected = cosines.topk(count, dim=1)
+    found = nearest(vectors, others, count, tile=tile)
+    torch.testing.assert_close(found.cosines, expected.values)
+    assert found.rows.tolist() == expected.indices.tolist()
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -45,7 +56,7 @@ def test_processes_share_the_tiles_and_all_get_the_whole(size, precision):
 
     def work(group):
         # in bfloat16 each vector is a tile and so a candidate
-        search = Search(CPU, tile=3 if precision == "float32" else 1, group=group)
+        search = NeighbourSearch(CPU, tile=3 if precision == "float32" else 1, group=group)
         panels = Panel(unit, precision), Panel(others, precision)
         return search.among(panels[0]), search.of(*panels), search.of(panels[1], panels[0])
 
@@ -56,7 +67,7 @@ def test_processes_share_the_tiles_and_all_get_the_whole(size, precision):
 
 
 def test_a_search_may_be_used_for_more_and_for_fewer():
-    search = Search(CPU, tile=4)
+    search = NeighbourSearch(CPU, tile=4)
     for count in (5, 11, 3):
         unit = unit_vectors(count)
         assert_same(search.among(Panel(unit, "float32")), by_matrix(unit, own=torch.arange(count)))
@@ -73,7 +84,7 @@ def test_candidates_measured_again_are_the_neighbours_that_bfloat16_alone_cannot
     true = (vectors @ others.T).argmax(dim=1)
     plain = (vectors.bfloat16() @ others.bfloat16().T).argmax(dim=1)
     assert (plain != true).sum() > 10
-    search = Search(CPU, tile=1)  # so that each of them is a candidate
+    search = NeighbourSearch(CPU, tile=1)  # so that each of them is a candidate
     found = search.of(Panel(vectors, "bfloat16"), Panel(others, "bfloat16"))
     assert_same(found, by_matrix(vectors, others))
     assert_same(search.among(Panel(others, "bfloat16")), by_matrix(others, own=torch.arange(4)))
@@ -81,7 +92,7 @@ def test_candidates_measured_again_are_the_neighbours_that_bfloat16_alone_cannot
 
 def test_of_many_tiles_the_best_candidates_are_measured_again():
     vectors, others = unit_vectors(40, 64, dtype=torch.float32), unit_vectors(60, 64, seed=1, dtype=torch.float32)
-    found = Search(CPU, tile=5).of(Panel(vectors, "bfloat16"), Panel(others, "bfloat16"))
+    found = NeighbourSearch(CPU, tile=5).of(Panel(vectors, "bfloat16"), Panel(others, "bfloat16"))
     assert_same(found, by_matrix(vectors, others))
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from slow_packing import in_threads, plain_energy, random_vectors
 
-from brownid.embeddings.neighbours import Panel, Search
+from brownid.embeddings.neighbours import NeighbourSearch, Panel
 from brownid.hyperface.energy import angles_between, attract, energy, project, repel
-from brownid.hyperface.packing import Descent, pack
+from brownid.hyperface.packing import SphereOptimizer, pack
 from brownid.hyperface.settings import PackingSettings
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
@@ -50,7 +50,7 @@ def test_energy_and_gradient_are_those_of_autograd_through_the_whole_form(repuls
     everybody = unit(random_vectors(13, 5, dtype=torch.float64))
     members = None if alpha is None else unit(random_vectors(8, 5, seed=1, dtype=torch.float64))
     rows = torch.arange(13) if among == "everybody" else torch.tensor([2, 3, 5, 7, 11])
-    moving, search, places, more = everybody[rows], Search(torch.device("cpu"), tile=4), None, 0
+    moving, search, places, more = everybody[rows], NeighbourSearch(torch.device("cpu"), tile=4), None, 0
     if among == "all":
         neighbours = search.of(Panel(moving, "float32"), Panel(everybody, "float32"), own=rows)
         others, own, more = everybody, rows, 1
@@ -122,7 +122,7 @@ class InterruptionError(Exception):
 @pytest.mark.parametrize("fails_at", [1, 4, 7])
 def test_an_interrupted_packing_ends_with_the_same_bits(tmp_path, monkeypatch, case, fails_at):
     settings, state, calls = CASES[case], StateFile(tmp_path / "state", {}, iterations=2), []
-    step = Descent._step
+    step = SphereOptimizer._step
 
     def counted(*arguments):
         calls.append(1)
@@ -130,7 +130,7 @@ def test_an_interrupted_packing_ends_with_the_same_bits(tmp_path, monkeypatch, c
         if len(calls) == fails_at:
             raise InterruptionError
 
-    monkeypatch.setattr(Descent, "_step", counted)
+    monkeypatch.setattr(SphereOptimizer, "_step", counted)
     with pytest.raises(InterruptionError):
         run(settings, state=state)
     resumed = run(settings, state=state)

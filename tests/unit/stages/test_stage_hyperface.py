@@ -135,9 +135,9 @@ def interrupted(monkeypatch, step, work, call=3):
 
 
 STOPS = {
-    "in its first block": ("brownid.hyperface.packing.Descent.block", 1),
-    "in its last block": ("brownid.hyperface.packing.Descent.block", 3),
-    "before its last record": ("brownid.hyperface.packing.Descent.record", 1),
+    "in its first block": ("brownid.hyperface.packing.SphereOptimizer.block", 1),
+    "in its last block": ("brownid.hyperface.packing.SphereOptimizer.block", 3),
+    "before its last record": ("brownid.hyperface.packing.SphereOptimizer.record", 1),
     "before any output": ("brownid.samples.collection.SampleCollection.save", 1),
     "between two outputs": ("pack_hypersphere.save_statistics", 1),
     "before the record of its settings": ("pack_hypersphere.write_command", 1),
@@ -160,7 +160,7 @@ def test_every_output_of_a_resumed_packing_has_the_bits_of_an_undisturbed_one(
 
 
 def test_an_interrupted_packing_begins_anew_with_another_gallery(tmp_path, faces, references, monkeypatch):
-    interrupted(monkeypatch, "brownid.hyperface.packing.Descent.block", lambda: pack(tmp_path, faces))
+    interrupted(monkeypatch, "brownid.hyperface.packing.SphereOptimizer.block", lambda: pack(tmp_path, faces))
     assert list((tmp_path / "state").iterdir())
     anew = SampleCollection.load(pack(tmp_path, faces, gallery=references))
     fresh = SampleCollection.load(pack(tmp_path, faces, gallery=references))

@@ -1,9 +1,6 @@
 """The gradient descent of projection on one batch of images: Adam on latents and on StyleGAN2's noise maps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,29 +47,16 @@ def renormalised(noise: Tensor) -> Tensor:
 Tensors = dict[str, Tensor]
 Watch = Callable[[int, Sequence[int], Tensor, Tensor], None]
 
-LATENTS, MAP = "latents", "map/"  # names of what is optimised: the latents, and each noise map behind the prefix
+LATENTS, MAP, LOSSES = "latents", "map/", "losses"  # names of tensors; that of a noise map is behind the prefix
+MOMENTS = ("first/", "second/")  # before the name of what is optimised: running means of its gradient and its square
 
 
-class Moving(NamedTuple):
-    """What is optimised, by name, with the moments that Adam has of each; replaced by every step and never changed."""
+class LatentOptimization:
+    """The optimisation of one batch, as a function from the tensors of one iteration to those of the next.
 
-    values: Tensors  # latents [B, D] or [B, L, D], and map/<name> [B, r, r]
-    first: Tensors  # running mean of the gradients
-    second: Tensors  # running mean of their squares
-
-    def flat(self, prefix: str) -> Tensors:
-        """All tensors, by names for a file."""
-        parts = self._asdict().items()
-        return {f"{prefix}{part}/{name}": tensor for part, tensors in parts for name, tensor in tensors.items()}
-
-    @classmethod
-    def of_flat(cls, tensors: Mapping[str, Tensor], prefix: str, like: Tensor) -> Moving:
-        """What `flat` gave, in the number format and on the device of `like`."""
-        return cls(*(_behind(f"{prefix}{part}/", tensors, like) for part in cls._fields))
-
-
-class Descent:
-    """The descent of one batch, as a function from the tensors of one iteration to those of the next."""
+    Tensors by name: `latents` `[B, D]` or `[B, L, D]` and noise maps `map/NAME` `[B, r, r]`; Adam's moments of each,
+    `first/…` and `second/…`; and the `losses` `[B]`, which an iteration after the last computes.
+    """
 
     def __init__(
         self,
@@ -91,18 +75,21 @@ class Descent:
         with torch.no_grad():
             self.target_features = features(targets) if settings.feature_weight else None
 
-    def start(self, latents: Tensor) -> Moving:
+    def start(self, latents: Tensor) -> Tensors:
         """The tensors before the first iteration, from latents `[B, D]` or `[B, L, D]`."""
         values = {LATENTS: latents.detach().clone(memory_format=torch.contiguous_format)}
         if self.settings.noise_maps:
             drawn = random_maps(_noise_shapes(self.model), self.seed, self.items)
             values |= {f"{MAP}{name}": map_.to(latents) for name, map_ in drawn.items()}
-        first, second = ({name: torch.zeros_like(value) for name, value in values.items()} for _ in range(2))
-        return Moving(values, first, second)
+        moments = {moment + name: torch.zeros_like(value) for name, value in values.items() for moment in MOMENTS}
+        return {**values, **moments, LOSSES: torch.zeros(len(latents), device=latents.device)}
 
-    def step(self, before: Moving, iteration: int) -> Moving:
-        """The tensors after an iteration, numbered from 0."""
-        leaves = {name: value.detach().requires_grad_(True) for name, value in before.values.items()}
+    def step(self, before: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
+        """The tensors after an iteration, numbered from 0, and no statistics."""
+        if iteration == self.settings.iterations:
+            return {**before, LOSSES: self._final_losses(before)}, {}
+        optimised = [name for name in before if name == LATENTS or name.startswith(MAP)]
+        leaves = {name: before[name].detach().requires_grad_(True) for name in optimised}
         latents, maps = leaves[LATENTS], _maps(leaves)
         losses, images = self.losses(latents + self._latent_noise(latents, iteration), maps, iteration)
         # a sum, not a mean: then each row's gradient is that of its own loss, whatever the batch
@@ -110,24 +97,26 @@ class Descent:
         if maps:
             total = total + self.settings.noise_weight * autocorrelation(maps).sum()
         gradients = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
-        gradients[LATENTS] = gradients[LATENTS] + self._pull(latents.detach())
+        gradients[LATENTS] = gradients[LATENTS] + self._latent_term(latents.detach())
         rate = self.settings.rate_at(iteration)
-        after = Moving({}, {}, {})
-        for name, value in before.values.items():
-            moments = (before.first[name], before.second[name])
-            moved, after.first[name], after.second[name] = adam(value, gradients[name], moments, iteration, rate)
-            after.values[name] = renormalised(moved) if name.startswith(MAP) else moved
+        after = {LOSSES: before[LOSSES]}
+        for name in optimised:
+            names = (name, *(moment + name for moment in MOMENTS))
+            value, *moments = (before[each] for each in names)
+            after |= zip(names, adam(value, gradients[name], tuple(moments), iteration, rate), strict=True)
+            if name.startswith(MAP):
+                after[name] = renormalised(after[name])
         if self.watch is not None:
             self.watch(iteration, self.items, images.detach(), losses.detach())
-        return after
+        return after, {}
 
     @torch.no_grad()
-    def final_losses(self, after: Moving) -> Tensor:
-        """The loss of each row `[B]`, on the CPU, without latent noise and penalties."""
-        losses, images = self.losses(after.values[LATENTS], _maps(after.values), None)
+    def _final_losses(self, after: Tensors) -> Tensor:
+        """The loss of each row `[B]`, without latent noise and penalties."""
+        losses, images = self.losses(after[LATENTS], _maps(after), None)
         if self.watch is not None:
             self.watch(self.settings.iterations, self.items, images, losses)
-        return losses.float().cpu()
+        return losses.float()
 
     def losses(self, latents: Tensor, maps: Mapping[str, Tensor], iteration: int | None) -> tuple[Tensor, Tensor]:
         """The loss of each row, `[B]`, and the images it is of; `iteration` addresses the generator's own noise."""
@@ -144,7 +133,7 @@ class Descent:
             losses = losses + self.settings.feature_weight * distances
         return losses, images
 
-    def _pull(self, latents: Tensor) -> Tensor:
+    def _latent_term(self, latents: Tensor) -> Tensor:
         """The gradient of latent_weight · ‖w − w̄‖² / spread², averaged over the layers in W+."""
         layers = latents.shape[1] if latents.dim() == 3 else 1
         return 2 * self.settings.latent_weight / (layers * self.spread**2) * (latents - self.model.latent_mean)
@@ -169,10 +158,5 @@ def _noise_shapes(model: GeneratorFaceModel) -> dict[str, tuple[int, ...]]:
 
 
 def _maps(values: Mapping[str, Tensor]) -> Tensors:
-    return _behind(MAP, values)
-
-
-def _behind(prefix: str, tensors: Mapping[str, Tensor], like: Tensor | None = None) -> Tensors:
-    """The tensors whose names begin with `prefix`, by the rest of the name."""
-    found = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    return found if like is None else {name: tensor.to(like) for name, tensor in found.items()}
+    """The noise maps among the tensors, by the generator's names."""
+    return {name.removeprefix(MAP): tensor for name, tensor in values.items() if name.startswith(MAP)}

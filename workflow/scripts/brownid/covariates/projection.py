@@ -6,23 +6,20 @@ optimised too where the generator has any.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from brownid.covariates.features import Features
-from brownid.covariates.optimization import LATENTS, Descent, Moving, Watch
+from brownid.covariates.optimization import LATENTS, LOSSES, LatentOptimization, Tensors, Watch
 from brownid.covariates.settings import ProjectionSettings
 from brownid.facemodel.model import GeneratorFaceModel
-from brownid.jobs.resume import StateFile, terminable
+from brownid.jobs.iteration import State, in_chunks, iterate
+from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import Batching
-from brownid.runtime.process import progress
-
-_DONE, _LOSSES, _PLACE, _RUNNING = "done/latents", "done/losses", "place", "running/"  # in a state
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,17 @@ def project(
     if settings.space == "w_plus" and starts.dim() == 2:
         starts = starts.unsqueeze(1).expand(-1, _layers(model), -1)
 
-    def descent(rows: slice) -> Descent:
+    def optimise(rows: slice, inner: State | None) -> Tensors:
         batch = targets[rows].to(starts.device)
         shared = {"latent_spread": latent_spread, "seed": seed, "watch": watch}
-        return Descent(model, batch, settings, features, items=items[rows], **shared)
+        optimisation = LatentOptimization(model, batch, settings, features, items=items[rows], **shared)
+        images = f"projection of images {rows.start + 1} to {rows.stop} of {len(targets)}"
+        start, steps = optimisation.start(starts[rows]), settings.iterations + 1
+        end, _ = iterate(optimisation.step, start, steps, description=images, state=inner)
+        return {name: end[name] for name in (LATENTS, LOSSES)}
 
-    run = _Run(starts, settings.iterations, Batching(batch_size), state)
-    latents, losses = run.all(descent)
+    found = in_chunks(len(targets), optimise, Batching(batch_size), state=state)
+    latents, losses = found.get(LATENTS, starts).to(starts), found.get(LOSSES, torch.empty(0))
     sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.limit)  # NaN <= x is false
     return Projection(latents, losses, ~sound)
 
@@ -101,84 +102,3 @@ def _layers(model: GeneratorFaceModel) -> int:
             "use the space w."
         )
     return generator.layers
-
-
-class _Place(NamedTuple):
-    """How far a run is. It is replaced as a whole, so that an interruption finds it before a step or after it."""
-
-    first: int  # images before this one are done
-    stop: int  # end of the batch that is running
-    iteration: int  # of that batch
-    moving: Moving | None  # of that batch; None before it began
-
-
-class _Run:
-    """Batch after batch, with a state to go on from."""
-
-    def __init__(self, starts: Tensor, iterations: int, batching: Batching, state: StateFile | None) -> None:
-        self.starts, self.iterations, self.batching, self.state = starts, iterations, batching, state
-        self.latents, self.losses = (
-            torch.empty_like(starts, memory_format=torch.contiguous_format),
-            torch.empty(len(starts)),
-        )
-        self.place = _Place(0, 0, 0, None)
-
-    def all(self, descent: Callable[[slice], Descent]) -> tuple[Tensor, Tensor]:
-        """Latents and losses of all images."""
-        with terminable():
-            try:
-                self._load()
-                while self.place.first < len(self.starts):
-                    place = self.place
-                    stop = place.stop if place.moving else min(place.first + self.batching.size, len(self.starts))
-                    fitted = self.batching.attempt(
-                        slice(place.first, stop), lambda rows: self._fit(descent(rows), rows)
-                    )
-                    first = stop if fitted else place.first  # what did not fit begins anew in smaller batches
-                    self.place = _Place(first, first, 0, None)
-            except BrownidError:
-                raise
-            except BaseException:
-                self._save()
-                raise
-        return self.latents, self.losses
-
-    def _next_rows(self) -> slice:
-        """The batch to go on with, or the next one."""
-        first, stop, _, moving = self.place
-        return slice(first, stop if moving else min(first + self.batching.size, len(self.starts)))
-
-    def _fit(self, descent: Descent, rows: slice) -> None:
-        if self.place.moving is None:
-            self.place = _Place(rows.start, rows.stop, 0, descent.start(self.starts[rows]))
-        images = f"projection of images {rows.start + 1} to {rows.stop} of {len(self.starts)}"
-        for iteration in progress(range(self.place.iteration, self.iterations), images):
-            self.place = _Place(rows.start, rows.stop, iteration + 1, descent.step(self.place.moving, iteration))
-            if self.state is not None and self.state.due(self._updates()):
-                self._save()
-        self.latents[rows] = self.place.moving.values[LATENTS]
-        self.losses[rows] = descent.final_losses(self.place.moving)
-
-    def _updates(self) -> int:
-        """Updates of batches so far, as if every image were a batch: a number that only grows."""
-        return self.place.first * self.iterations + self.place.iteration
-
-    def _save(self) -> None:
-        first, stop, iteration, moving = self.place
-        if self.state is None or not (first or iteration):
-            return
-        done = {
-            _DONE: self.latents[:first],
-            _LOSSES: self.losses[:first],
-            _PLACE: torch.tensor([first, stop, iteration]),
-        }
-        self.state.save(self._updates(), done | (moving.flat(_RUNNING) if moving else {}))
-
-    def _load(self) -> None:
-        saved = None if self.state is None else self.state.load()
-        if saved is None:
-            return
-        first, stop, iteration = saved.tensors[_PLACE].tolist()
-        self.latents[:first], self.losses[:first] = saved.tensors[_DONE].to(self.latents), saved.tensors[_LOSSES]
-        moving = Moving.of_flat(saved.tensors, _RUNNING, self.latents)
-        self.place = _Place(first, stop, iteration, moving if moving.values else None)

@@ -15,8 +15,8 @@ import torch
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
 from brownid.dynamics.steps import as_arrays, finite_norms, pairwise_statistics
-from brownid.embeddings.angles import angles_to, fixed_repulsion
-from brownid.embeddings.pairwise import nearest_neighbours
+from brownid.embeddings.angles import angles_to, fixed_repulsion, scaled_cosines
+from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.model import FaceModel
 from brownid.runtime.errors import BrownidError
@@ -211,7 +211,7 @@ def _far(
     far = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
     for targets, distance in ((others, settings.ict), (fixed, settings.fixed_distance)):
         if targets is not None:
-            far &= nearest_neighbours(embeddings, targets)[0] > distance
+            far &= torch.acos(scaled_cosines(nearest(embeddings, targets).cosines[:, 0])) > distance
     return far
 
 

@@ -125,9 +125,9 @@ def dispersion(
         state = state.with_settings(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
     count = settings.variations
     images = image_items(np.repeat(items, count), [variation_label(number) for number in range(count)] * len(items))
-    families = _Families(batched, mean, targets, settings, seed, items, images)
+    run = _Run(batched, mean, targets, settings, seed, items, images)
     end, records = iterate(
-        partial(_iterate, families),
+        partial(_iterate, run),
         {"latents": latents},
         settings.iterations,
         STATISTICS,
@@ -143,7 +143,7 @@ def dispersion(
 
 
 @dataclass(frozen=True)
-class _Families:
+class _Run:
     """What stays the same through a run."""
 
     batched: BatchedFaceModel
@@ -169,18 +169,18 @@ class _Families:
         return embeddings.unflatten(0, latents.shape[:2]), angles.view(latents.shape[:2]), pulled.view_as(latents)
 
 
-def _iterate(families: _Families, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
+def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The latents after one iteration, and the statistics before it."""
-    settings, items, latents = families.settings, families.items, tensors["latents"]
-    embeddings, angles, pulled = families.attraction(latents, iteration)
+    settings, items, latents = run.settings, run.items, tensors["latents"]
+    embeddings, angles, pulled = run.attraction(latents, iteration)
     energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
     energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
     interaction = -pulled - gradients
-    latent_force = settings.latent_global_coefficient * (families.mean - latents)
+    latent_force = settings.latent_global_coefficient * (run.mean - latents)
     forces = interaction + latent_force
     norms = finite_norms(forces, iteration, items)
     forces, norms = clip_forces(forces, norms, settings.force_clip)
-    noise = settings.random_force * normal(families.seed, "dispersion/noise", items, latents.shape[1:], iteration).to(
+    noise = settings.random_force * normal(run.seed, "dispersion/noise", items, latents.shape[1:], iteration).to(
         latents
     )
     closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
@@ -189,7 +189,7 @@ def _iterate(families: _Families, tensors: Tensors, iteration: int) -> tuple[Ten
         **spread("dist", angles_within(embeddings)),
         **spread("refd", angles),
         **spread("w2wd", distances),
-        **spread("wavg", torch.linalg.vector_norm(latents - families.mean, dim=2)),
+        **spread("wavg", torch.linalg.vector_norm(latents - run.mean, dim=2)),
         **spread("intf", torch.linalg.vector_norm(pulled, dim=2)),
         **spread("rndf", torch.linalg.vector_norm(noise, dim=2)),
         **spread("latf", torch.linalg.vector_norm(latent_force - gradients, dim=2)),

@@ -71,7 +71,7 @@ def nearest_angles(
         raise BrownidError(f"Nearest neighbours need someone to be near to; there are {len(gallery)} embeddings.")
     best = np.full(len(queries), -np.inf, np.float32)
     index = np.zeros(len(queries), np.int64)
-    for rows, columns, cosines in _tiles(queries, gallery, tile):
+    for rows, columns, cosines in cosine_tiles(queries, gallery, tile):
         if own:
             shared = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
             cosines[shared - rows.start, shared - columns.start] = -np.inf
@@ -108,7 +108,7 @@ def genuine_and_impostor(
     if maximum_rows is not None and len(embeddings) > maximum_rows:
         chosen = np.sort(stream(seed, "distances/impostors").permutation(len(embeddings))[:maximum_rows])
         embeddings, identities = embeddings[chosen], identities[chosen]
-    for rows, columns, cosines in _tiles(embeddings, embeddings, tile, upper=True):
+    for rows, columns, cosines in cosine_tiles(embeddings, embeddings, tile, upper=True):
         pairs = identities[rows, None] != identities[None, columns]
         if rows.start == columns.start:
             pairs = np.triu(pairs, 1)
@@ -158,9 +158,10 @@ def unit_rows(embeddings: ArrayLike) -> np.ndarray:
     return (rows / norms).astype(np.float32)
 
 
-def _tiles(
+def cosine_tiles(
     queries: np.ndarray, gallery: np.ndarray, tile: int, upper: bool = False
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Rows, columns and float32 cosines of the tiles of unit rows; `upper`: only those on and above the diagonal."""
     for start in range(0, len(queries), tile):
         rows = slice(start, min(start + tile, len(queries)))
         for other in range(start if upper else 0, len(gallery), tile):
@@ -197,14 +198,12 @@ def leak_audit(references: ArrayLike, training: ArrayLike, pairs: int = 20, tile
     references, training = unit_rows(references), unit_rows(training)
     best = np.empty(0, np.float32)
     index = np.empty((0, 2), np.int64)
-    for row in range(0, len(references), tile):
-        for column in range(0, len(training), tile):
-            cosines = references[row : row + tile] @ training[column : column + tile].T
-            top = _largest(cosines.ravel(), pairs)
-            places = np.stack(np.unravel_index(top, cosines.shape), axis=1) + np.array([row, column])
-            best, index = np.append(best, cosines.ravel()[top]), np.concatenate([index, places])
-            kept = _largest(best, pairs)
-            best, index = best[kept], index[kept]
+    for rows, columns, cosines in cosine_tiles(references, training, tile):
+        top = _largest(cosines.ravel(), pairs)
+        places = np.stack(np.unravel_index(top, cosines.shape), axis=1) + np.array([rows.start, columns.start])
+        best, index = np.append(best, cosines.ravel()[top]), np.concatenate([index, places])
+        kept = _largest(best, pairs)
+        best, index = best[kept], index[kept]
     angles = row_angles(references[index[:, 0]], training[index[:, 1]])
     order = np.lexsort((index[:, 1], index[:, 0], angles))
     return [ClosePair(int(index[i, 0]), int(index[i, 1]), float(angles[i])) for i in order]

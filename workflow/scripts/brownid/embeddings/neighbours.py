@@ -1,7 +1,7 @@
-"""Who is nearest: tiled products with a running maximum, never the whole matrix of pairs.
+"""Exact nearest neighbours: tiled products with a running maximum, never the whole matrix of pairs.
 
-In bfloat16 the products only nominate: the winner of each tile is a candidate, and the float32 products of the best
-candidates decide.
+`nearest` searches once; `NeighbourSearch` again and again, in memory that is allocated once, among several processes,
+and in bfloat16: the winner of each tile is then a candidate, and the float32 products of the best candidates decide.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from brownid.embeddings.angles import TILE, check_widths, unit_rows
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
 TILES = {"cpu": 512, "cuda": 4096}  # side of a tile: a cache holds it, and it keeps the device busy
@@ -18,10 +19,30 @@ CANDIDATES = 4  # of each row, to be measured again in float32
 
 
 class Nearest(NamedTuple):
-    """The nearest of some others, for each of N unit vectors."""
+    """The nearest of some others, for each of N vectors."""
 
-    cosines: torch.Tensor  # [N], float32 (float64 where the vectors are)
-    rows: torch.Tensor  # [N] int64, rows among the others
+    cosines: torch.Tensor  # [N] or [N,count], float32 (float64 where the vectors are)
+    rows: torch.Tensor  # int64, rows among the others
+
+
+def nearest(embeddings: torch.Tensor, others: torch.Tensor, count: int = 1, *, tile: int = TILE) -> Nearest:
+    """The `count` nearest of `others` `[M,E]` for each of N embeddings `[N,E]` of any norm: `[N,count]`, nearest first.
+
+    Memory is a few tiles and the result.
+    """
+    check_widths(embeddings, others)
+    unit, targets = unit_rows(embeddings)[0], unit_rows(others)[0]
+    found = []
+    for own in unit.split(tile):
+        best, rows = own.new_empty(len(own), 0), torch.empty(len(own), 0, dtype=torch.int64, device=own.device)
+        for first in range(0, len(targets), tile):
+            cosines = own @ targets[first : first + tile].T
+            places = torch.arange(first, first + cosines.shape[1], device=own.device).expand_as(cosines)
+            cosines, rows = torch.cat([best, cosines], dim=1), torch.cat([rows, places], dim=1)
+            best, order = cosines.topk(min(count, cosines.shape[1]), dim=1)
+            rows = rows.gather(1, order)
+        found.append(Nearest(best, rows))
+    return Nearest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 class Panel:
@@ -49,8 +70,8 @@ class Panel:
             self.coarse.index_copy_(0, rows, self.unit[rows].to(self.coarse.dtype))
 
 
-class Search:
-    """Looks for nearest neighbours again and again, in memory that is allocated once.
+class NeighbourSearch:
+    """Searches for the nearest neighbours in each iteration, in memory that is allocated once.
 
     Args:
         device: where the vectors are.

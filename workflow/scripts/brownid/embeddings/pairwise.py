@@ -6,15 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from brownid.embeddings.angles import (
-    COSINE_SCALE,
-    TILE,
-    check_widths,
-    overlap_weights,
-    scaled_cosines,
-    tangential,
-    unit_rows,
-)
+from brownid.embeddings.angles import COSINE_SCALE, TILE, overlap_weights, scaled_cosines, tangential, unit_rows
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
 _SUSPECTS = 4096  # pairs of latents measured at once
@@ -118,34 +110,6 @@ def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
     first, second = torch.triu_indices(members, members, offset=1, device=embeddings.device)
     parts = unit.split(max(1, TILE**2 // members**2))
     return torch.cat([torch.acos(scaled_cosines((part @ part.mT)[:, first, second])) for part in parts])
-
-
-def nearest_neighbours(
-    embeddings: torch.Tensor, others: torch.Tensor | None = None, *, tile: int = TILE
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Angle to the nearest of `others` `[M,E]` for embeddings `[N,E]`, and that one's row; without `others`, among
-    themselves.
-
-    Returns angles `[N]` (radians, infinite where there is no other) and rows `[N]` int64 (−1 where there is none).
-    """
-    unit, _ = unit_rows(embeddings)
-    targets = unit
-    if others is not None:
-        check_widths(embeddings, others)
-        targets, _ = unit_rows(others)
-    best = unit.new_full((len(unit),), -math.inf)
-    index = torch.full((len(unit),), -1, dtype=torch.int64, device=unit.device)
-    for row in range(0, len(unit), tile):
-        for column in range(0, len(targets), tile):
-            cosines = unit[row : row + tile] @ targets[column : column + tile].T
-            if others is None and row == column:
-                cosines.fill_diagonal_(-math.inf)
-            values, places = cosines.max(dim=1)
-            closer = values > best[row : row + tile]
-            best[row : row + tile] = torch.where(closer, values, best[row : row + tile])
-            index[row : row + tile] = torch.where(closer, places + column, index[row : row + tile])
-    angles = torch.acos(scaled_cosines(best.clone()))
-    return torch.where(index >= 0, angles, math.inf), index
 
 
 def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, group: ProcessGroup = SINGLE) -> DistanceStatistics:

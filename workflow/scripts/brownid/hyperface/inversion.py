@@ -13,7 +13,8 @@ from torch import Tensor
 
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.steps import as_arrays, spread
-from brownid.embeddings.angles import TILE, angles_to, attraction_gradient, check_widths, unit_rows
+from brownid.embeddings.angles import angles_to, attraction_gradient, check_widths, unit_rows
+from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import generator_spread, random_latents
 from brownid.facemodel.model import FaceModel, GeneratorFaceModel
@@ -110,13 +111,13 @@ def invert(
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
     pull = 2 * settings.latent_weight / latent_spread**2 if settings.latent_weight else 0.0
     rows = own_rows(group, len(owners))
-    descent = _Descent(
+    run = _Run(
         *(BatchedFaceModel(model, batch_size, seed), settings, group, mean, pull, targets.to(starts)[owners], rows),
         items=[item for item in items for _ in range(tries)],
     )
     first = attempts.detach().flatten(0, 1).clone(memory_format=torch.contiguous_format)
     end, records = iterate(
-        partial(_iterate, descent),
+        partial(_iterate, run),
         {"latents": first, "first moments": torch.zeros_like(first), "second moments": torch.zeros_like(first)},
         settings.iterations,
         STATISTICS,
@@ -125,9 +126,9 @@ def invert(
         state=state,
         group=group,
     )
-    own = descent.batched.embed(end["latents"][rows], descent.items[rows])
-    embeddings = descent.checked(own, "embedding", settings.iterations)
-    angles, best = angles_to(embeddings, descent.targets).view(count, tries).min(dim=1)
+    own = run.batched.embed(end["latents"][rows], run.items[rows])
+    embeddings = run.checked(own, "embedding", settings.iterations)
+    angles, best = angles_to(embeddings, run.targets).view(count, tries).min(dim=1)
     kept = best + tries * torch.arange(count, device=best.device)
     return Inversion(end["latents"][kept], embeddings[kept], angles, best, as_arrays(records, STATISTICS))
 
@@ -166,7 +167,7 @@ def reached(angles: Tensor, settings: LatentOptimizationSettings, items: Sequenc
 
 
 @dataclass(frozen=True)
-class _Descent:
+class _Run:
     """What stays the same through a run; a row is an attempt of an identity."""
 
     batched: BatchedFaceModel
@@ -191,23 +192,23 @@ class _Descent:
         return rows
 
 
-def _iterate(descent: _Descent, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
+def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The tensors after one iteration, and the statistics before it."""
-    settings, own = descent.settings, descent.own
+    settings, own = run.settings, run.own
     latents, first, second = (tensors[name][own] for name in ("latents", "first moments", "second moments"))
-    targets = descent.targets[own]
+    targets = run.targets[own]
 
     def gradients_of(rows: slice, embeddings: Tensor) -> Tensor:
         return attraction_gradient(embeddings, targets[rows], 4.0)  # its energy is a quarter of this times d²
 
-    embeddings, pulled = descent.batched.pull_back_each(latents, gradients_of, descent.items[own], iteration)
-    offsets = latents - descent.mean
+    embeddings, pulled = run.batched.pull_back_each(latents, gradients_of, run.items[own], iteration)
+    offsets = latents - run.mean
     rate = settings.rate_at(iteration)
-    moved = adam(latents, pulled + descent.pull * offsets, (first, second), iteration, rate)
+    moved = adam(latents, pulled + run.pull * offsets, (first, second), iteration, rate)
     lengths = torch.linalg.vector_norm(offsets, dim=1)
     sizes = torch.stack([angles_to(embeddings, targets), lengths, torch.linalg.vector_norm(pulled, dim=1)], dim=1)
-    angles, lengths, _ = descent.checked(sizes, "embedding or its gradient", iteration).unbind(1)
-    losses = angles.double().square() + descent.pull / 2 * lengths.double().square()
+    angles, lengths, _ = run.checked(sizes, "embedding or its gradient", iteration).unbind(1)
+    losses = angles.double().square() + run.pull / 2 * lengths.double().square()
     record = {
         **spread("angle", angles),
         **spread("wavg", lengths),
@@ -215,7 +216,7 @@ def _iterate(descent: _Descent, tensors: Tensors, iteration: int) -> tuple[Tenso
         "learning_rate": rate,
         "identities": float(len(losses)),
     }
-    return {name: gather(descent.group, part, len(losses)) for name, part in zip(tensors, moved, strict=True)}, record
+    return {name: gather(run.group, part, len(losses)) for name, part in zip(tensors, moved, strict=True)}, record
 
 
 PURPOSES = {"start": "references/start", "gallery": "hyperface/gallery"}
@@ -321,28 +322,9 @@ def starting_latents(targets: Tensor, latents: Tensor, embeddings: Tensor, setti
             f"but there are {len(latents)}; take fewer attempts or more faces."
         )
     targets = targets.to(latents)
-    parts = [latents[nearest_rows(targets, embeddings.to(latents), neighbours)]]
+    parts = [latents[nearest(targets, embeddings.to(latents), neighbours).rows]]
     if guessed:
         weight, bias = fit_ridge([unit_rows(embeddings)[0]], latents, RIDGE_PENALTY)
         guess = unit_rows(targets)[0] @ weight.to(latents) + bias.to(latents)
         parts.insert(0, guess[:, None])
     return torch.cat(parts, dim=1)
-
-
-def nearest_rows(embeddings: Tensor, others: Tensor, count: int, *, tile: int = TILE) -> Tensor:
-    """The rows `[n, count]` of the `count` nearest of `others` `[m,E]` for embeddings `[n,E]`, the nearest first.
-
-    Memory is a few tiles beside the result, never n × m.
-    """
-    unit, targets = unit_rows(embeddings)[0], unit_rows(others)[0]
-    found = []
-    for own in unit.split(tile):
-        best, rows = own.new_empty(len(own), 0), torch.empty(len(own), 0, dtype=torch.int64, device=own.device)
-        for first in range(0, len(targets), tile):
-            cosines = own @ targets[first : first + tile].T
-            places = torch.arange(first, first + cosines.shape[1], device=own.device).expand_as(cosines)
-            cosines, rows = torch.cat([best, cosines], dim=1), torch.cat([rows, places], dim=1)
-            best, order = cosines.topk(min(count, cosines.shape[1]), dim=1)
-            rows = rows.gather(1, order)
-        found.append(rows)
-    return torch.cat(found)

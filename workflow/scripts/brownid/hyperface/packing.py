@@ -9,7 +9,7 @@ import torch
 from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.steps import as_arrays, spread
 from brownid.embeddings.angles import check_widths
-from brownid.embeddings.neighbours import Nearest, Panel, Search, chunks
+from brownid.embeddings.neighbours import Nearest, NeighbourSearch, Panel, chunks
 from brownid.hyperface.energy import angles_between, attract, energy, project, repel
 from brownid.hyperface.settings import PackingSettings
 from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
@@ -25,8 +25,8 @@ STATISTICS = ("iteration", "nn_min", "nn_avg", "nn_max", "gallery_avg", "energy"
 Moments = tuple[torch.Tensor, torch.Tensor]
 
 
-class Descent:
-    """What stays the same through a run, and the memory that every iteration uses again.
+class SphereOptimizer:
+    """Adam on the sphere: what stays the same through a packing, and the memory that every iteration uses again.
 
     Nothing within an iteration asks a GPU for a number, so that the host runs ahead of it.
 
@@ -41,7 +41,7 @@ class Descent:
         self,
         gallery: torch.Tensor | None,
         settings: PackingSettings,
-        search: Search,
+        search: NeighbourSearch,
         *,
         precision: str,
         seed: int,
@@ -53,10 +53,12 @@ class Descent:
         self._gradient, self._scratch = torch.empty(0), torch.empty(0)
         self._epoch: tuple[int, np.ndarray] | None = None
 
-    def in_float32(self) -> "Descent":
+    def in_float32(self) -> "SphereOptimizer":
         """The same with exact products."""
         gallery = None if self.gallery is None else self.gallery.unit
-        return Descent(gallery, self.settings, self.search, precision="float32", seed=self.seed, in_place=self.in_place)
+        return SphereOptimizer(
+            gallery, self.settings, self.search, precision="float32", seed=self.seed, in_place=self.in_place
+        )
 
     def block(self, tensors: Tensors, number: int) -> tuple[Tensors, dict[str, float]]:
         """The tensors after the `number`-th `record_every` iterations, and the statistics before them."""
@@ -229,11 +231,11 @@ def pack(
     if gallery is not None:
         gallery = _unit("gallery", gallery).to(start.device)
         check_widths(start, gallery)
-    search = Search(start.device, tile=tile, group=group)
+    search = NeighbourSearch(start.device, tile=tile, group=group)
     _check(start, settings, search)
     if state is not None:
         state = state.with_settings(algorithm="hyperface", settings=asdict(settings), seed=seed)
-    descent = Descent(
+    optimizer = SphereOptimizer(
         gallery,
         settings,
         search,
@@ -242,7 +244,7 @@ def pack(
         in_place=state is None,
     )
     end, records = iterate(
-        descent.block,
+        optimizer.block,
         {"references": start, "first": torch.zeros_like(start), "second": torch.zeros_like(start)},
         -(-settings.iterations // settings.record_every),
         STATISTICS,
@@ -252,7 +254,7 @@ def pack(
         group=group,
     )
     references = end["references"]
-    last = descent.in_float32().record(references, settings.iterations)
+    last = optimizer.in_float32().record(references, settings.iterations)
     return Packing(references, as_arrays([*records, last], STATISTICS))
 
 
@@ -275,7 +277,7 @@ def _unit(name: str, matrix: torch.Tensor) -> torch.Tensor:
     return unit.div_(torch.linalg.vector_norm(unit, dim=1, keepdim=True))
 
 
-def _check(start: torch.Tensor, settings: PackingSettings, search: Search) -> None:
+def _check(start: torch.Tensor, settings: PackingSettings, search: NeighbourSearch) -> None:
     """Refuse a start that cannot be packed."""
     count, processes = len(start), search.group.size
     if count < 2:
