@@ -15,7 +15,7 @@ from brownid.recognition.loading import save_backbone
 from brownid.samples import SampleCollection
 
 LATENT_DIM = 128
-WORLD = ["--side", "32", "--set", f"latent_dim={LATENT_DIM}"]
+WORLD = ["--set", "generator.side=32", "--set", f"generator.latent_dim={LATENT_DIM}"]
 
 Run = Callable[..., Result]
 

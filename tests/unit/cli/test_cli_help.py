@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import brownid
-from brownid.cli import app
+from brownid.cli import app, settings
 
 ROOT = typer.main.get_command(app)
 
@@ -47,6 +47,32 @@ def test_every_example_in_the_help_parses(path, command):
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=NAMES)
 def test_every_option_is_explained(path, command):
     assert all(getattr(parameter, "help", None) for parameter in command.params)
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=NAMES)
+def test_no_command_has_more_than_twelve_options_of_its_own(path, command):
+    shared = {"seed", "identities", "label", "generator", "weights", "setting", "overwrite"}
+    own = [parameter for parameter in command.params if parameter.name not in shared]
+    assert len(own) <= 12
+
+
+@pytest.mark.parametrize("path", [[], *(list(path) for path, _ in COMMANDS)], ids=["brownid", *NAMES])
+def test_the_help_names_no_types_of_python(run, path):
+    text = run(*path, "--help").output
+    assert not re.search(r"<\w+[^>]*>|list\[|Optional|INTEGER|FLOAT", text), text
+
+
+def test_the_help_lists_settings_with_their_defaults_and_sentences(run):
+    assert re.search(r"iterations=2000 +Number of updates; 0 packs nothing", run("pack", "--help").output)
+    listed = run("invert", "--set", "help").output
+    for line in (r"attempts=1 +Starts per identity", r"generator.world_seed=1 ", r"network.reads_bytes +It reads"):
+        assert re.search(line, listed), listed
+
+
+def test_settings_and_their_choices_are_completed():
+    ctx = ROOT.commands["pack"].make_context("pack", ["a.h5", "-o", "b.h5"])
+    assert settings.complete(ctx, "dec") == ["decay=", "decay_every="]
+    assert settings.complete(ctx, "repulsion=c") == ["repulsion=closest"]
 
 
 def test_commands_are_listed_in_the_order_of_use(run):

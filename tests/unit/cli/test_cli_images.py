@@ -10,12 +10,18 @@ import pytest
 from PIL import Image
 
 from brownid.alignment import Detection, template, templates
+from brownid.cli import settings
+from brownid.cli.images import SETTINGS
 from brownid.cli.options import TEMPLATES, generator_spec, identity_numbers
+from brownid.cli.packing import SETTINGS as PACKING
 from brownid.databases.decoding import load_rgb
+from brownid.generators.stylegan2.generator import random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.runtime.errors import BrownidError
 from brownid.samples import SampleCollection
+from brownid.weights.generator_files import GeneratorFile, save_generator_file
 
-WORLD = ["--side", "32", "--set", "latent_dim=128"]
+WORLD = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
 
 
 def test_one_seed_gives_the_same_faces_and_more_of_them_when_asked(run, faces, tmp_path):
@@ -45,19 +51,56 @@ def test_bad_requests_to_generate_are_refused(refusal, faces, tmp_path):
     assert "no identity 7" in refusal("generate", "--samples", samples, "--identities", "7", "-o", tmp_path / "o")
     assert "--count" in refusal("generate", "--samples", samples, "--count", 2, "-o", tmp_path / "o")
     assert "have 128 numbers" in refusal(
-        "generate", "--samples", samples, "--set", "latent_dim=130", "-o", tmp_path / "o"
+        "generate", "--samples", samples, "--set", "generator.latent_dim=130", "-o", tmp_path / "o"
     )
     assert "'gan'" in refusal("generate", "--generator", "gan", "-o", tmp_path / "o")
-    assert "NAME=VALUE" in refusal("generate", "--set", "latent_dim", "-o", tmp_path / "o")
+    assert "NAME=VALUE" in refusal("generate", "--set", "generator.latent_dim", "-o", tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
 
-def test_settings_of_a_generator_are_read_as_values_of_the_configuration_are():
-    pairs = ["rate=1e-4", "eyes=[[1, 2], [3, 4]]", "noise=random"]
-    spec = generator_spec("stylegan2", None, None, None, pairs)
-    assert spec == {"family": "stylegan2", "rate": 1e-4, "eyes": [[1, 2], [3, 4]], "noise": "random"}
-    with pytest.raises(BrownidError, match="--set eyes: no YAML"):
-        generator_spec("stylegan2", None, None, None, ["eyes=["])
+def test_settings_are_read_as_values_of_the_configuration_are():
+    pairs = ["generator.eyes=[[1, 2], [3, 4]]", "generator.noise=random", "generator.name=mine"]
+    given = settings.read(pairs, SETTINGS)["generator"]
+    assert generator_spec("stylegan2", given) == {"family": "stylegan2", "eyes": [[1, 2], [3, 4]], "noise": "random"}
+    assert settings.read(["learning_rate=1e-4"], PACKING)[""] == {"learning_rate": 1e-4}
+    with pytest.raises(BrownidError, match=r"--set generator\.eyes: no YAML"):
+        settings.read(["generator.eyes=["], SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (["iteratons=3"], "--set iteratons: there is no such setting; did you mean iterations?"),
+        (["network.precision=auto"], "--set network.precision: there is no such setting; did you mean precision?"),
+        (["size=3"], "--set size: there is no such setting; --set help lists them."),
+        (["iterations"], "--set iterations: a setting is written NAME=VALUE."),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_was_meant(pairs, sentence):
+    with pytest.raises(BrownidError) as caught:
+        settings.read(pairs, PACKING)
+    assert str(caught.value) == sentence
+
+
+def test_a_setting_of_another_family_is_refused_and_those_of_a_factory_are_not():
+    with pytest.raises(BrownidError, match=r"generator.nois \(family stylegan2\): .* did you mean generator.noise"):
+        generator_spec("stylegan2", {"nois": "off"})
+    assert generator_spec("my.module:make", {"depth": 3}) == {"factory": "my.module:make", "depth": 3}
+
+
+def test_the_family_of_a_generator_is_found_in_its_file(run, tmp_path):
+    small = StyleGAN2Settings(resolution=16, z_dim=8, w_dim=8, channel_base=64, channel_max=4, mapping_layers=1)
+    made = random_stylegan2(small, seed=1)
+    arguments = {"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16, "img_channels": 3}
+    arguments |= {"mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": {"channel_base": 64, "channel_max": 4}}
+    path = tmp_path / "any.weights"
+    save_generator_file(path, GeneratorFile("stylegan2", arguments, made.state_dict(), "a test"))
+    assert generator_spec(str(path), {}) == {"family": "stylegan2", "file": str(path)}
+    run("generate", "--generator", path, "--count", 1, "--sheet", tmp_path / "sheet.png")
+    with pytest.raises(BrownidError, match=r"none.pkl: there is no such file"):
+        generator_spec(str(tmp_path / "none.pkl"), {})
+    (tmp_path / "folder" / "unet").mkdir(parents=True)
+    assert generator_spec(str(tmp_path / "folder"), {})["family"] == "ldm"
 
 
 def test_the_help_names_every_template():
@@ -68,8 +111,8 @@ def test_no_code_runs_because_a_collection_names_it():
     collection = SampleCollection(
         np.zeros((1, 4)), None, [0], ["reference"], "x", "", settings={"generator": {"factory": "os:getcwd"}}
     )
-    with pytest.raises(BrownidError, match="say so yourself, with --factory os:getcwd"):
-        generator_spec(None, None, None, None, None, collection)
+    with pytest.raises(BrownidError, match="say so yourself, with --generator os:getcwd"):
+        generator_spec(None, {}, collection)
 
 
 def test_identity_ranges_are_read():
@@ -281,7 +324,10 @@ def test_an_onnx_file_needs_no_family_and_the_range_it_reads_can_be_said(run, fa
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "mean.onnx"
     )
     found = {}
-    for name, options in (("signed", ()), ("bytes", ("--reads-bytes", "--colour-order", "BGR"))):
+    for name, options in (
+        ("signed", ()),
+        ("bytes", ("--set", "network.reads_bytes=true", "--set", "network.colour_order=BGR")),
+    ):
         run("embed", faces / "images", "-w", tmp_path / "mean.onnx", "-o", tmp_path / f"{name}.h5", *options)
         found[name] = SampleCollection.load(tmp_path / f"{name}.h5").embeddings
     assert found["signed"].shape == found["bytes"].shape and not np.allclose(found["signed"], found["bytes"])
@@ -293,4 +339,4 @@ def test_bad_requests_to_embed_are_refused(refusal, faces, weights, tmp_path):
     assert "there is no image" in refusal("embed", tmp_path, "-w", weights)
     assert "None of the 1 images" in refusal("embed", tmp_path / "none.png", "-w", weights)
     assert "too many to print" in refusal("embed", *[image] * 13, "-w", weights)
-    assert "precision" in refusal("embed", image, "-w", weights, "--precision", "half")
+    assert "precision" in refusal("embed", image, "-w", weights, "--set", "network.precision=half")

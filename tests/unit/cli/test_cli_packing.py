@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from brownid.cli.inverting import draw_faces
+from brownid.cli.inversion import draw_faces
 from brownid.databases.decoding import load_rgb
 from brownid.embeddings.distances import nearest_angles, row_angles
 from brownid.facemodel.loading import load_face_model
@@ -13,7 +13,9 @@ from brownid.samples import SampleCollection
 from brownid.samples.statistics import load_statistics
 
 WORLD = {"family": "procedural", "side": 32, "latent_dim": 128}
-FEW = ["--iterations", 40, "--learning-rate", 0.05]
+LIMITED = ["--set", "iterations=0", "--set", "maximum_angle=1"]
+SMALL = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
+FEW = ["--set", "iterations=40", "--set", "learning_rate=0.05"]
 
 
 def collection(path, embeddings, labels, recognition="slim", **more):
@@ -86,14 +88,15 @@ def test_the_packed_are_numbered_references_of_the_same_network(run, both, tmp_p
 def test_a_gallery_keeps_the_packed_nearer_to_itself(run, both, tmp_path):
     ends = []
     for coefficient in (0.0, 2.0):
-        words = ["pack", both, "--gallery", both, "--gallery-coefficient", coefficient, *FEW, "--overwrite"]
+        words = ["pack", both, "--gallery", both, "--set", f"gallery_coefficient={coefficient}", *FEW, "--overwrite"]
         line = next(line for line in run(*words, "-o", tmp_path / "packed.h5").stdout.splitlines() if "gallery" in line)
         ends.append(float(line.split()[-1]))
     assert ends[1] < ends[0]
 
 
 def test_no_iterations_leave_the_start_as_it_is(run, both, tmp_path):
-    run("pack", both, "-o", tmp_path / "packed.h5", "--iterations", 0, "--batch", 3, "--repulsion", "closest")
+    words = ["--set", "iterations=0", "--set", "batch=3", "--set", "repulsion=closest"]
+    run("pack", both, "-o", tmp_path / "packed.h5", *words)
     packed, begun = SampleCollection.load(tmp_path / "packed.h5"), SampleCollection.load(both).of_label("start")
     unit = begun.embeddings / np.linalg.norm(begun.embeddings, axis=1, keepdims=True)
     assert row_angles(packed.embeddings, unit).max() < 1e-6
@@ -102,8 +105,8 @@ def test_no_iterations_leave_the_start_as_it_is(run, both, tmp_path):
 def test_bad_requests_to_pack_are_refused(refusal, both, embedded, faces, tmp_path):
     words = ["pack", both, "-o", tmp_path / "packed.h5"]
     assert "5: ask for fewer --identities" in refusal(*words, "--identities", 6)
-    assert "repulsion" in refusal(*words, "--repulsion", "none")
-    assert "batch is 6" in refusal(*words, "--batch", 6)
+    assert "repulsion" in refusal(*words, "--set", "repulsion=none")
+    assert "batch is 6" in refusal(*words, "--set", "batch=6")
     assert "the collection has no embeddings" in refusal("pack", faces / "samples.h5", "-o", tmp_path / "packed.h5")
     assert "--overwrite" in refusal(*words, "--plot", both)
     rows = np.eye(4)
@@ -116,7 +119,7 @@ def test_bad_requests_to_pack_are_refused(refusal, both, embedded, faces, tmp_pa
 
 def test_targets_that_faces_have_are_found_and_others_left_out(run, random_faces, weights, targets, tmp_path):
     out, sheet = tmp_path / "found.h5", tmp_path / "found.png"
-    words = ["invert", targets, "--faces", random_faces, "-w", weights, "--iterations", 0, "--maximum-angle", 1]
+    words = ["invert", targets, "--faces", random_faces, "-w", weights, *LIMITED]
     result = run(*words, "-o", out, "--sheet", sheet)
     found, drawn = SampleCollection.load(out), SampleCollection.load(random_faces)
     np.testing.assert_array_equal(found.latents, drawn.latents[[4, 0, 9]])  # the nearest faces are those themselves
@@ -128,9 +131,9 @@ def test_targets_that_faces_have_are_found_and_others_left_out(run, random_faces
 
 
 def test_the_search_comes_nearer_from_faces_that_it_draws_itself(run, weights, targets, tmp_path):
-    options = ["--side", 32, "--set", "latent_dim=128", "--identities", "0-1", "--random-faces", 3]
+    options = [*SMALL, "--identities", "0-1", "--random-faces", 3]
     words = ["invert", targets, "-w", weights, "-o", tmp_path / "found.h5", *options]
-    told = run(*words, "--iterations", 4, "--network-name", "mine").stdout.splitlines()
+    told = run(*words, "--set", "iterations=4", "--set", "network.name=mine").stdout.splitlines()
     begun, ended = (float(line.split()[-2]) for line in told[1:3])
     assert ended < begun and "left out" not in "".join(told)
     found = SampleCollection.load(tmp_path / "found.h5")
@@ -139,16 +142,16 @@ def test_the_search_comes_nearer_from_faces_that_it_draws_itself(run, weights, t
 
 
 def test_bad_requests_to_invert_are_refused(refusal, faces, random_faces, weights, targets, embedded, tmp_path):
-    words = ["invert", targets, "-w", weights, "-o", tmp_path / "found.h5", "--iterations", 1]
+    words = ["invert", targets, "-w", weights, "-o", tmp_path / "found.h5", "--set", "iterations=1"]
     given = [*words, "--faces", random_faces]
     assert "--random-faces" in refusal(*given, "--random-faces", 3)
     assert "no gradient" in refusal(*words, "--generator", "arc2face").lower()
-    assert "the generator's have 130" in refusal(*given, "--set", "latent_dim=130")
-    assert "latent_weight" in refusal(*given, "--latent-weight", -1)
-    assert "the collection has no latents" in refusal(*words, "--faces", targets, "--side", 32)
+    assert "the generator's have 130" in refusal(*given, "--set", "generator.latent_dim=130")
+    assert "latent_weight" in refusal(*given, "--set", "latent_weight=-1")
+    assert "the collection has no latents" in refusal(*words, "--faces", targets, "--set", "generator.side=32")
     assert "numbers: 16 in" in refusal(*words, "--faces", embedded)
-    assert "those of" in refusal("invert", embedded, *words[2:], "--side", 32)
-    assert "None of 1 embeddings" in refusal(*given, "--identities", "3", "--maximum-angle", 0.5)
+    assert "those of" in refusal("invert", embedded, *words[2:], "--set", "generator.side=32")
+    assert "None of 1 embeddings" in refusal(*given, "--identities", "3", "--set", "maximum_angle=0.5")
     assert not (tmp_path / "found.h5").exists()
 
 

@@ -22,13 +22,15 @@ def words(tmp_path_factory):
         Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
     torch.manual_seed(1)
     save_backbone(folder / "slim.safetensors", backbone("slim", "slim_iresnet", 32, 16))
-    factory = ["--factory", "tiny_stylegan2:make_tiny_stylegan2", "--template", "two_eye", "--iterations", "1"]
+    factory = ["--generator", "tiny_stylegan2:make_tiny_stylegan2"]
+    factory += ["--set", "network.template=two_eye", "--set", "iterations=1"]
     return ["project", str(folder / "images"), "-w", str(folder / "slim.safetensors"), *factory]
 
 
 def test_everything_of_a_full_size_projection_is_an_option(words, tmp_path):
     out, video = tmp_path / "latents.h5", tmp_path / "search.gif"
-    more = ["--frame", "generator", "--space", "w_plus", "--noise-maps", "-o", str(out), "--video", str(video)]
+    chosen = ("frame=generator", "space=w_plus", "noise_maps=true")
+    more = [*(word for each in chosen for word in ("--set", each)), "-o", str(out), "--video", str(video)]
     result = CliRunner().invoke(
         app, [*words, *more, "--picture", str(tmp_path / "picture.png")], catch_exceptions=False
     )
@@ -45,8 +47,8 @@ def test_everything_of_a_full_size_projection_is_an_option(words, tmp_path):
     [
         (["--video", "search.avi"], "search.avi: a video is written as .mp4"),
         (["-o", "a.h5", "--vgg16-linear", "lin.pth"], "--vgg16-linear means nothing without --vgg16"),
-        (["-o", "a.h5", "--space", "z"], "space is 'z', but must be one of w, w_plus"),
-        (["-o", "a.h5", "--frame", "face"], "frame is 'face'"),
+        (["-o", "a.h5", "--set", "space=z"], "space is 'z', but must be one of w, w_plus"),
+        (["-o", "a.h5", "--set", "frame=face"], "frame is 'face'"),
     ],
 )
 def test_bad_requests_are_refused_before_the_descent(words, tmp_path, monkeypatch, options, sentence):

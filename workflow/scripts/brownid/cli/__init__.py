@@ -4,7 +4,6 @@ import logging
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from brownid import __version__
 from brownid.cli import (
@@ -22,6 +21,7 @@ from brownid.cli import (
     projection,
     release,
     samples,
+    settings,
 )
 from brownid.runtime.errors import sentence_of
 from brownid.runtime.process import set_process_environment
@@ -44,7 +44,7 @@ ORDER = (
 )  # of use
 
 
-class Commands(TyperGroup):
+class Commands(settings.Group):
     """A group of commands whose mistakes end in one sentence on stderr and exit status 1, without a traceback."""
 
     def list_commands(self, ctx):
@@ -67,27 +67,26 @@ app = typer.Typer(
     name="brownid",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
-app.command(rich_help_panel=SETUP)(doctor.doctor)
-app.command(rich_help_panel=SETUP)(estimate.estimate)
-app.command(rich_help_panel=SETUP)(accept.accept)
+app.command(cls=settings.Command, rich_help_panel=SETUP)(doctor.doctor)
+app.command(cls=settings.Command, rich_help_panel=SETUP)(estimate.estimate)
+app.command(cls=settings.Command, rich_help_panel=SETUP)(accept.accept)
 app.add_typer(models.app, rich_help_panel=SETUP)
-app.command(rich_help_panel=FACES)(images.generate)
-app.command(rich_help_panel=FACES)(crops.crop)
-app.command(rich_help_panel=FACES)(embeddings.embed)
-app.command(rich_help_panel=LATENTS)(projection.project)
-app.command(rich_help_panel=LATENTS)(editing.edit)
-app.command(rich_help_panel=LATENTS)(packing.pack)
-app.command(rich_help_panel=LATENTS)(inversion.invert)
+app.command(cls=settings.command(images.SETTINGS), rich_help_panel=FACES)(images.generate)
+app.command(cls=settings.Command, rich_help_panel=FACES)(crops.crop)
+app.command(cls=settings.command(embeddings.SETTINGS), rich_help_panel=FACES)(embeddings.embed)
+app.command(cls=settings.command(projection.SETTINGS), rich_help_panel=LATENTS)(projection.project)
+app.command(cls=settings.command(editing.SETTINGS), rich_help_panel=LATENTS)(editing.edit)
+app.command(cls=settings.command(packing.SETTINGS), rich_help_panel=LATENTS)(packing.pack)
+app.command(cls=settings.command(inversion.SETTINGS), rich_help_panel=LATENTS)(inversion.invert)
 app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
-app.command(rich_help_panel=RESULTS)(release.verify)
+app.command(cls=settings.Command, rich_help_panel=RESULTS)(release.verify)
 
 
 def _show_version(wanted: bool) -> None:
@@ -99,7 +98,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def brownid(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop."),
     ] = False,
 ) -> None:
     """Synthetic face-recognition datasets by Brownian identity diffusion.

@@ -25,46 +25,66 @@ DETECTOR = "Detector"
 Align = Callable[["np.ndarray", Sequence[str]], "np.ndarray"]
 
 
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        rich_help_panel=options.OUTPUT,
+        help="A PNG for one photograph, a new folder for several.",
+    ),
+]
+Photograph = Annotated[
+    Path | None, typer.Argument(metavar="[PHOTOGRAPH]", help="An image file, or with --detector a folder of them.")
+]
+Landmarks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X1,Y1,X2,Y2,...",
+        help="Two eyes, or eyes, tip of the nose and corners of the mouth, left in the image first; in pixels.",
+    ),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Many photographs: a file with the columns path,x1,y1,x2,y2,..."),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder that the paths of the CSV start from. Default: the CSV's own."),
+]
+DetectorFamily = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=DETECTOR,
+        help="yunet or mtcnn: finds the most prominent face and its landmarks.",
+    ),
+]
+DetectorFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=DETECTOR,
+        help="Its ONNX file; for mtcnn three times: P-Net, R-Net and O-Net, in this order.",
+    ),
+]
+Threshold = Annotated[
+    float, typer.Option(metavar="NUMBER", rich_help_panel=DETECTOR, help="Least score of a face, between 0 and 1.")
+]
+
+
 def crop(
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", rich_help_panel=options.OUTPUT, help="A PNG for one photograph, a new folder for several."
-        ),
-    ],
-    photograph: Annotated[
-        Path | None, typer.Argument(help="An image file, or with --detector a folder of them.")
-    ] = None,
-    landmarks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X1,Y1,X2,Y2,...",
-            help="Two eyes, or eyes, tip of the nose and corners of the mouth, left in the image first; in pixels.",
-        ),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option("--csv", help="Many photographs: a file with the columns path,x1,y1,x2,y2,..."),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that the paths of the CSV start from. Default: the CSV's own.")
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=DETECTOR, help="yunet or mtcnn: finds the most prominent face and its landmarks."),
-    ] = None,
-    detector_file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            rich_help_panel=DETECTOR,
-            help="Its ONNX file; for mtcnn three times: P-Net, R-Net and O-Net, in this order.",
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(rich_help_panel=DETECTOR, help="Least score of a face, between 0 and 1.")
-    ] = 0.7,
-    template: Annotated[str, typer.Option(help=f"{options.TEMPLATES}.")] = "arcface",
-    side: Annotated[int, typer.Option(min=1, help="Side of the aligned image in pixels.")] = 112,
+    output: Output,
+    photograph: Photograph = None,
+    landmarks: Landmarks = None,
+    table: Table = None,
+    root: Root = None,
+    detector: DetectorFamily = None,
+    detector_file: DetectorFiles = None,
+    threshold: Threshold = 0.7,
+    template: Annotated[str, typer.Option(metavar="NAME", help=f"{options.TEMPLATES}.")] = "arcface",
+    side: Annotated[int, typer.Option(metavar="PIXELS", min=1, help="Side of the aligned image.")] = 112,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Align photographs onto a template, from landmarks or with a face detector.
@@ -92,13 +112,7 @@ def crop(
         align = _by_landmarks(template, side)
     if photograph is not None and not photograph.is_dir():
         files.check_new_file(output, overwrite)
-        try:
-            image = _cropped(photograph, [] if landmarks is None else landmarks.split(","), align)
-        except BrownidError as error:
-            raise BrownidError(f"{photograph}: {error}") from None
-        with atomic_path(output) as temporary:
-            files.write_png(temporary, image)
-        files.wrote(output)
+        _crop_one(photograph, [] if landmarks is None else landmarks.split(","), align, output)
         return
     files.check_new_folder(output)
     if table is not None:
@@ -109,6 +123,17 @@ def crop(
         raise BrownidError(f"{photograph} is a folder: its landmarks come from a --csv or a --detector.")
     failures = _crop_all(rows, root, align, output)
     files.wrote(output, f"{len(rows) - len(failures)} images, {len(failures)} failed")
+
+
+def _crop_one(photograph: Path, numbers: Sequence[str], align: Align, output: Path) -> None:
+    """Write the crop of one photograph."""
+    try:
+        image = _cropped(photograph, numbers, align)
+    except BrownidError as error:
+        raise BrownidError(f"{photograph}: {error}") from None
+    with atomic_path(output) as temporary:
+        files.write_png(temporary, image)
+    files.wrote(output)
 
 
 @dataclass(frozen=True)

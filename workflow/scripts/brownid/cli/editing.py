@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
+from brownid.covariates.settings import EditingSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import default_device
 
@@ -20,13 +22,21 @@ NEUTRAL, ORIGINAL = "neutral", "original"
 SHOWN_IDENTITIES = 20  # rows of the sheet
 
 
+SETTINGS = {"": settings.of(EditingSettings), "generator": settings.generator}
+
+Edits = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="neutral, pose, illumination, smile, scream, disgust, squint or surprise; may be repeated.",
+    ),
+]
+
+
 def edit(
-    samples: Annotated[Path, typer.Argument(help="A collection with latents.")],
-    covariates: Annotated[Path, typer.Argument(help="A covariates.h5 of the same generator.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write."),
-    ] = None,
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="A collection with latents.")],
+    covariates: Annotated[Path, typer.Argument(metavar="COVARIATES", help="A covariates.h5 of the same generator.")],
+    output: options.OptionalOutput = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -35,19 +45,11 @@ def edit(
             help=f"Originals and edits side by side, of the first {SHOWN_IDENTITIES} identities.",
         ),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="neutral, pose, illumination, smile, scream, disgust, squint or surprise; may be repeated."),
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Latents in the sweeps of pose and of illumination.")] = 6,
-    scale: Annotated[float, typer.Option(help="How far edits go; 1 is as far as in the photographs.")] = 1.0,
+    only: Edits = None,
     identities: options.Identities = None,
     label: options.Labels = None,
-    generator: options.Family = None,
-    factory: options.Factory = None,
-    side: options.Side = None,
-    world_seed: options.WorldSeed = None,
-    setting: options.GeneratorSettings = None,
+    generator: options.Generator = None,
+    setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Edit latents along covariates: pose, light, expression.
@@ -58,14 +60,14 @@ def edit(
 
     Examples:
     brownid edit samples.h5 covariates.h5 --identities 0-4 --sheet edits.png
-    brownid edit samples.h5 covariates.h5 --only pose --steps 9 -o poses.h5
+    brownid edit samples.h5 covariates.h5 --only pose --set steps=9 -o poses.h5
     """
     from brownid.covariates.directions import load_covariates
 
+    chosen = settings.read(setting, SETTINGS)
     if output is None and sheet is None:
         raise BrownidError("Say where the edits go: --output FILE.h5, --sheet FILE.png, or both.")
-    files.check_new_file(output, overwrite)
-    files.check_new_file(sheet, overwrite)
+    files.check_new_files(overwrite, output, sheet)
     loaded = options.loaded(samples, identities, label, columns=("latents",))
     originals = _one_each(loaded, samples)
     fitted = load_covariates(covariates, generator=originals.generator or None)
@@ -75,9 +77,9 @@ def edit(
             f"{covariates}: its covariates have {max(widths)} numbers, the latents of {samples} "
             f"{originals.latents.shape[1]}: they are of different generators."
         )
-    edited = _edited(originals, fitted, only, steps, scale)
+    edited = _edited(originals, fitted, only, EditingSettings(**chosen[""]))
     if sheet is not None:
-        spec = options.generator_spec(generator, factory, side, world_seed, setting, originals)
+        spec = options.generator_spec(generator, chosen["generator"], originals)
         _show_edits(spec, originals, edited, samples, sheet)
         files.wrote(sheet)
     if output is not None:
@@ -104,22 +106,19 @@ def _edited(
     originals: SampleCollection,
     covariates: Mapping[str, Covariate],
     only: Sequence[str] | None,
-    steps: int,
-    scale: float,
+    editing: EditingSettings,
 ) -> SampleCollection:
     """The neutral latent and the edits of every original, identity by identity."""
     import numpy as np
 
     from brownid.covariates.directions import EXPRESSIONS
     from brownid.covariates.editing import SWEPT, edit_references, neutralise
-    from brownid.covariates.settings import EditingSettings
 
     known = (NEUTRAL, *SWEPT, *EXPRESSIONS)
     unknown = set(only or ()) - set(known)
     if unknown:
         raise BrownidError(f"--only {sorted(unknown)[0]}: there is no such edit; choose among {', '.join(known)}.")
-    settings = EditingSettings(steps=steps, pose_scale=scale, illumination_scale=scale, expression_scale=scale)
-    moved, names = edit_references(originals.latents, covariates, settings)
+    moved, names = edit_references(originals.latents, covariates, editing)
     latents = np.concatenate([neutralise(originals.latents, covariates)[:, None], moved], axis=1)
     names = [NEUTRAL, *names]
     # sweeps are labelled pose_0, pose_1, ...; no other edit has an underscore in its name
@@ -131,7 +130,7 @@ def _edited(
         labels=[names[place] for place in kept] * len(originals),
         generator=originals.generator,
         recognition=originals.recognition,
-        settings={**originals.settings, "edit": {"only": list(only or ()), "steps": steps, "scale": scale}},
+        settings={**originals.settings, "edit": {"only": list(only or ()), **asdict(editing)}},
     )
 
 

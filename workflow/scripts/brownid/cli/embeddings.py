@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import default_device, progress
 
@@ -19,24 +19,22 @@ FEW = 12  # images between which every angle is printed
 PORTION = 2048  # images held in memory at a time
 
 
+SETTINGS = {"network": settings.network}
+
+
 def embed(
-    images: Annotated[list[Path], typer.Argument(help="Aligned crops: image files and folders.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Aligned crops: image files and folders.")],
     weights: options.Weights,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write."),
-    ] = None,
+    output: options.OptionalOutput = None,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Add the embedding of the mirror image, as benchmarks are scored.")
+        bool,
+        typer.Option("--mirror", help="Add the embedding of the mirror image, as benchmarks are scored."),
     ] = False,
     not_square: options.NotSquare = None,
-    network_family: options.NetworkFamily = None,
-    architecture: options.Architecture = None,
-    reads_bytes: options.ReadsBytes = None,
-    colour_order: options.ColourOrder = None,
-    network_name: options.NetworkName = None,
-    precision: options.Precision = "float32",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time; never changes results.")] = 256,
+    setting: settings.Given = None,
+    batch_size: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Images at a time; never changes results.")
+    ] = 256,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Embed aligned images, and print the angles between a few.
@@ -52,7 +50,7 @@ def embed(
     import numpy as np
 
     from brownid.recognition.embedding import embed_images
-    from brownid.recognition.loading import load_backbone
+    from brownid.recognition.loading import load_network
     from brownid.runtime.files import sha256
     from brownid.samples.collection import SampleCollection
 
@@ -63,13 +61,14 @@ def embed(
             f"{len(found)} images are too many to print their angles ({FEW} at most): "
             "name a collection to write, --output FILE.h5."
         )
-    pixels = {"reads_bytes": reads_bytes, "colour_order": colour_order}
-    network = load_backbone(weights, network_family, architecture, device=default_device(), **pixels)
+    given = settings.read(setting, SETTINGS)["network"]
+    described = options.network_spec(given)
+    network = load_network(described, weights, default_device())
     rows, kept = [], []
     starts = range(0, len(found), PORTION)
     for start in progress(starts, "embed", "portion") if len(starts) > 1 else starts:
         pixels, readable = files.read_aligned(found[start : start + PORTION], network.description.side, not_square)
-        rows.append(embed_images(network, pixels, batch_size, mirror, precision).numpy())
+        rows.append(embed_images(network, pixels, batch_size, mirror, described["precision"]).numpy())
         kept += readable
     if not kept:
         raise BrownidError(f"None of the {len(found)} images could be read; nothing was written.")
@@ -79,8 +78,8 @@ def embed(
         identities=np.array([sample.identity for sample in kept]),
         labels=[sample.key for sample in kept],
         generator="",
-        recognition=network_name or weights.stem,
-        settings={"weights_sha256": sha256(weights), "mirror": mirror, "precision": precision},
+        recognition=given.get("name") or weights.stem,
+        settings={"weights_sha256": sha256(weights), "mirror": mirror, "precision": described["precision"]},
     )
     if output is not None:
         collection.save(output)

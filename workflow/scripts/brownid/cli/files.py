@@ -30,6 +30,19 @@ def check_new_file(path: Path | None, overwrite: bool) -> None:
         raise BrownidError(f"{path}: the file exists already; name another one, or add --overwrite.")
 
 
+def check_new_files(overwrite: bool, *paths: Path | None) -> None:
+    """`check_new_file` of several."""
+    for path in paths:
+        check_new_file(path, overwrite)
+
+
+def checksums(**paths: Path | None) -> dict[str, str | None]:
+    """The SHA-256 of files by role, None where there is none, for the settings that a collection records."""
+    from brownid.runtime.files import sha256
+
+    return {f"{role}_sha256": path and sha256(path) for role, path in paths.items()}
+
+
 def check_new_folder(path: Path | None) -> None:
     """Refuse, before any work, a folder that holds something: a whole folder is never replaced."""
     if path is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import default_device, progress
 
@@ -26,44 +26,58 @@ COUNT, TRUNCATION = 16, 0.7
 SHEET_LIMIT = 1000  # images on one contact sheet
 
 
+SETTINGS = {"generator": settings.generator}
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", rich_help_panel=options.OUTPUT, help="New folder, a PNG per image."
+    ),
+]
+Sheet = Annotated[
+    Path | None, typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="All images on one sheet.")
+]
+Drawn = Annotated[
+    Path | None, typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="The latents drawn, as a collection.")
+]
+Count = Annotated[
+    int | None, typer.Option(metavar="NUMBER", min=1, help=f"Images to draw from the seed. Default: {COUNT}.")
+]
+Truncation = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER", min=0, help=f"Pull towards the mean face: 0 all alike, 1 none. Default: {TRUNCATION}."
+    ),
+]
+Samples = Annotated[
+    Path | None, typer.Option(metavar="H5", help="Take the latents from this collection, not from the seed.")
+]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help=f"Crop for recognition: {options.TEMPLATES}. Default: the whole generated image."
+    ),
+]
+CropSide = Annotated[
+    int | None,
+    typer.Option(metavar="PIXELS", min=1, help="Side of the crop. Default: that of the generated image."),
+]
+
+
 def generate(
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", rich_help_panel=options.OUTPUT, help="New folder, one PNG an image."
-        ),
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="All images on one sheet.")
-    ] = None,
-    save_samples: Annotated[
-        Path | None,
-        typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="The latents drawn, as a collection."),
-    ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help=f"Images to draw from the seed. Default: {COUNT}.")] = None,
+    output: Folder = None,
+    sheet: Sheet = None,
+    save_samples: Drawn = None,
+    count: Count = None,
     seed: options.Seed = 1,
-    truncation: Annotated[
-        float | None,
-        typer.Option(min=0, help=f"Pull towards the mean face: 0 all alike, 1 none. Default: {TRUNCATION}."),
-    ] = None,
-    samples: Annotated[
-        Path | None, typer.Option(metavar="H5", help="Take the latents from this collection, not from the seed.")
-    ] = None,
+    truncation: Truncation = None,
+    samples: Samples = None,
     identities: options.Identities = None,
     label: options.Labels = None,
-    template: Annotated[
-        str | None,
-        typer.Option(help=f"Crop for recognition: {options.TEMPLATES}. Default: the whole generated image."),
-    ] = None,
-    crop_side: Annotated[
-        int | None, typer.Option(min=1, help="Side of the crop in pixels. Default: that of the generated image.")
-    ] = None,
-    generator: options.Family = None,
-    factory: options.Factory = None,
-    side: options.Side = None,
-    world_seed: options.WorldSeed = None,
-    setting: options.GeneratorSettings = None,
-    generator_name: options.GeneratorName = None,
+    template: Template = None,
+    crop_side: CropSide = None,
+    generator: options.Generator = None,
+    setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Generate faces from a seed, or from a collection of latents.
@@ -76,6 +90,7 @@ def generate(
     brownid generate --count 100 -o faces --save-samples faces.h5
     brownid generate --samples samples.h5 --identities 0-9 --sheet ten.png
     brownid generate --samples samples.h5 --template arcface -o aligned
+    brownid generate --generator ffhq.pkl --set generator.noise=fixed --sheet gan.png
     """
     import torch
 
@@ -86,13 +101,13 @@ def generate(
     if samples is not None and (count, truncation, save_samples) != (None, None, None):
         raise BrownidError("--count, --truncation and --save-samples are for faces from a seed, not for --samples.")
     files.check_new_folder(output)
-    files.check_new_file(sheet, overwrite)
-    files.check_new_file(save_samples, overwrite)
+    files.check_new_files(overwrite, sheet, save_samples)
     collection = None if samples is None else _latents_of(samples, identities, label)
-    spec = options.generator_spec(generator, factory, side, world_seed, setting, collection)
+    given = settings.read(setting, SETTINGS)["generator"]
+    spec = options.generator_spec(generator, given, collection)
     model = load_generator(spec, default_device())
     if collection is None:
-        name = options.generator_name(generator_name, spec)
+        name = options.generator_name(given, spec)
         truncation = TRUNCATION if truncation is None else truncation
         collection = _draw(model, count or COUNT, seed, truncation, name, spec)
     else:

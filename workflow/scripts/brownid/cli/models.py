@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
 
 if TYPE_CHECKING:
     from brownid.weights.catalogue import Model
 
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="Fetch, check and convert published files.", rich_markup_mode="rich"
+    cls=settings.Group,
+    name="models",
+    no_args_is_help=True,
+    help="Fetch, check and convert published files.",
+    rich_markup_mode="rich",
 )
 
 Catalogue = Annotated[
     Path | None,
     typer.Option(metavar="YAML", help="A catalogue of your own, in the format of the project's own (the default)."),
 ]
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names of the catalogue.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Names of the catalogue.")]
 
 
-@app.command(name="list")
+@app.command(name="list", cls=settings.Command)
 def list_models(catalogue: Catalogue = None) -> None:
     """List the external files of the published experiments, and which of them are there.
 
@@ -41,9 +45,9 @@ def list_models(catalogue: Catalogue = None) -> None:
         typer.echo(f"{'':<{width}}  licence: {model.licence}")
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of the catalogue.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of the catalogue.")],
     catalogue: Catalogue = None,
 ) -> None:
     """Fetch published files to where configurations look for them; each appears there whole and checked or not at all.
@@ -75,7 +79,7 @@ def fetch(
         raise BrownidError(" ".join(failures))
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def check(names: Names = None, catalogue: Catalogue = None) -> None:
     """Compare files with the sizes and SHA-256 of the catalogue: those named, or all that are there.
 
@@ -127,7 +131,7 @@ def _is_there(model: Model) -> bool:
     return Path(model.path).is_dir() if model.folder else Path(model.path).is_file()
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def convert(
     path: Annotated[
         Path, typer.Argument(metavar="FILE", help="A generator: NVIDIA's .pkl, rosinality's .pt, or .safetensors.")

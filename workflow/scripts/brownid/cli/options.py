@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brownid.cli import settings
 from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 GENERATOR, NETWORK, OUTPUT = "Generator", "Recognition network", "Output"
 DEFAULT_FAMILY = "procedural"
 TEMPLATES = "arcface, two_eye, ffhq or ffhq_published"
+FACTORY = re.compile(r"\w+(\.\w+)*:\w+")
 
 Configfiles = Annotated[
     list[Path] | None,
@@ -31,91 +34,26 @@ Values = Annotated[
     ),
 ]
 
-Family = Annotated[
+Generator = Annotated[
     str | None,
     typer.Option(
         "--generator",
-        metavar="FAMILY",
+        metavar="FAMILY|FILE|MODULE:FUNCTION",
         rich_help_panel=GENERATOR,
-        help=f"Generator family. Default: what the collection says it came from, else {DEFAULT_FAMILY}.",
+        help="A family, a file or folder of weights, whose family is found, or a function of your own. Default: what "
+        f"the collection says it came from, else {DEFAULT_FAMILY}. Its settings: --set generator.NAME=VALUE.",
     ),
 ]
-Factory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODULE:FUNCTION",
-        rich_help_panel=GENERATOR,
-        help="A generator of your own, instead of a family: path.to.module:function.",
-    ),
-]
-Side = Annotated[
-    int | None, typer.Option("--side", rich_help_panel=GENERATOR, help="Side of the generator's images, in pixels.")
-]
-WorldSeed = Annotated[
-    int | None, typer.Option(rich_help_panel=GENERATOR, help="Seed of the procedural world; another seed, other faces.")
-]
-GeneratorSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        rich_help_panel=GENERATOR,
-        help="A further setting of the generator, such as latent_dim=256; may be repeated.",
-    ),
-]
-GeneratorName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=GENERATOR,
-        help="What the collection calls the generator, as the config does. Default: its family.",
-    ),
-]
-
 Weights = Annotated[
     Path,
     typer.Option(
         "--weights",
         "-w",
+        metavar="FILE",
         rich_help_panel=NETWORK,
-        help="Weights: .safetensors of ours, .pt state dict or checkpoint, .onnx (for embedding only).",
+        help="Weights: .safetensors of ours, .pt state dict or checkpoint, .onnx (for embedding only). What the "
+        "file does not say: --set network.family=..., network.architecture=...",
     ),
-]
-NetworkFamily = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FAMILY",
-        rich_help_panel=NETWORK,
-        help="insightface, nizhib, adaface or slim; not for ONNX and files of ours, which say it themselves.",
-    ),
-]
-Architecture = Annotated[
-    str | None, typer.Option(rich_help_panel=NETWORK, help="Such as iresnet50 or ir_50; with --network-family.")
-]
-ReadsBytes = Annotated[
-    bool | None,
-    typer.Option(
-        "--reads-bytes/--reads-signed",
-        rich_help_panel=NETWORK,
-        help="The network reads pixels from 0 to 255, or from -1 to 1. Default: as its family or ONNX graph says.",
-    ),
-]
-ColourOrder = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RGB|BGR", rich_help_panel=NETWORK, help="Colours as the network reads them. Default: as its family."
-    ),
-]
-NetworkName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=NETWORK,
-        help="What the collection calls the network, as the config does. Default: the weights' file name.",
-    ),
-]
-Precision = Annotated[
-    str, typer.Option(rich_help_panel=NETWORK, help="Of the network: float32, bfloat16, or auto (what is fast here).")
 ]
 
 Identities = Annotated[
@@ -124,12 +62,18 @@ Identities = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="LABEL", help="Only samples with this label; may be repeated.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+Seed = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of the random numbers.")]
 NotSquare = Annotated[
     str | None,
     typer.Option(metavar="HOW", help="How crops that are not square become so: pad (black), stretch or crop."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace an existing file.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="H5", rich_help_panel=OUTPUT, help="The collection to write.")
+]
+OptionalOutput = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="H5", rich_help_panel=OUTPUT, help="The collection to write.")
+]
 
 
 def configuration_files(given: Sequence[Path] | None, directory: Path = Path()) -> list[Path]:
@@ -144,36 +88,61 @@ def configuration_files(given: Sequence[Path] | None, directory: Path = Path()) 
 
 
 def generator_spec(
-    family: str | None,
-    factory: str | None,
-    side: int | None,
-    world_seed: int | None,
-    settings: Sequence[str] | None,
-    collection: SampleCollection | None = None,
+    named: str | None, given: Mapping[str, Any], collection: SampleCollection | None = None
 ) -> dict[str, Any]:
-    """The description of a generator for `load_generator`: what the options say, over what the collection records.
+    """The description of a generator for `load_generator`: what --generator and --set say, over what a collection says.
 
     A collection's record is followed only where it names a family: no code is run because a data file says so.
     """
-    given = {"side": side, "world_seed": world_seed, **_settings(settings or [])}
-    given = {name: value for name, value in given.items() if value is not None}
-    if family is not None or factory is not None:
-        named = {"family": family, "factory": factory}
-        return {**{name: value for name, value in named.items() if value is not None}, **given}
+    given = {name: value for name, value in given.items() if name != "name"}
     recorded = collection.settings.get("generator") if collection is not None else None
-    if not isinstance(recorded, Mapping):
-        return {"family": DEFAULT_FAMILY, **given}
-    if "factory" in recorded:
+    if named is not None:
+        spec = _named_generator(named)
+    elif not isinstance(recorded, Mapping):
+        spec = {"family": DEFAULT_FAMILY}
+    elif "factory" in recorded:
         raise BrownidError(
             f"The collection was made by the generator of {recorded['factory']!r}, and code is not run because a file "
-            f"names it: say so yourself, with --factory {recorded['factory']} and its settings as --set NAME=VALUE."
+            f"names it: say so yourself, with --generator {recorded['factory']} and its settings as --set "
+            "generator.NAME=VALUE."
         )
-    return {**recorded, **given}
+    else:
+        spec = dict(recorded)
+    if spec.get("family") in settings.GENERATORS:
+        known = settings.generator([spec["family"]])
+        for name in given:
+            if name not in known:
+                names = [f"generator.{each}" for each in known]
+                said = settings.unknown(f"generator.{name}", names)
+                raise BrownidError(f"--set generator.{name} (family {spec['family']}): {said}")
+    return spec | given
 
 
-def generator_name(name: str | None, spec: Mapping[str, Any]) -> str:
-    """The name a collection keeps of its generator: the one given, else the family or factory."""
-    return name or str(spec.get("family") or spec.get("factory"))
+def _named_generator(text: str) -> dict[str, Any]:
+    """What --generator says: a family, a file or folder with weights, whose content says the family, or a function."""
+    path = Path(text)
+    if path.is_dir():
+        return {"family": "arc2face" if (path / "arc2face").is_dir() else "ldm", "folder": text}
+    if path.is_file():
+        from brownid.weights.generator_files import read_generator_file
+
+        return {"family": read_generator_file(path).family, "file": text}
+    if FACTORY.fullmatch(text):
+        return {"factory": text}
+    if path.suffix or len(path.parts) > 1:
+        raise BrownidError(f"{text}: there is no such file or folder with the weights of a generator.")
+    return {"family": text}
+
+
+def network_spec(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of an FR network as in the configuration: what --set says, over the defaults of the schema."""
+    stated = {name: rules.get("default") for name, rules in settings.network().items() if name != "name"}
+    return stated | {name: value for name, value in given.items() if name != "name"}
+
+
+def generator_name(given: Mapping[str, Any], spec: Mapping[str, Any], otherwise: str = "") -> str:
+    """The name a collection keeps of its generator: the one given, else `otherwise`, else the family or factory."""
+    return given.get("name") or otherwise or str(spec.get("family") or spec.get("factory"))
 
 
 def check_latents(generator: Generator, width: int, path: Path) -> None:
@@ -181,7 +150,7 @@ def check_latents(generator: Generator, width: int, path: Path) -> None:
     if width != generator.latent_dim:
         raise BrownidError(
             f"{path}: its latents have {width} numbers, the generator's have {generator.latent_dim}: name the "
-            "generator that they belong to (--generator, --factory, --set latent_dim=...)."
+            "generator that they belong to (--generator, --set generator.latent_dim=...)."
         )
 
 
@@ -234,16 +203,3 @@ def identity_numbers(ranges: str) -> list[int]:
             raise BrownidError(f"--identities: {part.strip()!r} names more than {MOST_IDENTITIES} identities.")
         numbers.extend(range(int(first), int(last if dash else first) + 1))
     return numbers
-
-
-def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE texts as settings, the values read as those of --config."""
-    from brownid.configuration.loading import read_value
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise BrownidError(f"--set {pair}: a setting is written NAME=VALUE, such as latent_dim=256.")
-        found[name] = read_value(f"--set {name}", value)
-    return found

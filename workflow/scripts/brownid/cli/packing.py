@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
+from brownid.hyperface.settings import PackingSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import default_device
 
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection
 
 RECORDS = 100  # values of each statistic over a packing
-FORCES, DESCENT = "What moves", "Descent"
+# Fewer iterations than published, for a few hundred embeddings.
+DEFAULTS = {"iterations": 2000, "decay_every": 100}
+SETTINGS = {"": settings.of(PackingSettings, **DEFAULTS, record_every=f"iterations / {RECORDS}")}
 
-Destination = Annotated[
-    Path, typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write.")
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="Curves of angles, energy, learning rate."),
+]
+Statistics = Annotated[
+    Path | None, typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="What the curves show, as a stats.h5.")
+]
+Gallery = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="H5", help="Embeddings of faces that pull: those labelled gallery, or all. Default: nothing pulls."
+    ),
 ]
 
 
@@ -31,53 +44,14 @@ def pack(
         Path,
         typer.Argument(metavar="START", help="Embeddings to begin with: those labelled start, or all where none is."),
     ],
-    output: Destination,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="PNG", rich_help_panel=options.OUTPUT, help="Curves of angles, energy, learning rate."),
-    ] = None,
-    statistics: Annotated[
-        Path | None,
-        typer.Option(metavar="H5", rich_help_panel=options.OUTPUT, help="What the curves show, as a stats.h5."),
-    ] = None,
-    gallery: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="H5",
-            rich_help_panel=FORCES,
-            help="Embeddings of faces that pull: those labelled gallery, or all. Default: nothing pulls.",
-        ),
-    ] = None,
-    gallery_coefficient: Annotated[
-        float, typer.Option(rich_help_panel=FORCES, help="How much the nearest of the gallery pulls (alpha).")
-    ] = 0.5,
-    repulsion: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=FORCES, help="each: all from their nearest neighbours; closest: the closest pair alone."
-        ),
-    ] = "each",
+    output: options.Output,
+    plot: Plot = None,
+    statistics: Statistics = None,
+    gallery: Gallery = None,
     identities: Annotated[
-        int | None,
-        typer.Option(min=2, metavar="N", help="Pack the first N embeddings. Default: all."),
+        int | None, typer.Option(metavar="N", min=2, help="Pack the first N embeddings. Default: all.")
     ] = None,
-    iterations: Annotated[
-        int, typer.Option(min=0, rich_help_panel=DESCENT, help="Steps; published: 100 000. 0: none, as a control.")
-    ] = 2000,
-    learning_rate: Annotated[float, typer.Option(rich_help_panel=DESCENT, help="Of Adam, at the beginning.")] = 0.01,
-    decay: Annotated[float, typer.Option(rich_help_panel=DESCENT, help="The factor by which the rate falls.")] = 0.75,
-    decay_every: Annotated[
-        int, typer.Option(min=1, rich_help_panel=DESCENT, help="Steps after which it falls; published: 5000.")
-    ] = 100,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            min=2, rich_help_panel=DESCENT, help="Embeddings that a step moves (Algorithm 2). Default: all of them."
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(rich_help_panel=DESCENT, help="Of the search for neighbours: float32, bfloat16, or auto.")
-    ] = "auto",
+    setting: settings.Given = None,
     seed: options.Seed = 1,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -85,47 +59,37 @@ def pack(
 
     HyperFace's first half; `brownid invert` finds faces for the result. The i-th
     embedding becomes identity i. As published for 10 000 identities:
-    --iterations 100000 --decay-every 5000, with as many faces in the gallery.
+    --set iterations=100000 --set decay_every=5000, and as many faces in the gallery.
 
     Examples:
     brownid pack faces.h5 --gallery faces.h5 -o packed.h5 --plot curves.png
-    brownid pack references.h5 --identities 100 --iterations 500 -o packed.h5
+    brownid pack references.h5 --identities 100 --set iterations=500 -o packed.h5
     """
     import torch
 
     from brownid.figures.dynamics import plot_statistics
     from brownid.hyperface.packing import pack
-    from brownid.hyperface.settings import PackingSettings
-    from brownid.runtime.files import sha256
     from brownid.samples.collection import REFERENCE, SampleCollection
     from brownid.samples.statistics import save_statistics
 
-    for path in (output, plot, statistics):
-        files.check_new_file(path, overwrite)
-    settings = PackingSettings(
-        iterations=iterations,
-        learning_rate=learning_rate,
-        decay=decay,
-        decay_every=decay_every,
-        gallery_coefficient=gallery_coefficient,
-        repulsion=repulsion,
-        batch=batch,
-        precision=precision,
-        record_every=max(1, iterations // RECORDS),
-    )
+    files.check_new_files(overwrite, output, plot, statistics)
+    chosen = DEFAULTS | settings.read(setting, SETTINGS)[""]
+    packing = PackingSettings(**chosen)
+    if "record_every" not in chosen:
+        packing = replace(packing, record_every=max(1, packing.iterations // RECORDS))
     begun = _first(start, identities)
     near = None if gallery is None else faces_of(gallery, "gallery")
     if near is not None:
         check_one_network({start: begun, gallery: near})
-    sums = {f"{name}_sha256": path and sha256(path) for name, path in {"start": start, "gallery": gallery}.items()}
     on_device = [
         None if part is None else torch.from_numpy(part.embeddings).float().to(default_device())
         for part in (begun, near)
     ]
-    typer.echo(f"Packing {len(begun)} embeddings, {iterations} iterations ...", err=True)
-    result = pack(*on_device, settings, seed=seed)
+    typer.echo(f"Packing {len(begun)} embeddings, {packing.iterations} iterations ...", err=True)
+    result = pack(*on_device, packing, seed=seed)
     for line in _angle_lines(result.statistics, *result.references.shape):
         typer.echo(line)
+    sums = files.checksums(start=start, gallery=gallery)
     SampleCollection(
         latents=None,
         embeddings=result.references,
@@ -133,7 +97,7 @@ def pack(
         labels=[REFERENCE] * len(begun),
         generator="",
         recognition=begun.recognition,
-        settings={**_origin(begun), **sums, "packing": asdict(settings), "seed": seed},
+        settings={**_origin(begun), **sums, "packing": asdict(packing), "seed": seed},
     ).save(output)
     files.wrote(output, f"{len(begun)} embeddings")
     if statistics is not None:

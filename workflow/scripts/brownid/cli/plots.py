@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
 from brownid.runtime.errors import BrownidError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection
 
 app = typer.Typer(
+    cls=settings.Group,
     name="plot",
     no_args_is_help=True,
     help="Draw statistics of a run, or histograms of angles.",
@@ -27,10 +28,10 @@ IMPOSTOR_ROWS = 20_000  # more are sampled: the histogram would not change
 Figure = Annotated[
     Path, typer.Option("--output", "-o", metavar="PNG", rich_help_panel=options.OUTPUT, help="The figure to write.")
 ]
-Title = Annotated[str | None, typer.Option(help="A line above the figure.")]
+Title = Annotated[str | None, typer.Option(metavar="TEXT", help="A line above the figure.")]
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def statistics(
     path: Annotated[Path, typer.Argument(metavar="STATS", help="A stats.h5 of references or variations.")],
     output: Figure,
@@ -50,12 +51,17 @@ def statistics(
     files.wrote(output)
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def distances(
-    samples: Annotated[list[Path], typer.Argument(help="Collections with embeddings, references first.")],
+    samples: Annotated[
+        list[Path], typer.Argument(metavar="SAMPLES", help="Collections with embeddings, references first.")
+    ],
     output: Figure,
     training: Annotated[
-        Path | None, typer.Option(help="Embeddings of the generator's training set, to see how close references come.")
+        Path | None,
+        typer.Option(
+            metavar="H5", help="Embeddings of the generator's training set, to see how close references come."
+        ),
     ] = None,
     title: Title = None,
     overwrite: options.Overwrite = False,

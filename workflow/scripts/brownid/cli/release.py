@@ -8,7 +8,7 @@ import typer
 SHOWN = 10  # names of files that are passed over; the others are counted
 
 
-def verify(path: Annotated[Path, typer.Argument(help="The folder of a release.")]) -> None:
+def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release.")]) -> None:
     """Check every file of a release, and say precisely what is wrong.
 
     Compares all files with the manifest, opens every collection and decodes

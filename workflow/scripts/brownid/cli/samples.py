@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import files, options, settings
 from brownid.cli.plots import angle_lines
 from brownid.runtime.errors import BrownidError
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from brownid.samples.columnar import Storage
 
 app = typer.Typer(
-    name="samples", no_args_is_help=True, help="Inspect, convert and merge collections.", rich_markup_mode="rich"
+    cls=settings.Group,
+    name="samples",
+    no_args_is_help=True,
+    help="Inspect, convert and merge collections.",
+    rich_markup_mode="rich",
 )
 
 FEW_SAMPLES = 5000  # whose angles are computed unasked, in about a second
@@ -28,9 +32,6 @@ FORMATS = ("columns", "published")
 STORAGE = "Storage (columns format)"
 
 Collection = Annotated[Path, typer.Argument(metavar="SAMPLES", help="A collection (.h5), ours or published.")]
-Destination = Annotated[
-    Path, typer.Option("--output", "-o", metavar="H5", rich_help_panel=options.OUTPUT, help="The collection to write.")
-]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -51,7 +52,7 @@ Compression = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def info(
     path: Collection,
     angles: Annotated[
@@ -86,10 +87,10 @@ def info(
         typer.echo(f"  {line}")
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def convert(
     path: Collection,
-    output: Destination,
+    output: options.Output,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="columns (ours, fast) or published (one group a sample).")],
     identities: options.Identities = None,
     label: options.Labels = None,
@@ -130,10 +131,10 @@ def convert(
     files.wrote(output, f"{len(collection)} samples")
 
 
-@app.command()
+@app.command(cls=settings.Command)
 def merge(
-    paths: Annotated[list[Path], typer.Argument(metavar="SAMPLES...", help="Collections, in their new order.")],
-    output: Destination,
+    paths: Annotated[list[Path], typer.Argument(metavar="SAMPLES", help="Collections, in their new order.")],
+    output: options.Output,
     any_settings: Annotated[
         bool, typer.Option("--any-settings", help="Join collections made with different settings; keep none of them.")
     ] = False,

@@ -1,0 +1,182 @@
+"""`--set NAME=VALUE`: the settings of a command's algorithm, of its generator and of its network.
+
+Names, sentences and defaults are those of the settings classes and of the configuration's schema. Settings of the
+generator and of the network are named `generator.NAME` and `network.NAME`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import Settings, object_schema, settings_of
+
+Properties = dict[str, dict[str, Any]]  # setting -> its JSON schema
+Groups = Mapping[str, Callable[[], Properties]]  # "" (the algorithm), "generator", "network" -> what can be set
+
+GENERATORS = ("procedural", "stylegan2", "stylegan3", "ldm", "arc2face")
+NETWORK = ("family", "architecture", "template", "precision", "reads_bytes", "colour_order")
+LIST = "help"  # --set help
+NAME = {"type": "string", "description": "Name in the collection that is written."}
+
+
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The settings that begin like `incomplete`, and the values of one of a few choices."""
+    name, equals, begun = incomplete.partition("=")
+    known = _known(getattr(ctx.command, "settings", {}))
+    if not equals:
+        return [f"{each}=" for each in known if each.startswith(name)]
+    return [f"{name}={value}" for value in known.get(name, {}).get("enum", ()) if str(value).startswith(begun)]
+
+
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        autocompletion=complete,
+        help=f"A setting; may be repeated. --set {LIST} lists all settings.",
+    ),
+]
+
+
+class PlainHelp:
+    """A command or group whose help names no Python types."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:
+        """The parameters: flags take no value, and the name of an argument says what it is."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if not isinstance(parameter, TyperOption):
+                parameter.display_type = lambda ctx: ""
+            elif parameter.is_flag:
+                parameter.metavar = ""
+        return parameters
+
+
+class Group(PlainHelp, TyperGroup):
+    """A group of commands."""
+
+
+class Command(PlainHelp, TyperCommand):
+    """A command with the settings of its algorithm below its options, and `--set help` for all settings."""
+
+    settings: ClassVar[Groups] = {}
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """The arguments; `--set help` among them lists the settings instead of running the command."""
+        if self.settings and LIST in [word for before, word in pairwise(args) if before == "--set"]:
+            typer.echo("\n".join(listing(self.settings)))
+            raise typer.Exit
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+        """Print the help, and below it the settings of the algorithm."""
+        super().format_help(ctx, formatter)
+        if "" in self.settings:
+            typer.echo("\n".join(["Settings (--set NAME=VALUE):", *listing({"": self.settings[""]})]))
+
+
+def command(settings: Groups) -> type[Command]:
+    """The class of a command with these settings."""
+    return type("CommandWithSettings", (Command,), {"settings": settings})
+
+
+def of(*classes: type[Settings], without: Sequence[str] = (), **defaults: Any) -> Callable[[], Properties]:
+    """The settings of classes, `without` some, and with the `defaults` of a command."""
+
+    def properties() -> Properties:
+        found = object_schema(*classes)["properties"]
+        changed = {name: {"default": value} for name, value in defaults.items()}
+        return {name: rules | changed.get(name, {}) for name, rules in found.items() if name not in without}
+
+    return properties
+
+
+def generator(families: Sequence[str] = GENERATORS) -> Properties:
+    """What generators of some families can be told."""
+    definitions = _definitions()
+    found = {name: rules for family in families for name, rules in definitions[family]["properties"].items()}
+    return {"name": NAME} | {name: rules for name, rules in found.items() if name != "family"}
+
+
+def network() -> Properties:
+    """What can be said about a network's weights."""
+    properties = _definitions()["network"]["properties"]
+    return {"name": NAME} | {name: properties[name] for name in NETWORK}
+
+
+def read(pairs: Sequence[str] | None, settings: Groups, place: str = "--set") -> dict[str, dict[str, Any]]:
+    """NAME=VALUE texts by group, each with the part of its name behind the point; values as those of --config."""
+    from brownid.configuration.loading import read_value
+
+    found: dict[str, dict[str, Any]] = {group: {} for group in settings}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise BrownidError(f"{place} {pair}: a setting is written NAME=VALUE.")
+        group, point, inner = name.partition(".")
+        if not point:
+            group, inner = "", name
+        if group not in settings or (group != "generator" and inner not in settings[group]()):
+            raise BrownidError(f"{place} {name}: {unknown(name, _known(settings))}")
+        found[group][inner] = read_value(f"{place} {name}", value)
+    return found
+
+
+def built(given: Mapping[str, Any], *classes: type[Settings]) -> list[Any]:
+    """One object of each class, of what is `given` of its settings."""
+    return [each(**{name: value for name, value in given.items() if name in settings_of(each)}) for each in classes]
+
+
+def unknown(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """What to say about a setting that does not exist."""
+    close = get_close_matches(name, known, n=1)
+    return f"there is no such setting; {f'did you mean {close[0]}?' if close else f'--set {LIST} lists them.'}"
+
+
+def listing(settings: Groups) -> list[str]:
+    """Lines with every setting, its default, if it has one, and its sentence."""
+    rows = {name + _default(rules): _sentence(rules) for name, rules in _known(settings).items()}
+    width = min(max(map(len, rows), default=0), 36) + 2
+    lines = []
+    for row, sentence in rows.items():
+        room = max(shutil.get_terminal_size().columns - width - 2, 30)
+        first, *rest = textwrap.wrap(sentence, room) or [""]
+        lines += [f"  {row:<{width}}{first}"] if len(row) < width else [f"  {row}", f"  {'':<{width}}{first}"]
+        lines += [f"  {'':<{width}}{line}" for line in rest]
+    return lines
+
+
+def _known(settings: Groups) -> Properties:
+    return {
+        f"{group}.{name}" if group else name: rules
+        for group, properties in settings.items()
+        for name, rules in properties().items()
+    }
+
+
+def _default(rules: Mapping[str, Any]) -> str:
+    value = rules.get("default")
+    if value is None:
+        return ""
+    return f"={str(value).lower() if isinstance(value, bool) else value}"
+
+
+def _sentence(rules: Mapping[str, Any]) -> str:
+    choices = ", ".join(str(value) for value in rules.get("enum", ()) if value is not None)
+    return f"{rules.get('description', '')} {f'One of {choices}.' if choices else ''}".strip()
+
+
+def _definitions() -> dict[str, Any]:
+    from brownid.configuration.loading import read_schema
+
+    return read_schema()["$defs"]
