@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.databases.settings import BenchmarkCapture
 from brownid.world.benchmarks import capture_benchmark as capture
 from brownid.world.people import capture_arguments, embedded_world
+from brownid.world.settings import BenchmarkCapture
 
 
 def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.runtime.files import atomic_path, sha256
 from brownid.world.databases import capture_multipie, capture_people, capture_portraits
 from brownid.world.people import capture_arguments, embedded_world
+from brownid.world.settings import MultipieCapture, PeopleCapture, PortraitCapture
 
 CAPTURES = {
     "multipie": (MultipieCapture, capture_multipie),

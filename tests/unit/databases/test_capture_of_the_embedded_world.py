@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from brownid.databases.decoding import load_rgb
-from brownid.databases.settings import BenchmarkCapture, MultipieCapture
 from brownid.facemodel.loading import load_generator
 from brownid.samples import png
 from brownid.verification.bins import read_bin
 from brownid.world.benchmarks import capture_benchmark
 from brownid.world.databases import capture_multipie
 from brownid.world.people import GenuineWorld
+from brownid.world.settings import BenchmarkCapture, MultipieCapture
 
 SIDE = 32
 

@@ -8,10 +8,10 @@ from brownid.databases import DatabaseIndex
 from brownid.databases.decoding import load_rgb
 from brownid.databases.folders import index_identity_folders
 from brownid.databases.multipie import index_multipie
-from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.runtime.errors import BrownidError
 from brownid.world.anatomy import NUISANCE, NUISANCE_NAMES
 from brownid.world.databases import capture_multipie, capture_people, capture_portraits
+from brownid.world.settings import MultipieCapture, PeopleCapture, PortraitCapture
 
 
 def amounts(nuisance, name):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.databases.settings import BenchmarkCapture
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import normal
 from brownid.verification.bins import read_bin
 from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES
 from brownid.world.benchmarks import AGEING_NAMES, GROUP_NAMES, KINDS, capture_benchmark
+from brownid.world.settings import BenchmarkCapture
 
 
 class RecordingWorld:

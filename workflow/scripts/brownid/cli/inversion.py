@@ -193,10 +193,10 @@ def _check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path,
 
 def draw_faces(model: GeneratorFaceModel, count: int, seed: int, batch_size: int) -> SampleCollection:
     """Random faces, those of the gallery that the workflow draws with this seed."""
-    from brownid.hyperface import inversion as starts
+    from brownid.hyperface import inversion
     from brownid.samples.collection import SampleCollection
 
-    latents, embeddings = starts.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
+    latents, embeddings = inversion.draw_faces(model, "gallery", count, TRUNCATION, seed, batch_size)
     return SampleCollection(
         latents=latents,
         embeddings=embeddings,

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from brownid.configuration.crops import check_crops, has_fixed_crops
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
 from brownid.runtime.errors import BrownidError
-from brownid.world.people import PeopleRange, check_disjoint
+from brownid.world.settings import PeopleRange, check_disjoint
 
 # the key of a databases entry -> the kinds that it says something about
 KEYS_OF_KINDS = {

@@ -17,7 +17,6 @@ from jsonschema.validators import extend
 from brownid.configuration.hyperface import check_embedding_conditioned
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
 from brownid.covariates.settings import ComparisonSettings, EditingSettings, ProjectionSettings, WarmStartSettings
-from brownid.databases.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.dynamics.settings import (
     DispersionSettings,
     LangevinSettings,
@@ -31,6 +30,7 @@ from brownid.runtime.settings import Settings, object_schema
 from brownid.runtime.text import check_document, check_expansion, read_yaml
 from brownid.training.settings import TrainingSettings
 from brownid.weights.catalogue import advice, fetched_paths, generator_files, read_catalogue, same_path
+from brownid.world.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture
 
 # section -> the keys of an entry that name a file, or several by role
 OWN_FILES = {

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.optimization import ramped
 from brownid.runtime.settings import Settings, setting
 
 
@@ -64,6 +63,8 @@ class ProjectionSettings(Settings):
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: cosine down over the last share, linear up over the first."""
+        from brownid.runtime.optimization import ramped  # with torch, which the schema does not need
+
         return self.learning_rate * ramped(iteration / self.iterations, self.rampup, self.rampdown)
 
     def noise_at(self, iteration: int, latent_spread: float) -> float:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.optimization import ramped
 from brownid.runtime.settings import PRECISIONS, Settings, setting
 
 
@@ -88,6 +87,8 @@ class LatentOptimizationSettings(Settings):
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: that in its middle, so that none of a few is lost at rate 0."""
+        from brownid.runtime.optimization import ramped  # with torch, which the schema does not need
+
         return self.learning_rate * ramped((iteration + 0.5) / self.iterations, self.rampup, self.rampdown)
 
 

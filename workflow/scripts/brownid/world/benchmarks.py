@@ -24,14 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.databases.settings import BenchmarkCapture
 from brownid.runtime.process import logger, progress
 from brownid.runtime.randomness import stream, uniform
 from brownid.samples import png
 from brownid.verification.bins import write_bin
 from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES
 from brownid.world.databases import BATCH, World
-from brownid.world.people import PeopleRange, photo_items
+from brownid.world.people import photo_items
+from brownid.world.settings import BenchmarkCapture, PeopleRange
 
 FOLDS = 10
 AGEING_NAMES = (

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from brownid.databases.multipie import CAMERA_YAW, FLASH_YAW, NO_FLASH, Picture
-from brownid.databases.settings import MultipieCapture, PeopleCapture, PortraitCapture
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import logger, progress
 from brownid.samples import png
 from brownid.world.anatomy import NUISANCE
-from brownid.world.people import PeopleRange, photo_items
+from brownid.world.people import photo_items
+from brownid.world.settings import MultipieCapture, PeopleCapture, PeopleRange, PortraitCapture
 
 BATCH = 64
 PORTRAITS_PER_FOLDER = 1000

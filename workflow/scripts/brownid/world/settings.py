@@ -1,6 +1,8 @@
 """Settings of the captures: which people of the embedded world are photographed, and how."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from brownid.databases.multipie import EXPRESSION_OF_RECORDING, FRONTAL_CAMERA, FRONTAL_FLASH, Picture
 from brownid.runtime.errors import BrownidError
@@ -9,6 +11,38 @@ from brownid.runtime.settings import REQUIRED, Settings, setting
 CAMERAS = ("08_0", "13_0", "14_0", "05_1", "05_0", "04_1", "19_0")  # those to whose yaw the world can turn
 FLASHES = (*range(14), 16)
 EXPRESSIONS = ("neutral", "smile", "surprise", "squint", "disgust", "scream")
+
+
+@dataclass(frozen=True)
+class PeopleRange:
+    """The persons number `first` to `first + count - 1` of a world."""
+
+    first: int
+    count: int
+
+    def __post_init__(self):
+        if self.first < 0 or self.count < 1:
+            raise BrownidError(
+                f"People {self.first} and {self.count} more are no range of persons: `first_person` is at least 0 "
+                "and the number of people at least 1."
+            )
+
+    @property
+    def items(self) -> range:
+        """The persons' item numbers."""
+        return range(self.first, self.first + self.count)
+
+
+def check_disjoint(ranges: Mapping[str, PeopleRange]) -> None:
+    """Raise BrownidError naming two databases that share a person, and the person."""
+    ordered = sorted(ranges.items(), key=lambda entry: entry[1].first)
+    for (name, people), (next_name, next_people) in pairwise(ordered):
+        if next_people.first < people.first + people.count:
+            raise BrownidError(
+                f"{name} (persons {people.first} to {people.items[-1]}) and {next_name} (from {next_people.first}) "
+                f"share person {next_people.first}; give {next_name} a `first_person` of at least "
+                f"{people.first + people.count}."
+            )
 
 
 @dataclass(frozen=True)
