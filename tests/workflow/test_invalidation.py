@@ -49,10 +49,10 @@ CHANGES = {
     "images: {maximum_failed_share: 0.1}": {
         **{"pack_database": 2, **ALL_BUT_CAPTURES},
     },
-    "databases: {portraits: {capture: {spread: 0.5}}}": {
+    "databases: {portraits: {capture: {nuisance_std: 0.5}}}": {
         **{"capture_database": 1, "index_database": 1, "pack_database": 1, "embed_database": 1, **MOVED},
     },
-    "databases: {multipie: {capture: {spread: 0.1}}}": {
+    "databases: {multipie: {capture: {nuisance_std: 0.1}}}": {
         **{"capture_database": 1, "index_database": 1, "project_database": 2, **FROM_COVARIATES},
     },
     "networks: {off_the_shelf: {training: {epochs: 2}}}": ALL_BUT_CAPTURES,

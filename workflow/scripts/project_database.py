@@ -21,7 +21,7 @@ from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.reading import image_aligner, read_images, write_failures
-from brownid.facemodel.loading import generator_checksums, generator_spread, load_face_model
+from brownid.facemodel.loading import generator_checksums, generator_latent_std, load_face_model
 from brownid.jobs.resume import open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime.files import sha256
@@ -86,7 +86,7 @@ def project_database(
         features=features,
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
-        latent_spread=generator_spread(model.generator, settings["seed"]),
+        latent_std=generator_latent_std(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=resuming,
     )

@@ -46,7 +46,7 @@ def tabulate_scores(
     sentences = [f"{name}: {note}." for name, note in notes.items()]
     _write(markdown, markdown_table(compared, sentences))
     _write(page, html_table(compared, sentences))
-    plot_scores(_figure(results, "accuracy"), chart, spread=_figure(results, "std"))
+    plot_scores(_figure(results, "accuracy"), chart, std=_figure(results, "std"))
     plot_roc(_curves(results), roc)
 
 
@@ -77,7 +77,7 @@ def _curves(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
 
 
 def _long_table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """A row per network and benchmark: accuracy and its spread over the folds, AUC, EER, TAR at each FAR."""
+    """A row per network and benchmark: accuracy and its standard deviation over folds, AUC, EER, TAR at each FAR."""
     return pd.DataFrame(
         [
             {

@@ -18,7 +18,7 @@ from brownid.covariates.editing import directions, edit_references
 from brownid.covariates.settings import EditingSettings
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.steps import spread
+from brownid.dynamics.steps import summary
 from brownid.embeddings.angles import angles_to
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import generator_checksums, load_face_model
@@ -157,7 +157,7 @@ def _edited(
     embeddings = batched.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
     targets = torch.from_numpy(references.embeddings).to(embeddings)
     angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
-    measured = {**spread("refd", angles), "identities": float(len(references))}
+    measured = {**summary("refd", angles), "identities": float(len(references))}
     statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
     return Varied.of_each(references, labels, edited, embeddings, statistics)
 

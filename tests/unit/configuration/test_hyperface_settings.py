@@ -89,8 +89,8 @@ def test_keys_without_a_meaning_to_an_embedding_conditioned_generator_are_refuse
     entry = {"algorithm": "hyperface", "references": "conditioned", "settings": {"embedding_noise": 0.1}}
     config["variations"]["noisy"] = entry
     assert loaded(config)
-    config["variations"]["noisy"] = entry | {"settings": {"start_spread": 0.1}}
-    assert "variations.noisy.settings.start_spread means nothing" in refusal(config)
+    config["variations"]["noisy"] = entry | {"settings": {"start_interpolation": 0.1}}
+    assert "variations.noisy.settings.start_interpolation means nothing" in refusal(config)
 
 
 def test_a_smaller_gallery_will_do_where_it_is_asked_for(config):
@@ -98,7 +98,9 @@ def test_a_smaller_gallery_will_do_where_it_is_asked_for(config):
     assert loaded(config)["references"]["packed"]["gallery_size"] == 6
 
 
-@pytest.mark.parametrize(("key", "value"), [("embedding_noise", -0.01), ("start_spread", 1.5), ("variations", 0)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("embedding_noise", -0.01), ("start_interpolation", 1.5), ("variations", 0)]
+)
 def test_variations_out_of_range_are_refused(config, key, value):
     config["variations"]["packed_varied"]["settings"][key] = value
     assert f"variations.packed_varied.settings.{key}: {value}" in refusal(config)

@@ -7,7 +7,7 @@ import torch
 
 from brownid.covariates.features import pixel_pyramid, weighted_features
 from brownid.covariates.projection import ProjectionSettings, project
-from brownid.facemodel.loading import latent_spread
+from brownid.facemodel.loading import latent_std
 from brownid.runtime.errors import BrownidError
 
 DIM, SIDE = 12, 8
@@ -31,7 +31,7 @@ QUICK = ProjectionSettings(iterations=150, pixel_weight=1.0)
 
 def run(targets, settings=QUICK, items=None, start=FACES.latent_mean, **others):
     items = range(len(targets)) if items is None else items
-    others = {"latent_spread": 1.0} | others
+    others = {"latent_std": 1.0} | others
     return project(FACES, targets, start, settings, features=pixel_pyramid(3), seed=1, items=items, **others)
 
 
@@ -66,7 +66,7 @@ def test_the_latent_weight_keeps_what_the_image_does_not_show_near_the_mean():
     start = TRUE + 1.0
     settings = ProjectionSettings(iterations=200, latent_weight=1e-3)
     found = project(
-        model, model.render(TRUE), start, settings, features=pixel_pyramid(3), seed=1, items=range(5), latent_spread=3.0
+        model, model.render(TRUE), start, settings, features=pixel_pyramid(3), seed=1, items=range(5), latent_std=3.0
     )
     torch.testing.assert_close(found.latents[:, :6], TRUE[:, :6], atol=0.05, rtol=0)
     torch.testing.assert_close(found.latents[:, 6:], torch.ones(5, 6), atol=0.05, rtol=0)
@@ -99,8 +99,8 @@ def test_the_latent_noise_fades_out_quadratically():
     assert settings.noise_at(750, 10.0) == settings.noise_at(900, 10.0) == 0
 
 
-def test_the_spread_of_latents_is_their_root_mean_square_distance_from_the_mean():
-    assert latent_spread(torch.tensor([[3.0, 4.0], [-3.0, -4.0]])) == pytest.approx(5.0)
+def test_the_std_of_latents_is_their_root_mean_square_distance_from_the_mean():
+    assert latent_std(torch.tensor([[3.0, 4.0], [-3.0, -4.0]])) == pytest.approx(5.0)
 
 
 def test_every_latent_of_w_plus_is_fitted():
@@ -115,7 +115,7 @@ def test_every_latent_of_w_plus_is_fitted():
     model, features = Layered(), pixel_pyramid(1)
     settings = ProjectionSettings(iterations=300)
     targets = model.render(true)
-    found = project(model, targets, start, settings, features=features, seed=1, items=[0, 1], latent_spread=1.0)
+    found = project(model, targets, start, settings, features=features, seed=1, items=[0, 1], latent_std=1.0)
     torch.testing.assert_close(found.latents, true, atol=0.02, rtol=0)
 
 
@@ -142,8 +142,8 @@ def test_numbers_of_images_items_and_starts_must_agree():
         run(targets, items=[0, 1])
     with pytest.raises(BrownidError, match="5 images cannot start at 2 latents"):
         run(targets, start=TRUE[:2])
-    with pytest.raises(BrownidError, match="spread of the latents is 0"):
-        run(targets, latent_spread=0.0)
+    with pytest.raises(BrownidError, match="latent_std is 0"):
+        run(targets, latent_std=0.0)
 
 
 def test_the_pyramid_distance_is_the_mean_over_its_levels():

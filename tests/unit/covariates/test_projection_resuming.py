@@ -43,7 +43,7 @@ def terminate():
 def run(model, path=None, every=1, batch_size=2):
     state = None if path is None else StateFile(path, OWNER, iterations=every)
     targets = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, 3, 8, 8)
-    shared = {"features": pixel_pyramid(1), "seed": 1, "items": range(5), "latent_spread": 1.0}
+    shared = {"features": pixel_pyramid(1), "seed": 1, "items": range(5), "latent_std": 1.0}
     return project(model, targets, model.latent_mean, SETTINGS, **shared, batch_size=batch_size, state=state)
 
 

@@ -25,7 +25,7 @@ def targets_of(model, latents=TRUE):
 
 def run(model, targets, settings, features=None, items=None, **more):
     items = range(len(targets)) if items is None else items
-    shared = {"features": features or pixel_pyramid(2), "seed": 1, "items": items, "latent_spread": 1.0}
+    shared = {"features": features or pixel_pyramid(2), "seed": 1, "items": items, "latent_std": 1.0}
     return project(model, targets, model.latent_mean, settings, **shared, **more)
 
 
@@ -58,7 +58,7 @@ def test_maps_stay_noise_under_their_penalty(whole):
 
     def correlation(weight):
         settings = ProjectionSettings(iterations=12, noise_maps=True, noise_weight=weight)
-        shared = {"latent_spread": 1.0, "seed": 1, "items": [0, 1, 2]}
+        shared = {"latent_std": 1.0, "seed": 1, "items": [0, 1, 2]}
         descent = LatentOptimization(whole, targets_of(whole), settings, pixel_pyramid(1), **shared)
         moving = descent.start(whole.latent_mean.expand(3, -1))
         for iteration in range(settings.iterations):
@@ -123,7 +123,7 @@ def test_a_generator_without_layers_or_maps_is_named():
 def test_a_step_of_the_descent_is_torchs_adam(stylegan2):
     settings = ProjectionSettings(iterations=10, latent_noise=0.0, rampup=0.0, rampdown=0.0)
     descent = LatentOptimization(
-        stylegan2, targets_of(stylegan2), settings, pixel_pyramid(2), latent_spread=1.0, seed=1, items=range(3)
+        stylegan2, targets_of(stylegan2), settings, pixel_pyramid(2), latent_std=1.0, seed=1, items=range(3)
     )
     moving = descent.start(stylegan2.latent_mean.expand(3, -1))
     latents = moving[LATENTS].clone().requires_grad_(True)

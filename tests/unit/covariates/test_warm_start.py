@@ -49,8 +49,8 @@ def test_the_batch_size_changes_nothing():
 
 def test_every_setting_changes_the_regression():
     before = fit().predict(WORLD.render(NEW), WORLD.embed_crops)
-    for change in ({"samples": 50}, {"pixel_side": 2}, {"spread": 3.0}, {"penalty": 0.1}):
-        values = {"samples": 60, "pixel_side": 4, "spread": 1.5, "penalty": 1e-3} | change
+    for change in ({"samples": 50}, {"pixel_side": 2}, {"truncation": 3.0}, {"penalty": 0.1}):
+        values = {"samples": 60, "pixel_side": 4, "truncation": 1.5, "penalty": 1e-3} | change
         assert not torch.equal(before, fit(WarmStartSettings(**values)).predict(WORLD.render(NEW), WORLD.embed_crops))
 
 
@@ -100,7 +100,7 @@ def test_other_files_are_refused_by_name(tmp_path):
             WarmStart.load(tmp_path / name)
 
 
-@pytest.mark.parametrize("wrong", [{"samples": 0}, {"pixel_side": 0}, {"spread": 0.0}, {"penalty": -1.0}])
+@pytest.mark.parametrize("wrong", [{"samples": 0}, {"pixel_side": 0}, {"truncation": 0.0}, {"penalty": -1.0}])
 def test_a_wrong_setting_is_named_with_its_value(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(BrownidError, match=f"{name} is {value}"):

@@ -18,8 +18,8 @@ class FakeWorld:
     def people(self, items):
         return normal(1, "fake/people", items, (len(IDENTITY_NAMES),))
 
-    def nuisance(self, items, spread, purpose):
-        return spread * normal(1, f"fake/{purpose}", items, (len(NUISANCE_NAMES),))
+    def nuisance(self, items, nuisance_std, purpose):
+        return nuisance_std * normal(1, f"fake/{purpose}", items, (len(NUISANCE_NAMES),))
 
     def nuisance_named(self, **values):
         return named_nuisance(values)

@@ -23,7 +23,7 @@ def world():
 
 
 def test_light_from_the_left_brightens_the_left_half_of_the_face(world, tmp_path):
-    settings = MultipieCapture(first_person=0, subjects=2, cameras=("05_1",), expressions=("neutral",), spread=0)
+    settings = MultipieCapture(first_person=0, subjects=2, cameras=("05_1",), expressions=("neutral",), nuisance_std=0)
     capture_multipie(world, tmp_path / "root", settings)
     face = slice(SIDE // 4, 3 * SIDE // 4)
     for picture in settings.pictures():
@@ -35,7 +35,12 @@ def test_light_from_the_left_brightens_the_left_half_of_the_face(world, tmp_path
 def test_a_turned_head_leaves_the_background_on_the_side_that_the_nose_points_to(world, tmp_path):
     """The head turns about its own axis and is wider behind than in front, so the face's features move to that side."""
     settings = MultipieCapture(
-        first_person=0, subjects=2, cameras=("13_0", "05_1", "04_1"), flashes=(7,), expressions=("neutral",), spread=0
+        first_person=0,
+        subjects=2,
+        cameras=("13_0", "05_1", "04_1"),
+        flashes=(7,),
+        expressions=("neutral",),
+        nuisance_std=0,
     )
     capture_multipie(world, tmp_path / "root", settings)
     pictures = settings.pictures()

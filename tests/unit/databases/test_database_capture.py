@@ -33,7 +33,7 @@ def test_the_default_multipie_capture_has_18_pictures_a_subject_for_all_three_pr
 
 def test_cameras_turn_the_head_and_flashes_move_the_light_to_the_named_side(tmp_path):
     world = FakeWorld()
-    settings = MultipieCapture(first_person=0, subjects=2, spread=0)
+    settings = MultipieCapture(first_person=0, subjects=2, nuisance_std=0)
     capture_multipie(world, tmp_path / "root", settings)
     for picture, (_, nuisance, _) in zip(settings.pictures(), world.shots, strict=True):
         assert np.sign(round(amounts(nuisance, "yaw"), 3)) == {"left": -1, "frontal": 0, "right": 1}[picture.pose]
@@ -88,7 +88,7 @@ def test_an_interrupted_capture_leaves_nothing(tmp_path):
         ({"expressions": ("neutral", "grin")}, "expressions is .*'grin'"),
         ({"subjects": 1000}, "subjects is 1000"),
         ({"subjects": 0}, "subjects is 0"),
-        ({"spread": -1}, "spread is -1"),
+        ({"nuisance_std": -1}, "nuisance_std is -1"),
     ],
 )
 def test_what_cannot_be_captured_is_refused_by_name(change, message):

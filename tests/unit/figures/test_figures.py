@@ -31,7 +31,7 @@ DRAWINGS = {
     "dynamics": lambda path: plot_statistics(STATISTICS, path, title="Langevin"),
     "roc": lambda path: plot_roc(CURVES, path, title="ROC"),
     "angles": lambda path: plot_angles(HISTOGRAMS, EDGES, path, marks={"leak guard": 0.6}, title="Angles"),
-    "scores": lambda path: plot_scores(SCORES, path, spread={"genuine": {"LFW": 0.01}}, title="Scores"),
+    "scores": lambda path: plot_scores(SCORES, path, std={"genuine": {"LFW": 0.01}}, title="Scores"),
     "grid": lambda path: image_grid(
         [IMAGES[:4], IMAGES[4:]], path, row_labels=["a", "b"], column_labels=["reference"], title="Variations"
     ),

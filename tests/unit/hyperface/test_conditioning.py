@@ -52,7 +52,7 @@ def test_the_starts_lie_between_the_identity_and_a_random_face():
         (lambda: targets(items=[1, 1, 2]), "differ from each other"),
         (lambda: noisy_targets(0 * REFERENCES, 4, 0.1, seed=1), "in row 0 is zero"),
         (lambda: variation_starts(REFERENCES, REFERENCES, 0.5), "random_latents has shape"),
-        (lambda: variation_starts(REFERENCES, REFERENCES[:, None], 1.5), "spread of the starts is 1.5"),
+        (lambda: variation_starts(REFERENCES, REFERENCES[:, None], 1.5), "start_interpolation is 1.5"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(call, sentence):
@@ -61,7 +61,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(call, sentence):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"variations": 0}, {"embedding_noise": -0.1}, {"start_spread": 1.5}, {"maximum_angle": -1.0}]
+    "wrong", [{"variations": 0}, {"embedding_noise": -0.1}, {"start_interpolation": 1.5}, {"maximum_angle": -1.0}]
 )
 def test_a_wrong_setting_of_conditioning_is_named(wrong):
     ((name, value),) = wrong.items()

@@ -96,7 +96,7 @@ class Shares:
 def run(model=None, settings=SETTINGS, *, rows=None, tries=None, **others):
     rows = list(range(COUNT)) if rows is None else rows
     starts = random(COUNT, DIM) if tries is None else random(COUNT, tries, DIM)
-    others = {"seed": 1, "latent_spread": 2.0, "items": rows} | others
+    others = {"seed": 1, "latent_std": 2.0, "items": rows} | others
     return invert(model or Toy(), random(COUNT, WIDTH, seed=9)[rows], starts[rows], settings, **others)
 
 
@@ -160,7 +160,7 @@ def test_of_several_attempts_the_nearest_is_kept():
     several = run(tries=3)
     starts = random(COUNT, 3, DIM).unbind(1)
     targets = random(COUNT, WIDTH, seed=9)
-    single = [invert(Toy(), targets, start, SETTINGS, seed=1, latent_spread=2.0) for start in starts]
+    single = [invert(Toy(), targets, start, SETTINGS, seed=1, latent_std=2.0) for start in starts]
     angles = torch.stack([one.angles for one in single], dim=1)
     torch.testing.assert_close(several.angles, angles.min(dim=1).values)
     assert several.attempts.tolist() == angles.argmin(dim=1).tolist() and len(set(several.attempts.tolist())) > 1
@@ -248,13 +248,13 @@ def test_a_regression_start_inverts_what_is_linear_and_goes_on_with_the_nearest(
         ({"starts": random(COUNT, DIM + 1)}, r"starts has shape \[5, 1, 7\]"),
         ({"starts": random(DIM)}, "starts has shape"),
         ({"items": [0]}, "1 item numbers for 5 targets"),
-        ({"latent_spread": None}, "the spread of the latents, its unit, is None"),
-        ({"latent_spread": math.inf}, "the spread of the latents, its unit, is inf"),
+        ({"latent_std": None}, "latent_std, its unit, is None"),
+        ({"latent_std": math.inf}, "latent_std, its unit, is inf"),
         ({"group": Shares.One(Shares(6), 0)}, "6 processes cannot share 5 latents"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(wrong, sentence):
-    given = {"targets": random(COUNT, WIDTH), "starts": random(COUNT, DIM), "latent_spread": 1.0} | wrong
+    given = {"targets": random(COUNT, WIDTH), "starts": random(COUNT, DIM), "latent_std": 1.0} | wrong
     with pytest.raises(BrownidError, match=sentence):
         invert(Toy(), given.pop("targets"), given.pop("starts"), SETTINGS, seed=1, **given)
 
@@ -290,14 +290,14 @@ def test_in_several_processes_noise_is_that_of_the_item_too(size):
         ({"targets": random(COUNT, WIDTH, seed=10)}, "other targets"),
         ({"starts": random(COUNT, DIM, seed=10)}, "other starting latents"),
         ({"items": [0, 1, 2, 3, 9]}, "items is"),
-        ({"latent_spread": 3.0}, r"latent_spread is 2\.0 there and 3\.0 here"),
+        ({"latent_std": 3.0}, r"latent_std is 2\.0 there and 3\.0 here"),
         ({"seed": 2}, "seed is 1 there and 2 here"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_state_that_was_given_something_else_is_refused(tmp_path, other, sentence):
     state = StateFile(tmp_path / "state", {}, iterations=1)
-    given = {"targets": random(COUNT, WIDTH, seed=9), "starts": random(COUNT, DIM), "seed": 1, "latent_spread": 2.0}
+    given = {"targets": random(COUNT, WIDTH, seed=9), "starts": random(COUNT, DIM), "seed": 1, "latent_std": 2.0}
     invert(Toy(), settings=SETTINGS, state=state, **given)
     with pytest.raises(BrownidError, match=sentence):
         invert(Toy(), settings=SETTINGS, state=state, **given | other)

@@ -89,7 +89,7 @@ def spied(monkeypatch, name):
     return given
 
 
-def spread_of_random_faces(weights):
+def std_of_random_faces(weights):
     """Root mean square distance of a thousand untruncated random latents from their mean."""
     latents = random_latents(load_face_model(FACE_MODEL, weights).generator, range(1000), 1.0, 3).cpu().numpy()
     return np.sqrt(latents.var(axis=0).sum())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from packed_jobs import PACKING, invert, pack, spied, spread_of_random_faces, whole
+from packed_jobs import PACKING, invert, pack, spied, std_of_random_faces, whole
 from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.embeddings.distances import row_angles, unit_rows
@@ -100,7 +100,7 @@ def test_inversion_starts_at_the_nearest_gallery_faces_and_is_told_the_spread_of
     gallery, wanted = whole(faces, "gallery"), SampleCollection.load(targets).embeddings
     nearest = (unit_rows(wanted) @ unit_rows(gallery.embeddings).T).argmax(axis=1)
     np.testing.assert_array_equal(given["starts"][:, 0].cpu(), gallery.latents[nearest])
-    assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
+    assert given["latent_std"] == pytest.approx(std_of_random_faces(weights), rel=1e-5)
 
 
 def test_what_is_kept_of_an_inversion_is_what_was_found_for_these_identities(tmp_path, packed, targets, faces, weights):

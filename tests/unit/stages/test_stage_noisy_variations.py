@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from packed_jobs import conditioned, invert, spied, spread_of_random_faces, vary
+from packed_jobs import conditioned, invert, spied, std_of_random_faces, vary
 from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.embeddings.distances import row_angles, unit_rows
@@ -95,7 +95,7 @@ def test_references_of_embeddings_are_all_kept_and_their_variations_do_not_depen
 
 def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed, weights, tmp_path, monkeypatch):
     given = spied(monkeypatch, "brownid.hyperface.variations.invert")
-    vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_spread=0.25))
+    vary(tmp_path, packed, weights, conditioned(embedding_noise=0.3, start_interpolation=0.25))
     references, people = SampleCollection.load(packed), range(IDENTITIES)
     noise = normal(3, "hyperface/conditioning", people, (3, 16)).numpy()
     aims = unit_rows(references.extra["target_embedding"])[:, None] + 0.3 * noise
@@ -106,7 +106,7 @@ def test_each_image_aims_at_its_own_noisy_target_from_its_own_random_face(packed
     np.testing.assert_allclose(given["starts"].cpu(), starts, atol=1e-5)
     labels = ["augmentation_0", "augmentation_1", "augmentation_2"] * IDENTITIES
     assert list(given["items"]) == image_items(np.repeat(people, 3), labels)
-    assert given["latent_spread"] == pytest.approx(spread_of_random_faces(weights), rel=1e-5)
+    assert given["latent_std"] == pytest.approx(std_of_random_faces(weights), rel=1e-5)
 
 
 def test_the_images_that_are_kept_keep_their_own_label_and_angle(tmp_path, packed, weights):

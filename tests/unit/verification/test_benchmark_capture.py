@@ -21,8 +21,8 @@ class RecordingWorld:
     def people(self, items):
         return normal(1, "people", items, (len(IDENTITY_NAMES),))
 
-    def nuisance(self, items, spread, purpose):
-        return spread * normal(1, purpose, items, (len(NUISANCE_NAMES),))
+    def nuisance(self, items, nuisance_std, purpose):
+        return nuisance_std * normal(1, purpose, items, (len(NUISANCE_NAMES),))
 
     def photograph(self, identity, nuisance, items):
         self.shots += list(zip(identity.numpy(), nuisance.numpy(), items, strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 from brownid.alignment.templates import common_points, template
 from brownid.runtime.errors import BrownidError
 
-SMALLEST_SPREAD = 1e-6  # pixels: landmarks closer together than this are one point
+SMALLEST_EXTENT = 1e-6  # pixels: landmarks closer together than this are one point
 FARTHEST = 2  # longer sides of an image: landmarks farther outside belong to no face in it
 
 
@@ -25,11 +25,11 @@ def similarity_from_points(source: np.ndarray, target: np.ndarray) -> np.ndarray
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     source_centred, target_centred = source - source_mean, target - target_mean
     covariance = target_centred.T @ source_centred / len(source)  # equation 38
-    u, spread, vt = np.linalg.svd(covariance)
+    u, singular, vt = np.linalg.svd(covariance)
     proper = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # equations 39 and 43
     rotation = u @ np.diag(proper) @ vt  # equation 40
-    scale = (spread * proper).sum() / source_centred.var(axis=0).sum()  # equation 42
-    if scale * source_centred.std() < SMALLEST_SPREAD:
+    scale = (singular * proper).sum() / source_centred.var(axis=0).sum()  # equation 42
+    if scale * source_centred.std() < SMALLEST_EXTENT:
         raise BrownidError(
             f"The landmarks {source.round(1).tolist()} match the template only at size zero: are they in its order?"
         )
@@ -117,7 +117,7 @@ def landmark_array(points: np.ndarray, role: str) -> np.ndarray:
         raise BrownidError(f"The {role} landmarks have shape {points.shape}; at least two points [n, 2] are needed.")
     if not np.isfinite(points).all():
         raise BrownidError(f"The {role} landmarks {points.tolist()} are not finite numbers.")
-    if np.ptp(points, axis=0).max() < SMALLEST_SPREAD:
+    if np.ptp(points, axis=0).max() < SMALLEST_EXTENT:
         raise BrownidError(f"The {role} landmarks all lie on one point, {points[0].tolist()}: no face can be aligned.")
     return points
 

@@ -199,7 +199,7 @@ def _descend(
     """Project the images; where `video` names a file, the search is written to it."""
     from brownid.covariates.projection import project
     from brownid.covariates.video import ProgressVideo
-    from brownid.facemodel.loading import generator_spread
+    from brownid.facemodel.loading import generator_latent_std
 
     typer.echo(f"Projecting {len(targets)} images, {projection.iterations} iterations ...", err=True)
     watch = None if video is None else ProgressVideo(targets, range(len(targets)), projection.iterations)
@@ -211,7 +211,7 @@ def _descend(
         features=features,
         seed=seed,
         items=range(len(targets)),
-        latent_spread=generator_spread(model.generator, seed),
+        latent_std=generator_latent_std(model.generator, seed),
         batch_size=batch_size,
         watch=watch,
     )

@@ -223,12 +223,12 @@ class _Summary:
         from brownid.samples import columnar
 
         counts = set(self._identities.values())
-        spread = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts, default=0)}"
+        per_identity = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts, default=0)}"
         shown = ", ".join(f"{label} ({count})" for label, count in list(self._labels.items())[:SHOWN_LABELS])
         more = f", … ({len(self._labels)} in all)" if len(self._labels) > SHOWN_LABELS else ""
         facts = [
             ("samples", str(self.samples)),
-            ("identities", f"{len(self._identities)} (samples of each: {spread})"),
+            ("identities", f"{len(self._identities)} (samples of each: {per_identity})"),
             ("generator", self._names[0] or "not named"),
             ("network", self._names[1] or "not named"),
             ("labels", shown + more or "none"),

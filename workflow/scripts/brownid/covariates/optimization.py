@@ -65,13 +65,13 @@ class LatentOptimization:
         settings: ProjectionSettings,
         features: Features,
         *,
-        latent_spread: float,
+        latent_std: float,
         seed: int,
         items: Sequence[int],
         watch: Watch | None = None,
     ) -> None:
         self.model, self.targets, self.settings, self.features = model, targets, settings, features
-        self.spread, self.seed, self.items, self.watch = latent_spread, seed, items, watch
+        self.latent_std, self.seed, self.items, self.watch = latent_std, seed, items, watch
         with torch.no_grad():
             self.target_features = features(targets) if settings.feature_weight else None
 
@@ -134,12 +134,12 @@ class LatentOptimization:
         return losses, images
 
     def _latent_term(self, latents: Tensor) -> Tensor:
-        """The gradient of latent_weight · ‖w − w̄‖² / spread², averaged over the layers in W+."""
+        """The gradient of latent_weight · ‖w − w̄‖² / std², averaged over the layers in W+."""
         layers = latents.shape[1] if latents.dim() == 3 else 1
-        return 2 * self.settings.latent_weight / (layers * self.spread**2) * (latents - self.model.latent_mean)
+        return 2 * self.settings.latent_weight / (layers * self.latent_std**2) * (latents - self.model.latent_mean)
 
     def _latent_noise(self, latents: Tensor, iteration: int) -> Tensor | float:
-        amplitude = self.settings.noise_at(iteration, self.spread)
+        amplitude = self.settings.noise_at(iteration, self.latent_std)
         if amplitude == 0:
             return 0.0
         shape = tuple(latents.shape[1:])

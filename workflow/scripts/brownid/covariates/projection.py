@@ -51,7 +51,7 @@ def project(
     features: Features,
     seed: int,
     items: Sequence[int],  # [n] numbers that address each image's noise
-    latent_spread: float,  # of the generator's latents: the unit of the noise and of the latent weight
+    latent_std: float,  # of the generator's latents: the unit of the noise and of the latent weight
     batch_size: int = 64,
     state: StateFile | None = None,
     watch: Watch | None = None,
@@ -72,15 +72,15 @@ def project(
         raise BrownidError(f"{len(targets)} images cannot be projected under {len(items)} item numbers: one each.")
     if start.dim() > 1 and len(start) != len(targets):
         raise BrownidError(f"{len(targets)} images cannot start at {len(start)} latents: one each, or one for all.")
-    if not 0 < latent_spread < math.inf:
-        raise BrownidError(f"The spread of the latents is {latent_spread}; it must be a positive number.")
+    if not 0 < latent_std < math.inf:
+        raise BrownidError(f"latent_std is {latent_std}, but must be a positive number.")
     starts = start.expand(len(targets), -1) if start.dim() == 1 else start
     if settings.space == "w_plus" and starts.dim() == 2:
         starts = starts.unsqueeze(1).expand(-1, _layers(model), -1)
 
     def optimise(rows: slice, inner: State | None) -> Tensors:
         batch = targets[rows].to(starts.device)
-        shared = {"latent_spread": latent_spread, "seed": seed, "watch": watch}
+        shared = {"latent_std": latent_std, "seed": seed, "watch": watch}
         optimisation = LatentOptimization(model, batch, settings, features, items=items[rows], **shared)
         images = f"projection of images {rows.start + 1} to {rows.stop} of {len(targets)}"
         start, steps = optimisation.start(starts[rows]), settings.iterations + 1

@@ -67,11 +67,11 @@ class ProjectionSettings(Settings):
 
         return self.learning_rate * ramped(iteration / self.iterations, self.rampup, self.rampdown)
 
-    def noise_at(self, iteration: int, latent_spread: float) -> float:
-        """The standard deviation of the noise on each latent component: spread · noise · max(0, 1 − t/ramp)²."""
+    def noise_at(self, iteration: int, latent_std: float) -> float:
+        """The standard deviation of the noise on each latent component: std · noise · max(0, 1 − t/ramp)²."""
         done = iteration / self.iterations
         left = max(0.0, 1 - done / self.noise_ramp) if self.noise_ramp else 0.0
-        return latent_spread * self.latent_noise * left**2
+        return latent_std * self.latent_noise * left**2
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class WarmStartSettings(Settings):
 
     samples: int = setting(2000, "Number of generated images that it is fitted on.", minimum=1)
     pixel_side: int = setting(14, "Side to which images are averaged.", unit="pixels", minimum=1)
-    spread: float = setting(
+    truncation: float = setting(
         1.5, "Standard deviation of the fitted latents, relative to that of the generator's latents.", above=0
     )
     penalty: float = setting(1e-3, "Ridge penalty, in units of the inputs' variance.", above=0)

@@ -94,7 +94,7 @@ def fit_warm_start(
 
     def sampled(items: range) -> tuple[Tensor, ...]:
         z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
-        batch = torch.lerp(generator.latent_mean, generator.map(z), settings.spread)
+        batch = torch.lerp(generator.latent_mean, generator.map(z), settings.truncation)
         images = model.render(batch, NoiseKey(seed, items, None)).float()
         return (batch.double(), *(x.double() for x in _inputs(images, settings.pixel_side, model.embed_crops)))
 

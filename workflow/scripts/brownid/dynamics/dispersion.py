@@ -18,7 +18,7 @@ import torch
 
 from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.settings import DispersionSettings
-from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, spread, timesteps
+from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, summary, timesteps
 from brownid.embeddings.angles import angles_to, attraction_gradient, latent_repulsion
 from brownid.embeddings.pairwise import angles_within
 from brownid.facemodel.batched import BatchedFaceModel
@@ -186,16 +186,16 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
     timestep = timesteps(settings.timestep, settings.viscous_coefficient, closest, norms.amax(dim=1))
     record = {
-        **spread("dist", angles_within(embeddings)),
-        **spread("refd", angles),
-        **spread("w2wd", distances),
-        **spread("wavg", torch.linalg.vector_norm(latents - run.mean, dim=2)),
-        **spread("intf", torch.linalg.vector_norm(pulled, dim=2)),
-        **spread("rndf", torch.linalg.vector_norm(noise, dim=2)),
-        **spread("latf", torch.linalg.vector_norm(latent_force - gradients, dim=2)),
-        **spread("totf", torch.linalg.vector_norm(forces + noise, dim=2)),
+        **summary("dist", angles_within(embeddings)),
+        **summary("refd", angles),
+        **summary("w2wd", distances),
+        **summary("wavg", torch.linalg.vector_norm(latents - run.mean, dim=2)),
+        **summary("intf", torch.linalg.vector_norm(pulled, dim=2)),
+        **summary("rndf", torch.linalg.vector_norm(noise, dim=2)),
+        **summary("latf", torch.linalg.vector_norm(latent_force - gradients, dim=2)),
+        **summary("totf", torch.linalg.vector_norm(forces + noise, dim=2)),
         "energy": energy,
-        "timestep": spread("timestep", timestep)["timestep_avg"],
+        "timestep": summary("timestep", timestep)["timestep_avg"],
         "identities": float(len(latents)),
     }
     step = timestep[:, None, None]

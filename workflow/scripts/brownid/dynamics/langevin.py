@@ -16,7 +16,7 @@ import torch
 
 from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, pairwise_record, spread, timesteps
+from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, pairwise_record, summary, timesteps
 from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion
 from brownid.embeddings.pairwise import AngleStatistics, PairwiseForces, latent_statistics, pairwise_forces
 from brownid.facemodel.batched import BatchedFaceModel
@@ -194,8 +194,8 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     parts = {"intf": interaction, "rndf": noise, "latf": latent_force}
     lengths = run.gather(torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts.values()], dim=1))
     for name, column in zip(parts, lengths.unbind(1), strict=True):
-        record |= spread(name, column)
-    record |= spread("totf", norms)
+        record |= summary(name, column)
+    record |= summary("totf", norms)
     moved = advance(moving, forces, timestep.sqrt() * noise, timestep, settings.viscous_coefficient)
     after = {"latents": run.gather(moved)}
     if settings.neighbours == "previous":

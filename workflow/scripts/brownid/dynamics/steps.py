@@ -56,7 +56,7 @@ def advance(
     return latents + (timestep * forces + kicks) / viscous
 
 
-def spread(name: str, values: torch.Tensor) -> dict[str, float]:
+def summary(name: str, values: torch.Tensor) -> dict[str, float]:
     """`name_min`, `name_avg` and `name_max` of all values; NaN where there is none. The mean is taken in float64."""
     if not values.numel():
         return {f"{name}_{kind}": float("nan") for kind in ("min", "avg", "max")}
@@ -91,7 +91,7 @@ def pairwise_record(
         "w2wd_min": distances.minimum,
         "w2wd_avg": distances.mean,
         "w2wd_max": distances.maximum,
-        "wavg_avg": spread("wavg", torch.linalg.vector_norm(latents - latent_mean, dim=1))["wavg_avg"],
+        "wavg_avg": summary("wavg", torch.linalg.vector_norm(latents - latent_mean, dim=1))["wavg_avg"],
     }
 
 

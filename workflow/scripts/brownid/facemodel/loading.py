@@ -105,7 +105,7 @@ def generator_checksums(settings: Mapping[str, Any]) -> dict[str, str]:
     return {file: sha256(file) for file in generator_files(settings["generator"])}
 
 
-SPREAD_SAMPLES = 1000  # random latents that the spread is measured on
+STD_SAMPLES = 1000  # random latents that the standard deviation is measured on
 
 
 @torch.no_grad()
@@ -127,12 +127,12 @@ def random_latents(
     return generator.map(z.to(generator.latent_mean), truncation)
 
 
-def generator_spread(generator: Generator, seed: int) -> float:
-    """How far a generator's latents lie from their mean: the unit of noise and weights that latents are given."""
-    return latent_spread(random_latents(generator, range(SPREAD_SAMPLES), 1.0, seed))
+def generator_latent_std(generator: Generator, seed: int) -> float:
+    """`latent_std` of a generator's random latents: the unit of latent noise and of latent weights."""
+    return latent_std(random_latents(generator, range(STD_SAMPLES), 1.0, seed))
 
 
-def latent_spread(latents: torch.Tensor) -> float:
+def latent_std(latents: torch.Tensor) -> float:
     """The "std(w)" of the StyleGAN2 projector: root mean square distance of latents `[n, D]` from their mean."""
     return float((latents - latents.mean(dim=0)).square().flatten(1).sum(dim=1).mean().sqrt())
 

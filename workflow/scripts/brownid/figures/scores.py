@@ -89,8 +89,8 @@ def html_table(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     return _PAGE.format(table=text.to_html(escape=False, border=0) + paragraphs)
 
 
-def plot_scores(scores: Scores, path: str | Path, *, spread: Scores | None = None, title: str | None = None) -> None:
-    """Draw the accuracy of every network on every benchmark and the mean, as points; `spread` makes error bars."""
+def plot_scores(scores: Scores, path: str | Path, *, std: Scores | None = None, title: str | None = None) -> None:
+    """Draw the accuracy of every network on every benchmark and the mean, as points; `std` makes error bars."""
     table = score_table(scores)
     rows, networks = list(table.columns), list(table.index)
     offsets = (np.arange(len(networks)) - (len(networks) - 1) / 2) * min(0.13, 0.7 / len(networks))
@@ -99,11 +99,11 @@ def plot_scores(scores: Scores, path: str | Path, *, spread: Scores | None = Non
     ) as figure:
         axes = figure.subplots()
         for index, network in enumerate(networks):
-            errors = [(spread or {}).get(network, {}).get(row, np.nan) for row in rows]
+            errors = [(std or {}).get(network, {}).get(row, np.nan) for row in rows]
             axes.errorbar(
                 table.loc[network],
                 np.arange(len(rows)) + offsets[index],
-                xerr=errors if spread else None,
+                xerr=errors if std else None,
                 label=network,
                 color=line_style(index)["color"],
                 marker=MARKERS[index % len(MARKERS)],

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from brownid.dynamics.checks import check_matrix
-from brownid.dynamics.steps import as_arrays, spread
+from brownid.dynamics.steps import as_arrays, summary
 from brownid.embeddings.angles import angles_to, attraction_gradient, check_widths, unit_rows
 from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
-from brownid.facemodel.loading import generator_spread, random_latents
+from brownid.facemodel.loading import generator_latent_std, random_latents
 from brownid.facemodel.model import FaceModel, GeneratorFaceModel
 from brownid.hyperface.settings import InversionSettings, LatentOptimizationSettings
 from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
@@ -52,7 +52,7 @@ def invert(
     *,
     seed: int,
     items: Sequence[int] | None = None,
-    latent_spread: float | None = None,
+    latent_std: float | None = None,
     batch_size: int = 64,
     state: StateFile | None = None,
     group: ProcessGroup = SINGLE,
@@ -69,7 +69,7 @@ def invert(
         starts: `[n,D]`, or several attempts of each identity `[n,attempts,D]`.
         seed: of the generator's own noise maps, if it has any, which the items address.
         items: item numbers of the n rows (identities, or `randomness.image_items`), default 0 … n−1.
-        latent_spread: root mean square distance of the generator's latents from their mean, the unit of the latent
+        latent_std: root mean square distance of the generator's latents from their mean, the unit of the latent
             term; needed where `settings.latent_weight` is not 0.
         state: where to keep what an interrupted run goes on from.
         group: the processes that share the work; all call this with the same arguments and get the same result.
@@ -92,9 +92,9 @@ def invert(
     items = list(range(count)) if items is None else [int(item) for item in items]
     if len(items) != count:
         raise BrownidError(f"There are {len(items)} item numbers for {count} targets; give one for each.")
-    if settings.latent_weight and not (latent_spread is not None and 0 < latent_spread < math.inf):
+    if settings.latent_weight and not (latent_std is not None and 0 < latent_std < math.inf):
         raise BrownidError(
-            f"latent_weight is {settings.latent_weight}, but the spread of the latents, its unit, is {latent_spread}; "
+            f"latent_weight is {settings.latent_weight}, but latent_std, its unit, is {latent_std}; "
             "give a positive number."
         )
     if group.size > count * tries:
@@ -104,12 +104,12 @@ def invert(
         state = state.with_settings(
             algorithm="inversion",
             settings=asdict(replace(settings, maximum_angle=None)),
-            latent_spread=latent_spread,
+            latent_std=latent_std,
             seed=seed,
             items=items,
         )
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
-    pull = 2 * settings.latent_weight / latent_spread**2 if settings.latent_weight else 0.0
+    pull = 2 * settings.latent_weight / latent_std**2 if settings.latent_weight else 0.0
     rows = own_rows(group, len(owners))
     run = _Run(
         *(BatchedFaceModel(model, batch_size, seed), settings, group, mean, pull, targets.to(starts)[owners], rows),
@@ -210,8 +210,8 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     angles, lengths, _ = run.checked(sizes, "embedding or its gradient", iteration).unbind(1)
     losses = angles.double().square() + run.pull / 2 * lengths.double().square()
     record = {
-        **spread("angle", angles),
-        **spread("wavg", lengths),
+        **summary("angle", angles),
+        **summary("wavg", lengths),
         "loss_avg": float(losses.mean()),
         "learning_rate": rate,
         "identities": float(len(losses)),
@@ -281,7 +281,7 @@ def search(
         inversion,
         seed=seed,
         items=wanted.identities.tolist(),
-        latent_spread=generator_spread(model.generator, seed),
+        latent_std=generator_latent_std(model.generator, seed),
         batch_size=batch_size,
         state=state,
         group=group,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from brownid.dynamics.checks import check_matrix
-from brownid.dynamics.steps import as_arrays, spread
+from brownid.dynamics.steps import as_arrays, summary
 from brownid.embeddings.angles import check_widths
 from brownid.embeddings.neighbours import Nearest, NeighbourSearch, Panel, chunks
 from brownid.hyperface.energy import angles_between, attract, energy, project, repel
@@ -91,7 +91,7 @@ class SphereOptimizer:
             pulled = float(angles_between(panel.unit, self.gallery.unit, pulls.rows, search.chunk).double().mean())
         return {
             "iteration": iteration,
-            **spread("nn", angles),
+            **summary("nn", angles),
             "gallery_avg": pulled,
             "energy": energy(neighbours, pulls, settings.gallery_coefficient, settings.repulsion),
             "learning_rate": settings.rate_at(iteration),

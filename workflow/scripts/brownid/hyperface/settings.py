@@ -117,7 +117,7 @@ class ConditioningSettings(LatentOptimizationSettings):
     embedding_noise: float = setting(
         0.01, "Standard deviation beta of the noise on each component of the embedding.", minimum=0
     )
-    start_spread: float = setting(
+    start_interpolation: float = setting(
         0.8,
         "Where an image's optimisation starts, as a share of the way from the identity's latent to a random one, which "
         "sets pose, light and expression.",

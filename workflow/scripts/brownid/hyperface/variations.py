@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.dynamics.checks import check_items, check_matrix
-from brownid.dynamics.steps import spread
+from brownid.dynamics.steps import summary
 from brownid.embeddings.angles import angles_to
-from brownid.facemodel.loading import generator_spread, random_latents
+from brownid.facemodel.loading import generator_latent_std, random_latents
 from brownid.facemodel.model import GeneratorFaceModel
 from brownid.hyperface.inversion import check_targets, invert, reached
 from brownid.hyperface.settings import ConditioningSettings
@@ -44,14 +44,14 @@ def noisy_targets(
     return F.normalize(F.normalize(references, dim=1)[:, None] + noise * drawn, dim=2)
 
 
-def variation_starts(latents: Tensor, random_latents: Tensor, spread: float) -> Tensor:
-    """Where the descents of the images start `[n, count, D]`: the share `spread` of the way from the identity's latent
+def variation_starts(latents: Tensor, random_latents: Tensor, share: float) -> Tensor:
+    """Where the descents of the images start `[n, count, D]`: the `share` of the way from the identity's latent
     `[n,D]` to a random latent of the generator `[n, count, D]`."""
     check_matrix("latents", latents, (None, None))
     check_matrix("random_latents", random_latents, (len(latents), None, latents.shape[1]))
-    if not 0 <= spread <= 1:
-        raise BrownidError(f"The spread of the starts is {spread}; it is a share between 0 and 1.")
-    return latents[:, None].lerp(random_latents.to(latents), spread)
+    if not 0 <= share <= 1:
+        raise BrownidError(f"start_interpolation is {share}, but must be a share between 0 and 1.")
+    return latents[:, None].lerp(random_latents.to(latents), share)
 
 
 PURPOSE = "hyperface/variations"
@@ -109,7 +109,7 @@ def inverted_variations(
     drawn = random_latents(
         model.generator, identities, settings["truncation"], settings["seed"], purpose=PURPOSE, count=count
     )
-    starts = variation_starts(latents, drawn.unflatten(0, targets.shape[:2]), conditioning.start_spread)
+    starts = variation_starts(latents, drawn.unflatten(0, targets.shape[:2]), conditioning.start_interpolation)
     labels = [variation_label(number) for number in range(count)]
     owners = np.repeat(references.identities, count)
     items = image_items(owners, labels * len(references))
@@ -120,7 +120,7 @@ def inverted_variations(
         conditioning,
         seed=settings["seed"],
         items=items,
-        latent_spread=generator_spread(model.generator, settings["seed"]),
+        latent_std=generator_latent_std(model.generator, settings["seed"]),
         batch_size=batch_size,
         state=state,
     )
@@ -147,7 +147,7 @@ def conditioned_variations(settings: Mapping[str, Any], references: SampleCollec
     count, noise = wanted["variations"], wanted["embedding_noise"]
     targets = noisy_targets(embeddings, count, noise, seed=settings["seed"], items=items)
     angles = angles_to(targets.flatten(0, 1), embeddings.repeat_interleave(count, dim=0))
-    measured = {**spread("refd", angles), "identities": float(len(references))}
+    measured = {**summary("refd", angles), "identities": float(len(references))}
     statistics = {name: np.array([value]) for name, value in measured.items()}  # of one moment
     return Varied.of_each(references, [variation_label(number) for number in range(count)], None, targets, statistics)
 
@@ -158,5 +158,5 @@ def _check_everybody(identities: np.ndarray, kept: np.ndarray, limit: float | No
         raise BrownidError(
             f"identity {lost[0]} loses all its images (and {len(lost) - 1} more do): none came within maximum_angle "
             f"{limit} of what it aimed at; raise maximum_angle ({enough:.3f} leaves everybody one) or iterations, or "
-            "lower embedding_noise or start_spread."
+            "lower embedding_noise or start_interpolation."
         )

@@ -25,7 +25,7 @@ RECORDS = "records"
 GIVEN = "given/"  # before the name of what a run was given
 DONE, INSIDE, PLACE = "done/", "inside/", "place"  # of a loop over chunks: results, the loop inside a chunk, and where
 HOST_SECONDS = 10.0  # between two copies of the tensors from the GPU to the host, for when it can no longer be asked
-SAME = 1e-3  # of its spread: rounding of another device is less, another draw is more
+SAME = 1e-3  # of its standard deviation: rounding of another device is less, another draw is more
 
 
 class State(Protocol):

@@ -108,8 +108,10 @@ def _note(same: np.ndarray, folds: list[np.ndarray]) -> str | None:
     # Numbers drawn without replacement: their variance is smaller by (pairs - size) / (pairs - 1).
     statistic = (np.square(genuine - sizes * share) / (sizes * share * (1 - share))).sum() * (pairs - 1) / pairs
     freedom = len(sizes) - 1
-    spread = 2 / (9 * freedom)
-    by_chance = statistic <= freedom * (1 - spread + _NORMAL_QUANTILE * spread**0.5) ** 3  # Wilson and Hilferty, 1931
+    variance = 2 / (9 * freedom)
+    by_chance = (
+        statistic <= freedom * (1 - variance + _NORMAL_QUANTILE * variance**0.5) ** 3
+    )  # Wilson and Hilferty, 1931
     if by_chance and not _is_sorted(same):
         return None
     return (

@@ -48,7 +48,7 @@ GROUP_SHARE = 0.25  # an impostor of the same group is among this nearest share 
 class Kind:
     """What a benchmark stresses: yaw ranges in degrees (None: as the nuisance falls), drift in raw units."""
 
-    spread: float  # standard deviation of the raw nuisance
+    nuisance_std: float  # standard deviation of the raw nuisance
     first_yaw: tuple[float, float] | None = None
     second_yaw: tuple[float, float] | None = None
     drift: float = 0.0
@@ -56,11 +56,11 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "lfw": Kind(spread=0.7),
-    "cplfw": Kind(spread=0.7, first_yaw=(-45, -20), second_yaw=(20, 45)),
-    "calfw": Kind(spread=0.7, drift=0.4, same_group=True),
-    "agedb_30": Kind(spread=0.9, drift=0.7, same_group=True),
-    "cfp_fp": Kind(spread=0.7, first_yaw=(-5, 5), second_yaw=(42, 52)),
+    "lfw": Kind(nuisance_std=0.7),
+    "cplfw": Kind(nuisance_std=0.7, first_yaw=(-45, -20), second_yaw=(20, 45)),
+    "calfw": Kind(nuisance_std=0.7, drift=0.4, same_group=True),
+    "agedb_30": Kind(nuisance_std=0.9, drift=0.7, same_group=True),
+    "cfp_fp": Kind(nuisance_std=0.7, first_yaw=(-5, 5), second_yaw=(42, 52)),
 }
 
 
@@ -76,7 +76,9 @@ def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture
         batch = np.arange(start, min(start + BATCH, len(shown)))
         batch_items = [items[i] for i in batch]
         identity = _aged(raw[shown[batch]], batch, batch_items, kind, seed, purpose)
-        nuisance = _turned(world.nuisance(batch_items, kind.spread, purpose), batch, batch_items, kind, seed, purpose)
+        nuisance = _turned(
+            world.nuisance(batch_items, kind.nuisance_std, purpose), batch, batch_items, kind, seed, purpose
+        )
         images = np.asarray(world.photograph(identity, nuisance, batch_items))
         encoded += [png.encode(image) for image in images]
     write_bin(path, encoded, same)

@@ -34,7 +34,7 @@ class World(Protocol):
     def people(self, items: Sequence[int]) -> Tensor:
         """Raw identity parameters `[n, I]` of the persons."""
 
-    def nuisance(self, items: Sequence[int], spread: float, purpose: str) -> Tensor:
+    def nuisance(self, items: Sequence[int], nuisance_std: float, purpose: str) -> Tensor:
         """Raw nuisance `[n, N]`, independent of the identity."""
 
     def nuisance_named(self, **values: float) -> Tensor:
@@ -54,7 +54,7 @@ def capture_multipie(world: World, root: str | Path, settings: MultipieCapture) 
 
     def shots() -> Iterator[tuple[str, np.ndarray]]:
         for batch in _batches(len(pictures)):
-            jitter = world.nuisance([items[i] for i in batch], settings.spread, "multipie")
+            jitter = world.nuisance([items[i] for i in batch], settings.nuisance_std, "multipie")
             nuisance = jitter + asked[[i % per_subject for i in batch]]
             images = world.photograph(world.people([people[i] for i in batch]), nuisance, [items[i] for i in batch])
             yield from zip((pictures[i].path for i in batch), np.asarray(images), strict=True)
@@ -69,7 +69,7 @@ def capture_portraits(world: World, root: str | Path, settings: PortraitCapture)
         for number in range(settings.people)
     ]
     people = list(PeopleRange(settings.first_person, settings.people).items)
-    shots = _free_shots(world, names, people, [0] * len(people), settings.spread, "portraits")
+    shots = _free_shots(world, names, people, [0] * len(people), settings.nuisance_std, "portraits")
     return _write_images(root, shots, len(names), "photograph portraits")
 
 
@@ -78,17 +78,17 @@ def capture_people(world: World, root: str | Path, settings: PeopleCapture) -> i
     people = [p for p in PeopleRange(settings.first_person, settings.people).items for _ in range(settings.photos)]
     photos = list(range(settings.photos)) * settings.people
     names = [f"{person:05}/{photo:03}.png" for person in range(settings.people) for photo in range(settings.photos)]
-    shots = _free_shots(world, names, people, photos, settings.spread, "people")
+    shots = _free_shots(world, names, people, photos, settings.nuisance_std, "people")
     return _write_images(root, shots, len(names), "photograph people")
 
 
 def _free_shots(
-    world: World, names: list[str], people: list[int], photos: list[int], spread: float, purpose: str
+    world: World, names: list[str], people: list[int], photos: list[int], nuisance_std: float, purpose: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     items = photo_items(people, photos)
     for batch in _batches(len(names)):
         batch_items = [items[i] for i in batch]
-        nuisance = world.nuisance(batch_items, spread, purpose)
+        nuisance = world.nuisance(batch_items, nuisance_std, purpose)
         images = world.photograph(world.people([people[i] for i in batch]), nuisance, batch_items)
         yield from zip((names[i] for i in batch), np.asarray(images), strict=True)
 

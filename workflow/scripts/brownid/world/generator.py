@@ -38,9 +38,9 @@ class LatentSpace(torch.nn.Module):
         centred = torch.nn.functional.leaky_relu(z, _LEAK) - mean  # W₁ z is distributed as z
         radius = torch.linalg.vector_norm(centred @ (shape @ second).T, dim=1).mean()
         shape = shape * (MEAN_RADIUS / radius)
-        spread = torch.full((parameters,), _BASE_GAIN + _NUISANCE_GAIN, dtype=torch.float64)
-        spread[:identity_dim] = _BASE_GAIN + _IDENTITY_GAIN
-        spread *= std * MEAN_RADIUS / radius
+        gains = torch.full((parameters,), _BASE_GAIN + _NUISANCE_GAIN, dtype=torch.float64)
+        gains[:identity_dim] = _BASE_GAIN + _IDENTITY_GAIN
+        gains *= std * MEAN_RADIUS / radius
         raw_stds = torch.cat([torch.ones(identity_dim, dtype=torch.float64), nuisance_stds.double()])
         output = shape @ second
         self.register_buffer("first", first.float(), persistent=False)
@@ -48,7 +48,7 @@ class LatentSpace(torch.nn.Module):
         self.register_buffer("bias", bias.float(), persistent=False)
         self.register_buffer("mean", (bias + output.sum(1) * mean).float(), persistent=False)
         self.register_buffer("rows", basis.T.contiguous().float(), persistent=False)  # unit rows
-        self.register_buffer("scales", (raw_stds / spread).float(), persistent=False)
+        self.register_buffer("scales", (raw_stds / gains).float(), persistent=False)
 
     def map(self, z: Tensor, truncation: float) -> Tensor:
         """Latents `[B, D]` of standard normal `z` `[B, D]`."""

@@ -88,9 +88,9 @@ class GenuineWorld:
         """Raw identities `[n, I]` of the people `items`: standard normal, as over the generator's latents."""
         return normal(self.seed, "genuine/people", items, (self.generator.identity_dim,))
 
-    def nuisance(self, items: Sequence[int], spread: float, purpose: str) -> Tensor:
-        """Raw nuisance `[n, N]` of the pictures `items`: normal with standard deviation `spread` (1.4 is wide)."""
-        return spread * normal(self.seed, f"genuine/nuisance/{purpose}", items, (self.generator.nuisance_dim,))
+    def nuisance(self, items: Sequence[int], nuisance_std: float, purpose: str) -> Tensor:
+        """Raw nuisance `[n, N]` of the images `items`: normal with standard deviation `nuisance_std` (1.4 is wide)."""
+        return nuisance_std * normal(self.seed, f"genuine/nuisance/{purpose}", items, (self.generator.nuisance_dim,))
 
     def nuisance_named(self, **amounts: float) -> Tensor:
         """Raw nuisance `[N]` of physical amounts (degrees; expressions 0 to 1), the rest neutral."""

@@ -59,7 +59,7 @@ class MultipieCapture(Settings):
     cameras: tuple[str, ...] = setting(CAMERAS, "Cameras, by MultiPIE's names.", choices=CAMERAS)
     flashes: tuple[int, ...] = setting((1, 2, 3, 7, 11, 12, 13), "Flashes, by MultiPIE's numbers.", choices=FLASHES)
     expressions: tuple[str, ...] = setting(EXPRESSIONS, "Expressions.", choices=EXPRESSIONS)
-    spread: float = setting(
+    nuisance_std: float = setting(
         0.15, "Standard deviation of the raw nuisance around what is asked for.", minimum=0, maximum=10
     )
 
@@ -88,7 +88,7 @@ class PortraitCapture(Settings):
 
     first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
     people: int = setting(REQUIRED, "Number of people.", minimum=2)
-    spread: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
+    nuisance_std: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class PeopleCapture(Settings):
     first_person: int = setting(REQUIRED, "Number of the first person.", minimum=0)
     people: int = setting(REQUIRED, "Number of people.", minimum=2)
     photos: int = setting(REQUIRED, "Number of photographs per person.", minimum=1)
-    spread: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
+    nuisance_std: float = setting(1.0, "Standard deviation of the raw nuisance.", minimum=0, maximum=10)
 
 
 @dataclass(frozen=True)
