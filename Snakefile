@@ -33,6 +33,9 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/release.smk"
 
 
+complete_gpu_rules()
+
+
 localrules:
     all,
     scores,

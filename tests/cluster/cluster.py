@@ -99,9 +99,8 @@ def write_profile(folder, **changes):
     if profile["default-resources"]["slurm_partition"] not in there:
         profile["default-resources"]["slurm_partition"] = sorted(there - set(gpu_partitions()) or there)[0]
     profile["default-resources"]["device"] = "cpu"  # GPUs may be counted that are not there; results are compared
-    for rule in profile["set-resources"].values():
-        if rule["slurm_partition"] not in there:
-            rule["slurm_partition"] = gpu_partitions()[0]
+    if profile["set-resources"]["gpu_rules"]["slurm_partition"] not in there:
+        profile["set-resources"]["gpu_rules"]["slurm_partition"] = gpu_partitions()[0]
     profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 20}
     profile.pop("max-jobs-per-timespan")
     profile["set-threads"] = dict.fromkeys(profile["set-threads"], 1)

@@ -4,6 +4,7 @@ Snakemake's own site-packages leak into rule environments, so a run alone does n
 """
 
 import ast
+import logging
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, ResourceSettings
 
 from brownid.planning.doctor import NEEDED
 
@@ -126,10 +129,19 @@ def test_several_gpus_are_on_one_node(script, environment, rule):
     assert ("nodes=1" in rule) == ("gpu=" in rule and "gpu=1" not in rule)
 
 
-def test_the_slurm_profile_sends_the_rules_with_a_gpu_to_gpu_nodes_and_no_others():
-    profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
-    with_gpu = {rule.id for rule in environments() if "gpu=" in rule.values[2]}
-    assert with_gpu == set(profile["set-resources"])
+def test_what_a_profile_asks_for_all_gpu_rules_reaches_these_and_no_others(tmp_path, monkeypatch):
+    asked = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())["set-resources"]
+    assert asked["gpu_rules"] == {"slurm_partition": "gpu"}
+    asked |= {"score_model": {"slurm_partition": "own"}, "show_faces": {"slurm_partition": "own"}}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")  # the workflow sets it
+    settings = ResourceSettings(cores=1, overwrite_resources=asked)
+    with SnakemakeApi(OutputSettings(log_level_override=logging.ERROR, enable_file_logging=False)) as api:
+        workflow = api.workflow(settings, snakefile=PROJECT / "Snakefile", workdir=tmp_path)._workflow
+        found = {rule.name: dict(rule.resources) for rule in workflow.rules}
+    partitions = {name: own["slurm_partition"].raw for name, own in found.items() if "slurm_partition" in own}
+    with_gpu = {rule.id: "gpu" for rule in environments() if "gpu=" in rule.values[2]}
+    assert partitions == with_gpu | {"score_model": "own", "show_faces": "own"}
 
 
 def test_profiles_do_not_clash_with_the_default_one():

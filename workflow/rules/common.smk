@@ -72,6 +72,15 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def complete_gpu_rules():
+    """Give every rule that asks for a GPU what set-resources has under `gpu_rules`; what it has under a rule's name wins."""
+    wanted = workflow.resource_settings._parsed_overwrite_resources
+    for found in workflow.rules:
+        if "gpu" in found.resources:
+            found.resources.update(wanted.get("gpu_rules", {}))
+            found.resources.update(wanted.get(found.name, {}))
+
+
 onstart:
     try:
         check_start(
