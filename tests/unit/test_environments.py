@@ -99,15 +99,13 @@ WITHOUT_NETWORKS = (
 
 def test_jobs_that_run_no_network_start_without_importing_torch_or_scikit_learn():
     code = (
-        "import ast, pathlib, sys\n"
-        "for script in sys.argv[2:]:\n"
-        "    body = ast.parse(pathlib.Path(sys.argv[1], f'{script}.py').read_text()).body\n"
-        "    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]\n"
-        "    exec(compile(ast.Module(imports, []), script, 'exec'))\n"
+        "import sys\n"
+        "for script in sys.argv[1:]:\n"
+        "    __import__(script)\n"
         "    heavy = {'torch', 'sklearn'} & set(sys.modules)\n"
         "    sys.exit(f'{script} imports {heavy}') if heavy else None\n"
     )
-    command = [sys.executable, "-c", code, SCRIPTS, *WITHOUT_NETWORKS]
+    command = [sys.executable, "-c", code, *WITHOUT_NETWORKS]
     done = subprocess.run(command, env={"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

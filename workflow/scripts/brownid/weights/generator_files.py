@@ -8,7 +8,7 @@ from torch import Tensor
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import check_regular, sha256
 from brownid.weights import nvidia, rosinality
-from brownid.weights.pickled_arrays import PlainValue, file_error
+from brownid.weights.pickled_tensors import PlainValue, file_error
 from brownid.weights.state_dict import check_finite, load_described, save_described
 from brownid.weights.torch_files import load_torch
 from brownid.weights.unpickler import RefusedError, check_needed

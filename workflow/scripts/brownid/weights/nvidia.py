@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from brownid.weights.pickled_arrays import MOST_VALUES, PlainValue, Storage, StoredTensor, TensorReader, plain
+from brownid.weights.pickled_tensors import MOST_VALUES, PlainValue, Storage, StoredTensor, TensorReader, plain
 from brownid.weights.torch_files import load_torch
 from brownid.weights.unpickler import Function, Inert, RefusedError, check_needed, is_name
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
 from brownid.runtime.randomness import normal
-from brownid.weights.pickled_arrays import PlainValue
+from brownid.weights.pickled_tensors import PlainValue
 from brownid.weights.state_dict import listed
 from brownid.weights.unpickler import RefusedError, check_needed
 

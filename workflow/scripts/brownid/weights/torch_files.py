@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from brownid.runtime.files import check_regular
-from brownid.weights.pickled_arrays import MOST_VALUES, Storage, StoredTensor, TensorReader, file_error
+from brownid.weights.pickled_tensors import MOST_VALUES, Storage, StoredTensor, TensorReader, file_error
 from brownid.weights.unpickler import Function, Inert, PickleReader, Placeholder, RefusedError, check_needed, is_name
 
 _ZIP = b"PK\x03\x04"  # as torch tells its newer format from the older
