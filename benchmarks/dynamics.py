@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 SEED, MEBIBYTE = 1, 2**20
 LOOPED = 3  # identities of a loop that are measured
 VARIATIONS = 8
-WEIGHTS = "results/networks/off_the_shelf/weights.safetensors"
+WEIGHTS = "results/networks/steering/weights.safetensors"
 
 
 def world(precision: str, device: str, weights: str = WEIGHTS):

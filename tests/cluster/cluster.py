@@ -18,7 +18,7 @@ import yaml
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 TINY = PROJECT / "tests" / "tiny.yaml"
-LANGEVIN = {"algorithm": "langevin", "network": "off_the_shelf", "identities": 6, "settings": {"iterations": 6}}
+LANGEVIN = {"algorithm": "langevin", "network": "steering", "identities": 6, "settings": {"iterations": 6}}
 FIELDS = "JobID:|,State:|,Partition:|,NodeList:|,tres-per-job:|,MinMemory:|,Reason:|,Comment:200|,WorkDir:300"
 SECONDS_BETWEEN_LOOKS = 20  # Slurm forgets jobs that have ended, after 120 s or more (MinJobAge)
 

@@ -55,7 +55,7 @@ CHANGES = {
     "databases: {multipie: {capture: {nuisance_std: 0.1}}}": {
         **{"capture_database": 1, "index_database": 1, "project_database": 2, **FROM_COVARIATES},
     },
-    "networks: {off_the_shelf: {training: {epochs: 2}}}": ALL_BUT_CAPTURES,
+    "networks: {steering: {training: {epochs: 2}}}": ALL_BUT_CAPTURES,
     "covariates: {directions: {warm_start: {samples: 41}}}": {
         **{"fit_warm_start": 1, "project_database": 2, **FROM_COVARIATES},
     },

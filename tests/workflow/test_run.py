@@ -37,7 +37,7 @@ def test_the_shards_of_a_dataset_make_up_all_its_identities(tiny_run):
 
 def test_scores_are_there_for_every_network_and_benchmark(tiny_run):
     table = pd.read_csv(tiny_run / "results/tables/scores.csv")
-    assert set(table.network) == {"fr_varied", "off_the_shelf"}
+    assert set(table.network) == {"fr_varied", "steering"}
     assert table.accuracy.between(0, 1).all()
     scores = json.loads((tiny_run / "results/scores/fr_varied.json").read_text())
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
@@ -82,7 +82,7 @@ def test_a_benchmark_of_ones_own_is_prepared(copied_run, tmp_path):
 
 
 def test_a_damaged_input_fails_with_its_name_and_leaves_no_output(copied_run):
-    weights = copied_run / "results/networks/off_the_shelf/weights.safetensors"
+    weights = copied_run / "results/networks/steering/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     status, said = snakemake(copied_run, "--forcerun", "sample_references", "--until", "sample_references")
     assert status != 0

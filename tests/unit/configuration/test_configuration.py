@@ -90,7 +90,7 @@ def test_settings_of_another_algorithm_are_refused(config):
         ("references", LANG, "generator"),
         ("references", LANG, "leak_guard"),
         ("variations", DISCO, "covariates"),
-        ("networks", "off_the_shelf", "database"),
+        ("networks", "steering", "database"),
         ("covariates", "world_covariates", "network"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_database_needs_either_a_folder_or_a_capture(config):
 
 def test_a_network_that_reads_other_crops_than_the_aligned_images_is_refused(config):
     config["images"]["side"] = 64
-    assert "networks.off_the_shelf.side is 56, but images.side is 64" in refusal(config)
+    assert "networks.steering.side is 56, but images.side is 64" in refusal(config)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_face_that_a_generator_cannot_have_is_refused(config, keys, sentence):
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
-        (("networks", "off_the_shelf", "architecture"), "iresnet50", "'iresnet50' is not one of slim_iresnet"),
+        (("networks", "steering", "architecture"), "iresnet50", "'iresnet50' is not one of slim_iresnet"),
         (("references", LANG, "settings", "timestep"), 0, "0 is not possible here"),
         (("references", LANG, "settings", "timestep"), float("nan"), "nan is not of type number"),
         (("references", LANG, "identities"), 100.0, "100.0 is not of type integer"),
@@ -307,8 +307,8 @@ def test_another_family_for_an_onnx_file_is_refused(config):
 
 @pytest.mark.parametrize(("key", "value"), [("reads_bytes", False), ("colour_order", "BGR")])
 def test_what_a_network_reads_cannot_be_set_for_one_that_is_trained_here(config, key, value):
-    config["networks"]["off_the_shelf"][key] = value
-    assert f"networks.off_the_shelf.{key} is for weights from a file" in refusal(config)
+    config["networks"]["steering"][key] = value
+    assert f"networks.steering.{key} is for weights from a file" in refusal(config)
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def mixed(tmp_path):
 
 def test_each_network_reads_crops_of_its_own(mixed):
     config = load_configuration(mixed)
-    crops = {name: crop_read(config, name) for name in ("sface", "off_the_shelf", "fr_genuine", "fr_moved")}
+    crops = {name: crop_read(config, name) for name in ("sface", "steering", "fr_genuine", "fr_moved")}
     assert crops == {
         "sface": ("arcface", 112),
-        "off_the_shelf": ("two_eye", 56),
+        "steering": ("two_eye", 56),
         "fr_genuine": ("two_eye", 56),
         "fr_moved": ("arcface", 56),
     }
@@ -77,7 +77,7 @@ def test_crops_of_no_known_template_are_refused_where_networks_read_several_kind
     key, name = next(iter(entry.items()))
     mixed["benchmarks"]["bin"] = {**entry, key: str(tmp_path / name)}
     sentence = (
-        r"benchmarks\.bin does not say on which template .* networks\.off_the_shelf reads two_eye crops of 56 pixels "
+        r"benchmarks\.bin does not say on which template .* networks\.steering reads two_eye crops of 56 pixels "
         r"and networks\.sface arcface crops of 112: set benchmarks\.bin\.alignment\.template"
     )
     with pytest.raises(BrownidError, match=sentence):

@@ -34,7 +34,7 @@ def conditioned(config, **entry):
     """The configuration with an embedding-conditioned generator, and one references entry of it."""
     config["generators"]["arc2face"] = ARC2FACE
     config["references"]["conditioned"] = {
-        **{"algorithm": "hyperface", "generator": "arc2face", "network": "off_the_shelf", "identities": 6},
+        **{"algorithm": "hyperface", "generator": "arc2face", "network": "steering", "identities": 6},
         **{"start": "rejected", "gallery": "rejected", **entry},
     }
     return config
@@ -107,7 +107,7 @@ def test_variations_out_of_range_are_refused(config, key, value):
 
 
 def test_a_start_or_gallery_of_another_network_is_refused(config):
-    config["networks"]["other"] = dict(config["networks"]["off_the_shelf"])
+    config["networks"]["other"] = dict(config["networks"]["steering"])
     config["references"]["rejected"]["network"] = "other"
     config["references"]["packed"]["gallery"] = "rejected"
     assert "embeddings mean nothing to another network" in refusal(config)
@@ -135,7 +135,7 @@ def test_references_of_embeddings_cannot_be_dispersed(config):
 
 def test_latent_diffusion_serves_as_a_gallery_and_not_for_inversion(config):
     config["generators"]["ldm"] = {"family": "ldm", "random": {"side": 32}, "seed": 1}
-    gallery = {"algorithm": "random", "generator": "ldm", "network": "off_the_shelf", "identities": 6}
+    gallery = {"algorithm": "random", "generator": "ldm", "network": "steering", "identities": 6}
     config["references"] |= {"drawn": gallery}
     config["references"]["packed"] |= {"gallery": "drawn", "gallery_size": None}
     assert loaded(config)
@@ -158,6 +158,6 @@ def test_a_set_that_is_only_a_gallery_is_not_shown(config):
 
 def test_a_packing_is_measured_where_the_network_reads_the_crops_of_the_workflow(config):
     assert products.measured_packings(loaded(config)) == ["packed"]
-    config["networks"]["off_the_shelf"] |= {"database": None, "weights": "models/net", "side": 48}
+    config["networks"]["steering"] |= {"database": None, "weights": "models/net", "side": 48}
     config["references"]["moved"].pop("leak_guard")
     assert products.measured_packings(loaded(config)) == []

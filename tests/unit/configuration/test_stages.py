@@ -47,7 +47,7 @@ def test_the_order_of_keys_in_the_file_does_not_change_a_stage(config, call):
 
 def test_a_references_stage_does_not_depend_on_how_its_network_was_trained(config):
     before = stages.sample_references(config, "world_n100_lang")
-    config["networks"]["off_the_shelf"]["training"]["epochs"] += 1
+    config["networks"]["steering"]["training"]["epochs"] += 1
     assert stages.sample_references(config, "world_n100_lang") == before
 
 
@@ -70,7 +70,7 @@ def test_a_generators_file_is_an_input_of_its_datasets_and_its_path_a_setting(co
 def test_the_keys_of_a_users_own_network_reach_its_stages(config):
     common = {"side": 112, "template": "arcface", "precision": "float32", "channels_last": True, "compile": False}
     own = {"factory": "a:b", "depth": 3, "weights": "w.pt", "mirror": False, "database": None, "training": {}}
-    config["networks"]["off_the_shelf"] = own | common
+    config["networks"]["steering"] = own | common
     steered = stages.sample_references(config, LANG)["network"]
     assert steered == {"factory": "a:b", "options": {"depth": 3}, **common}
 
@@ -107,8 +107,8 @@ HYPER, NOISY = "world_n100_hyper", "world_n100_hyper_b01_n8"
 LANG, DISP, DISCO = "world_n100_lang", "world_n100_lang_disp_n8_rl12", "world_n100_lang_disco_n8_rl14"
 STAGES = [
     *[(stages.capture_database, name) for name in ("strangers", "world_ffhq")],
-    *[(stages.pack_database, "strangers"), (stages.train_network, "off_the_shelf")],
-    *[(stages.embed_database, "world_ffhq", "off_the_shelf"), (stages.fit_warm_start, "world_covariates")],
+    *[(stages.pack_database, "strangers"), (stages.train_network, "steering")],
+    *[(stages.embed_database, "world_ffhq", "steering"), (stages.fit_warm_start, "world_covariates")],
     *[(stages.project_database, "world_covariates"), (stages.fit_covariates, "world_covariates")],
     *[(stages.sample_references, LANG), (stages.sample_references, "world_n100_random")],
     *[(stages.vary_references, DISP), (stages.vary_references, DISCO), (stages.render_images, LANG)],
@@ -116,25 +116,25 @@ STAGES = [
     *[(stages.measure_packing, HYPER), (stages.vary_references, NOISY)],
     *[
         (stages.train_recognition, "fr_genuine"),
-        (stages.score_model, "off_the_shelf"),
+        (stages.score_model, "steering"),
         (stages.score_model, "fr_genuine"),
     ],
     *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
 ]
 STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
 STEERED += "embed_faces invert_embeddings"
-EMBEDDED = "embed_database measure_packing train_network score_model:off_the_shelf"
+EMBEDDED = "embed_database measure_packing train_network score_model:steering"
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
-    ("networks.off_the_shelf.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
-    ("networks.off_the_shelf.template", "arcface", STEERED),
-    ("networks.off_the_shelf.compile", True, STEERED),
-    ("networks.off_the_shelf.channels_last", False, STEERED),
-    ("networks.off_the_shelf.mirror", True, "embed_database"),
-    ("networks.off_the_shelf.reads_bytes", True, f"{STEERED} {EMBEDDED}"),
-    ("networks.off_the_shelf.colour_order", "BGR", f"{STEERED} {EMBEDDED}"),
-    ("networks.off_the_shelf.training.epochs", 13, "train_network"),
+    ("networks.steering.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
+    ("networks.steering.template", "arcface", STEERED),
+    ("networks.steering.compile", True, STEERED),
+    ("networks.steering.channels_last", False, STEERED),
+    ("networks.steering.mirror", True, "embed_database"),
+    ("networks.steering.reads_bytes", True, f"{STEERED} {EMBEDDED}"),
+    ("networks.steering.colour_order", "BGR", f"{STEERED} {EMBEDDED}"),
+    ("networks.steering.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),
     ("images.maximum_failed_share", 0.2, "pack_database embed_database project_database fit_covariates score_model"),
     (f"variations.{DISP}.shards", 4, ""),

@@ -116,7 +116,7 @@ def test_missing_packages_are_named_where_they_are_needed(tiny):
     assert [f.level for f in examine_packages(tiny, is_there=lambda module: True)] == ["fine"]
     missing = [f.what for f in examine_packages(tiny, is_there=lambda module: module not in ("onnx", "sklearn"))]
     assert missing == ["the package sklearn is missing, which covariates need"]
-    tiny["networks"]["off_the_shelf"]["family"] = "onnx"
+    tiny["networks"]["steering"]["family"] = "onnx"
     missing = [f.remedy for f in examine_packages(tiny, is_there=lambda module: module != "onnxruntime")]
     assert missing[0].startswith(f"{sys.executable} -m pip install onnxruntime (")
 
