@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brownid.facemodel.model import GeneratorFaceModel
-from brownid.runtime.errors import BrownidError
-from brownid.weights.state_dict import listed, read_weights
+from brownid.runtime.errors import BrownidError, listed
+from brownid.weights.state_dict import read_weights
 from brownid.weights.torch_files import is_torchscript, read_torchscript
 
 Features = Callable[[Tensor], Tensor]

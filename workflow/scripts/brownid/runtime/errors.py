@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -86,6 +87,12 @@ def one_line(error: object) -> str:
     """
     said = " ".join(str(error).split())[:LONGEST_REASON]
     return "".join(character if character.isprintable() else "?" for character in said) or type(error).__name__
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, as a message lists them; the others are counted."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(one_line(name or "''") for name in names[:most]) + more
 
 
 def pip_install(*packages: str) -> str:

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
+from brownid.runtime.errors import listed
 from brownid.runtime.randomness import normal
 from brownid.weights.pickled_tensors import PlainValue
-from brownid.weights.state_dict import listed
 from brownid.weights.unpickler import RefusedError, check_needed
 
 _LR_MULTIPLIER = 0.01  # of the mapping: rosinality's default; the file does not tell

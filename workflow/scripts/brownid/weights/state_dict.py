@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path, check_regular
 from brownid.runtime.process import logger
 from brownid.weights.torch_files import load_torch
@@ -23,19 +23,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 BACKBONE = "brownid_backbone"  # the key of the description in files of FR networks
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a ZIP file, or a pickle
-NAMED_KEYS = 5  # how many keys an error lists
 DEEPEST_SECTION = 4  # of a checkpoint's nested sections
 CHECKSUM = "sha256"  # next to the description in a file of ours
 # Weights that a file may declare: a factor on those that it holds, and a number that is allowed in any case.
 MOST_DECLARED, FEW_WEIGHTS = 2, 2**22
 COUNTER = "num_batches_tracked"  # of batch-norm: absent before torch 0.4, and unused in evaluation
 AVERAGED = re.compile(r"(^|[._])(ema|teacher|momentum|swa)([._]|$)")  # copies of the network that was trained
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of some names of a file, as a message lists them; one that cannot be shown is not repeated."""
-    shown = [name if is_name(name) else "(a name that cannot be shown)" for name in names[:NAMED_KEYS]]
-    return f"{', '.join(shown)}{', …' if len(names) > NAMED_KEYS else ''}"
 
 
 def checksum(tensors: Mapping[str, Tensor], about: str = "") -> str:
