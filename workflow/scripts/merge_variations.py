@@ -14,8 +14,7 @@ import numpy as np
 from brownid.dynamics.settings import DispersionSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
-from brownid.samples.collection import SampleCollection, variation_label
-from brownid.samples.columnar import merge
+from brownid.samples.collection import SampleCollection, merge, variation_label
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import load_statistics, merge_statistics, save_statistics
 

@@ -103,7 +103,7 @@ def test_a_full_disk_is_a_sentence_and_an_unforeseen_error_is_not(monkeypatch, r
         def raising(*arguments, **keywords):
             raise error
 
-        monkeypatch.setattr("brownid.samples.columnar.merge", raising)
+        monkeypatch.setattr("brownid.samples.collection.merge", raising)
 
     words = ("samples", "merge", tmp_path / "a.h5", "-o", tmp_path / "b.h5")
     fail(OSError(errno.ENOSPC, "No space left on device", "b.h5"))

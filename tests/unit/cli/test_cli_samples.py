@@ -68,7 +68,7 @@ def test_some_identities_can_be_converted(run, refusal, embedded, tmp_path):
     sentence = refusal(
         "samples", "convert", embedded, "--to", "columns", "--identities", "1-5", "-o", tmp_path / "x.h5"
     )
-    assert "embedded.h5: the collection has no identity 2 (and 3 more" in sentence
+    assert "embedded.h5: the collection has no identity 2, 3, 4, 5." in sentence
 
 
 def test_merging_checks_settings_and_completeness_unless_told(run, refusal, embedded, tmp_path):

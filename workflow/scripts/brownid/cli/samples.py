@@ -107,8 +107,7 @@ def convert(
     brownid samples convert samples.h5 --to columns --precision float16 -o small.h5
     brownid samples convert samples.h5 --to published --identities 0-9 -o ten.h5
     """
-    from brownid.samples.columnar import merge as join
-    from brownid.samples.published import publishable
+    from brownid.samples.collection import merge as join
 
     if to not in FORMATS:
         raise BrownidError(f"--to {to}: there is no such format; choose {' or '.join(FORMATS)}.")
@@ -122,7 +121,7 @@ def convert(
         return
     collection = options.loaded(path, identities, label, partial=True)
     if to == "published":
-        known = publishable(collection)
+        known = collection.publishable()
         for name in sorted(collection.extra.keys() - known.extra.keys()):
             typer.echo(f"left out: the column {name}, for which the published format has no place")
         known.save_published(output)
@@ -154,7 +153,7 @@ def merge(
     brownid samples merge shard-1.h5 shard-2.h5 -o variations.h5
     brownid samples merge references.h5 variations.h5 --any-settings -o all.h5
     """
-    from brownid.samples.columnar import merge as join
+    from brownid.samples.collection import merge as join
 
     storage = _storage(precision, compression)
     files.check_new_file(output, overwrite)

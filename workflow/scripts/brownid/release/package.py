@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from brownid.release import contents
 from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
 from brownid.release.metadata import METADATA, DatasetRecord, readme, write_metadata
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
 from brownid.samples import ImageShards, SampleCollection, load_statistics, save_statistics
-from brownid.samples.published import publishable, published_labels
+from brownid.samples.published import published_labels
 
 
 def build_release(
@@ -64,7 +64,7 @@ def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
     shards = ImageShards(part.image_shards)
     record = DatasetRecord.of(part.name, collection, shards.side, part.statistics is not None)
     _copy_images(root, record, collection, shards)
-    publishable(collection).save_published(folder / "samples.h5")
+    collection.publishable().save_published(folder / "samples.h5")
     shutil.copyfile(part.command, folder / "command.yml")
     if part.statistics is not None:
         save_statistics(folder / "stats.h5", load_statistics(part.statistics))  # in the meanings of today
@@ -130,8 +130,7 @@ def _check_destination(destination: Path) -> None:
 def _check_sources(sources: Sequence[Path]) -> None:
     missing = [str(source) for source in sources if not Path(source).exists()]
     if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise BrownidError(f"{missing[0]}{more}: there is no such file to put into the release; run its stage first.")
+        raise BrownidError(f"{listed(missing)}: there is no such file to put into the release; run its stage first.")
 
 
 def _check_distinct(what: str, names: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Collections of latents and embeddings, image shards, run statistics and provenance."""
 
-from brownid.samples.collection import SampleCollection
-from brownid.samples.columnar import Storage, merge
+from brownid.samples.collection import SampleCollection, merge
+from brownid.samples.columnar import Storage
 from brownid.samples.images import ImageShards, write_encoded_shard, write_image_shard
 from brownid.samples.provenance import read_command, write_command
 from brownid.samples.statistics import load_statistics, save_statistics

@@ -3,16 +3,36 @@
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from brownid.runtime.errors import BrownidError
-from brownid.samples import checks
+from brownid.runtime.errors import BrownidError, listed
 
 LARGEST = np.iinfo(np.int64).max
 BLOCK_ROWS = 8192  # bounds the memory of checks and copies; 8192 rows of 512 float32 are 16 MiB
+
+
+class Samples(Protocol):
+    """What the formats and the checks use of a `SampleCollection`, which imports them."""
+
+    @property
+    def identities(self) -> np.ndarray: ...
+    @property
+    def generator(self) -> str: ...
+    @property
+    def recognition(self) -> str: ...
+    @property
+    def extra(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+    @property
+    def label_codes(self) -> tuple[np.ndarray, list[str]]: ...
+    def __len__(self) -> int: ...
+    def columns(self) -> dict[str, np.ndarray]: ...
+    def describe(self, row: int) -> str: ...
+    def rows(self, index: Sequence[int]) -> "Samples": ...
 
 
 def whole_numbers(values: Iterable[int] | np.ndarray, what: str) -> np.ndarray:
@@ -73,8 +93,7 @@ def rows_of(identities: np.ndarray, wanted: Iterable[int], where: str) -> np.nda
     wanted = np.unique(whole_numbers(wanted, "the identities asked for"))
     missing = np.setdiff1d(wanted, identities)
     if len(missing):
-        more = f" (and {len(missing) - 1} more of those asked)" if len(missing) > 1 else ""
-        raise BrownidError(f"{where} has no identity {missing[0]}{more}.")
+        raise BrownidError(f"{where} has no identity {listed([*map(str, missing)])}.")
     return np.flatnonzero(np.isin(identities, wanted))
 
 
@@ -118,13 +137,7 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
-if TYPE_CHECKING:
-    from brownid.samples.collection import SampleCollection
-
-SHOWN = 3  # names and keys listed in a sentence; the others are counted
-
-
-def check_joinable(first: "SampleCollection", other: "SampleCollection", name: str) -> None:
+def check_joinable(first: Samples, other: Samples, name: str) -> None:
     """Raise BrownidError where `other` cannot stand below `first` in one collection; `name` tells the user which."""
     for what in ("generator", "recognition"):
         mine, theirs = getattr(first, what), getattr(other, what)
@@ -136,7 +149,7 @@ def check_joinable(first: "SampleCollection", other: "SampleCollection", name: s
 
 
 def check_parts(
-    parts: Sequence["SampleCollection"],
+    parts: Sequence[Samples],
     names: Sequence[str],
     *,
     identities: Iterable[int] | None = None,
@@ -155,7 +168,7 @@ def check_parts(
         keys = [] if any_settings else differing_keys(parts[0].settings, part.settings)
         if keys:
             raise BrownidError(
-                f"{name} was made with other settings than {names[0]}: {_listed(keys)} differ. Make it again, or, if it"
+                f"{name} was made with other settings than {names[0]}: {listed(keys)} differ. Make it again, or, if it"
                 " is another dataset, join with --any-settings."
             )
     table = {label: code for code, label in enumerate(dict.fromkeys(labels or ()))}
@@ -167,7 +180,7 @@ def check_parts(
     def part_of(row: int) -> str:
         return names[int(np.searchsorted(ends, row, side="right"))]
 
-    repeated = checks.repeated_rows(people, codes)
+    repeated = repeated_rows(people, codes)
     if repeated is not None:
         before, row = repeated
         raise BrownidError(
@@ -180,9 +193,7 @@ def check_parts(
             f"{part_of(row)}: identity {people[row]} has the label {list(table)[codes[row]]!r}, which none should have."
         )
     if identities is not None:
-        _check_identities(
-            people, np.unique(checks.whole_numbers(identities, "the expected identities")), names, part_of
-        )
+        _check_identities(people, np.unique(whole_numbers(identities, "the expected identities")), names, part_of)
     if complete or labels is not None:
         short = _identity_short_of(people, codes, len(table))
         if short is not None:
@@ -208,7 +219,7 @@ def differing_keys(first: Mapping[str, object], second: Mapping[str, object], pr
     return found
 
 
-def _recoded(part: "SampleCollection", table: dict[str, int]) -> np.ndarray:
+def _recoded(part: Samples, table: dict[str, int]) -> np.ndarray:
     """The label codes `[n]` of a part in the common `table`, which grows by the labels that it lacks."""
     codes, own = part.label_codes
     return np.array([table.setdefault(label, len(table)) for label in own], dtype=np.int64)[codes]
@@ -219,10 +230,9 @@ def _check_identities(
 ) -> None:
     missing = np.setdiff1d(expected, people)
     if len(missing):
-        more = f" (and {len(missing) - 1} more of the {len(expected)} that there must be)" if len(missing) > 1 else ""
         raise BrownidError(
-            f"the identity {missing[0]} is missing{more}: none of {_listed(names)} has it; make the part that should"
-            " have it again, and join all parts."
+            f"of the {len(expected)} identities expected, none of {listed(names)} has {listed([*map(str, missing)])}:"
+            " make the part that should have them again, and join all parts."
         )
     foreign = ~np.isin(people, expected)
     if foreign.any():
@@ -235,11 +245,6 @@ def _identity_short_of(people: np.ndarray, codes: np.ndarray, labels: int) -> in
     found, counts = np.unique(people, return_counts=True)
     short = found[counts < labels]
     return int(short[0]) if len(short) else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _words(columns: Mapping[str, tuple[int, ...]]) -> str:

@@ -1,7 +1,7 @@
-"""A collection of samples in memory: columns of latents and embeddings, one row a sample."""
+"""A collection of samples: columns of latents and embeddings, one row per sample; its files, their merging, shards."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, listed
 from brownid.samples import checks, columnar, hdf5, published
 from brownid.samples.columnar import MAGIC, Storage
 
@@ -129,7 +129,7 @@ class SampleCollection:
         """The samples with this label, at most one an identity; an unknown label is a BrownidError."""
         codes, table = self.label_codes
         if label not in table:
-            raise BrownidError(f"the collection has no label {label!r}; it has {', '.join(sorted(table)[:5])} …")
+            raise BrownidError(f"the collection has no label {label!r}; it has {listed(sorted(table))}.")
         return self.rows(np.flatnonzero(codes == table.index(label)))
 
     @classmethod
@@ -210,6 +210,11 @@ class SampleCollection:
         """
         columnar.write(path, self, Storage(precision, compression))
 
+    def publishable(self) -> "SampleCollection":
+        """This collection without the extra columns that the published format has no place for."""
+        known = {name: values for name, values in self.extra.items() if name in published.KNOWN_EXTRA}
+        return replace(self, extra=known)
+
     def save_published(self, path: str | Path) -> None:
         """Write the published format (`samples/published.py`), `settings` excepted; the file appears whole or not."""
         published.write(path, self)
@@ -240,6 +245,34 @@ def _floats(values: object, name: str) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise BrownidError(f"{name} must be real numbers, not {values.dtype}.")
     return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
+
+
+def merge(
+    paths: Sequence[str | Path],
+    destination: str | Path,
+    *,
+    identities: Iterable[int] | None = None,
+    labels: Iterable[str] | None = None,
+    any_settings: bool = False,
+    complete: bool = True,
+    storage: Storage | None = None,
+) -> None:
+    """Join collections file by file, in this order, after checking that they belong together.
+
+    What must agree, and what `identities`, `labels`, `any_settings` and `complete` ask for, is said at
+    `checks.check_parts`; each breach is a BrownidError that names the file. Settings are kept where all agree. Only
+    identities and labels are held in memory for all rows; the rest passes through in blocks (of files in our format).
+    `destination` may be one of `paths`, which appends to it.
+    """
+    if not paths:
+        raise BrownidError(f"{destination}: there are no collections to merge.")
+    names = [str(path) for path in paths]
+    heads = [SampleCollection.load(path, columns=()) for path in paths]
+    checks.check_parts(heads, names, identities=identities, labels=labels, any_settings=any_settings, complete=complete)
+    with columnar.appending(destination, storage, sum(map(len, heads))) as writer:
+        for path in paths:
+            for block in SampleCollection.blocks(path, partial=True):
+                writer.append(block, name=str(path))
 
 
 Items = TypeVar("Items", bound=Sequence)

@@ -1,20 +1,16 @@
-"""Writing our collection format (`samples/columnar.py`) part by part, in memory for one block of rows."""
+"""Our collection format: one HDF5 file of column datasets, written and read in blocks of rows."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from brownid.runtime.errors import BrownidError
 from brownid.samples import checks, hdf5
-from brownid.samples.checks import check_joinable
-
-if TYPE_CHECKING:
-    from brownid.samples.collection import SampleCollection
+from brownid.samples.checks import Samples
 
 MAGIC = "brownid_samples"
 VERSION = 1
@@ -45,16 +41,16 @@ class ColumnWriter:
         self._file = file
         self._storage = storage
         self._rows = rows
-        self._first: SampleCollection | None = None
+        self._first: Samples | None = None
         self._codes: dict[str, int] = {}
         self._settings: Mapping[str, object] = {}
 
-    def append(self, collection: "SampleCollection", name: str = "the appended collection") -> None:
+    def append(self, collection: Samples, name: str = "the appended collection") -> None:
         """Add the rows of `collection`; `name` is what an error calls it."""
         if self._first is None:
             self._first = collection.rows([])
             self._settings = collection.settings
-        check_joinable(self._first, collection, name)
+        checks.check_joinable(self._first, collection, name)
         if collection.settings != self._settings:
             self._settings = {}  # as in SampleCollection.concatenate: kept only where all agree
         codes, table = collection.label_codes
@@ -83,7 +79,7 @@ class ColumnWriter:
             hdf5.set_text(self._file, name, text)
         hdf5.set_settings(self._file, self._settings)
 
-    def _extend_column(self, collection: "SampleCollection", column: str, values: np.ndarray, name: str) -> None:
+    def _extend_column(self, collection: Samples, column: str, values: np.ndarray, name: str) -> None:
         """Add rows to `latents`, `embeddings` or an extra column, as the storage asks."""
         place = f"extra/{column}" if column in collection.extra else column
         floating = np.issubdtype(values.dtype, np.floating)
@@ -152,44 +148,10 @@ def appending(path: str | Path, storage: Storage | None = None, rows: int | None
         writer.finish()
 
 
-if TYPE_CHECKING:
-    from brownid.samples.collection import SampleCollection
-
-
-def write(path: str | Path, collection: "SampleCollection", storage: Storage | None = None) -> None:
+def write(path: str | Path, collection: Samples, storage: Storage | None = None) -> None:
     """Write a collection; the file appears whole or not at all."""
     with appending(path, storage, len(collection)) as writer:
         writer.append(collection)
-
-
-def merge(
-    paths: Sequence[str | Path],
-    destination: str | Path,
-    *,
-    identities: Iterable[int] | None = None,
-    labels: Iterable[str] | None = None,
-    any_settings: bool = False,
-    complete: bool = True,
-    storage: Storage | None = None,
-) -> None:
-    """Join collections file by file, in this order, after checking that they belong together.
-
-    What must agree, and what `identities`, `labels`, `any_settings` and `complete` ask for, is said at
-    `checks.check_parts`; each breach is a BrownidError that names the file. Settings are kept where all agree. Only
-    identities and labels are held in memory for all rows; the rest passes through in blocks (of files in our format).
-    `destination` may be one of `paths`, which appends to it.
-    """
-    from brownid.samples.collection import SampleCollection
-
-    if not paths:
-        raise BrownidError(f"{destination}: there are no collections to merge.")
-    names = [str(path) for path in paths]
-    heads = [SampleCollection.load(path, columns=()) for path in paths]
-    checks.check_parts(heads, names, identities=identities, labels=labels, any_settings=any_settings, complete=complete)
-    with appending(destination, storage, sum(map(len, heads))) as writer:
-        for path in paths:
-            for block in SampleCollection.blocks(path, partial=True):
-                writer.append(block, name=str(path))
 
 
 def read(path: str | Path, columns: Collection[str], identities: Iterable[int] | None = None) -> dict[str, object]:

@@ -4,9 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -15,6 +13,7 @@ from h5py import h5a, h5d, h5g, h5i, h5p, h5s, h5t
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import logger, progress
 from brownid.samples import checks, hdf5
+from brownid.samples.checks import Samples
 
 TEXT = h5t.py_create(hdf5.TEXT, logical=True)
 SCALAR = h5s.create(h5s.SCALAR)
@@ -106,9 +105,6 @@ def sub_groups(group: h5g.GroupID) -> list[str]:
     return [name.decode() for name in group if isinstance(h5py.h5o.open(group, name), h5g.GroupID)]
 
 
-if TYPE_CHECKING:
-    from brownid.samples.collection import SampleCollection
-
 MAGIC = "synthetics_collection"
 MAJOR, MINOR = 2, 0
 EXTRA = ("z_latent", "w_plus_latent", "c_label")  # kept under these names in SampleCollection.extra
@@ -119,6 +115,7 @@ NAMES = {
     "network_type": ("generator", "latents", "network_type_state"),
     "embedding_type": ("recognition", "embeddings", "embedding_type_state"),
 }
+KNOWN_EXTRA = {*EXTRA, *(state_column for _, _, state_column in NAMES.values())}  # others have no place in the format
 
 
 def published_label(label: str) -> str:
@@ -129,7 +126,7 @@ def published_label(label: str) -> str:
     return name
 
 
-def published_labels(collection: "SampleCollection") -> list[str]:
+def published_labels(collection: Samples) -> list[str]:
     """The published labels `[n]` of a collection; a BrownidError where two labels of one identity become the same."""
     codes, table = collection.label_codes
     names = [published_label(label) for label in table]
@@ -147,7 +144,7 @@ def canonical_order(identities: np.ndarray, labels: list[str]) -> np.ndarray:
     return np.lexsort(([position[label] for label in labels], identities))
 
 
-def write(path: str | Path, collection: "SampleCollection") -> None:
+def write(path: str | Path, collection: Samples) -> None:
     """Write a collection; the file appears whole or not at all. Absent rows (of NaN) are left out."""
     states = _states_to_write(path, collection)
     labels = published_labels(collection)
@@ -236,16 +233,9 @@ def _label_key(label: str) -> tuple:
     return (label != "reference", parts, label)
 
 
-def publishable(collection: "SampleCollection") -> "SampleCollection":
-    """The collection without the extra columns that the format has no place for."""
-    known = {*EXTRA, *(state_column for _, _, state_column in NAMES.values())}
-    return replace(collection, extra={name: column for name, column in collection.extra.items() if name in known})
-
-
-def _states_to_write(path: str | Path, collection: "SampleCollection") -> dict[bytes, tuple[str, np.ndarray]]:
+def _states_to_write(path: str | Path, collection: Samples) -> dict[bytes, tuple[str, np.ndarray]]:
     """By attribute: the name, and the state `[n]` in which each sample has it; BrownidError for what has no place."""
-    state_columns = {state_column for _, _, state_column in NAMES.values()}
-    unknown = set(collection.extra) - set(EXTRA) - state_columns
+    unknown = set(collection.extra) - KNOWN_EXTRA
     if unknown:
         raise BrownidError(f"{path}: the published format has no column {sorted(unknown)[0]!r}; drop it first.")
     states = {}
