@@ -47,14 +47,14 @@ class NoisyModel(ToyFaceModel):
 @pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_stays(without, with_gradient):
     latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
-    plain, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    plain, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_with_vjp(latents)
     pulled = pull(gradients)
     model = SmallMemory(without, with_gradient)
     passes = BatchedFaceModel(model, 13)
-    embeddings, pull_back = passes.embed_for_pull_back(latents)
+    embeddings, vjp = passes.embed_with_vjp(latents)
     torch.testing.assert_close(embeddings, plain)
-    torch.testing.assert_close(pull_back(gradients), pulled)
-    torch.testing.assert_close(passes.pull_back_each(latents, lambda rows, _: gradients[rows])[1], pulled)
+    torch.testing.assert_close(vjp(gradients), pulled)
+    torch.testing.assert_close(passes.embed_and_differentiate(latents, lambda rows, _: gradients[rows])[1], pulled)
     assert passes.batching.size == max(size for size in (13, 7, 4, 2, 1) if size <= min(without, with_gradient))
 
 
@@ -172,8 +172,8 @@ class SmallBackward(ToyFaceModel):
 
 def test_memory_that_runs_out_in_the_backward_pass_halves_the_batch_too():
     latents, gradients = random_latents(13, 6), random_latents(13, 4, seed=1)
-    _, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_for_pull_back(latents)
+    _, pull = BatchedFaceModel(ToyFaceModel(), 13).embed_with_vjp(latents)
     passes = BatchedFaceModel(SmallBackward(4), 10)
-    _, pull_back = passes.embed_for_pull_back(latents)
-    torch.testing.assert_close(pull_back(gradients), pull(gradients))
+    _, vjp = passes.embed_with_vjp(latents)
+    torch.testing.assert_close(vjp(gradients), pull(gradients))
     assert passes.batching.size <= 4

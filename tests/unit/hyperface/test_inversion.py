@@ -13,7 +13,7 @@ from brownid.hyperface.settings import InversionSettings, LatentOptimizationSett
 from brownid.jobs.distributed import own_rows
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.optimization import adam, ramped
+from brownid.runtime.optimization import adam, learning_rate_factor
 from brownid.runtime.randomness import NoiseKey
 
 COUNT, DIM, WIDTH = 5, 6, 4
@@ -137,7 +137,7 @@ def test_the_rate_is_taken_in_the_middle_of_an_iteration_so_that_none_is_lost():
     settings = LatentOptimizationSettings(4, learning_rate=2.0, rampup=0.25, rampdown=0.5)
     half = 2.0 * (0.5 - 0.5 * math.cos(math.pi * 0.75))
     assert [settings.rate_at(t) for t in range(4)] == pytest.approx([1.0, 2.0, half, 2.0 - half])
-    assert [ramped(done, 0.0, 0.0) for done in (0.0, 0.5)] == [1.0, 1.0]
+    assert [learning_rate_factor(done, 0.0, 0.0) for done in (0.0, 0.5)] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("model", [Toy, Noisy])

@@ -34,7 +34,8 @@ Statistics = Annotated[
 Gallery = Annotated[
     Path | None,
     typer.Option(
-        metavar="H5", help="Embeddings of faces that pull: those labelled gallery, or all. Default: nothing pulls."
+        metavar="H5",
+        help="Embeddings of faces that attract: those labelled gallery, or all. Default: nothing attracts.",
     ),
 ]
 

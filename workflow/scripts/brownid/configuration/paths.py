@@ -205,7 +205,7 @@ def packing_start(config: Mapping, references: str) -> list[str]:
 
 
 def packing_gallery(config: Mapping, references: str) -> list[str]:
-    """The embeddings that a packing is pulled to."""
+    """The embeddings that attract a packing."""
     entry = config["references"][references]
     if entry["gallery"] in config["databases"]:
         return [f"results/embeddings/{entry['network']}/{entry['gallery']}.h5"]

@@ -1,8 +1,8 @@
 """Projection of photographs into the latent space of a generator, by gradient descent on the latent.
 
 The schedule is that of the StyleGAN2 projector (Karras et al., "Analyzing and improving the image quality of StyleGAN",
-2020, appendix D): Adam, the rate ramped up and down, noise added to the latent that fades out, and noise maps that are
-optimised too where the generator has any.
+2020, appendix D): Adam, a learning rate that rises and falls, noise added to the latent that fades out, and noise maps
+that are optimised too where the generator has any.
 """
 
 import math

@@ -63,9 +63,9 @@ class ProjectionSettings(Settings):
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: cosine down over the last share, linear up over the first."""
-        from brownid.runtime.optimization import ramped  # with torch, which the schema does not need
+        from brownid.runtime.optimization import learning_rate_factor  # with torch, which the schema does not need
 
-        return self.learning_rate * ramped(iteration / self.iterations, self.rampup, self.rampdown)
+        return self.learning_rate * learning_rate_factor(iteration / self.iterations, self.rampup, self.rampdown)
 
     def noise_at(self, iteration: int, latent_std: float) -> float:
         """The standard deviation of the noise on each latent component: std · noise · max(0, 1 − t/ramp)²."""

@@ -196,12 +196,12 @@ def _gradient(
     settings: RepulseSettings,
 ) -> torch.Tensor:
     """∂U/∂w `[B,D]` of candidates `[B,D]`."""
-    embeddings, pull_back = batched.embed_for_pull_back(latents)
+    embeddings, vjp = batched.embed_with_vjp(latents)
     gradients = torch.zeros_like(embeddings)
     for targets, radius in ((others, settings.repulsion_radius), (fixed, settings.fixed_distance)):
         if targets is not None:
             gradients += fixed_repulsion(embeddings, targets, settings.repulsion_coefficient, radius)[1]
-    return pull_back(gradients)
+    return vjp(gradients)
 
 
 def _far(

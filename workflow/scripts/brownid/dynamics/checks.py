@@ -25,7 +25,7 @@ def check_matrix(name: str, matrix: torch.Tensor, shape: Sequence[int | None]) -
     if not finite.all():
         row = int((~finite).nonzero()[0])
         raise BrownidError(
-            f"{name} contains a value that is not finite, first in row {row}; mend or leave out that row."
+            f"{name} contains a value that is not finite, first in row {row}; correct or leave out that row."
         )
 
 

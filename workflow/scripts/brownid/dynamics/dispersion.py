@@ -164,18 +164,20 @@ class _Run:
         def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
             return attraction_gradient(embeddings, self.targets[owners[rows]], self.settings.embedding_coefficient)
 
-        embeddings, pulled = self.batched.pull_back_each(latents.flatten(0, 1), gradients_of, self.images, iteration)
+        embeddings, attraction = self.batched.embed_and_differentiate(
+            latents.flatten(0, 1), gradients_of, self.images, iteration
+        )
         angles = angles_to(embeddings, self.targets[owners])
-        return embeddings.unflatten(0, latents.shape[:2]), angles.view(latents.shape[:2]), pulled.view_as(latents)
+        return embeddings.unflatten(0, latents.shape[:2]), angles.view(latents.shape[:2]), attraction.view_as(latents)
 
 
 def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The latents after one iteration, and the statistics before it."""
     settings, items, latents = run.settings, run.items, tensors["latents"]
-    embeddings, angles, pulled = run.attraction(latents, iteration)
+    embeddings, angles, attraction = run.attraction(latents, iteration)
     energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
     energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
-    interaction = -pulled - gradients
+    interaction = -attraction - gradients
     latent_force = settings.latent_global_coefficient * (run.mean - latents)
     forces = interaction + latent_force
     norms = finite_norms(forces, iteration, items)
@@ -190,7 +192,7 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
         **summary("refd", angles),
         **summary("w2wd", distances),
         **summary("wavg", torch.linalg.vector_norm(latents - run.mean, dim=2)),
-        **summary("intf", torch.linalg.vector_norm(pulled, dim=2)),
+        **summary("intf", torch.linalg.vector_norm(attraction, dim=2)),
         **summary("rndf", torch.linalg.vector_norm(noise, dim=2)),
         **summary("latf", torch.linalg.vector_norm(latent_force - gradients, dim=2)),
         **summary("totf", torch.linalg.vector_norm(forces + noise, dim=2)),

@@ -127,7 +127,7 @@ class _Run:
 
     @property
     def own(self) -> slice:
-        """The rows that this process pulls back and moves."""
+        """The rows that this process differentiates and moves."""
         return own_rows(self.group, len(self.items))
 
     def gather(self, rows: torch.Tensor) -> torch.Tensor:
@@ -173,10 +173,12 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     latents = tensors["latents"]
     moving, items = latents[own], run.items[own]
     if settings.neighbours == "current":
-        embeddings, energy, angles, pulled = _pull_from_current(run, moving, items, iteration)
+        embeddings, energy, angles, gradients = _gradients_among_current(run, moving, items, iteration)
     else:
-        embeddings, energy, angles, pulled = _pull_from_previous(run, moving, items, iteration, tensors["embeddings"])
-    interaction = -pulled
+        embeddings, energy, angles, gradients = _gradients_among_previous(
+            run, moving, items, iteration, tensors["embeddings"]
+        )
+    interaction = -gradients
     latent_force = settings.latent_force * (run.mean - moving)
     forces = interaction + latent_force
     norms = finite_norms(run.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, run.items)
@@ -203,17 +205,17 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     return after, record
 
 
-def _pull_from_current(
+def _gradients_among_current(
     run: _Run, moving: torch.Tensor, items: list[int], iteration: int
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """Embeddings of all, energy, angles, and ∂U/∂w of the own rows; the others are where they are in this iteration."""
-    embeddings, pull_back = run.batched.embed_for_pull_back(moving, items, iteration)
+    embeddings, vjp = run.batched.embed_with_vjp(moving, items, iteration)
     embeddings = run.checked(embeddings, iteration)
     energy, pairs, guard_gradients = run.measured(embeddings)
-    return embeddings, energy, pairs.angles, pull_back(pairs.gradients[run.own] + guard_gradients)
+    return embeddings, energy, pairs.angles, vjp(pairs.gradients[run.own] + guard_gradients)
 
 
-def _pull_from_previous(
+def _gradients_among_previous(
     run: _Run, moving: torch.Tensor, items: list[int], iteration: int, previous: torch.Tensor
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """The same with the others where they were one pass before, which is known: one pass serves everything."""
@@ -225,7 +227,7 @@ def _pull_from_previous(
         )
         return gradients + run.guard(embeddings)[1]
 
-    embeddings, pulled = run.batched.pull_back_each(moving, gradients_of, items, iteration)
+    embeddings, gradients = run.batched.embed_and_differentiate(moving, gradients_of, items, iteration)
     embeddings = run.checked(embeddings, iteration)
     energy, pairs, _ = run.measured(embeddings)
-    return embeddings, energy, pairs.angles, pulled
+    return embeddings, energy, pairs.angles, gradients

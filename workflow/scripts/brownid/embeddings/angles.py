@@ -143,7 +143,7 @@ def _repulsion(
     check_widths(embeddings, others)
     unit, norms = unit_rows(embeddings)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
-    pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
+    weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
     for row in range(0, len(unit), tile):
         own = unit[row : row + tile]
@@ -158,8 +158,8 @@ def _repulsion(
             if first is not None:
                 _fill_diagonal(overlaps, first + row - column, 0.0)
             energies[row : row + tile] += 0.5 * coefficient * overlaps.square().sum(dim=1, dtype=torch.float64)
-            pulls[row : row + tile].addmm_(overlap_weights(overlaps, cosines), theirs)
-    return energies, tangential(pulls.mul_(coefficient * COSINE_SCALE), unit, norms)
+            weighted[row : row + tile].addmm_(overlap_weights(overlaps, cosines), theirs)
+    return energies, tangential(weighted.mul_(coefficient * COSINE_SCALE), unit, norms)
 
 
 def _fill_diagonal(tile: torch.Tensor, offset: int, value: float) -> None:

@@ -190,7 +190,7 @@ def pairwise_forces(
     unit, norms = unit_rows(embeddings)
     tally = AngleTally(unit, threshold)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
-    pulls = torch.zeros_like(unit)  # Σ_j weight_ij û_j
+    weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     for part in upper_tiles(len(unit), tile, unit.device, group):
         own, theirs = unit[part.rows], unit[part.columns]
         cosines = scaled_cosines(own @ theirs.T)
@@ -202,8 +202,8 @@ def pairwise_forces(
         energies[part.rows] += squares.sum(dim=1, dtype=torch.float64)
         energies[part.columns] += squares.sum(dim=0, dtype=torch.float64)
         weights = overlap_weights(overlaps, cosines)
-        pulls[part.rows].addmm_(weights, theirs)
-        pulls[part.columns].addmm_(weights.T, own)
+        weighted[part.rows].addmm_(weights, theirs)
+        weighted[part.columns].addmm_(weights.T, own)
     energies = group.sum(energies).mul_(0.5 * coefficient)
-    pulls = group.sum(pulls).mul_(coefficient * COSINE_SCALE)
-    return PairwiseForces(energies, tangential(pulls, unit, norms), tally.finish(group))
+    weighted = group.sum(weighted).mul_(coefficient * COSINE_SCALE)
+    return PairwiseForces(energies, tangential(weighted, unit, norms), tally.finish(group))

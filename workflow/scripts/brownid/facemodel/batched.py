@@ -34,13 +34,14 @@ class BatchedFaceModel:
 
         return torch.cat(self.batching.map(len(latents), work))
 
-    def embed_for_pull_back(
+    def embed_with_vjp(
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-        """Embeddings `[N,E]` of latents `[N,D]`, and a function to call once that takes ∂U/∂e `[N,E]` to ∂U/∂w `[N,D]`.
+        """Embeddings `[N,E]` of latents `[N,D]`, and their vector-Jacobian product, to call once: from ∂U/∂e `[N,E]` to
+        ∂U/∂w `[N,D]`.
 
-        The function is the vector-Jacobian product of the face model. The last full batch keeps the graph of its
-        embedding pass; all others are embedded a second time, because the graphs of all would not fit in memory.
+        The last full batch keeps the graph of its embedding pass; all others are embedded a second time, because the
+        graphs of all would not fit in memory.
         """
         noise_key = self._noise_key(items, iteration)
 
@@ -57,20 +58,20 @@ class BatchedFaceModel:
         ((leaf, output),) = kept
         graph = [(leaf, output)]
 
-        def pull_back(gradients: torch.Tensor) -> torch.Tensor:
+        def vjp(gradients: torch.Tensor) -> torch.Tensor:
             def through_kept_graph(rows: slice) -> torch.Tensor:
-                return _pull_back(*graph.pop(), gradients[rows])  # and lets go of the graph
+                return _vjp(*graph.pop(), gradients[rows])  # and lets go of the graph
 
             def work(rows: slice) -> torch.Tensor:
-                return _pull_back(*with_graph(rows), gradients[rows])
+                return _vjp(*with_graph(rows), gradients[rows])
 
             last = self.batching.attempt(slice(first, len(latents)), through_kept_graph)
             again = len(latents) if last is None else first  # without memory for the kept graph, in smaller batches
             return torch.cat([*self.batching.map(again, work), *(last or ())])
 
-        return torch.cat([*embeddings, output.detach()]), pull_back
+        return torch.cat([*embeddings, output.detach()]), vjp
 
-    def pull_back_each(
+    def embed_and_differentiate(
         self,
         latents: torch.Tensor,
         gradients_of: Callable[[slice, torch.Tensor], torch.Tensor],
@@ -86,10 +87,10 @@ class BatchedFaceModel:
         def work(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
             leaf, output = self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
             embeddings = output.detach()
-            return embeddings, _pull_back(leaf, output, gradients_of(rows, embeddings))
+            return embeddings, _vjp(leaf, output, gradients_of(rows, embeddings))
 
-        embeddings, pulled = zip(*self.batching.map(len(latents), work), strict=True)
-        return torch.cat(embeddings), torch.cat(pulled)
+        embeddings, gradients = zip(*self.batching.map(len(latents), work), strict=True)
+        return torch.cat(embeddings), torch.cat(gradients)
 
     def _noise_key(self, items: Sequence[int] | None, iteration: int | None) -> NoiseKey | None:
         if not needs_noise_key(self.model):
@@ -111,6 +112,6 @@ class BatchedFaceModel:
             return leaf, self._embed(leaf, noise_key)
 
 
-def _pull_back(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    (pulled,) = torch.autograd.grad(output, leaf, grad_outputs=gradients)
-    return pulled
+def _vjp(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    (gradients,) = torch.autograd.grad(output, leaf, grad_outputs=gradients)
+    return gradients

@@ -78,7 +78,7 @@ def repel(
 def attract(
     gradient: torch.Tensor, members: torch.Tensor, rows: torch.Tensor, coefficient: float, scratch: torch.Tensor
 ) -> None:
-    """Add n·∂U/∂x_i of the pull towards the gallery members in `rows`, before its projection, in place.
+    """Add n·∂U/∂x_i of the attraction to the gallery members in `rows`, before its projection, in place.
 
     `scratch` is memory like the gradient, here and below: fresh memory costs more than the arithmetic.
     """

@@ -109,10 +109,18 @@ def invert(
             items=items,
         )
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
-    pull = 2 * settings.latent_weight / latent_std**2 if settings.latent_weight else 0.0
+    latent_coefficient = 2 * settings.latent_weight / latent_std**2 if settings.latent_weight else 0.0
     rows = own_rows(group, len(owners))
     run = _Run(
-        *(BatchedFaceModel(model, batch_size, seed), settings, group, mean, pull, targets.to(starts)[owners], rows),
+        *(
+            BatchedFaceModel(model, batch_size, seed),
+            settings,
+            group,
+            mean,
+            latent_coefficient,
+            targets.to(starts)[owners],
+            rows,
+        ),
         items=[item for item in items for _ in range(tries)],
     )
     first = attempts.detach().flatten(0, 1).clone(memory_format=torch.contiguous_format)
@@ -139,7 +147,7 @@ def check_targets(targets: Tensor) -> None:
     zero = (torch.linalg.vector_norm(targets, dim=1) == 0).nonzero()
     if len(zero):
         raise BrownidError(
-            f"The target embedding in row {int(zero[0])} is zero, which is no direction; mend or leave out that row."
+            f"The target embedding in row {int(zero[0])} is zero, which is no direction; correct or leave out that row."
         )
 
 
@@ -174,7 +182,7 @@ class _Run:
     settings: LatentOptimizationSettings
     group: ProcessGroup
     mean: Tensor  # [D]
-    pull: float  # the latent term's gradient is pull · (w − w̄)
+    latent_coefficient: float  # the latent term's gradient is this times (w − w̄)
     targets: Tensor  # [rows, E]
     own: slice  # the rows that this process moves
     items: list[int]  # [rows]
@@ -201,14 +209,14 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     def gradients_of(rows: slice, embeddings: Tensor) -> Tensor:
         return attraction_gradient(embeddings, targets[rows], 4.0)  # its energy is a quarter of this times d²
 
-    embeddings, pulled = run.batched.pull_back_each(latents, gradients_of, run.items[own], iteration)
+    embeddings, gradients = run.batched.embed_and_differentiate(latents, gradients_of, run.items[own], iteration)
     offsets = latents - run.mean
     rate = settings.rate_at(iteration)
-    moved = adam(latents, pulled + run.pull * offsets, (first, second), iteration, rate)
+    moved = adam(latents, gradients + run.latent_coefficient * offsets, (first, second), iteration, rate)
     lengths = torch.linalg.vector_norm(offsets, dim=1)
-    sizes = torch.stack([angles_to(embeddings, targets), lengths, torch.linalg.vector_norm(pulled, dim=1)], dim=1)
+    sizes = torch.stack([angles_to(embeddings, targets), lengths, torch.linalg.vector_norm(gradients, dim=1)], dim=1)
     angles, lengths, _ = run.checked(sizes, "embedding or its gradient", iteration).unbind(1)
-    losses = angles.double().square() + run.pull / 2 * lengths.double().square()
+    losses = angles.double().square() + run.latent_coefficient / 2 * lengths.double().square()
     record = {
         **summary("angle", angles),
         **summary("wavg", lengths),

@@ -84,27 +84,29 @@ class SphereOptimizer:
 
     def _record(self, panel: Panel, iteration: int) -> dict[str, float]:
         settings, search = self.settings, self.search
-        neighbours, pulls, pulled = search.among(panel), None, math.nan
+        neighbours, members, member_angle = search.among(panel), None, math.nan
         angles = angles_between(panel.unit, panel.unit, neighbours.rows, search.chunk)
         if self.gallery is not None:
-            pulls = search.of(panel, self.gallery)
-            pulled = float(angles_between(panel.unit, self.gallery.unit, pulls.rows, search.chunk).double().mean())
+            members = search.of(panel, self.gallery)
+            member_angle = float(
+                angles_between(panel.unit, self.gallery.unit, members.rows, search.chunk).double().mean()
+            )
         return {
             "iteration": iteration,
             **summary("nn", angles),
-            "gallery_avg": pulled,
-            "energy": energy(neighbours, pulls, settings.gallery_coefficient, settings.repulsion),
+            "gallery_avg": member_angle,
+            "energy": energy(neighbours, members, settings.gallery_coefficient, settings.repulsion),
             "learning_rate": settings.rate_at(iteration),
         }
 
     def move_all(self, panel: Panel, moments: Moments, iteration: int) -> None:
         """Algorithm 1: move every reference; each process keeps the moments of its own rows alone."""
         count, unit = len(panel), panel.unit
-        neighbours, pulls = self.search.among(panel), self._pulls(panel)
+        neighbours, members = self.search.among(panel), self._nearest_members(panel)
         gradient = self._room(count, unit)
         repel(gradient, unit, unit, neighbours, self.settings.repulsion)
         own = own_rows(self.group, count)
-        self._step(unit, gradient, moments, pulls, own, iteration, iteration)
+        self._step(unit, gradient, moments, members, own, iteration, iteration)
         if self.group.size > 1:
             unit.copy_(gather(self.group, unit[own], count))
         panel.refresh()
@@ -120,17 +122,17 @@ class SphereOptimizer:
             others, neighbours = everybody, self.search.of(batch, panel, own=rows)
             places = torch.full((len(panel),), count, device=rows.device)
             places[rows] = torch.arange(count, device=rows.device)
-        pulls = self._pulls(batch)
+        members = self._nearest_members(batch)
         gradient = self._room(count + 1, everybody)[: count + (places is not None)]
         repel(gradient, batch.unit, others, neighbours, self.settings.repulsion, places)
         own, turns = own_rows(self.group, count), iteration // self._batches_an_epoch(len(panel))
-        self._step(batch.unit, gradient, own_moments, pulls, own, turns, iteration)
+        self._step(batch.unit, gradient, own_moments, members, own, turns, iteration)
         for target, moved in zip((everybody, *moments), (batch.unit, *own_moments), strict=True):
             target.index_copy_(0, rows, gather(self.group, moved[own], count))
         panel.refresh(rows)
 
-    def _pulls(self, panel: Panel) -> Nearest | None:
-        """Who pulls: the nearest gallery members, where these matter."""
+    def _nearest_members(self, panel: Panel) -> Nearest | None:
+        """The nearest gallery members, where these attract."""
         if self.gallery is None or not self.settings.gallery_coefficient:
             return None
         return self.search.of(panel, self.gallery)
@@ -140,7 +142,7 @@ class SphereOptimizer:
         unit: torch.Tensor,
         gradient: torch.Tensor,
         moments: Moments,
-        pulls: Nearest | None,
+        members: Nearest | None,
         own: slice,
         turns: int,
         iteration: int,
@@ -151,8 +153,8 @@ class SphereOptimizer:
             rows = slice(own.start + part.start, own.start + part.stop)
             vectors, slope = unit[rows], gradient[rows]
             scratch = self._scratch[: len(slope)]
-            if pulls is not None:
-                attract(slope, self.gallery.unit, pulls.rows[rows], self.settings.gallery_coefficient, scratch)
+            if members is not None:
+                attract(slope, self.gallery.unit, members.rows[rows], self.settings.gallery_coefficient, scratch)
             project(slope, vectors, scratch)
             adam_(vectors, slope, tuple(moment[rows] for moment in moments), turns, rate)
             vectors.div_(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
@@ -212,7 +214,7 @@ def pack(
 
     Args:
         start: `[n,E]`, of any norm but 0; not changed. The work is done on its device.
-        gallery: `[m,E]`, likewise; None: nothing pulls, α is not used, and `gallery_avg` is NaN.
+        gallery: `[m,E]`, likewise; None: nothing attracts, α is not used, and `gallery_avg` is NaN.
         seed: of the mini-batches; without these nothing is random.
         state: where to keep what an interrupted run goes on from. It counts blocks of `record_every` iterations.
         group: the processes that share the work; all call this with the same arguments and get the same result.
@@ -271,7 +273,7 @@ def _unit(name: str, matrix: torch.Tensor) -> torch.Tensor:
     if not (largest > 0).all():
         row = int((largest <= 0).nonzero()[0, 0])
         raise BrownidError(
-            f"{name} cannot be normalised: row {row} is zero and has no direction; mend or leave out that row."
+            f"{name} cannot be normalised: row {row} is zero and has no direction; correct or leave out that row."
         )
     unit = (matrix.detach() / largest).float()  # so that no square overflows or vanishes
     return unit.div_(torch.linalg.vector_norm(unit, dim=1, keepdim=True))

@@ -87,9 +87,11 @@ class LatentOptimizationSettings(Settings):
 
     def rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, from 0: that in its middle, so that none of a few is lost at rate 0."""
-        from brownid.runtime.optimization import ramped  # with torch, which the schema does not need
+        from brownid.runtime.optimization import learning_rate_factor  # with torch, which the schema does not need
 
-        return self.learning_rate * ramped((iteration + 0.5) / self.iterations, self.rampup, self.rampdown)
+        return self.learning_rate * learning_rate_factor(
+            (iteration + 0.5) / self.iterations, self.rampup, self.rampdown
+        )
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
 
 
 def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model]) -> int:
-    """Embeddings that a packing is pulled to; those of a database of unknown size count as many as its
+    """Embeddings that attract a packing; those of a database of unknown size count as many as its
     identities."""
     entry = config["references"][references]
     named = image_count(config, entry["gallery"], catalogue) if entry["gallery"] else None

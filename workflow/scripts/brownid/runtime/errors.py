@@ -18,7 +18,7 @@ RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors gives the number i
 
 
 class BrownidError(Exception):
-    """Something the user can mend: the message is a sentence that says what is wrong, where, and what to do.
+    """Something the user can correct: the message is a sentence that says what is wrong, where, and what to do.
 
     The command line and the job scripts print it without a traceback; every other exception is a defect of ours.
     """

@@ -29,7 +29,7 @@ def adam_(value: Tensor, gradient: Tensor, moments: tuple[Tensor, Tensor], itera
     value.addcdiv_(first, scale, value=-rate / (1 - beta1 ** (iteration + 1)))
 
 
-def ramped(done: float, rampup: float, rampdown: float) -> float:
+def learning_rate_factor(done: float, rampup: float, rampdown: float) -> float:
     """The factor, 0 to 1, on the rate when the share `done` of a descent is done.
 
     `rampup` and `rampdown` are the first and the last share of it, 0 for none (Karras et al., "Analyzing and improving

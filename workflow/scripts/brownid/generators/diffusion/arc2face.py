@@ -322,7 +322,7 @@ def _load_text(folder: Path) -> nn.Module:
     transformers = library("transformers")
     try:
         text = transformers.CLIPTextModel(transformers.CLIPTextConfig.from_dict(described))
-    # Whatever a wrong number in the settings leads to, the file is what the user can mend.
+    # Whatever a wrong number in the settings leads to, the file is what the user can correct.
     except Exception as error:
         raise BrownidError(f"{path}: no CLIP text model can be made of it: {error}") from error
     weights = text_weights(folder)

@@ -85,7 +85,7 @@ def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> nn.Module:
         raise BrownidError(f"{folder / CONFIG}: describes a {kind}, where a {' or '.join(kinds)} is needed.")
     try:
         network = build_network(kind, config)
-    # Whatever a wrong number in the settings leads to, the file is what the user can mend.
+    # Whatever a wrong number in the settings leads to, the file is what the user can correct.
     except Exception as error:
         raise BrownidError(f"{folder / CONFIG}: no {kind} can be made of it: {error}") from error
     path = network_weights(folder)
