@@ -91,7 +91,7 @@ def _keep(run: Run, every: Sequence[Result], accepted: Sequence[Result]) -> None
     kept = set(map(id, accepted))
     for result in every:
         job = result.job
-        now = {"rule": job.rule, "params": list(job.params), "input": list(job.inputs)}
+        now = {"rule": job.rule, "params": list(job.params), "input": sorted(job.inputs)}
         for path, record in result.records.items():
             read = record["input_checksums"]
             updated = {file: after for file, (before, after) in checksums.items() if read.get(file) == before}

@@ -76,7 +76,7 @@ class Results:
     def _examined(self, job: Job, places: dict[str, str], records: dict[str, dict[str, Any]]) -> Result:
         recorded = len(records) == len(job.outputs)
         same = all(
-            (record["rule"], set(record["params"]), record["input"]) == (job.rule, set(job.params), list(job.inputs))
+            (record["rule"], set(record["params"]), record["input"]) == (job.rule, set(job.params), sorted(job.inputs))
             for record in records.values()
         )
         moved = [path for path in job.outputs if places.get(path) != path]

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from brownid.jobs.resume import RUN, SUFFIX, StateFile, differences, read_owner, state_path
+from brownid.jobs.resume import RUN, SUFFIX, SavedState, StateFile, differences, read_owner, state_path
 from brownid.runtime.errors import BrownidError
+from brownid.upgrade.old_states import CHECKPOINT, laid_out, read_checkpoint
 from brownid.upgrade.renames import Renames
 from brownid.upgrade.results import code_of, settings_of
 from brownid.upgrade.workflow import Job
@@ -17,13 +18,13 @@ def convert_states(job: Job, renames: Renames, dry_run: bool = False) -> tuple[l
     A state of other settings is left as it is, and so is one that is damaged or whose converted form is there already.
     """
     converted, refused = [], []
-    if job.state is None:
-        return converted, refused
-    folders = [Path(job.state), *map(Path, renames.old_paths(job.state))]
-    for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob(f"*{SUFFIX}"))]:
+    folders = [Path(job.state), *map(Path, renames.old_paths(job.state))] if job.state else []
+    for path in [
+        path for folder in folders for path in sorted(folder.glob("*")) if path.suffix in (SUFFIX, CHECKPOINT)
+    ]:
         try:
-            state = StateFile(path, read_owner(path))
-            owner = {**renames.owner(job.rule, state.belongs_to), "code": code_of(job)}
+            found, saved = _read(path, job)
+            owner = {**renames.owner(job.rule, found), "code": code_of(job)}
             target = state_path(job.state, {name: value for name, value in owner.items() if name != RUN})
             different = _other_settings(owner, job)
             if different:
@@ -33,19 +34,23 @@ def convert_states(job: Job, renames: Renames, dry_run: bool = False) -> tuple[l
             if target.exists():
                 raise BrownidError(f"{path}: a state of the present code is there already, {target}.")
             if not dry_run:
-                _convert(state, target, owner)
+                StateFile(target, owner).save(saved.iteration, saved.tensors)
+                path.unlink()
             converted.append(str(path))
         except BrownidError as error:
             refused.append(f"{error} It is left as it is.")
     return converted, refused
 
 
-def _convert(state: StateFile, target: Path, owner: Mapping[str, Any]) -> None:
-    saved = state.load()
+def _read(path: Path, job: Job) -> tuple[Mapping[str, Any], SavedState]:
+    """What the state of a job belongs to, and what it holds, as it would be laid out today."""
+    if path.suffix == CHECKPOINT:
+        return read_checkpoint(path, job.inputs)
+    file = StateFile(path, read_owner(path))
+    saved = file.load()
     if saved is None:
-        raise BrownidError(f"{state.path}: this state is damaged.")
-    StateFile(target, owner).save(saved.iteration, saved.tensors)
-    state.path.unlink()
+        raise BrownidError(f"{path}: this state is damaged.")
+    return file.belongs_to, laid_out(job.rule, saved)
 
 
 def _other_settings(owner: Mapping[str, Any], job: Job) -> list[str]:

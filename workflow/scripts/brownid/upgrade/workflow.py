@@ -149,7 +149,7 @@ def _job(job: Any, persistence: Any) -> Job:
     return Job(
         rule=job.rule.name,
         outputs=tuple(map(str, job.output)),
-        inputs=tuple(persistence._input(job)),
+        inputs=tuple(map(str, job.input)),
         params=tuple(persistence._params(job)),
         logs=tuple(map(str, [*job.log, *([job.benchmark] if job.benchmark else [])])),
         state=getattr(job.params, "state", None),

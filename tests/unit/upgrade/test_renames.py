@@ -1,0 +1,53 @@
+"""Names of older versions become those of today, and only these."""
+
+from brownid.upgrade.renames import Renames, renames
+
+TABLE = Renames(
+    [
+        {
+            "rules": {"photograph": "capture"},
+            "paths": {
+                "results/photos/{name}.bin": "results/captures/{name}/images.bin",
+                "results/old/": "results/new/",
+            },
+            "keys": {"*": {"*.side": "image_size"}, "capture": {"settings.spread": "deviation"}},
+            "values": {"capture": {"settings.kind": {"people": "persons"}}},
+        },
+        {"rules": {"capture": "render"}, "added": {"render": {"settings.camera.noise": 0.0}}},
+    ]
+)
+
+
+def test_names_go_through_all_versions():
+    assert TABLE.rule("photograph") == TABLE.rule("capture") == "render"
+    assert TABLE.path("logs/photograph/one.log") == "logs/render/one.log"
+    assert list(TABLE.old_paths("logs/benchmarks/render/a/b.tsv")) == [
+        "logs/benchmarks/capture/a/b.tsv",
+        "logs/benchmarks/photograph/a/b.tsv",
+    ]
+    assert TABLE.path("results/photos/one.bin") == "results/captures/one/images.bin"
+    assert list(TABLE.old_paths("results/captures/one/images.bin")) == ["results/photos/one.bin"]
+    assert TABLE.path("results/old/a/b.h5") == "results/new/a/b.h5"
+    assert TABLE.path("results/photos/one/two.bin") == "results/photos/one/two.bin"
+
+
+def test_settings_of_older_versions_have_the_keys_and_values_of_today():
+    old = {
+        "settings": {"network": {"side": 112}, "spread": 1.0, "kind": "people", "camera": {}, "file": "results/old/x"}
+    }
+    assert TABLE.owner("capture", old)["settings"] == {
+        **{"network": {"image_size": 112}, "deviation": 1.0, "kind": "persons", "camera": {}, "file": "results/new/x"},
+    }
+    assert TABLE.owner("render", {"settings": {"camera": {}}}) == {"settings": {"camera": {"noise": 0.0}}}
+    assert TABLE.owner("other", {"settings": {"spread": 1.0}}) == {"settings": {"spread": 1.0}}
+
+
+def test_a_factory_s_own_options_are_left_alone():
+    owner = {"settings": {"generator": {"factory": "my.module:make", "side": 64}, "network": {"options": {"side": 32}}}}
+    assert TABLE.owner("render", owner) == owner
+
+
+def test_names_of_today_stay_whatever_the_table_says():
+    owner = {"settings": {"embedding_conditioned": True}, "inputs": {"results/references/one/samples.h5": "f" * 64}}
+    assert renames().owner("vary_references", owner) == owner
+    assert renames().owner("vary_references", {"settings": {"painted": True}})["settings"] == owner["settings"]
