@@ -71,7 +71,7 @@ class Covariate:
         return latents @ self.normal - self.offset
 
     def direction(self, scale: float = 1.0) -> np.ndarray:
-        """v = scale · max(−negative_mean, positive_mean) · n, `[D]` (design 2, DisCo)."""
+        """v = scale · max(−negative_mean, positive_mean) · n, `[D]`, of DisCo (Geissbühler et al., ICML 2025)."""
         return scale * max(-self.negative_mean, self.positive_mean) * self.normal
 
 

@@ -12,7 +12,7 @@ SWEPT = ("pose", "illumination")
 
 
 def directions(covariates: Mapping[str, Covariate], scales: Mapping[str, float]) -> np.ndarray:
-    """v_m of every covariate named in `scales`, in that order: `[M, D]` (design 2, DisCo)."""
+    """v_m of every covariate named in `scales`, in that order: `[M, D]`."""
     return np.stack([_find(covariates, name).direction(scale) for name, scale in scales.items()])
 
 
