@@ -53,7 +53,8 @@ def stylegan2(precision: str, device: str):
 
     from brownid.facemodel.loading import crop_for
     from brownid.facemodel.model import GeneratorFaceModel
-    from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
+    from brownid.generators.stylegan2.generator import random_stylegan2
+    from brownid.generators.stylegan2.settings import StyleGAN2Settings
     from brownid.recognition.backbones import backbone
 
     torch.manual_seed(SEED)

@@ -87,7 +87,8 @@ def one_layer(
 
 def whole(resolution: int, batch: int, device: str, compute_dtype, channels_last: bool, form: Callable) -> Callable:
     """A forward and backward pass through a generator with the channels of the published one for 256 pixels."""
-    from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
+    from brownid.generators.stylegan2.generator import random_stylegan2
+    from brownid.generators.stylegan2.settings import StyleGAN2Settings
     from brownid.runtime.randomness import normal
 
     settings = StyleGAN2Settings(resolution=resolution, channel_base=16384)

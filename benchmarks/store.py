@@ -26,7 +26,7 @@ import numpy as np
 
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import set_process_environment
-from brownid.samples import SampleCollection, merge
+from brownid.samples.collection import SampleCollection, merge
 
 DIMENSION, LABELS, SHARDS = 512, 64, 10
 STORAGE_SAMPLES = 20_000  # for the slow compressors

@@ -9,7 +9,8 @@ import numpy as np
 import published
 import pytest
 
-from brownid.alignment import Detection, detector
+from brownid.alignment.detection import detector
+from brownid.alignment.faces import Detection
 from brownid.databases.decoding import load_rgb
 
 # Made once by facenet-pytorch's own code; how, the file says.

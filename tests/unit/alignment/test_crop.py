@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.alignment import similarity_from_points, template, warp_image
 from brownid.alignment.crop import FixedCrop
+from brownid.alignment.templates import template
+from brownid.alignment.warp import similarity_from_points, warp_image
 from brownid.runtime.errors import BrownidError
 
 FFHQ_TO_112 = FixedCrop(template("ffhq", 256), template("arcface", 112), 256, 112)

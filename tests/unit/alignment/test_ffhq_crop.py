@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from brownid.alignment import align_ffhq
-from brownid.alignment.photographs import oriented_square
+from brownid.alignment.photographs import align_ffhq, oriented_square
 from brownid.runtime.errors import BrownidError
 
 FACE = np.array([(-32.0, 0), (32, 0), (0, 40), (-22, 70), (22, 70)])  # eyes 64 apart, mouth 70 below

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.alignment import detector
+from brownid.alignment.detection import detector
 from brownid.alignment.mtcnn import MTCNN, ONet, PNet, RNet, pyramid_sizes
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256

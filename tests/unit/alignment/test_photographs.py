@@ -3,17 +3,10 @@
 import numpy as np
 import pytest
 
-from brownid.alignment import (
-    AlignedImage,
-    Detection,
-    NotAligned,
-    align_ffhq,
-    align_landmarks,
-    align_photograph,
-    choose_face,
-    template,
-    warp_image,
-)
+from brownid.alignment.faces import Detection, choose_face
+from brownid.alignment.photographs import AlignedImage, NotAligned, align_ffhq, align_landmarks, align_photograph
+from brownid.alignment.templates import template
+from brownid.alignment.warp import warp_image
 from brownid.runtime.errors import BrownidError
 
 FIVE = template("arcface", 112) * 2 + 40

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.alignment import realign, template
 from brownid.alignment.crop import FixedCrop
+from brownid.alignment.templates import template
+from brownid.alignment.warp import realign
 from brownid.runtime.errors import BrownidError
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from brownid.alignment import low_pass_kernel, similarity_from_points, template, warp_image
+from brownid.alignment.templates import template
+from brownid.alignment.warp import low_pass_kernel, similarity_from_points, warp_image
 from brownid.runtime.errors import BrownidError
 
 FIVE = template("arcface", 112)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from brownid.alignment import detector
+from brownid.alignment.detection import detector
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 

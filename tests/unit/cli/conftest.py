@@ -12,7 +12,7 @@ from brownid.cli import app
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 
 LATENT_DIM = 128
 WORLD = ["--set", "generator.side=32", "--set", f"generator.latent_dim={LATENT_DIM}"]

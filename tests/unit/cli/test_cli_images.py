@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.alignment import Detection, template, templates
+from brownid.alignment import templates
+from brownid.alignment.faces import Detection
+from brownid.alignment.templates import template
 from brownid.cli import settings
 from brownid.cli.images import SETTINGS
 from brownid.cli.options import TEMPLATES, generator_spec, identity_numbers
@@ -18,7 +20,7 @@ from brownid.databases.decoding import load_rgb
 from brownid.generators.stylegan2.generator import random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.weights.generator_files import GeneratorFile, save_generator_file
 
 WORLD = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]

@@ -8,7 +8,7 @@ from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import fit_warm_start
 from brownid.databases.decoding import load_rgb
 from brownid.facemodel.loading import load_generator
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 
 WORLD = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
 

@@ -9,7 +9,7 @@ from brownid.cli.inversion import draw_faces
 from brownid.databases.decoding import load_rgb
 from brownid.embeddings.distances import nearest_angles, row_angles
 from brownid.facemodel.loading import load_face_model
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import load_statistics
 
 WORLD = {"family": "procedural", "side": 32, "latent_dim": 128}

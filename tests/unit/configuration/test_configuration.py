@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from brownid.configuration.loading import load_configuration, read_schema
-from brownid.generators.stylegan2 import StyleGAN2Settings
-from brownid.generators.stylegan3 import StyleGAN3Settings
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.generators.stylegans import STYLEGAN2_SIZES, STYLEGAN3_SIZES
 from brownid.recognition.backbones import FAMILIES
 from brownid.runtime.errors import BrownidError

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from brownid.cli import app
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 
 
 @pytest.fixture(scope="module")

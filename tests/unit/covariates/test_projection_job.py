@@ -8,11 +8,11 @@ from tiny_stylegan2 import DIM, SIDE
 from vgg16_weights import convolutions, named
 
 from brownid.covariates.features import TORCHVISION
-from brownid.databases import DatabaseIndex, Sample
-from brownid.generators.stylegan2 import StyleGAN2
+from brownid.databases.index import DatabaseIndex, Sample
+from brownid.generators.stylegan2.generator import StyleGAN2
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from project_database import project_database
 
 NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 32, "template": "two_eye", "precision": "float32"}

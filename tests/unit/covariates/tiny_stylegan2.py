@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from brownid.facemodel.model import GeneratorFaceModel
-from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
+from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
 
 DIM, SIDE = 8, 16
 

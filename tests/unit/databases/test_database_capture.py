@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fake_world import FakeWorld
 
-from brownid.databases import DatabaseIndex
 from brownid.databases.decoding import load_rgb
 from brownid.databases.folders import index_identity_folders
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.multipie import index_multipie
 from brownid.runtime.errors import BrownidError
 from brownid.world.anatomy import NUISANCE, NUISANCE_NAMES

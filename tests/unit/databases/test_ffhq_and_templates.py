@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from brownid.databases import DatabaseIndex
 from brownid.databases.ffhq import index_ffhq
 from brownid.databases.folders import index_utkface
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.reading import landmark_points
 from brownid.databases.templates import index_templates
 from brownid.runtime.errors import BrownidError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from brownid.databases import DatabaseIndex
 from brownid.databases.folders import doubt_about_root, index_identity_folders, index_portraits
+from brownid.databases.index import DatabaseIndex
 from brownid.runtime.errors import BrownidError
 from brownid.world.people import PHOTOS_PER_PERSON, photo_items
 from brownid.world.settings import PeopleRange, check_disjoint

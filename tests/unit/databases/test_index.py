@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from brownid.databases import DatabaseIndex, Sample
+from brownid.databases.index import DatabaseIndex, Sample
 from brownid.runtime.errors import BrownidError
 
 SAMPLES = [

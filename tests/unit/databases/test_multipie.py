@@ -2,7 +2,7 @@
 
 import pytest
 
-from brownid.databases import DatabaseIndex
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.multipie import Picture, index_multipie, split_subjects
 from brownid.runtime.errors import BrownidError
 

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from brownid.alignment import Detection, align_landmarks, realign, template
-from brownid.databases import Sample, reading
+from brownid.alignment.faces import Detection
+from brownid.alignment.photographs import align_landmarks
+from brownid.alignment.templates import template
+from brownid.alignment.warp import realign
+from brownid.databases import reading
+from brownid.databases.index import Sample
 from brownid.databases.reading import five_of_68, image_aligner, landmark_points, landmark_text, squared
 from brownid.runtime.errors import BrownidError
 

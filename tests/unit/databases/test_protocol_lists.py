@@ -2,7 +2,7 @@
 
 import pytest
 
-from brownid.databases import DatabaseIndex
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.multipie import Picture, index_multipie, list_files, read_lists
 from brownid.runtime.errors import BrownidError
 

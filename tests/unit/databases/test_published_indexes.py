@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from brownid.databases import DatabaseIndex
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.multipie import Picture
 from brownid.databases.published import import_index
 from brownid.runtime.errors import BrownidError

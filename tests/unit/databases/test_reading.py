@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.alignment import template
-from brownid.databases import Sample
+from brownid.alignment.templates import template
 from brownid.databases.decoding import load_rgb
+from brownid.databases.index import Sample
 from brownid.databases.reading import read_images, resize, squared, write_failures
 from brownid.runtime.errors import BrownidError
 

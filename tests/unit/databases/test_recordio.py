@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brownid.databases import DatabaseIndex
+from brownid.databases.index import DatabaseIndex
 from brownid.databases.kinds import index_images
 from brownid.databases.reading import image_exists, load_image
 from brownid.databases.recordio import MAGIC, index_records, read_image, record_samples, scan
 from brownid.runtime.errors import BrownidError
-from brownid.samples import ImageShards
+from brownid.samples.images import ImageShards
 from pack_database import pack_database
 
 SIDE = 8

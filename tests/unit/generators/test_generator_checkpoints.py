@@ -26,8 +26,10 @@ from checkpoint_files import (
 from safetensors import safe_open
 from torch import nn
 
-from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
-from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
+from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.weights.generator_files import convert, read_generator_file

@@ -10,12 +10,14 @@ import torch
 from checkpoint_files import network, write_network_pickle
 from torch import Tensor
 
-from brownid.alignment import template
 from brownid.alignment.crop import FixedCrop
+from brownid.alignment.templates import template
 from brownid.facemodel.loading import crop_for, load_generator
 from brownid.generators.protocol import Generator
-from brownid.generators.stylegan2 import StyleGAN2Settings, random_stylegan2
-from brownid.generators.stylegan3 import StyleGAN3Settings, random_stylegan3
+from brownid.generators.stylegan2.generator import random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.generators.stylegan3.generator import random_stylegan3
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import NoiseKey
 from brownid.weights.generator_files import convert, read_generator_file, save_generator_file

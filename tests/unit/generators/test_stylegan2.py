@@ -7,7 +7,8 @@ import slow_stylegan2 as slow
 import torch
 
 from brownid.generators.protocol import Generator
-from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
+from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import normal
 

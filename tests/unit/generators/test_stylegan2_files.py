@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from brownid.generators.stylegan2 import StyleGAN2, StyleGAN2Settings, random_stylegan2
+from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.runtime.errors import BrownidError
 
 FFHQ_256 = StyleGAN2Settings(resolution=256, channel_base=16384)

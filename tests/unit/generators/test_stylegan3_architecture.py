@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings
+from brownid.generators.stylegan3.generator import StyleGAN3
 from brownid.generators.stylegan3.resampling import low_pass, radial_low_pass
-from brownid.generators.stylegan3.settings import layer_plans
+from brownid.generators.stylegan3.settings import StyleGAN3Settings, layer_plans
 from brownid.runtime.errors import BrownidError
 
 CONFIG_R = {"conv_kernel": 1, "channel_max": 1024, "use_radial_filters": True}

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.alignment import template
+from brownid.alignment.templates import template
 from brownid.generators.protocol import Generator
-from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
+from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.runtime.errors import BrownidError
 
 SMALL = StyleGAN3Settings(img_resolution=32, z_dim=12, w_dim=16, num_layers=6, channel_base=512, channel_max=24)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from brownid.generators.stylegan3 import StyleGAN3, StyleGAN3Settings, random_stylegan3
+from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
 from brownid.generators.stylegan3.resampling import (
     downsample,
     downsample_transposed,
@@ -15,6 +15,7 @@ from brownid.generators.stylegan3.resampling import (
     upsample,
     upsample_transposed,
 )
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 
 TINY = partial(StyleGAN3Settings, z_dim=6, w_dim=8, num_layers=4, num_critical=1, margin_size=3, channel_base=64)
 TRANSLATING = TINY(img_resolution=16, channel_max=8, filter_size=4)

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from brownid.release import DatasetPart, FilePart, ModelPart, ReleaseDescription, build_release
-from brownid.samples import SampleCollection, save_statistics, write_command, write_image_shard
+from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.release.package import build_release
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import write_image_shard
+from brownid.samples.provenance import write_command
+from brownid.samples.statistics import save_statistics
 
 DESCRIPTION = ReleaseDescription(
     name="tiny",

@@ -7,10 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from brownid.release import DatasetPart, FilePart, ReleaseDescription, build_release
+from brownid.release.contents import DatasetPart, FilePart, ReleaseDescription
+from brownid.release.package import build_release
 from brownid.release.verify import verify
 from brownid.runtime.errors import BrownidError
-from brownid.samples import ImageShards, SampleCollection, write_image_shard
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import ImageShards, write_image_shard
 
 
 def files_below(root):

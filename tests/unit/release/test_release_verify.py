@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.release import contents, verify
-from brownid.release.verify import left_in
+from brownid.release import contents
+from brownid.release.verify import left_in, verify
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 

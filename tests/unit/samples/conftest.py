@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 
 
 @pytest.fixture

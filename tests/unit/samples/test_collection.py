@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 
 
 def test_selecting_identities_keeps_rows_together_and_in_order(collection):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, hdf5, load_statistics
+from brownid.samples import hdf5
+from brownid.samples.collection import SampleCollection
+from brownid.samples.statistics import load_statistics
 
 LEADS_OUT = "is a link to another file, which is not read"
 ELSEWHERE = "is a dataset whose content is in other files, which is not read"

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import ImageShards, images, png, write_image_shard
+from brownid.samples import images, png
+from brownid.samples.images import ImageShards, write_image_shard
 
 IDENTITIES = [3, 3, 4, 4, 4]
 LABELS = ["reference", "augmentation_0", "reference", "augmentation_0", "augmentation_1"]

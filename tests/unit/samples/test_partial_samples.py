@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, merge
+from brownid.samples.collection import SampleCollection, merge
 
 
 def everything(path) -> dict:

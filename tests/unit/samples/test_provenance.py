@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import load_statistics, provenance, read_command, save_statistics, write_command
+from brownid.samples import provenance
+from brownid.samples.provenance import read_command, write_command
+from brownid.samples.statistics import load_statistics, save_statistics
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.published import canonical_order
 
 MODIFICATION_TIME = 0x12  # the message of an HDF5 object header that would hold it

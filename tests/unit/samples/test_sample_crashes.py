@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.columnar import appending
 
 BEGIN = """
 import numpy as np
-from brownid.samples import SampleCollection
+from brownid import SampleCollection
 made = SampleCollection(latents=np.ones((500, 64), "f4"), embeddings=None, identities=np.arange(500),
                         labels=["reference"] * 500, generator="world", recognition="")
 """

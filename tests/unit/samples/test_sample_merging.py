@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, checks, hdf5, merge
+from brownid.samples import checks, hdf5
 from brownid.samples.checks import differing_keys
+from brownid.samples.collection import SampleCollection, merge
 
 
 @pytest.fixture

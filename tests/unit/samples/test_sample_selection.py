@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, hdf5
+from brownid.samples import hdf5
+from brownid.samples.collection import SampleCollection
 
 PEOPLE, LABELS = 40, 3
 NUMBERS = 64  # in a latent

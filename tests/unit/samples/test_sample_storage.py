@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, Storage, merge
+from brownid.samples.collection import SampleCollection, merge
+from brownid.samples.columnar import Storage
 
 
 @pytest.fixture

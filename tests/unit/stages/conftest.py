@@ -11,7 +11,8 @@ from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
-from brownid.samples import SampleCollection, png
+from brownid.samples import png
+from brownid.samples.collection import SampleCollection
 from brownid.verification.bins import write_bin
 from embed_faces import embed_faces
 from sample_references import sample_references

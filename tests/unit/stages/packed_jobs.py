@@ -8,7 +8,7 @@ from tiny_world import FACE_MODEL, IDENTITIES
 
 from brownid.facemodel.loading import load_face_model, random_latents
 from brownid.hyperface.inversion import load_faces
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from invert_embeddings import invert_embeddings
 from pack_hypersphere import pack_hypersphere
 from vary_references import vary_references

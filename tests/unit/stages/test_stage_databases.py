@@ -11,12 +11,17 @@ import pytest
 from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
-from brownid.alignment import Detection, realign, template
-from brownid.databases import DatabaseIndex, Sample, reading
+from brownid.alignment.faces import Detection
+from brownid.alignment.templates import template
+from brownid.alignment.warp import realign
+from brownid.databases import reading
 from brownid.databases.decoding import load_rgb
+from brownid.databases.index import DatabaseIndex, Sample
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
-from brownid.samples import ImageShards, SampleCollection, png
+from brownid.samples import png
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import ImageShards
 from brownid.verification.bins import read_bin, write_bin
 from fit_covariates import fit_covariates
 from fit_warm_start import fit_warm_start

@@ -10,7 +10,8 @@ import embed_database as job
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, png
+from brownid.samples import png
+from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_encoded_shard
 
 COUNT = 11

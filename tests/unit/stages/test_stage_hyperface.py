@@ -18,7 +18,7 @@ from brownid.hyperface.settings import PackingSettings
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import load_statistics
 from embed_faces import embed_faces
 

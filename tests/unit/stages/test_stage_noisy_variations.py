@@ -12,7 +12,7 @@ from brownid.embeddings.distances import row_angles, unit_rows
 from brownid.facemodel.loading import load_face_model, random_latents
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import image_items, normal
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import load_statistics
 from merge_variations import merge_variations
 

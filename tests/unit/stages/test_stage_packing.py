@@ -12,7 +12,7 @@ from brownid.hyperface.measures import gain_kept, packing_table, separations
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards, write_image_shard
 from brownid.samples.statistics import save_statistics
 

@@ -6,7 +6,8 @@ import pytest
 from tiny_world import IDENTITIES
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, read_command
+from brownid.samples.collection import SampleCollection
+from brownid.samples.provenance import read_command
 
 NEAR = 2e-3  # radians: more than the angle of equal rows counts as, less than between any two faces here
 MOVES = {"iterations": 2, "random_force": 0.0}

@@ -16,7 +16,8 @@ from brownid.facemodel.loading import load_face_model
 from brownid.jobs.launch import run_in_processes
 from brownid.jobs.resume import TERMINATED, open_state, state_path
 from brownid.runtime.errors import BrownidError
-from brownid.samples import SampleCollection, load_statistics
+from brownid.samples.collection import SampleCollection
+from brownid.samples.statistics import load_statistics
 from vary_references import vary_references
 
 LANGEVIN = {"iterations": 40, "repulsion_coefficient": 5.0}

@@ -33,10 +33,10 @@ import sample_references
 import score_model
 import train_recognition
 import vary_references
-from brownid.databases import DatabaseIndex, Sample
+from brownid.databases.index import DatabaseIndex, Sample
 from brownid.jobs.resume import TERMINATED
-from brownid.samples import write_command
 from brownid.samples.images import write_image_shard
+from brownid.samples.provenance import write_command
 
 # Stages of seconds at full size, and those whose loops stages above share (copying, computing checksums, downloading).
 SHORT = {"fit_covariates", "plot_distances", "plot_dynamics", "show_faces", "tabulate_scores"}

@@ -5,8 +5,9 @@ import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import ImageShards, SampleCollection, load_statistics
-from brownid.samples.collection import shard_of, variation_label
+from brownid.samples.collection import SampleCollection, shard_of, variation_label
+from brownid.samples.images import ImageShards
+from brownid.samples.statistics import load_statistics
 from merge_variations import merge_variations
 from render_images import render_images
 from vary_references import vary_references

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from brownid.runtime.errors import BrownidError
-from brownid.verification import accuracy, equal_error_rate, tar_at_far
+from brownid.verification import accuracy
+from brownid.verification.accuracy import equal_error_rate, tar_at_far
 
 
 @pytest.mark.parametrize("decimals", [1, 8])

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.verification import verification_accuracy
-from brownid.verification.accuracy import THRESHOLDS, _stratified, folded_accuracy, squared_distances
+from brownid.verification.accuracy import (
+    THRESHOLDS,
+    _stratified,
+    folded_accuracy,
+    squared_distances,
+    verification_accuracy,
+)
 
 
 def unit(n, dimension=16, seed=0):

@@ -171,16 +171,16 @@ def _cropped(path: Path, numbers: Sequence[str], align: Align) -> np.ndarray:
 
 def _by_landmarks(template: str, side: int) -> Align:
     """Alignment by the landmarks that come with a photograph."""
-    from brownid.alignment import align_landmarks
+    from brownid.alignment.photographs import align_landmarks
 
     return lambda image, numbers: align_landmarks(image, _points(numbers), template, side)
 
 
 def _detecting(family: str, paths: Sequence[Path], threshold: float, template: str, side: int) -> Align:
     """Alignment by the landmarks that a detector finds."""
-    from brownid.alignment import AlignedImage, align_photograph
-    from brownid.alignment import detector as open_detector
     from brownid.alignment.detection import MTCNN_NETWORKS
+    from brownid.alignment.detection import detector as open_detector
+    from brownid.alignment.photographs import AlignedImage, align_photograph
 
     needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
     if len(paths) != needed:

@@ -1,5 +1,3 @@
 """Genuine face databases: their SQLite indexes, their naming, and the embedded captures that stand for them."""
 
-from brownid.databases.index import DatabaseIndex, Sample
-
-__all__ = ["DatabaseIndex", "Sample"]
+__all__ = ["index"]

@@ -10,7 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from brownid.alignment import AlignedImage, Detector, align_landmarks, align_photograph, detector, realign
+from brownid.alignment.detection import detector
+from brownid.alignment.faces import Detector
+from brownid.alignment.photographs import AlignedImage, align_landmarks, align_photograph
+from brownid.alignment.warp import realign
 from brownid.databases.decoding import decode_rgb, load_rgb
 from brownid.databases.index import Sample
 from brownid.databases.listing import path_of

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from brownid.release.contents import ReleaseDescription, check_name
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_json
-from brownid.samples import SampleCollection
+from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import ACCEPTED
 from brownid.weights.unpickler import short_reason
 

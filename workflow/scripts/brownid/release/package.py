@@ -10,8 +10,10 @@ from brownid.release.metadata import METADATA, DatasetRecord, readme, write_meta
 from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
-from brownid.samples import ImageShards, SampleCollection, load_statistics, save_statistics
+from brownid.samples.collection import SampleCollection
+from brownid.samples.images import ImageShards
 from brownid.samples.published import published_labels
+from brownid.samples.statistics import load_statistics, save_statistics
 
 
 def build_release(

@@ -26,8 +26,11 @@ from brownid.runtime import process
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.runtime.text import read_checked_json
-from brownid.samples import SampleCollection, load_statistics, png, read_command
+from brownid.samples import png
+from brownid.samples.collection import SampleCollection
+from brownid.samples.provenance import read_command
 from brownid.samples.published import published_labels
+from brownid.samples.statistics import load_statistics
 
 HEADER_BYTES = 2**16  # of an image file, apart from its pixels
 UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
