@@ -56,7 +56,7 @@ def checked_value(index: Path, attribute: object, kind: object, values: Sequence
 
 
 def _shown(value: object) -> str:
-    return "missing" if checked_value is None else repr(checked_value)[:80]
+    return "missing" if value is None else repr(value)[:80]
 
 
 MetaValue = str | int | float
