@@ -113,5 +113,7 @@ class BatchedFaceModel:
 
 
 def _vjp(leaf: torch.Tensor, output: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-    (gradients,) = torch.autograd.grad(output, leaf, grad_outputs=gradients)
+    with torch.enable_grad():  # as with grad_outputs, to the last digit, for which torch imports sympy
+        product = (output * gradients).sum()
+    (gradients,) = torch.autograd.grad(product, leaf)
     return gradients

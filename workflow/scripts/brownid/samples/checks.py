@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from brownid.runtime.errors import BrownidError, listed
 
@@ -58,17 +57,19 @@ def whole_numbers(values: Iterable[int] | np.ndarray, what: str) -> np.ndarray:
 
 def coded(labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Labels as dictionary codes int32 `[n]` and the table of distinct labels, in order of first appearance."""
-    try:
-        dictionary = pa.array(labels, type=pa.string()).dictionary_encode()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError) as error:
-        raise BrownidError(f"the labels of samples must be text ({error}).") from None
-    table = dictionary.dictionary.to_pylist()
-    if dictionary.null_count or not all(table):
+    table: dict[str, int] = {}
+    codes = np.fromiter((table.setdefault(label, len(table)) for label in labels), np.int32, len(labels))
+    for label in table:
+        try:
+            str.encode(label)
+        except (TypeError, UnicodeError) as error:
+            raise BrownidError(f"the labels of samples must be text ({error}).") from None
+    if "" in table:
         raise BrownidError("the labels of samples must not be empty.")
     unwritable = [label for label in table if "\0" in label]
     if unwritable:
         raise BrownidError(f"the label {unwritable[0]!r} holds the character NUL, which files cannot store; remove it.")
-    return dictionary.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), table
+    return codes, list(table)
 
 
 def repeated_rows(identities: np.ndarray, codes: np.ndarray) -> tuple[int, int] | None:

@@ -37,8 +37,17 @@ def write(
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
         for start in range(0, len(encoded), ROWS_PER_BATCH):
             part = slice(start, start + ROWS_PER_BATCH)
-            columns = zip((identities[part], labels[part], encoded[part]), COLUMNS.values(), strict=True)
-            writer.write_batch(pa.record_batch([pa.array(rows, kind) for rows, kind in columns], schema=schema))
+            # From buffers: `pa.array` and `to_numpy` import pandas.
+            numbers = pa.Array.from_buffers(pa.int64(), len(identities[part]), [None, pa.py_buffer(identities[part])])
+            texts = _column([label.encode() for label in labels[part]], "label", np.int32)
+            writer.write_batch(
+                pa.record_batch([numbers, texts, _column(encoded[part], "image", np.int64)], schema=schema)
+            )
+
+
+def _column(values: Sequence[bytes], name: str, offsets: type[np.signedinteger]) -> pa.Array:
+    ends = np.cumsum([0, *map(len, values)], dtype=offsets)
+    return pa.Array.from_buffers(COLUMNS[name], len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))])
 
 
 def read(path: Path) -> pa.Table:
@@ -54,7 +63,7 @@ def read(path: Path) -> pa.Table:
         table = pa.Table.from_batches(_batches(mapped, file), file.schema)
         table.validate(full=True)  # or a damaged file could lead outside its memory
         _check_side(metadata["side"], table)
-        found = _checksum(metadata, table["identity"].to_numpy(), table["label"].to_pylist())
+        found = _checksum(metadata, _identities(table), table["label"].to_pylist())
     except FileNotFoundError:
         raise BrownidError(f"{path}: there is no such file.") from None
     except (OSError, ValueError, TypeError, KeyError, struct.error, pa.ArrowException) as error:
@@ -66,6 +75,11 @@ def read(path: Path) -> pa.Table:
     if metadata.get("checksum") != found:
         raise BrownidError(f"{path}: identities, labels or metadata are damaged (wrong checksum); make it again.")
     return table
+
+
+def _identities(table: pa.Table) -> np.ndarray:
+    chunks = table["identity"].chunks
+    return np.concatenate([np.from_dlpack(chunk) for chunk in chunks]) if chunks else np.empty(0, np.int64)
 
 
 def _batches(mapped: pa.MemoryMappedFile, file: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
@@ -164,7 +178,7 @@ class ImageShards:
         self.namespaces = [table.schema.metadata[b"namespace"].decode() for table in tables for _ in range(len(table))]
         self._ends = np.cumsum([len(table) for table in tables])
         joined = pa.concat_tables([table.replace_schema_metadata() for table in tables])  # of the same memory
-        self.identities = joined["identity"].to_numpy()
+        self.identities = _identities(joined)
         self.labels = joined["label"].to_pylist()
         self._images = joined["image"]
 

@@ -181,8 +181,8 @@ class _Training:
             "hyper_parameters": settings | self.identity,
             "history": [epoch._asdict() for epoch in self.history],
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)  # to a path, it would write the temporary name into the file
 
 
 def _what_is_kept(state: StateFile | None, epochs: int) -> str:
