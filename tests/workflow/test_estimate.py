@@ -5,7 +5,7 @@ import yaml
 from conftest import TINY, pending
 
 from brownid.configuration.loading import load_configuration, merged
-from brownid.planning.sizes import job_counts
+from brownid.configuration.products import job_counts
 
 WHOLE = yaml.safe_load(TINY.read_text())
 RANDOM = {"algorithm": "random", "generator": "world", "network": "net", "identities": 4}

@@ -15,8 +15,8 @@ rule capture_benchmark:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings("capture_benchmark", "benchmark", "side"),
-        code=code("capture_benchmark", "torch", "benchmark", "side"),
+        settings=settings("capture_benchmark"),
+        code=code("capture_benchmark", "torch"),
     message:
         "Photograph the embedded world for the benchmark {wildcards.benchmark}, {wildcards.side} pixels"
     script:
@@ -42,8 +42,8 @@ rule prepare_benchmark:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=settings("prepare_benchmark", "benchmark", "template", "side"),
-        code=code("prepare_benchmark", "torch", "benchmark", "template", "side"),
+        settings=settings("prepare_benchmark"),
+        code=code("prepare_benchmark", "torch"),
     message:
         "Make the {wildcards.template} crops of {wildcards.side} pixels of the benchmark {wildcards.benchmark}"
     script:
@@ -69,8 +69,8 @@ rule score_model:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        settings=settings("score_model", "model"),
-        code=code("score_model", "torch-gpu", "model"),
+        settings=settings("score_model"),
+        code=code("score_model", "torch-gpu"),
     message:
         "Score {wildcards.model} on the benchmarks"
     script:

@@ -1,6 +1,7 @@
 """The checked configuration, the settings of each stage, the fingerprint of its code."""
 
 import sys
+from inspect import signature
 from pathlib import Path
 
 PROJECT = Path(workflow.basedir)
@@ -45,19 +46,19 @@ wildcard_constraints:
     side=r"\d+",
 
 
-def settings(rule, *wildcards):
+def settings(rule):
     """The settings of a rule for the entries that its wildcards name; see brownid.configuration.stages."""
-    return lambda w: stages.sorted_keys(
-        getattr(stages, rule)(config, *(w[name] for name in wildcards))
-    )
+    stage = getattr(stages, rule)
+    _, *names = signature(stage).parameters
+    return lambda w: stages.sorted_keys(stage(config, *(w[name] for name in names)))
 
 
-def code(rule, environment, *wildcards, script=None):
+def code(rule, environment, script=None):
     """The fingerprint of workflow/scripts/SCRIPT.py, named as the rule unless given, in envs/ENVIRONMENT.yaml.
 
     It covers the families and algorithms that the settings of the rule name.
     """
-    chosen = settings(rule, *wildcards) if hasattr(stages, rule) else lambda w: None
+    chosen = settings(rule) if hasattr(stages, rule) else lambda w: None
     return lambda w: fingerprint(
         LIBRARY / f"{script or rule}.py",
         PROJECT / f"envs/{environment}.yaml",
@@ -65,6 +66,11 @@ def code(rule, environment, *wildcards, script=None):
         families_of(chosen(w)),
         kept=".snakemake/fingerprints",
     )
+
+
+def processes(w):
+    """The number of processes, and of GPUs, that share a references entry."""
+    return config["references"][w.references]["processes"]
 
 
 def growing(amount):

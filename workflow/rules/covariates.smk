@@ -23,8 +23,8 @@ rule fit_warm_start:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        settings=settings("fit_warm_start", "covariates"),
-        code=code("fit_warm_start", "torch-gpu", "covariates"),
+        settings=settings("fit_warm_start"),
+        code=code("fit_warm_start", "torch-gpu"),
     message:
         "Learn where the projection of {wildcards.covariates} starts"
     script:
@@ -67,8 +67,8 @@ rule project_database:
         runtime=growing(240),
     params:
         state="results/state/covariates/{covariates}/{shard}-of-{shards}",
-        settings=settings("project_database", "covariates"),
-        code=code("project_database", "torch-gpu", "covariates"),
+        settings=settings("project_database"),
+        code=code("project_database", "torch-gpu"),
     message:
         "Project the images of {wildcards.covariates} into latent space, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -104,8 +104,8 @@ rule fit_covariates:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        settings=settings("fit_covariates", "covariates"),
-        code=code("fit_covariates", "torch", "covariates"),
+        settings=settings("fit_covariates"),
+        code=code("fit_covariates", "torch"),
     message:
         "Fit the covariates {wildcards.covariates}"
     script:

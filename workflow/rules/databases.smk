@@ -13,8 +13,8 @@ rule capture_database:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=settings("capture_database", "database"),
-        code=code("capture_database", "torch", "database"),
+        settings=settings("capture_database"),
+        code=code("capture_database", "torch"),
     message:
         "Photograph the embedded world for the database {wildcards.database}"
     script:
@@ -39,8 +39,8 @@ rule index_database:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        settings=settings("index_database", "database"),
-        code=code("index_database", "torch", "database"),
+        settings=settings("index_database"),
+        code=code("index_database", "torch"),
     message:
         "Index the database {wildcards.database}"
     script:
@@ -66,8 +66,8 @@ rule pack_database:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        settings=settings("pack_database", "database"),
-        code=code("pack_database", "torch", "database"),
+        settings=settings("pack_database"),
+        code=code("pack_database", "torch"),
     message:
         "Align and pack the images of {wildcards.database}"
     script:
@@ -94,8 +94,8 @@ rule embed_database:
         runtime=growing(120),
     params:
         state="results/state/embeddings/{network}/{database}",
-        settings=settings("embed_database", "database", "network"),
-        code=code("embed_database", "torch-gpu", "database", "network"),
+        settings=settings("embed_database"),
+        code=code("embed_database", "torch-gpu"),
     message:
         "Embed {wildcards.database} with {wildcards.network}"
     script:

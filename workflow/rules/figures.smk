@@ -21,8 +21,8 @@ rule plot_dynamics:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings("plot_dynamics", "dataset"),
-        code=code("plot_dynamics", "plots", "dataset"),
+        settings=settings("plot_dynamics"),
+        code=code("plot_dynamics", "plots"),
     message:
         "Plot the dynamics of {wildcards.dataset}"
     script:
@@ -62,8 +62,8 @@ rule plot_distances:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=settings("plot_distances", "variations"),
-        code=code("plot_distances", "plots", "variations"),
+        settings=settings("plot_distances"),
+        code=code("plot_distances", "plots"),
     message:
         "Plot the distances within and between the identities of {wildcards.variations}"
     script:
@@ -89,8 +89,8 @@ rule show_faces:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=settings("show_faces", "dataset"),
-        code=code("show_faces", "plots", "dataset"),
+        settings=settings("show_faces"),
+        code=code("show_faces", "plots"),
     message:
         "Show some faces of {wildcards.dataset}"
     script:
@@ -127,8 +127,8 @@ rule audit_leaks:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=settings("audit_leaks", "references"),
-        code=code("audit_leaks", "plots", "references"),
+        settings=settings("audit_leaks"),
+        code=code("audit_leaks", "plots"),
     message:
         "Look for faces of the training set among {wildcards.references}"
     script:

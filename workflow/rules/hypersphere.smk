@@ -3,9 +3,7 @@
 
 rule embed_faces:
     input:
-        weights=lambda w: paths.weights(
-            config, config["references"][w.references]["network"]
-        ),
+        weights=lambda w: paths.references_weights(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
     output:
         samples="results/hypersphere/{references}/faces.h5",
@@ -21,8 +19,8 @@ rule embed_faces:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        settings=settings("embed_faces", "references"),
-        code=code("embed_faces", "torch-gpu", "references"),
+        settings=settings("embed_faces"),
+        code=code("embed_faces", "torch-gpu"),
     message:
         "Draw the random faces that the packing of {wildcards.references} begins with"
     script:
@@ -43,18 +41,16 @@ rule pack_hypersphere:
         "logs/benchmarks/pack_hypersphere/{references}.tsv"
     conda:
         "../../envs/torch-gpu.yaml"
-    threads: lambda w: config["references"][w.references]["processes"]
+    threads: processes
     resources:
-        gpu=lambda w: config["references"][w.references]["processes"],
+        gpu=processes,
         nodes=1,
-        mem_mb=lambda w, attempt: 8000
-        * config["references"][w.references]["processes"]
-        * attempt,
+        mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
         state="results/state/hypersphere/{references}",
-        settings=settings("pack_hypersphere", "references"),
-        code=code("pack_hypersphere", "torch-gpu", "references"),
+        settings=settings("pack_hypersphere"),
+        code=code("pack_hypersphere", "torch-gpu"),
     message:
         "Pack the identities of {wildcards.references} on the hypersphere"
     script:
@@ -66,9 +62,7 @@ rule invert_embeddings:
         targets="results/hypersphere/{references}/targets.h5",
         packing_statistics="results/hypersphere/{references}/stats.h5",
         faces=lambda w: paths.faces(config, w.references),
-        weights=lambda w: paths.weights(
-            config, config["references"][w.references]["network"]
-        ),
+        weights=lambda w: paths.references_weights(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
     output:
         samples="results/references/{references}/samples.h5",
@@ -83,18 +77,16 @@ rule invert_embeddings:
         references=paths.packed(config),
     conda:
         "../../envs/torch-gpu.yaml"
-    threads: lambda w: config["references"][w.references]["processes"]
+    threads: processes
     resources:
-        gpu=lambda w: config["references"][w.references]["processes"],
+        gpu=processes,
         nodes=1,
-        mem_mb=lambda w, attempt: 8000
-        * config["references"][w.references]["processes"]
-        * attempt,
+        mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
         state="results/state/references/{references}",
-        settings=settings("invert_embeddings", "references"),
-        code=code("invert_embeddings", "torch-gpu", "references"),
+        settings=settings("invert_embeddings"),
+        code=code("invert_embeddings", "torch-gpu"),
     message:
         "Find faces for the packed embeddings of {wildcards.references}"
     script:
@@ -108,9 +100,7 @@ rule measure_packing:
         statistics="results/hypersphere/{references}/stats.h5",
         samples="results/references/{references}/samples.h5",
         images=lambda w: paths.image_shards(config, w.references),
-        weights=lambda w: paths.weights(
-            config, config["references"][w.references]["network"]
-        ),
+        weights=lambda w: paths.references_weights(config, w.references),
     output:
         table=report(
             "results/tables/packing/{references}.csv",
@@ -142,8 +132,8 @@ rule measure_packing:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
-        settings=settings("measure_packing", "references"),
-        code=code("measure_packing", "torch-gpu", "references"),
+        settings=settings("measure_packing"),
+        code=code("measure_packing", "torch-gpu"),
     message:
         "Measure how much of the packing of {wildcards.references} its images keep"
     script:

@@ -19,8 +19,8 @@ rule render_images:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        settings=settings("render_images", "dataset"),
-        code=code("render_images", "torch-gpu", "dataset"),
+        settings=settings("render_images"),
+        code=code("render_images", "torch-gpu"),
     message:
         "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -43,8 +43,8 @@ rule realign_images:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=settings("realign_images", "realigned"),
-        code=code("realign_images", "torch", "realigned"),
+        settings=settings("realign_images"),
+        code=code("realign_images", "torch"),
     message:
         "Realign the images of {wildcards.realigned}, part {wildcards.shard} of {wildcards.shards}"
     script:

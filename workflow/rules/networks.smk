@@ -30,8 +30,8 @@ rule train_network:
         runtime=growing(480),
     params:
         state="results/state/networks/{network}",
-        settings=settings("train_network", "network"),
-        code=code("train_network", "torch-gpu", "network", script="train_recognition"),
+        settings=settings("train_network"),
+        code=code("train_network", "torch-gpu", script="train_recognition"),
     message:
         "Train the FR network {wildcards.network}"
     script:

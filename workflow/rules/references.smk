@@ -3,9 +3,7 @@
 
 rule sample_references:
     input:
-        weights=lambda w: paths.weights(
-            config, config["references"][w.references]["network"]
-        ),
+        weights=lambda w: paths.references_weights(config, w.references),
         start=lambda w: paths.start(config, w.references),
         guarded=lambda w: paths.leak_guard(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
@@ -21,18 +19,16 @@ rule sample_references:
         references=paths.sampled(config),
     conda:
         "../../envs/torch-gpu.yaml"
-    threads: lambda w: config["references"][w.references]["processes"]
+    threads: processes
     resources:
-        gpu=lambda w: config["references"][w.references]["processes"],
+        gpu=processes,
         nodes=1,
-        mem_mb=lambda w, attempt: 8000
-        * config["references"][w.references]["processes"]
-        * attempt,
+        mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
         state="results/state/references/{references}",
-        settings=settings("sample_references", "references"),
-        code=code("sample_references", "torch-gpu", "references"),
+        settings=settings("sample_references"),
+        code=code("sample_references", "torch-gpu"),
     message:
         "Sample the identities of {wildcards.references}"
     script:

@@ -32,8 +32,8 @@ rule train_recognition:
         runtime=growing(480),
     params:
         state="results/state/training/{training}",
-        settings=settings("train_recognition", "training"),
-        code=code("train_recognition", "torch-gpu", "training"),
+        settings=settings("train_recognition"),
+        code=code("train_recognition", "torch-gpu"),
     message:
         "Train an FR network on the datasets of {wildcards.training}"
     script:

@@ -6,7 +6,7 @@ rule vary_references:
         references=lambda w: paths.samples(
             config, config["variations"][w.variations]["references"]
         ),
-        weights=lambda w: paths.variation_weights(config, w.variations),
+        weights=lambda w: paths.references_weights(config, w.variations),
         covariates=lambda w: paths.variation_covariates(config, w.variations),
         generator=lambda w: paths.references_generator_files(config, w.variations),
     output:
@@ -25,8 +25,8 @@ rule vary_references:
         runtime=growing(240),
     params:
         state="results/state/variations/{variations}/{shard}-of-{shards}",
-        settings=settings("vary_references", "variations"),
-        code=code("vary_references", "torch-gpu", "variations"),
+        settings=settings("vary_references"),
+        code=code("vary_references", "torch-gpu"),
     message:
         "Vary the identities of {wildcards.variations}, part {wildcards.shard} of {wildcards.shards}"
     script:
@@ -42,7 +42,7 @@ rule merge_variations:
         references=lambda w: paths.samples(
             config, config["variations"][w.variations]["references"]
         ),
-        weights=lambda w: paths.variation_weights(config, w.variations),
+        weights=lambda w: paths.references_weights(config, w.variations),
         covariates=lambda w: paths.variation_covariates(config, w.variations),
         generator=lambda w: paths.references_generator_files(config, w.variations),
     output:
@@ -60,8 +60,8 @@ rule merge_variations:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=settings("merge_variations", "variations"),
-        code=code("merge_variations", "torch", "variations"),
+        settings=settings("merge_variations"),
+        code=code("merge_variations", "torch"),
     message:
         "Merge the parts of {wildcards.variations}"
     script:

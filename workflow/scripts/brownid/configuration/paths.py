@@ -116,6 +116,11 @@ def weights(config: Mapping, model: str) -> str:
     return f"results/training/{model}/weights.safetensors"
 
 
+def references_weights(config: Mapping, dataset: str) -> str:
+    """The weights of the network that steers a references or variations entry."""
+    return weights(config, config["references"][namespace(config, dataset)]["network"])
+
+
 def samples(config: Mapping, dataset: str) -> str:
     """The collection of latents and embeddings of a references or variations entry."""
     return f"results/{section_of(config, dataset, DATASETS)}/{dataset}/samples.h5"
@@ -215,11 +220,6 @@ def packing_gallery(config: Mapping, references: str) -> list[str]:
 def variation_shards(config: Mapping, variations: str, suffix: str) -> list[str]:
     """The files of one kind that the jobs of a variations entry write."""
     return [f"results/variations/{variations}/shards/{name}.{suffix}" for name in shard_names(config, variations)]
-
-
-def variation_weights(config: Mapping, variations: str) -> str:
-    """The weights of the network that the variations' references were made with."""
-    return weights(config, config["references"][config["variations"][variations]["references"]]["network"])
 
 
 def variation_covariates(config: Mapping, variations: str) -> list[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from brownid.configuration import products
 from brownid.configuration.loading import load_configuration, merged
 from brownid.planning.resources import amount, expected, gpu_memory
-from brownid.planning.sizes import databases_in_use, image_count, job_counts
+from brownid.planning.sizes import image_count
 from brownid.planning.work import Machine, Stage, machine, recorded, stages
 from brownid.weights.catalogue import Model, read_catalogue
 
@@ -32,7 +33,7 @@ def estimate_run(
     if recorded_in is not None:
         other = _loaded(recorded_with) if recorded_with else (config, catalogue)
         rates = recorded(recorded_in, stages(*other))
-    jobs = job_counts(config)
+    jobs = products.job_counts(config)
     work = [stage for stage in stages(config, catalogue) if stage.gflop]
     hours = {stage: stage.gflop / _rate(stage, named, rates) / HOUR for stage in work}
     yield f"Jobs {sum(jobs.values())}, of which {sum(stage.jobs for stage in work)} with a GPU"
@@ -52,7 +53,7 @@ def estimate_run(
         yield f"GPU memory up to {amount(needs[0][0])} ({needs[0][1]}); batches become smaller where less is there"
     room, uncounted = expected(config, catalogue)
     yield f"Disk {amount(sum(room.values()))}: " + ", ".join(f"{k} {amount(v)}" for k, v in room.most_common())
-    images = {name: image_count(config, name, catalogue) for name in databases_in_use(config)}
+    images = {name: image_count(config, name, catalogue) for name in products.databases_in_use(config)}
     unknown = sorted({*uncounted, *(name for name, count in images.items() if count is None)})
     if unknown:
         yield f"Not in any of this: what the images of {', '.join(unknown)} take, whose number is unknown"

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from brownid.configuration import paths
+from brownid.configuration import paths, products
 from brownid.configuration.hyperface import packed_references
 from brownid.planning import sizes
-from brownid.planning.sizes import embedded_databases
 from brownid.weights.catalogue import Model
 
 Level = Literal["blocks", "note", "fine"]
@@ -72,7 +71,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
     uncounted = []
-    guards = Counter(database for _, database in embedded_databases(config))
+    guards = Counter(database for _, database in products.embedded_databases(config))
     for name in _packed(config):
         count = sizes.image_count(config, name, catalogue)
         if count is None:
@@ -115,7 +114,7 @@ def _numbers_a_sample(config: Mapping, dataset: str) -> int:
 
 def _packed(config: Mapping) -> list[str]:
     """The databases whose images are packed, and the realigned datasets."""
-    guards = [database for _, database in embedded_databases(config)]
+    guards = [database for _, database in products.embedded_databases(config)]
     trained = [name for entry in sizes.training_entries(config).values() for name in entry["datasets"]]
     names = {*guards, *trained, *(paths.original(config, name) for name in [*guards, *trained])}
     return sorted(name for name in names if name in config["databases"] or name in config["realigned"])

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from brownid.configuration import paths
+from brownid.configuration import paths, products
 from brownid.configuration.hyperface import packed_references
 from brownid.planning import sizes
-from brownid.planning.sizes import FULL_CHANNELS_FROM, embedded_databases, rendered_datasets
+from brownid.planning.sizes import FULL_CHANNELS_FROM
 from brownid.runtime.errors import BrownidError
 from brownid.weights.catalogue import Model
 
@@ -58,7 +58,7 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         if paths.is_embedding_conditioned(config, name):
             continue  # noise on embeddings, no network
         yield Stage("vary_references", name, entry["shards"], images * passes * (g + n))
-    for name in rendered_datasets(config):
+    for name in products.rendered_datasets(config):
         if name in config["references"] or name in config["variations"]:
             images = sizes.image_count(config, name, catalogue) or 0
             jobs = len(paths.shard_names(config, name))
@@ -94,7 +94,7 @@ def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage
 
 
 def _embeddings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
-    for network, database in embedded_databases(config):
+    for network, database in products.embedded_databases(config):
         images = sizes.image_count(config, database, catalogue) or 0
         yield Stage("embed_database", database, 1, images * network_gflop(config["networks"][network]))
 
