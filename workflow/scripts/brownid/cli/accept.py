@@ -42,11 +42,12 @@ def accept(
         typer.Option(metavar="FOLDER", file_okay=False, exists=True, help="Working directory. Default: this folder."),
     ] = Path(),
 ) -> None:
-    """Accept existing results under the present code without running their stages, after an upgrade or a refactoring.
+    """Accept existing results under the present code, after an upgrade, without running their stages.
 
-    Without a stage, it lists which results differ from what would be made now. A result is accepted if only the code
-    that made it differs. Files whose paths a version has renamed are moved, and states of interrupted jobs converted.
-    Each command.yml and results/accepted.yml record it.
+    Without a stage it lists which results differ from what would be made now.
+    A result is accepted if only the code that made it differs. Files whose paths
+    a version has renamed are moved, states of interrupted jobs are converted, and
+    command.yml and results/accepted.yml record it.
 
     Example:
     brownid accept sample_references vary_references --configfile my.yaml
