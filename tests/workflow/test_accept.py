@@ -240,7 +240,7 @@ def test_results_under_names_of_an_older_version_are_moved_and_accepted(small):
 
 def interrupted_state(small, settings, code):
     owner = {"settings": settings, "code": code, "inputs": {"weights": "f" * 64}}
-    state = StateFile(state_path(small.folder / "results/state/people/one", owner), owner).with_settings(seed=1)
+    state = StateFile(state_path(small.folder / "results/state/people/one", owner), owner).of_run(seed=1)
     state.save(7, {"latents": torch.arange(3.0)})
     return state
 
@@ -252,7 +252,7 @@ def test_interrupted_jobs_go_on_under_new_code_and_names(small):
     assert small.accept("draw", names=RENAMES).states == [old.path.relative_to(small.folder).as_posix()]
     owner = {**old.belongs_to, "settings": NEW["settings"], "code": "1" * 16}
     del owner["run"]
-    state = StateFile(state_path(small.folder / "results/state/identities/one", owner), owner).with_settings(seed=1)
+    state = StateFile(state_path(small.folder / "results/state/identities/one", owner), owner).of_run(seed=1)
     saved = state.load()
     assert saved.iteration == 7 and torch.equal(saved.tensors["latents"], torch.arange(3.0))
     assert not old.path.exists()

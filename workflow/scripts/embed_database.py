@@ -6,7 +6,6 @@ if __name__ == "__main__":
     start_job(snakemake)
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from brownid.databases.reading import write_failures
 from brownid.jobs.iteration import in_chunks
-from brownid.jobs.resume import StateFile, open_state
+from brownid.jobs.resume import StateFile, discard_state, job_state, open_state
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
@@ -48,27 +47,24 @@ def embed_database(
     says.
     """
     shards = ImageShards(images)
-    resuming = None
-    if state is not None:
-        inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
-        resuming = open_state(state, {"settings": settings, "code": code, "inputs": inputs}, saving)
+    inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
+    kept = open_state(job_state(state, settings, code, inputs, saving))
     network = load_network(settings["network"], weights, default_device())
-    embeddings, why_not = _embed(shards, network, settings["network"], resuming)
+    embeddings, why_not = _embed(shards, network, settings["network"], kept)
     listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
     _check_failures(listed, len(shards), settings["maximum_failed_share"])
-    kept = np.setdiff1d(np.arange(len(shards)), list(why_not))
+    rows = np.setdiff1d(np.arange(len(shards)), list(why_not))
     SampleCollection(
         latents=None,
         embeddings=embeddings,
-        identities=shards.identities[kept],
-        labels=[shards.labels[row] for row in kept],
+        identities=shards.identities[rows],
+        labels=[shards.labels[row] for row in rows],
         generator="",
         recognition=settings["name"],
         settings=settings,
     ).save(samples)
     write_failures(failures, listed)
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
 def _embed(

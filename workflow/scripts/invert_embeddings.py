@@ -7,7 +7,6 @@ if __name__ == "__main__":
     start_job(snakemake)
 
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from brownid.hyperface.inversion import found_references, load_faces, reached, s
 from brownid.hyperface.settings import InversionSettings
 from brownid.jobs.distributed import SINGLE, ProcessGroup
 from brownid.jobs.launch import run_in_processes
-from brownid.jobs.resume import open_state
+from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path, sha256
 from brownid.samples.collection import SampleCollection
@@ -62,20 +61,16 @@ def invert_embeddings(
     else:
         inputs["generator"] = generator_checksums(settings)
         named |= inputs["generator"]
-        resuming = None
-        if state is not None:
-            # who is left out in the end does not matter to the descent
-            descent = {**settings, "inversion": {**settings["inversion"], "maximum_angle": None}}
-            descent.pop("maximum_rejected_share")
-            belongs_to = {"settings": descent, "code": code, "inputs": inputs}
-            resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
-        call = {"settings": settings, "resuming": resuming, "batch_size": batch_size}
+        # which identities are left out in the end does not matter to the optimisation
+        optimised = {name: value for name, value in settings.items() if name != "maximum_rejected_share"}
+        optimised["inversion"] = {**settings["inversion"], "maximum_angle": None}
+        call = {"settings": settings, "batch_size": batch_size}
+        call |= {"state": job_state(state, optimised, code, inputs, saving)}
         call |= {name: str(path) for name, path in paths.items()}
         call |= {"samples": samples, "statistics": statistics, "table": table}
         run_in_processes(invert_in_group, call, processes, launcher)
     write_command(command, settings=settings, seed=settings.get("seed"), inputs=named, command="invert_embeddings")
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
 def invert_in_group(
@@ -88,7 +83,7 @@ def invert_in_group(
     statistics: Path,
     table: Path,
     batch_size: int,
-    resuming: Mapping[str, Any] | None,
+    state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
@@ -102,7 +97,7 @@ def invert_in_group(
         inversion,
         seed=settings["seed"],
         batch_size=batch_size,
-        state=resuming and open_state(**resuming),
+        state=open_state(state),
         group=group,
     )
     if group.rank:

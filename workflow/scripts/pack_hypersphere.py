@@ -5,7 +5,6 @@ from brownid.runtime.process import default_device, run, start_job
 if __name__ == "__main__":
     start_job(snakemake)
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from brownid.hyperface.packing import pack
 from brownid.hyperface.settings import PackingSettings
 from brownid.jobs.distributed import SINGLE, ProcessGroup
 from brownid.jobs.launch import run_in_processes
-from brownid.jobs.resume import open_state
+from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.samples.collection import REFERENCE, SampleCollection
@@ -46,17 +45,12 @@ def pack_hypersphere(
     other. Resuming and `processes` are those of `sample_references`.
     """
     inputs = {str(path): sha256(path) for path in (start, gallery)}
-    resuming = None
-    if state is not None:
-        roles = {"start": inputs[str(start)], "gallery": inputs[str(gallery)]}
-        belongs_to = {"settings": settings, "code": code, "inputs": roles}
-        resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
+    roles = {"start": inputs[str(start)], "gallery": inputs[str(gallery)]}
     call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
-    call |= {"samples": samples, "statistics": statistics, "resuming": resuming}
+    call |= {"samples": samples, "statistics": statistics, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(pack_in_group, call, processes, launcher)
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
 def pack_in_group(
@@ -66,7 +60,7 @@ def pack_in_group(
     gallery: Path,
     samples: Path,
     statistics: Path,
-    resuming: Mapping[str, Any] | None,
+    state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
@@ -77,7 +71,7 @@ def pack_in_group(
             _embeddings(gallery, "gallery", network, settings["gallery_size"], at_least=count),
             PackingSettings(**settings["packing"]),
             seed=settings["seed"],
-            state=resuming and open_state(**resuming),
+            state=open_state(state),
             group=group,
         )
     except BrownidError as error:

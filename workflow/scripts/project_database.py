@@ -6,7 +6,6 @@ if __name__ == "__main__":
     start_job(snakemake)
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.reading import image_aligner, read_images, write_failures
 from brownid.facemodel.loading import generator_checksums, generator_latent_std, load_face_model
-from brownid.jobs.resume import open_state
+from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime.files import sha256
 from brownid.runtime.settings import Settings, settings_of
@@ -62,14 +61,11 @@ def project_database(
     model = load_face_model(settings, weights, compared.frame)
     align = image_aligner(settings.get("alignment"), model.side, detector, settings.get("not_square"))
     images, kept, failed = read_images(chosen, settings["root"], model.side, settings["maximum_failed_share"], align)
-    resuming = None
-    if state is not None:
-        files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
-        inputs = {name: path and sha256(path) for name, path in files.items()}
-        inputs |= generator_checksums(settings)
-        inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
-        belongs_to = {"settings": settings, "code": code, "inputs": inputs, "shard": f"{shard} of {shards}"}
-        resuming = open_state(state, belongs_to, saving)
+    files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
+    inputs = {name: path and sha256(path) for name, path in files.items()}
+    inputs |= generator_checksums(settings)
+    inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
+    described = job_state(state, settings, code, inputs, saving, shard=f"{shard} of {shards}")
     if compared.features == "vgg16":
         features = load_perceptual_features(vgg16, vgg16_linear, model.device)
     else:
@@ -88,7 +84,7 @@ def project_database(
         items=[place[sample.key] for sample in kept],
         latent_std=generator_latent_std(model.generator, settings["seed"]),
         batch_size=batch_size,
-        state=resuming,
+        state=open_state(described),
     )
     beyond = [
         (sample.path, f"the projection's loss is {loss:.4g}")
@@ -109,8 +105,7 @@ def project_database(
         settings=settings,
     ).save(samples)
     write_failures(failures, failed + beyond)
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
 def _of(settings: type[Settings], section: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from brownid.runtime.process import run, start_job
 if __name__ == "__main__":
     start_job(snakemake)
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from brownid.facemodel.loading import generator_checksums, load_face_model, rand
 from brownid.facemodel.model import GeneratorFaceModel
 from brownid.jobs.distributed import SINGLE, ProcessGroup
 from brownid.jobs.launch import run_in_processes
-from brownid.jobs.resume import open_state
+from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.samples.collection import REFERENCE, SampleCollection
@@ -58,17 +57,12 @@ def sample_references(
     inputs = {path: sha256(path) for path in files.values() if path is not None}
     generator = generator_checksums(settings)
     roles = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
-    resuming = None
-    if state is not None:
-        belongs_to = {"settings": settings, "code": code, "inputs": roles}
-        resuming = {"folder": str(state), "belongs_to": belongs_to, "saving": dict(saving or {})}
     call = {"settings": settings, **files, "samples": samples, "statistics": statistics}
-    call |= {"batch_size": batch_size, "resuming": resuming}
+    call |= {"batch_size": batch_size, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(sample_in_group, call, processes, launcher)
     inputs |= generator
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="sample_references")
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
 def sample_in_group(
@@ -80,7 +74,7 @@ def sample_in_group(
     samples: Path,
     statistics: Path,
     batch_size: int,
-    resuming: Mapping[str, Any] | None,
+    state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
     """What each process of the job does; the first one writes."""
@@ -89,7 +83,7 @@ def sample_in_group(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-    sampling = _Sampling(settings, model, start, fixed, batch_size, resuming, group)
+    sampling = _Sampling(settings, model, start, fixed, batch_size, state, group)
     result = ALGORITHMS[entry["algorithm"]](sampling)
     if group.rank:
         return
@@ -114,7 +108,7 @@ class _Sampling:
     start: Path | None
     fixed_embeddings: torch.Tensor | None  # [M, E]
     batch_size: int
-    resuming: Mapping[str, Any] | None
+    state: Mapping[str, Any] | None
     group: ProcessGroup
 
     @property
@@ -169,7 +163,7 @@ def _langevin(sampling: _Sampling) -> LangevinResult:
         seed=sampling.settings["seed"],
         fixed_embeddings=sampling.fixed_embeddings,
         batch_size=sampling.batch_size,
-        state=sampling.resuming and open_state(**sampling.resuming),
+        state=open_state(sampling.state),
         group=sampling.group,
     )
 

@@ -5,7 +5,6 @@ from brownid.runtime.process import run, start_job
 if __name__ == "__main__":
     start_job(snakemake)
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import generator_checksums, load_face_model
 from brownid.facemodel.model import GeneratorFaceModel
 from brownid.hyperface.variations import Varied, conditioned_variations, inverted_variations
-from brownid.jobs.resume import StateFile, open_state
+from brownid.jobs.resume import StateFile, discard_state, job_state, open_state
 from brownid.runtime.files import sha256
 from brownid.runtime.randomness import image_items
 from brownid.samples.collection import SampleCollection, identities_of_shard, variation_label
@@ -58,16 +57,12 @@ def vary_references(
         varied = conditioned_variations(settings, chosen)
     else:
         chosen = SampleCollection.load(references, identities=wanted, required=True)
-        resuming = None
-        if state is not None:
-            roles = {"references": references, "weights": weights, "covariates": covariates}
-            inputs = {name: path and sha256(path) for name, path in roles.items()}
-            inputs["generator"] = generator_checksums(settings)
-            belongs_to = {"settings": _of_descent(settings), "code": code, "inputs": inputs}
-            belongs_to["shard"] = f"{shard} of {shards}"
-            resuming = open_state(state, belongs_to, saving)
+        roles = {"references": references, "weights": weights, "covariates": covariates}
+        inputs = {name: path and sha256(path) for name, path in roles.items()}
+        inputs["generator"] = generator_checksums(settings)
+        described = job_state(state, _optimised(settings), code, inputs, saving, shard=f"{shard} of {shards}")
         model = load_face_model(settings, weights)
-        varied = _run(settings, model, chosen, covariates, batch_size, resuming)
+        varied = _run(settings, model, chosen, covariates, batch_size, open_state(described))
     SampleCollection(
         latents=varied.latents,
         embeddings=varied.embeddings,
@@ -79,11 +74,10 @@ def vary_references(
         settings=settings,
     ).save(samples)
     save_statistics(statistics, varied.statistics)
-    if state is not None:
-        shutil.rmtree(state, ignore_errors=True)
+    discard_state(state)
 
 
-def _of_descent(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _optimised(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without the limit that what was found is judged by in the end."""
     entry = settings["variations"]
     kept = {name: value for name, value in entry["settings"].items() if name != "maximum_angle"}

@@ -155,8 +155,9 @@ def test_an_unknown_launcher_is_refused():
 
 def test_a_state_of_other_settings_is_named_in_the_log_and_not_used(tmp_path, caplog):
     caplog.set_level("INFO", logger="brownid")
-    open_state(tmp_path, {"settings": {"timestep": -0.3}}).save(3, {})
-    chosen = open_state(tmp_path, {"settings": {"timestep": -0.2}})
+    slow, fast = ({"folder": tmp_path, "belongs_to": {"settings": {"timestep": step}}} for step in (-0.3, -0.2))
+    open_state(slow).save(3, {})
+    chosen = open_state(fast)
     assert not chosen.path.exists() and chosen.path == state_path(tmp_path, {"settings": {"timestep": -0.2}})
     assert "settings.timestep is -0.3 there and -0.2 here" in caplog.text
-    assert open_state(tmp_path, {"settings": {"timestep": -0.3}}).path.exists()
+    assert open_state(slow).path.exists()

@@ -122,7 +122,7 @@ def dispersion(
     else:
         raise BrownidError("`covariates` only shape the random start, which `initial` replaces; give one of the two.")
     if state is not None:
-        state = state.with_settings(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
+        state = state.of_run(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
     count = settings.variations
     images = image_items(np.repeat(items, count), [variation_label(number) for number in range(count)] * len(items))
     run = _Run(batched, mean, targets, settings, seed, items, images)

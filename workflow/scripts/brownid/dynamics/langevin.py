@@ -89,7 +89,7 @@ def langevin(
     if group.size > len(latents):
         raise BrownidError(f"{group.size} processes cannot share {len(latents)} identities; take fewer processes.")
     if state is not None:
-        state = state.with_settings(
+        state = state.of_run(
             algorithm="langevin",
             settings=asdict(settings),
             seed=seed,

@@ -101,7 +101,7 @@ def invert(
         raise BrownidError(f"{group.size} processes cannot share {count * tries} latents; take fewer processes.")
     if state is not None:
         # who is left out in the end does not matter to the descent
-        state = state.with_settings(
+        state = state.of_run(
             algorithm="inversion",
             settings=asdict(replace(settings, maximum_angle=None)),
             latent_std=latent_std,

@@ -236,7 +236,7 @@ def pack(
     search = NeighbourSearch(start.device, tile=tile, group=group)
     _check(start, settings, search)
     if state is not None:
-        state = state.with_settings(algorithm="hyperface", settings=asdict(settings), seed=seed)
+        state = state.of_run(algorithm="hyperface", settings=asdict(settings), seed=seed)
     optimizer = SphereOptimizer(
         gallery,
         settings,

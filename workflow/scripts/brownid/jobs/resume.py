@@ -1,6 +1,7 @@
 """States of interrupted jobs: where they are kept and to which settings they belong."""
 
 import json
+import shutil
 import signal
 import threading
 import time
@@ -54,8 +55,8 @@ class StateFile:
         self.belongs_to = _plain(self.belongs_to)
         self._saved = (0, time.monotonic())
 
-    def with_settings(self, **more: object) -> "StateFile":
-        """The same file, belonging to these settings of the run too."""
+    def of_run(self, **more: object) -> "StateFile":
+        """The same file, belonging to these settings of a run too."""
         return StateFile(self.path, {**self.belongs_to, RUN: more}, self.iterations, self.minutes)
 
     def load(self) -> SavedState | None:
@@ -220,19 +221,45 @@ SUFFIX = ".safetensors"
 SHOWN = 4
 
 
-def open_state(
-    folder: str | Path, belongs_to: Mapping[str, Any], saving: Mapping[str, float] | None = None
-) -> StateFile:
-    """The state of a job in `folder`, for what decides its result.
+def job_state(
+    folder: Path | None,
+    settings: Mapping[str, Any],
+    code: str,
+    inputs: Mapping[str, Any],
+    saving: Mapping[str, float] | None,
+    **more: object,
+) -> dict[str, Any] | None:
+    """What `open_state` needs, as plain values that other processes can be sent; None without a folder.
 
-    States there that belong to other settings are refused: the log names what differs. They stay until the job has
-    ended, so that going back to their settings goes on from them.
+    The folder is the job's own. Its state belongs to the settings, the fingerprint of the code, the checksums of the
+    inputs and `more`. `saving` says how often it is saved (`iterations`, `minutes`).
     """
+    if folder is None:
+        return None
+    belongs_to = {"settings": settings, "code": code, "inputs": inputs, **more}
+    return {"folder": str(folder), "belongs_to": belongs_to, "saving": dict(saving or {})}
+
+
+def open_state(state: Mapping[str, Any] | None) -> StateFile | None:
+    """The state file of a job that `job_state` describes.
+
+    States in its folder that belong to other settings are refused: the log names what differs. They stay until the job
+    has ended, so that going back to their settings goes on from them.
+    """
+    if state is None:
+        return None
+    folder, belongs_to = Path(state["folder"]), state["belongs_to"]
     path = state_path(folder, belongs_to)
-    for other in sorted(Path(folder).glob(f"*{SUFFIX}")):
+    for other in sorted(folder.glob(f"*{SUFFIX}")):
         if other != path:
             logger.info("not going on from %s: %s", other, _reason(other, belongs_to))
-    return StateFile(path, belongs_to, **(saving or {}))
+    return StateFile(path, belongs_to, **state.get("saving", {}))
+
+
+def discard_state(folder: Path | None) -> None:
+    """Delete the states of a job that has ended."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reason(other: Path, belongs_to: Mapping[str, Any]) -> str:
