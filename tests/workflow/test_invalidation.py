@@ -30,7 +30,7 @@ INVERTED = {
     **{**PACKED_VARIED, "invert_embeddings": 1, "measure_packing": 1, "plot_dynamics": 2, "render_images": 2},
     "show_faces": 2,
 }
-PACKED = {**INVERTED, "pack_hypersphere": 1}
+PACKED = {**INVERTED, "pack_references": 1}
 ALL_BUT_CAPTURES = {
     **{"train_network": 1, "embed_database": 1, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
     **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
@@ -38,7 +38,7 @@ ALL_BUT_CAPTURES = {
 }
 EVERYTHING = {
     **ALL_BUT_CAPTURES,
-    **{"capture_database": 3, "index_database": 3, "pack_database": 2, "capture_benchmark": 1},
+    **{"capture_database": 3, "index_database": 3, "align_database": 2, "capture_benchmark": 1},
 }
 FROM_COVARIATES = {"fit_covariates": 1, **VARIED}
 
@@ -47,10 +47,10 @@ CHANGES = {
     "seed: 2": EVERYTHING,
     "generators: {world: {world_seed: 2}}": EVERYTHING,
     "images: {maximum_failed_share: 0.1}": {
-        **{"pack_database": 2, **ALL_BUT_CAPTURES},
+        **{"align_database": 2, **ALL_BUT_CAPTURES},
     },
     "databases: {portraits: {capture: {nuisance_std: 0.5}}}": {
-        **{"capture_database": 1, "index_database": 1, "pack_database": 1, "embed_database": 1, **MOVED},
+        **{"capture_database": 1, "index_database": 1, "align_database": 1, "embed_database": 1, **MOVED},
     },
     "databases: {multipie: {capture: {nuisance_std: 0.1}}}": {
         **{"capture_database": 1, "index_database": 1, "project_database": 2, **FROM_COVARIATES},
@@ -151,7 +151,7 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
         # references that are sampled by another algorithm stay as they are, although the script is the same
         ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", MOVED),
         # neither the random faces that a packing begins with, nor other references
-        ("hypersphere/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
+        ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
         ("benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
         ("generators/stylegan3/filters.py", "0.07886", "0.07887", {}),
     ],

@@ -13,7 +13,7 @@ LEFT_OUT = ("models/vgg16.pt", "models/stylegan2-ffhq-256x256.pkl")  # and to be
 PLAN = {
     "fetch_model": 2,
     "index_database": 3,  # Multi-PIE, FFHQ, WebFace
-    "pack_database": 8 + 32,
+    "align_database": 8 + 32,
     "embed_database": 1,  # FFHQ, the leak guard
     "project_database": 100,
     "fit_covariates": 1,
@@ -35,7 +35,7 @@ PLAN = {
 PACKED_PLAN = {
     "sample_references": 4,  # random faces of two generators, 10 000 and 50 000
     "embed_faces": 1,
-    "pack_hypersphere": 6,
+    "pack_references": 6,
     "invert_embeddings": 6,
     "measure_packing": 6,
     "vary_references": 4 * 50 + 2 * 250,

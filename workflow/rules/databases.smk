@@ -47,7 +47,7 @@ rule index_database:
         "../scripts/index_database.py"
 
 
-rule pack_database:
+rule align_database:
     input:
         index="results/databases/{database}/index.sqlite",
         manifest=lambda w: paths.capture_manifest(config, w.database),
@@ -56,9 +56,9 @@ rule pack_database:
         images="results/images/{database}/{shard}-of-{shards}.arrow",
         failures="results/images/{database}/{shard}-of-{shards}.failures.csv",
     log:
-        "logs/pack_database/{database}.{shard}-of-{shards}.log",
+        "logs/align_database/{database}.{shard}-of-{shards}.log",
     benchmark:
-        "logs/benchmarks/pack_database/{database}.{shard}-of-{shards}.tsv"
+        "logs/benchmarks/align_database/{database}.{shard}-of-{shards}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -66,12 +66,12 @@ rule pack_database:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        settings=settings("pack_database"),
-        code=code("pack_database", "torch"),
+        settings=settings("align_database"),
+        code=code("align_database", "torch"),
     message:
         "Align and pack the images of {wildcards.database}"
     script:
-        "../scripts/pack_database.py"
+        "../scripts/align_database.py"
 
 
 rule embed_database:

@@ -71,7 +71,7 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
 
 
 def _packed_place(path: str) -> str:
-    """Where the release keeps what a packing left: results/hypersphere/<name>/…"""
+    """Where the release keeps what a packing left: results/hyperface/<name>/…"""
     return str(PurePosixPath(path).relative_to("results"))
 
 

@@ -247,7 +247,7 @@ WORLDS = LOADING | {"capture_benchmark", "capture_database"}  # and those that r
 NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images"} | {
     *("embed_database", "measure_packing", "score_model")
 }  # every script that loads an FR network
-ALIGNING = {"pack_database", "prepare_benchmark", "project_database"}
+ALIGNING = {"align_database", "prepare_benchmark", "project_database"}
 FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "measure_packing"}
 
 # file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
@@ -266,7 +266,7 @@ EDITS = [
     ("dynamics/settings.py", "Coefficient k_l", "Strength k_l", WORLD, set()),
     ("dynamics/settings.py", "maximum=math.pi", "maximum=3", WORLD, set()),
     ("dynamics/settings.py", "setting(100,", "setting(99,", WORLD, {"sample_references"}),
-    ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(1)", WORLD, {"pack_hypersphere"}),
+    ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(1)", WORLD, {"pack_references"}),
     ("covariates/directions.py", "10000", "20000", WORLD, {"fit_covariates"}),
     ("recognition/onnx.py", "2**28", "2**27", WORLD, set()),
     ("recognition/onnx.py", "2**28", "2**27", STYLEGAN2, set()),
@@ -316,8 +316,8 @@ SCRIPT_EDITS = [
     ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"disco"}, False),
     ("show_faces", "SHOWN_ROWS = 8", "SHOWN_ROWS = 9", WORLD, True),
     ("show_faces", "SHOWN_ROWS = 8", "UNUSED = 1\n\nSHOWN_ROWS = 8", WORLD, False),
-    ("pack_database", "detector=", "detector=None and ", WORLD, True),
-    ("pack_database", '"""Write the images', '"""Writes the images', WORLD, False),
+    ("align_database", "detector=", "detector=None and ", WORLD, True),
+    ("align_database", '"""Write the images', '"""Writes the images', WORLD, False),
 ]
 
 

@@ -90,16 +90,16 @@ def test_a_realigned_dataset_has_the_persons_and_shards_of_its_source(loaded):
 
 STAGES = [
     *[(stages.index_database, name) for name in ("wild", "ffhq", "rig")],
-    *[(stages.pack_database, name) for name in ("wild", "ffhq", "cropped", "strangers")],
+    *[(stages.align_database, name) for name in ("wild", "ffhq", "cropped", "strangers")],
     *[(stages.prepare_benchmark, name, "arcface", "112") for name in ("own", "converted")],
     (stages.realign_images, "moved"),
     *[(stages.render_images, "world_n100_lang"), (stages.score_model, "fr_genuine")],
 ]
-PHOTOGRAPHS = "pack_database:wild pack_database:ffhq pack_database:cropped"
+PHOTOGRAPHS = "align_database:wild align_database:ffhq align_database:cropped"
 OWN = "prepare_benchmark:own:arcface:112"
 USES = [
-    ("detectors.finder.threshold", 0.5, "pack_database:wild"),
-    ("detectors.finder.max_side", 320, "pack_database:wild"),
+    ("detectors.finder.threshold", 0.5, "align_database:wild"),
+    ("detectors.finder.max_side", 320, "align_database:wild"),
     ("detectors.finder.file", "elsewhere.onnx", ""),  # an input
     ("detectors.finder.sha256", "1" * 64, ""),  # checked when the file is opened
     ("detectors.cascade.smallest_face", 20, OWN),
@@ -107,17 +107,17 @@ USES = [
     ("databases.ffhq.metadata", "elsewhere.json", ""),
     ("databases.wild.images", "in_the_wild", ""),
     ("databases.wild.identity_subfolders", True, "index_database:wild"),
-    ("databases.wild.alignment", None, "pack_database:wild"),
-    ("databases.cropped.alignment.template", "two_eye", "pack_database:cropped"),
-    ("databases.cropped.not_square", "pad", "pack_database:cropped"),
+    ("databases.wild.alignment", None, "align_database:wild"),
+    ("databases.cropped.alignment.template", "two_eye", "align_database:cropped"),
+    ("databases.cropped.not_square", "pad", "align_database:cropped"),
     ("databases.rig.not_square", "pad", ""),
     ("benchmarks.own.not_square", "pad", OWN),
     ("benchmarks.own.enlarge", True, OWN),
     ("benchmarks.own.alignment.template", "ffhq", OWN),
     ("databases.rig.lists", "elsewhere", ""),
     ("images.template", "arcface", f"render_images realign_images {PHOTOGRAPHS}"),
-    ("images.maximum_failed_share", 0.2, f"pack_database {OWN} score_model"),
-    ("images.side", 112, "pack_database render_images score_model"),
+    ("images.maximum_failed_share", 0.2, f"align_database {OWN} score_model"),
+    ("images.side", 112, "align_database render_images score_model"),
     ("realigned.moved.template", "two_eye", "realign_images"),
     ("realigned.moved.side", 112, "realign_images"),
     ("benchmarks.own.folder", "elsewhere", OWN),

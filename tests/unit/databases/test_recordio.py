@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from align_database import align_database
 from brownid.databases.index import DatabaseIndex
 from brownid.databases.kinds import index_images
 from brownid.databases.reading import image_exists, load_image
 from brownid.databases.recordio import MAGIC, index_records, read_image, record_samples, scan
 from brownid.runtime.errors import BrownidError
 from brownid.samples.images import ImageShards
-from pack_database import pack_database
 
 SIDE = 8
 LABELS = [0, 0, 1, 2, 2]
@@ -87,7 +87,7 @@ def test_the_images_of_a_record_file_are_indexed_and_packed(casia, tmp_path):
     settings |= {"namespace": "casia", "side": SIDE, "alignment": None, "maximum_failed_share": 0.3}
     paths = {"images": tmp_path / "images", "failures": tmp_path / "failures.csv"}
     for shard in (1, 2):
-        pack_database(settings, index=tmp_path / "index", shard=shard, shards=2, **paths)
+        align_database(settings, index=tmp_path / "index", shard=shard, shards=2, **paths)
         shards = ImageShards([tmp_path / "images"])
         numbers = [int(label) for label in shards.labels]
         np.testing.assert_array_equal(shards.decode(range(len(shards))), [pixels(number) for number in numbers])
@@ -102,7 +102,7 @@ def test_a_damaged_or_empty_image_is_a_failure_like_any_other(tmp_path):
     index_records(tmp_path / "casia", tmp_path / "index")
     settings = {"namespace": "n", "root": str(tmp_path / "casia"), "side": SIDE, "alignment": None}
     paths = {"images": tmp_path / "images", "failures": tmp_path / "failures.csv"}
-    pack_database(settings | {"maximum_failed_share": 0.5}, index=tmp_path / "index", shard=1, shards=1, **paths)
+    align_database(settings | {"maximum_failed_share": 0.5}, index=tmp_path / "index", shard=1, shards=1, **paths)
     failures = list(csv.reader(paths["failures"].open()))[1:]
     assert [path for path, _ in failures] == [f"train.rec#{places[2]}", f"train.rec#{places[3]}"]
     assert failures[0][1].startswith("not a readable image") and failures[1][1] == "the record holds no image"

@@ -29,7 +29,7 @@ def work_of(path, **changes):
 def test_jobs_of_the_tiny_configuration_are_those_that_snakemake_counts():
     config = load_configuration(merged([TINY]), files=False)
     jobs = job_counts(config)
-    assert jobs["project_database"] == jobs["sample_references"] == 2 and jobs["pack_hypersphere"] == 1
+    assert jobs["project_database"] == jobs["sample_references"] == 2 and jobs["pack_references"] == 1
     assert jobs["vary_references"] == jobs["index_database"] == 3 and jobs["render_images"] == 6
 
 

@@ -10,7 +10,7 @@ from brownid.facemodel.loading import load_face_model, random_latents
 from brownid.hyperface.inversion import load_faces
 from brownid.samples.collection import SampleCollection
 from invert_embeddings import invert_embeddings
-from pack_hypersphere import pack_hypersphere
+from pack_references import pack_references
 from vary_references import vary_references
 
 PACKING = {"iterations": 6, "record_every": 2}
@@ -27,7 +27,7 @@ def packing_settings(gallery_size=None, **packing):
 
 
 def pack(folder, faces, gallery_size=None, gallery=None, **packing):
-    pack_hypersphere(
+    pack_references(
         packing_settings(gallery_size, **packing),
         start=faces,
         gallery=gallery or faces,

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
 
+from align_database import align_database
 from brownid.alignment.faces import Detection
 from brownid.alignment.templates import template
 from brownid.alignment.warp import realign
@@ -25,7 +26,6 @@ from brownid.samples.images import ImageShards
 from brownid.verification.bins import read_bin, write_bin
 from fit_covariates import fit_covariates
 from fit_warm_start import fit_warm_start
-from pack_database import pack_database
 from prepare_benchmark import prepare_benchmark
 from project_database import project_database
 from realign_images import realign_images
@@ -50,7 +50,7 @@ def database(tmp_path):
     def pack(shard=1, shards=1, detector=None, **changes):
         paths = {"images": tmp_path / f"{shard}-of-{shards}", "failures": tmp_path / f"{shard}-of-{shards}.csv"}
         options = {"shard": shard, "shards": shards, "detector": detector}
-        pack_database(settings | changes, index=tmp_path / "index", **options, **paths)
+        align_database(settings | changes, index=tmp_path / "index", **options, **paths)
         return paths["images"], list(csv.reader(paths["failures"].open()))[1:]
 
     return tmp_path, pack

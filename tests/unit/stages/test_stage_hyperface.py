@@ -139,8 +139,8 @@ STOPS = {
     "in its last block": ("brownid.hyperface.packing.SphereOptimizer.block", 3),
     "before its last record": ("brownid.hyperface.packing.SphereOptimizer.record", 1),
     "before any output": ("brownid.samples.collection.SampleCollection.save", 1),
-    "between two outputs": ("pack_hypersphere.save_statistics", 1),
-    "before the record of its settings": ("pack_hypersphere.write_command", 1),
+    "between two outputs": ("pack_references.save_statistics", 1),
+    "before the record of its settings": ("pack_references.write_command", 1),
 }
 
 

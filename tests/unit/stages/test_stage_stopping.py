@@ -10,6 +10,7 @@ from packed_jobs import INVERSION, PACKING, packing_settings, vary
 from PIL import Image
 from tiny_world import FACE_MODEL, IDENTITIES, NETWORK, SIDE
 
+import align_database
 import audit_leaks
 import brownid
 import capture_benchmark
@@ -22,8 +23,7 @@ import invert_embeddings
 import measure_controls
 import measure_packing
 import merge_variations
-import pack_database
-import pack_hypersphere
+import pack_references
 import package_release
 import prepare_benchmark
 import project_database
@@ -117,7 +117,7 @@ STAGES = {
     "embed_faces": lambda given, out: embed_faces.embed_faces(
         FACE_MODEL | {"faces": {"gallery": 4}, "truncation": 0.7}, weights=given["weights"], samples=out / "samples"
     ),
-    "pack_hypersphere": lambda given, out: pack_hypersphere.pack_hypersphere(
+    "pack_references": lambda given, out: pack_references.pack_references(
         packing_settings(**PACKING), start=given["faces"], gallery=given["faces"], state=out / "state",
         **outputs(out, "samples", "statistics", "command"),
     ),
@@ -153,7 +153,7 @@ STAGES = {
         index=given["folder"] / "index", weights=given["weights"], warm_start=None, shard=1, shards=1,
         state=out / "state", **outputs(out, "samples", "failures"),
     ),
-    "pack_database": lambda given, out: pack_database.pack_database(
+    "align_database": lambda given, out: align_database.align_database(
         ALIGNED | {"namespace": "people", "root": str(given["folder"])}, index=given["folder"] / "index", shard=1,
         shards=1, **outputs(out, "images", "failures"),
     ),

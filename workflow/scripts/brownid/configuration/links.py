@@ -118,7 +118,7 @@ def _check_side(config: Mapping, training: str, dataset: str) -> None:
 
 
 DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
-RESERVED = {"trained_models", "databases", "covariates", "hypersphere", "scores", "figures"}
+RESERVED = {"trained_models", "databases", "covariates", "hyperface", "scores", "figures"}
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 ONNX = "onnx"  # the family
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed

@@ -201,7 +201,7 @@ def is_embedding_conditioned(config: Mapping, dataset: str) -> bool:
 
 def faces(config: Mapping, references: str) -> list[str]:
     """Random faces of the generator of a packed entry; none where that is conditioned on embeddings."""
-    return [] if is_embedding_conditioned(config, references) else [f"results/hypersphere/{references}/faces.h5"]
+    return [] if is_embedding_conditioned(config, references) else [f"results/hyperface/{references}/faces.h5"]
 
 
 def packing_start(config: Mapping, references: str) -> list[str]:

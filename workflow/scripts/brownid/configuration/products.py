@@ -126,7 +126,7 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
         "packings": [
-            f"results/hypersphere/{name}/{file}"
+            f"results/hyperface/{name}/{file}"
             for name in packed_references(config)
             if name in references
             for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
@@ -177,13 +177,13 @@ def job_counts(config: Mapping) -> Counter[str]:
     packed = packed_references(config)
     jobs["sample_references"] = len(references) - len(packed)
     jobs["embed_faces"] = sum(bool(paths.faces(config, name)) for name in packed)
-    jobs["pack_hypersphere"] = jobs["invert_embeddings"] = len(packed)
+    jobs["pack_references"] = jobs["invert_embeddings"] = len(packed)
     jobs["measure_packing"] = len(measured_packings(config))
     jobs["vary_references"] = sum(entry["shards"] for entry in variations.values())
     jobs["merge_variations"] = len(variations)
     for dataset in rendered_datasets(config):
         section = paths.section_of(config, paths.original(config, dataset), DATASETS)
-        rule = {"databases": "pack_database"}.get(section, "render_images")
+        rule = {"databases": "align_database"}.get(section, "render_images")
         rule = "realign_images" if dataset in config["realigned"] else rule
         jobs[rule] += len(paths.shard_names(config, dataset))
     jobs["train_network"] = len(trained)

@@ -98,7 +98,7 @@ def _alignment(config: Mapping, entry: Mapping, wanted: str) -> dict[str, Any] |
     return {"to": wanted, "template": alignment["template"], "detector": settings}
 
 
-def pack_database(config: Mapping, database: str) -> dict[str, Any]:
+def align_database(config: Mapping, database: str) -> dict[str, Any]:
     return {
         "namespace": database,
         "root": database_root(config, database),
@@ -185,7 +185,7 @@ def embed_faces(config: Mapping, references: str) -> dict[str, Any]:
     }
 
 
-def pack_hypersphere(config: Mapping, references: str) -> dict[str, Any]:
+def pack_references(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
     return {
         "seed": config["seed"],

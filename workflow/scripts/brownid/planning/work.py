@@ -85,7 +85,7 @@ def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage
         moved = packing["batch"] or count
         pairs = count**2 if packing["batch"] is None else 2 * moved * count
         products = (pairs + 2 * moved * gallery) * width / 1e9
-        yield Stage("pack_hypersphere", name, 1, products * packing["iterations"])
+        yield Stage("pack_references", name, 1, products * packing["iterations"])
         if not paths.is_embedding_conditioned(config, name):
             inversion, passes = entry["inversion"], _generator(config, name) + _network(config, name)
             yield Stage("embed_faces", name, 1, (count + (entry["gallery_size"] or count)) * passes)

@@ -12,7 +12,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.runtime.process import progress
 
-SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hypersphere", "scores", "figures")
+SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hyperface", "scores", "figures")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 INTENDED_USE = (
     "Research on face recognition: training and comparing recognition networks without images of real persons. "

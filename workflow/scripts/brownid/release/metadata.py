@@ -142,7 +142,7 @@ FOLDERS = {
     " (the training's checkpoint), `results/<model>/` (history, hyper-parameters, scores)",
     "databases": "indexes of the genuine databases that were used (SQLite); they hold no images",
     "covariates": "directions of pose, illumination and expression in latent space",
-    "hypersphere": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"
+    "hyperface": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"
     " the packing went, and how near each identity came to its embedding (`inversion.csv`)",
     "scores": "tables of results",
     "figures": "pictures of results",

@@ -25,7 +25,7 @@ from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
 
 
-def pack_hypersphere(
+def pack_references(
     settings: Mapping[str, Any],
     *,
     start: Path,
@@ -49,7 +49,7 @@ def pack_hypersphere(
     call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
     call |= {"samples": samples, "statistics": statistics, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(pack_in_group, call, processes, launcher)
-    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_hypersphere")
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_references")
     discard_state(state)
 
 
@@ -101,4 +101,4 @@ def _embeddings(path: Path, label: str, network: str, count: int | None, at_leas
 
 
 if __name__ == "__main__":
-    run(pack_hypersphere, snakemake)
+    run(pack_references, snakemake)

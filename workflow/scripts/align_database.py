@@ -1,4 +1,4 @@
-"""Align the images of a genuine database and pack them into image shards, which training reads."""
+"""Align the images of a genuine database, and write them as image shards, which training reads."""
 
 from brownid.runtime.process import logger, run, start_job
 
@@ -15,7 +15,7 @@ from brownid.samples.collection import shard_of
 from brownid.samples.images import write_image_shard
 
 
-def pack_database(
+def align_database(
     settings: Mapping[str, Any],
     *,
     index: Path,
@@ -39,9 +39,9 @@ def pack_database(
     identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
     write_image_shard(images, settings["namespace"], identities, labels, pixels)
     write_failures(failures, failed)
-    logger.info("packed %d of %d images", len(kept), len(chosen))
+    logger.info("aligned %d of %d images", len(kept), len(chosen))
 
 
 if __name__ == "__main__":
     alignment = snakemake.config["databases"][snakemake.wildcards.database]["alignment"] or {}
-    run(pack_database, snakemake, detector=snakemake.config["detectors"].get(alignment.get("detector")))
+    run(align_database, snakemake, detector=snakemake.config["detectors"].get(alignment.get("detector")))

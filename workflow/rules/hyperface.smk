@@ -6,7 +6,7 @@ rule embed_faces:
         weights=lambda w: paths.references_weights(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
     output:
-        samples="results/hypersphere/{references}/faces.h5",
+        samples="results/hyperface/{references}/faces.h5",
     log:
         "logs/embed_faces/{references}.log",
     benchmark:
@@ -27,18 +27,18 @@ rule embed_faces:
         "../scripts/embed_faces.py"
 
 
-rule pack_hypersphere:
+rule pack_references:
     input:
         start=lambda w: paths.packing_start(config, w.references),
         gallery=lambda w: paths.packing_gallery(config, w.references),
     output:
-        samples="results/hypersphere/{references}/targets.h5",
-        statistics="results/hypersphere/{references}/stats.h5",
-        command="results/hypersphere/{references}/command.yml",
+        samples="results/hyperface/{references}/targets.h5",
+        statistics="results/hyperface/{references}/stats.h5",
+        command="results/hyperface/{references}/command.yml",
     log:
-        "logs/pack_hypersphere/{references}.log",
+        "logs/pack_references/{references}.log",
     benchmark:
-        "logs/benchmarks/pack_hypersphere/{references}.tsv"
+        "logs/benchmarks/pack_references/{references}.tsv"
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes
@@ -48,19 +48,19 @@ rule pack_hypersphere:
         mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
-        state="results/state/hypersphere/{references}",
-        settings=settings("pack_hypersphere"),
-        code=code("pack_hypersphere", "torch-gpu"),
+        state="results/state/hyperface/{references}",
+        settings=settings("pack_references"),
+        code=code("pack_references", "torch-gpu"),
     message:
         "Pack the identities of {wildcards.references} on the hypersphere"
     script:
-        "../scripts/pack_hypersphere.py"
+        "../scripts/pack_references.py"
 
 
 rule invert_embeddings:
     input:
-        targets="results/hypersphere/{references}/targets.h5",
-        packing_statistics="results/hypersphere/{references}/stats.h5",
+        targets="results/hyperface/{references}/targets.h5",
+        packing_statistics="results/hyperface/{references}/stats.h5",
         faces=lambda w: paths.faces(config, w.references),
         weights=lambda w: paths.references_weights(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
@@ -68,7 +68,7 @@ rule invert_embeddings:
         samples="results/references/{references}/samples.h5",
         statistics="results/references/{references}/stats.h5",
         command="results/references/{references}/command.yml",
-        table="results/hypersphere/{references}/inversion.csv",
+        table="results/hyperface/{references}/inversion.csv",
     log:
         "logs/invert_embeddings/{references}.log",
     benchmark:
@@ -96,8 +96,8 @@ rule invert_embeddings:
 rule measure_packing:
     input:
         start=lambda w: paths.packing_start(config, w.references),
-        targets="results/hypersphere/{references}/targets.h5",
-        statistics="results/hypersphere/{references}/stats.h5",
+        targets="results/hyperface/{references}/targets.h5",
+        statistics="results/hyperface/{references}/stats.h5",
         samples="results/references/{references}/samples.h5",
         images=lambda w: paths.image_shards(config, w.references),
         weights=lambda w: paths.references_weights(config, w.references),
