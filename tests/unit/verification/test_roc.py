@@ -5,8 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from brownid.runtime.errors import BrownidError
-from brownid.verification import accuracy
-from brownid.verification.accuracy import equal_error_rate, tar_at_far
+from brownid.verification.accuracy import equal_error_rate, roc, tar_at_far
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -14,7 +13,7 @@ def test_the_curve_is_that_of_scikit_learn_with_and_without_ties(decimals):
     random = np.random.default_rng(0)
     same = random.random(500) < 0.4
     scores = np.round(random.standard_normal(500) + same, decimals)
-    curve = accuracy(scores, same)
+    curve = roc(scores, same)
     false_accept, true_accept, thresholds = roc_curve(same, scores, drop_intermediate=False)
     np.testing.assert_allclose(curve.false_accept, false_accept)
     np.testing.assert_allclose(curve.true_accept, true_accept)
@@ -25,20 +24,20 @@ def test_the_curve_is_that_of_scikit_learn_with_and_without_ties(decimals):
 
 
 def test_separated_scores_have_area_one_and_no_error():
-    curve = accuracy([0.9, 0.8, 0.2, 0.1], [True, True, False, False])
+    curve = roc([0.9, 0.8, 0.2, 0.1], [True, True, False, False])
     assert curve.area == 1
     assert equal_error_rate(curve) == 0
     assert tar_at_far(curve, [0.5])[0].tar == 1
 
 
 def test_inverted_scores_have_area_zero_and_only_errors():
-    curve = accuracy([0.1, 0.2, 0.8, 0.9], [True, True, False, False])
+    curve = roc([0.1, 0.2, 0.8, 0.9], [True, True, False, False])
     assert curve.area == 0
     assert equal_error_rate(curve) == 1
 
 
 def test_equal_scores_for_everybody_are_chance():
-    curve = accuracy([0.5] * 6, [True, False] * 3)
+    curve = roc([0.5] * 6, [True, False] * 3)
     assert curve.area == 0.5
     assert equal_error_rate(curve) == 0.5
     assert tar_at_far(curve, [0.5])[0].tar == 0
@@ -47,7 +46,7 @@ def test_equal_scores_for_everybody_are_chance():
 def test_rates_of_a_small_list_are_those_counted_by_hand():
     """Descending: G G I G I G I I; one of four impostors stands above the third genuine pair."""
     same = np.array([True, True, False, True, False, True, False, False])
-    curve = accuracy(np.arange(8, 0, -1), same)
+    curve = roc(np.arange(8, 0, -1), same)
     quarter, half, all_of_them = tar_at_far(curve, [0.25, 0.5, 1.0])
     assert (quarter.tar, quarter.threshold) == (0.75, 5)
     assert (half.tar, half.threshold) == (1.0, 3)
@@ -56,14 +55,14 @@ def test_rates_of_a_small_list_are_those_counted_by_hand():
 
 
 def test_a_tie_is_accepted_as_a_whole_or_not_at_all():
-    curve = accuracy([3, 2, 2, 2, 1, 1], [True, True, False, False, True, False])
+    curve = roc([3, 2, 2, 2, 1, 1], [True, True, False, False, True, False])
     (entry,) = tar_at_far(curve, [0.34])
     assert (entry.tar, entry.threshold) == (pytest.approx(1 / 3), 3)
 
 
 def test_a_rate_that_needs_more_impostors_is_nan_and_says_how_many():
     scores, same = np.random.default_rng(0).random(600), np.arange(600) % 2 == 0
-    measured, unmeasured = tar_at_far(accuracy(scores, same), [1 / 300, 0.001])
+    measured, unmeasured = tar_at_far(roc(scores, same), [1 / 300, 0.001])
     assert measured.measurable and np.isfinite(measured.tar)
     assert not unmeasured.measurable and np.isnan(unmeasured.tar) and np.isnan(unmeasured.threshold)
     assert (unmeasured.impostors_needed, unmeasured.impostors) == (1000, 300)
@@ -72,7 +71,7 @@ def test_a_rate_that_needs_more_impostors_is_nan_and_says_how_many():
 def test_a_thousand_impostors_are_enough_for_a_thousandth():
     scores = np.concatenate([np.arange(1000), [998.5]])
     same = np.arange(1001) == 1000
-    (entry,) = tar_at_far(accuracy(scores, same), [0.001])
+    (entry,) = tar_at_far(roc(scores, same), [0.001])
     assert (entry.tar, entry.threshold) == (1, 998.5)
 
 
@@ -86,10 +85,10 @@ def test_a_thousand_impostors_are_enough_for_a_thousandth():
 )
 def test_scores_without_a_curve_are_refused(scores, same, message):
     with pytest.raises(BrownidError, match=message):
-        accuracy(scores, same)
+        roc(scores, same)
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, 1.5])
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(BrownidError, match="rate"):
-        tar_at_far(accuracy([1, 2], [True, False]), [rate])
+        tar_at_far(roc([1, 2], [True, False]), [rate])
