@@ -164,7 +164,7 @@ def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photogra
             return [Detection((0, 0, 30, 30), 0.9, template("arcface", 30))] if image.any() else []
 
     asked = []
-    monkeypatch.setattr("brownid.alignment.detector", lambda spec: asked.append(spec) or Finder())
+    monkeypatch.setattr("brownid.alignment.detection.detector", lambda spec: asked.append(spec) or Finder())
     (photographs / "deep").mkdir()
     Image.new("RGB", (40, 40)).save(photographs / "deep" / "black.png")
     options = ("--detector", "yunet", "--detector-file", "yunet.onnx")
@@ -206,7 +206,7 @@ def test_photographs_of_every_format_are_cropped_each_to_a_file_of_its_own(run, 
     for name, kind in FILES.items():
         save(pixels, tmp_path / "in" / name, kind)
     (tmp_path / "in" / "notes.txt").touch()
-    monkeypatch.setattr("brownid.alignment.detector", lambda spec: OneFace())
+    monkeypatch.setattr("brownid.alignment.detection.detector", lambda spec: OneFace())
     options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--side", 30)
     result = run("crop", tmp_path / "in", *options, "-o", tmp_path / "out")
     assert "7 images, 0 failed" in result.stdout and "passed over 1 file: 1 .txt" in caplog.text
@@ -293,7 +293,7 @@ def test_the_images_of_a_record_file_are_embedded_and_not_cropped(run, refusal, 
     assert SampleCollection.load(tmp_path / "e.h5").identities.tolist() == [5]
     assert "name it alone" in refusal("embed", tmp_path / "casia", tmp_path / "black", "-w", weights)
     assert "passed over" not in caplog.text
-    monkeypatch.setattr("brownid.alignment.detector", lambda spec: OneFace())
+    monkeypatch.setattr("brownid.alignment.detection.detector", lambda spec: OneFace())
     options = ("--detector", "yunet", "--detector-file", "y.onnx")
     assert "`kind: recordio`" in refusal("crop", tmp_path / "casia", *options, "-o", tmp_path / "out")
 
