@@ -259,7 +259,7 @@ EDITS = [
     ("generators/stylegan2/synthesis.py", "math.sqrt(2)", "math.sqrt(3)", WORLD, set()),
     ("generators/stylegan2/synthesis.py", "math.sqrt(2)", "math.sqrt(3)", STYLEGAN2, LOADING),
     ("world/primitives.py", "0.", "1.", WORLD, WORLDS),
-    ("facemodel/loading.py", '"ldm": ldm,', '"ldm": ldm,\n    "mine": ldm,', WORLD, set()),
+    ("facemodel/loading.py", '"ldm": (', '"mine": ldm,\n    "ldm": (', WORLD, set()),
     ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", WORLD, {"sample_references"}),
     ("dynamics/baselines.py", "steps=0", "steps=1", WORLD, {"sample_references"}),
     ("dynamics/dispersion.py", "settings.initial_noise *", "2 * settings.initial_noise *", WORLD, {"vary_references"}),

@@ -24,13 +24,19 @@ from brownid.dynamics.settings import (
     RejectSettings,
     RepulseSettings,
 )
+from brownid.generators.settings import (
+    Arc2FaceSettings,
+    LatentDiffusionSettings,
+    StyleGAN2GeneratorSettings,
+    StyleGAN3GeneratorSettings,
+)
 from brownid.hyperface.settings import ConditioningSettings, InversionSettings, PackingSettings
 from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.settings import Settings, object_schema
 from brownid.runtime.text import check_document, check_expansion, read_yaml
 from brownid.training.settings import TrainingSettings
 from brownid.weights.catalogue import advice, fetched_paths, generator_files, read_catalogue, same_path
-from brownid.world.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture
+from brownid.world.settings import BenchmarkCapture, MultipieCapture, PeopleCapture, PortraitCapture, ProceduralSettings
 
 # section -> the keys of an entry that name a file, or several by role
 OWN_FILES = {
@@ -166,6 +172,11 @@ def _merge(merged: dict[str, Any], content: Mapping) -> None:
 SCHEMA = resources.files("brownid.configuration") / "config.schema.yaml"
 # The definitions of the schema that are those of settings classes.
 CLASSES: dict[str, tuple[type[Settings], ...]] = {
+    "procedural": (ProceduralSettings,),
+    "stylegan2": (StyleGAN2GeneratorSettings,),
+    "stylegan3": (StyleGAN3GeneratorSettings,),
+    "ldm": (LatentDiffusionSettings,),
+    "arc2face": (Arc2FaceSettings,),
     "langevin": (LangevinSettings,),
     "dispersion": (DispersionSettings,),
     "random": (RandomSettings,),

@@ -14,6 +14,12 @@ from brownid.facemodel.model import GeneratorFaceModel
 from brownid.generators.diffusion.arc2face import arc2face
 from brownid.generators.diffusion.ldm import ldm
 from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator, device_of, with_defaults
+from brownid.generators.settings import (
+    Arc2FaceSettings,
+    LatentDiffusionSettings,
+    StyleGAN2GeneratorSettings,
+    StyleGAN3GeneratorSettings,
+)
 from brownid.generators.stylegans import stylegan2, stylegan3
 from brownid.recognition.embedding import as_bytes
 from brownid.recognition.loading import load_network
@@ -23,15 +29,17 @@ from brownid.runtime.files import sha256
 from brownid.runtime.precision import Batching
 from brownid.runtime.process import default_device
 from brownid.runtime.randomness import NoiseKey, normal
+from brownid.runtime.settings import Settings
 from brownid.weights.catalogue import generator_files
-from brownid.world.generator import ProceduralGenerator
+from brownid.world.generator import procedural
+from brownid.world.settings import ProceduralSettings
 
-FAMILIES: dict[str, Callable[..., Generator | EmbeddingConditionedGenerator]] = {
-    "procedural": ProceduralGenerator,
-    "stylegan2": stylegan2,
-    "stylegan3": stylegan3,
-    "ldm": ldm,
-    "arc2face": arc2face,
+FAMILIES: dict[str, tuple[type[Settings], Callable[..., Generator | EmbeddingConditionedGenerator]]] = {
+    "procedural": (ProceduralSettings, procedural),
+    "stylegan2": (StyleGAN2GeneratorSettings, stylegan2),
+    "stylegan3": (StyleGAN3GeneratorSettings, stylegan3),
+    "ldm": (LatentDiffusionSettings, ldm),
+    "arc2face": (Arc2FaceSettings, arc2face),
 }
 
 _MEMBERS = ("latent_dim", "latent_mean", "resolution", "eyes", "map", "render")
@@ -57,12 +65,14 @@ def load_generator(
         )
     if factory is not None:
         build, name = import_factory(factory, "generator"), f"generator of factory {factory!r}"
+        check_keywords(build, f"The {name}", {**keywords, "device": device})
+        generator = build(**keywords, device=device)
     elif family in FAMILIES:
-        build, name = FAMILIES[family], f"generator of family {family!r}"
+        settings, build = FAMILIES[family]
+        name = f"generator of family {family!r}"
+        generator = build(settings.of(keywords, f"The {name}"), device)
     else:
         raise BrownidError(f"The generator family {family!r} is unknown: use one of {', '.join(FAMILIES)}.")
-    check_keywords(build, f"The {name}", {**keywords, "device": device})
-    generator = build(**keywords, device=device)
     members = _CONDITIONED_MEMBERS if getattr(generator, "embedding_conditioned", False) else _MEMBERS
     missing = [member for member in members if not hasattr(generator, member)]
     if missing:

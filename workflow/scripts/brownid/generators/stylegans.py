@@ -1,12 +1,18 @@
 """StyleGAN generators as the configuration describes them: from a published file, or with weights drawn at random."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from brownid.generators.protocol import AverageFace
+from brownid.generators.settings import (
+    StyleGAN2GeneratorSettings,
+    StyleGAN2Sizes,
+    StyleGAN3GeneratorSettings,
+    StyleGAN3Sizes,
+)
 from brownid.generators.stylegan2.generator import StyleGAN2, random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
@@ -17,107 +23,71 @@ from brownid.weights.generator_files import GeneratorFile, read_generator_file
 from brownid.weights.state_dict import load_strictly, made_within
 
 Network = TypeVar("Network", bound=nn.Module)
-Settings = TypeVar("Settings", StyleGAN2Settings, StyleGAN3Settings)
-
-# The sizes of a generator with random weights, and the fields of its settings that each sets.
-STYLEGAN2_SIZES = {
-    "resolution": ("resolution",),
-    "latent_dim": ("z_dim", "w_dim"),
-    "mapping_layers": ("mapping_layers",),
-    "channel_base": ("channel_base",),
-    "channel_max": ("channel_max",),
-}
-STYLEGAN3_SIZES = {**STYLEGAN2_SIZES, "resolution": ("img_resolution",), "layers": ("num_layers",)}
+Shape = TypeVar("Shape", StyleGAN2Settings, StyleGAN3Settings)
 
 
-def stylegan2(
-    *,
-    file: str | None = None,
-    random: Mapping[str, int] | None = None,
-    seed: int | None = None,
-    noise: str = "off",
-    template: str = "ffhq",
-    eyes: Sequence[Sequence[float]] | None = None,
-    landmarks: Sequence[Sequence[float]] | None = None,
-    precision: str = "float32",
-    channels_last: bool = True,
-    device: str | torch.device = "cpu",
-) -> StyleGAN2:
-    """A StyleGAN2 of the weights in `file`, or of sizes `random` (see `STYLEGAN2_SIZES`) and weights drawn by `seed`.
+def stylegan2(settings: StyleGAN2GeneratorSettings, device: str | torch.device = "cpu") -> StyleGAN2:
+    """A StyleGAN2 of the weights in a file, or of sizes and weights drawn by the seed.
 
-    `noise` is "off", "fixed", "item" or "random" (see `StyleGAN2`); `precision` is "float32", "bfloat16" or "auto";
-    `template`, `eyes` and `landmarks` are those of `AverageFace`. Raises `BrownidError` where the file holds anything
-    but an unconditional StyleGAN2, whole.
+    Raises `BrownidError` where the file holds anything but an unconditional StyleGAN2, whole.
     """
-    face = AverageFace(template, eyes, landmarks)
-    options = {"noise": noise, "compute_dtype": compute_dtype(precision, device), "channels_last": channels_last}
-    _check_source("stylegan2", file, random, seed)
-    if file is None:
-        settings = _random_settings(StyleGAN2Settings, random, STYLEGAN2_SIZES)
-        generator = random_stylegan2(settings, seed, **options)
+    face = AverageFace(settings.template, settings.eyes, settings.landmarks)
+    dtype = compute_dtype(settings.precision, device)
+    options = {"noise": settings.noise, "compute_dtype": dtype, "channels_last": settings.channels_last}
+    if settings.random is not None:
+        generator = random_stylegan2(stylegan2_shape(settings.random), settings.seed, **options)
     else:
-        content, settings = _read(file, "stylegan2", StyleGAN2Settings)
-        generator = _loaded(lambda: StyleGAN2(settings, **options), content, file)
+        content, shape = _read(settings.file, "stylegan2", StyleGAN2Settings)
+        generator = _loaded(lambda: StyleGAN2(shape, **options), content, settings.file)
     generator.landmarks = face.points(generator.resolution)
     return generator.to(device)
 
 
-def stylegan3(
-    *,
-    file: str | None = None,
-    random: Mapping[str, int] | None = None,
-    seed: int | None = None,
-    anchored: bool = False,
-    template: str = "ffhq",
-    eyes: Sequence[Sequence[float]] | None = None,
-    landmarks: Sequence[Sequence[float]] | None = None,
-    precision: str = "float32",
-    device: str | torch.device = "cpu",
-) -> StyleGAN3:
-    """A StyleGAN3 of the weights in `file`, or of sizes `random` (see `STYLEGAN3_SIZES`) and weights drawn by `seed`.
-
-    `anchored` holds the pose of the mean latent (see `StyleGAN3.anchor`); `template`, `eyes` and `landmarks` are those
-    of `AverageFace`. Raises `BrownidError` as `stylegan2` does.
-    """
-    face = AverageFace(template, eyes, landmarks)
-    _check_source("stylegan3", file, random, seed)
-    if file is None:
-        generator = random_stylegan3(_random_settings(StyleGAN3Settings, random, STYLEGAN3_SIZES), seed)
+def stylegan3(settings: StyleGAN3GeneratorSettings, device: str | torch.device = "cpu") -> StyleGAN3:
+    """A StyleGAN3 of the weights in a file, or of sizes and weights drawn by the seed; errors as of `stylegan2`."""
+    face = AverageFace(settings.template, settings.eyes, settings.landmarks)
+    if settings.random is not None:
+        generator = random_stylegan3(stylegan3_shape(settings.random), settings.seed)
     else:
-        content, settings = _read(file, "stylegan3", StyleGAN3Settings)
-        generator = _loaded(lambda: StyleGAN3(settings), content, file)
-    generator.compute_dtype = compute_dtype(precision, device)
+        content, shape = _read(settings.file, "stylegan3", StyleGAN3Settings)
+        generator = _loaded(lambda: StyleGAN3(shape), content, settings.file)
+    generator.compute_dtype = compute_dtype(settings.precision, device)
     generator.landmarks = face.points(generator.resolution)
     generator = generator.to(device)
-    return generator.anchor() if anchored else generator
+    return generator.anchor() if settings.anchored else generator
 
 
-def _check_source(family: str, file: str | None, random: Mapping[str, int] | None, seed: int | None) -> None:
-    if (file is None) == (random is None):
-        raise BrownidError(
-            f"A generator of the family {family!r} needs exactly one of 'file' (its weights) and 'random' (the sizes "
-            "of one whose weights are drawn)."
-        )
-    if (random is None) != (seed is None):
-        raise BrownidError(
-            f"A generator of the family {family!r} with 'random' needs a 'seed' that its weights are drawn by, one "
-            "from a file takes none."
-        )
+def stylegan2_shape(sizes: StyleGAN2Sizes) -> StyleGAN2Settings:
+    """The architecture of these sizes."""
+    return StyleGAN2Settings(
+        resolution=sizes.resolution,
+        z_dim=sizes.latent_dim,
+        w_dim=sizes.latent_dim,
+        mapping_layers=sizes.mapping_layers,
+        channel_base=sizes.channel_base,
+        channel_max=sizes.channel_max,
+    )
 
 
-def _random_settings(settings_class: type[Settings], random: Mapping, sizes: Mapping[str, tuple[str, ...]]) -> Settings:
-    unknown = [name for name in random if name not in sizes]
-    if unknown:
-        raise BrownidError(f"A random generator has no size {unknown[0]!r}: known are {', '.join(sizes)}.")
-    return settings_class(**{field: value for name, value in random.items() for field in sizes[name]})
+def stylegan3_shape(sizes: StyleGAN3Sizes) -> StyleGAN3Settings:
+    """The architecture of these sizes."""
+    return StyleGAN3Settings(
+        img_resolution=sizes.resolution,
+        z_dim=sizes.latent_dim,
+        w_dim=sizes.latent_dim,
+        mapping_layers=sizes.mapping_layers,
+        channel_base=sizes.channel_base,
+        channel_max=sizes.channel_max,
+        num_layers=sizes.layers,
+    )
 
 
-def _read(file: str, family: str, settings_class: type[Settings]) -> tuple[GeneratorFile, Settings]:
+def _read(file: str, family: str, shape: type[Shape]) -> tuple[GeneratorFile, Shape]:
     content = read_generator_file(file)
     if content.family != family:
         raise BrownidError(f"{file}: the file holds a {content.family}, not a {family}: set family: {content.family}.")
     try:
-        settings = settings_class.from_nvidia(content.constructor)
+        settings = shape.from_nvidia(content.constructor)
     except BrownidError as error:
         raise BrownidError(f"{file}: {error}") from None
     except (TypeError, ValueError, OverflowError) as error:  # texts where numbers should be, for example

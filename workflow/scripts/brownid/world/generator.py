@@ -10,6 +10,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import stream
 from brownid.world.anatomy import IDENTITY_NAMES, NUISANCE, NUISANCE_NAMES, identity_settings, nuisance_settings
 from brownid.world.renderer import Renderer
+from brownid.world.settings import ProceduralSettings
 
 MEAN_RADIUS = 10.0
 _BASE_GAIN = 0.25
@@ -90,11 +91,13 @@ class ProceduralGenerator(GeneratorDefaults):
     """
 
     def __init__(
-        self, latent_dim: int = 512, side: int = 56, world_seed: int = 1, device: str | torch.device = "cpu"
+        self,
+        latent_dim: int = ProceduralSettings.latent_dim,
+        side: int = ProceduralSettings.side,
+        world_seed: int = ProceduralSettings.world_seed,
+        device: str | torch.device = "cpu",
     ) -> None:
-        _check_whole("latent_dim", latent_dim, len(IDENTITY_NAMES) + len(NUISANCE_NAMES))
-        _check_whole("side", side, 16)
-        _check_whole("world_seed", world_seed, 0)
+        ProceduralSettings(latent_dim, side, world_seed)  # refuses what is out of bounds
         self.latent_dim, self.resolution, self.world_seed = latent_dim, side, world_seed
         # pixel edges keep their place from side to side, pixel centres do not
         self.landmarks = tuple(((x + 0.5) * side / 112 - 0.5, (y + 0.5) * side / 112 - 0.5) for x, y in EYES_112)
@@ -156,8 +159,6 @@ class ProceduralGenerator(GeneratorDefaults):
         return self._space.rows[self.identity_dim + NUISANCE_NAMES.index(_PARAMETER_OF.get(name, name))].clone()
 
 
-def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BrownidError(
-            f"The procedural generator's {name} is {value!r}: it must be a whole number of at least {least}."
-        )
+def procedural(settings: ProceduralSettings, device: str | torch.device = "cpu") -> ProceduralGenerator:
+    """The generator of these settings."""
+    return ProceduralGenerator(settings.latent_dim, settings.side, settings.world_seed, device)

@@ -46,6 +46,15 @@ def check_disjoint(ranges: Mapping[str, PeopleRange]) -> None:
 
 
 @dataclass(frozen=True)
+class ProceduralSettings(Settings):
+    """The embedded world, a procedural renderer of faces."""
+
+    latent_dim: int = setting(512, "Dimension D of the latent space.", minimum=128)
+    side: int = setting(56, "Image side.", unit="pixels", minimum=16, maximum=512)
+    world_seed: int = setting(1, "Seed of the world: another seed, other people and looks.", minimum=0)
+
+
+@dataclass(frozen=True)
 class MultipieCapture(Settings):
     """Controlled capture of the embedded world in MultiPIE's naming.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,6 @@ from torch import Tensor, nn
 
 from brownid.generators.diffusion.components import (
     build_network,
-    check_scheduler,
     decode,
     denoise,
     draw_weights,
@@ -29,6 +26,7 @@ from brownid.generators.diffusion.components import (
 )
 from brownid.generators.diffusion.text_encoder import END, PROMPT, START, IdentityEncoder
 from brownid.generators.protocol import AverageFace, GeneratorDefaults
+from brownid.generators.settings import Arc2FaceSettings, Arc2FaceSizes
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import compute_dtype
 from brownid.weights.catalogue import (
@@ -40,61 +38,6 @@ from brownid.weights.catalogue import (
     text_weights,
 )
 from brownid.weights.state_dict import load_strictly
-
-
-@dataclass(frozen=True)
-class Arc2FaceSettings:
-    """The published sampling is the default."""
-
-    steps: int = 25  # of the scheduler, from noise to image
-    guidance_scale: float = 3.0  # how far beyond the unconditional prediction; 1: no guidance, half the time
-    scheduler: str = "dpmsolver++"  # one of `brownid.generators.diffusion.components.SCHEDULERS`
-    side: int | None = None  # pixels of an image; None: those that the weights were trained at
-    embedding_dim: int = 512  # components of the embeddings that the weights were trained with
-
-    def __post_init__(self) -> None:
-        check_scheduler(self.scheduler)
-        _check_whole("steps", self.steps, 1)
-        _check_whole("embedding_dim", self.embedding_dim, 1)
-        if self.side is not None:
-            _check_whole("side", self.side, 1)
-        scale = self.guidance_scale
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not (math.isfinite(scale) and scale >= 1):
-            raise BrownidError(f"guidance_scale is {scale!r}, but must be a number from 1 (no guidance) on.")
-
-
-@dataclass(frozen=True)
-class RandomSizes:
-    """Sizes of an Arc2Face with random weights, for tests and benchmarks."""
-
-    side: int = 32  # pixels that it is made for, a multiple of 4
-    channels: int = 8  # of the first layer of the denoising network and the decoder, a multiple of 4
-    width: int | None = None  # of the text encoder; None: the components of an embedding
-    layers: int = 1  # of the text encoder
-
-    def __post_init__(self) -> None:
-        _check_whole("random.layers", self.layers, 1)
-        if self.width is not None:
-            _check_whole("random.width", self.width, 1)
-        for name in ("side", "channels"):
-            _check_whole(f"random.{name}", getattr(self, name), 4)
-            if getattr(self, name) % 4:
-                raise BrownidError(f"random.{name} is {getattr(self, name)}, but must be a multiple of 4.")
-
-    @classmethod
-    def checked(cls, sizes: dict) -> RandomSizes:
-        """The sizes in a section of the configuration; a `BrownidError` names one that is unknown."""
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in sizes if name not in known]
-        if unknown:
-            raise BrownidError(f"A random Arc2Face has no size {unknown[0]!r}: known are {', '.join(known)}.")
-        return cls(**sizes)
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BrownidError(f"{name} is {value!r}, but must be a whole number from {least} on.")
-
 
 if TYPE_CHECKING:
     from brownid.runtime.randomness import NoiseKey
@@ -215,53 +158,23 @@ NOISE_LEVELS = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 
 NOISE_LEVELS |= {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 
 
-def arc2face(
-    *,
-    folder: str | None = None,
-    base: str | None = None,
-    random: Mapping[str, int] | None = None,
-    seed: int | None = None,
-    steps: int = 25,
-    guidance_scale: float = 3.0,
-    scheduler: str = "dpmsolver++",
-    side: int | None = None,
-    embedding_dim: int = 512,
-    template: str = "ffhq",
-    eyes: Sequence[Sequence[float]] | None = None,
-    landmarks: Sequence[Sequence[float]] | None = None,
-    precision: str = "auto",
-    device: str | torch.device = "cpu",
-) -> Arc2Face:
-    """An Arc2Face of the weights in `folder` and those of Stable Diffusion in `base`, or of `random` sizes by `seed`.
+def arc2face(settings: Arc2FaceSettings, device: str | torch.device = "cpu") -> Arc2Face:
+    """An Arc2Face of the weights in two folders, or of sizes and weights drawn by the seed.
 
-    `folder` has the subfolders arc2face and encoder as published, `base` has vae, tokenizer and scheduler. `template`,
-    `eyes` and `landmarks` are those of `AverageFace`, the other arguments those of `Arc2FaceSettings`; `precision` is
-    "float32", "bfloat16" or "auto". Nothing is fetched, and nothing in the files is executed. Raises `BrownidError`
-    where a file is missing or does not fit, or where diffusers or transformers is not installed.
+    Nothing is fetched, and nothing in the files is executed. Raises `BrownidError` where a file is missing or does not
+    fit, or where diffusers or transformers is not installed.
     """
-    given = (folder is not None, base is not None)
-    if given != ((True, True) if random is None else (False, False)):
-        raise BrownidError(
-            "A generator of the family 'arc2face' needs either 'folder' (its weights) and 'base' (the folder of Stable "
-            "Diffusion 1.5), or 'random' (the sizes of one whose weights are drawn)."
-        )
-    if (random is None) != (seed is None):
-        raise BrownidError(
-            "A generator of the family 'arc2face' with 'random' needs a 'seed' that its weights are drawn by, one from "
-            "files takes none."
-        )
-    settings = Arc2FaceSettings(steps, guidance_scale, scheduler, side, embedding_dim)
-    face = AverageFace(template, eyes, landmarks)
-    dtype = compute_dtype(precision, device)
-    if random is None:
-        generator = _from_files(Path(folder), Path(base), settings)
+    face = AverageFace(settings.template, settings.eyes, settings.landmarks)
+    dtype = compute_dtype(settings.precision, device)
+    if settings.random is None:
+        generator = _from_files(Path(settings.folder), Path(settings.base), settings)
     else:
-        generator = random_arc2face(RandomSizes.checked(dict(random)), settings, seed)
+        generator = random_arc2face(settings.random, settings, settings.seed)
     generator.landmarks = face.points(generator.resolution)
     return in_format(generator, dtype, ("unet", "vae")).to(device)
 
 
-def random_arc2face(sizes: RandomSizes, settings: Arc2FaceSettings, seed: int) -> Arc2Face:
+def random_arc2face(sizes: Arc2FaceSizes, settings: Arc2FaceSettings, seed: int) -> Arc2Face:
     """An Arc2Face of the published layout in small, each matrix and kernel drawn from (seed, its name)."""
     width = sizes.width or settings.embedding_dim
     words = [*dict.fromkeys(f"{word}</w>" for word in PROMPT.split()), START, END]

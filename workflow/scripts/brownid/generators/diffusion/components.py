@@ -139,21 +139,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 # Where a file is silent, diffusers would take numbers of its own, and images would be spoilt without a word.
 NOISE_LEVELS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-_DRAWING = ("ancestral", "ddpm", "lcm", "sde", "tcd")  # what the names of schedulers say that add noise on the way
 _DECODED_AT_ONCE = 4  # images: a decoder takes more memory for an image than the denoising network does
-
-
-def check_scheduler(name: str) -> str:
-    """The name of a scheduler, if it is one of `SCHEDULERS`."""
-    if name in SCHEDULERS:
-        return name
-    known = ", ".join(SCHEDULERS)
-    if any(word in str(name).lower() for word in _DRAWING):
-        raise BrownidError(
-            f"The scheduler {name!r} draws noise at every step, which would make an image depend on its batch: "
-            f"use one that draws none: {known}."
-        )
-    raise BrownidError(f"There is no scheduler {name!r} here: use one of {known}.")
 
 
 def make_scheduler(name: str, config: Mapping[str, Any], steps: int, device: torch.device) -> Any:

@@ -1,7 +1,6 @@
 """Unconditional latent diffusion models behind the generator protocol."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from brownid.generators.diffusion.components import (
     read_json,
 )
 from brownid.generators.protocol import AverageFace, GeneratorDefaults
+from brownid.generators.settings import DiffusionSizes, LatentDiffusionSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import compute_dtype
 from brownid.weights.catalogue import CONFIG, LDM_PAGE, SCHEDULE
@@ -45,7 +45,7 @@ class LatentDiffusion(GeneratorDefaults, nn.Module):
         noise_levels: Mapping[str, Any],
         *,
         scale: float,
-        steps: int = 50,
+        steps: int,
     ) -> None:
         super().__init__()
         self.unet, self.vqvae = unet, vqvae
@@ -91,7 +91,6 @@ class LatentDiffusion(GeneratorDefaults, nn.Module):
             )
 
 
-RANDOM_SIZES = {"side": 32, "channels": 8}  # pixels of an image, channels of the first layers; multiples of 4
 # The published faces', as their scheduler_config.json has them.
 NOISE_LEVELS = {"num_train_timesteps": 1000, "beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
 NOISE_LEVELS |= {"clip_sample": False}
@@ -100,78 +99,47 @@ NOISE_LEVELS |= {"clip_sample": False}
 _SCALES = {"VQModel": 1.0, "AutoencoderKL": 0.18215}
 
 
-def ldm(
-    *,
-    folder: str | None = None,
-    random: Mapping[str, int] | None = None,
-    seed: int | None = None,
-    steps: int = 50,
-    scaling_factor: float | None = None,
-    template: str = "ffhq",
-    eyes: Sequence[Sequence[float]] | None = None,
-    landmarks: Sequence[Sequence[float]] | None = None,
-    precision: str = "auto",
-    device: str | torch.device = "cpu",
-) -> LatentDiffusion:
-    """A latent diffusion model of the weights in `folder`, or of sizes `random` (see `RANDOM_SIZES`) drawn by `seed`.
+def ldm(settings: LatentDiffusionSettings, device: str | torch.device = "cpu") -> LatentDiffusion:
+    """A latent diffusion model of the weights in a folder, or of sizes and weights drawn by the seed.
 
-    `folder` has the subfolders unet, vqvae and scheduler of diffusers' LDMPipeline. `scaling_factor` replaces what the
-    latent images are divided by for the decoder; `template`, `eyes` and `landmarks` are those of `AverageFace`;
-    `precision` is "float32", "bfloat16" or "auto". Nothing is fetched, and nothing in the files is executed. Raises
-    `BrownidError` where a file is missing or does not fit, or where diffusers is not installed.
+    Nothing is fetched, and nothing in the files is executed. Raises `BrownidError` where a file is missing or does not
+    fit, or where diffusers is not installed.
     """
-    if (folder is None) == (random is None):
-        raise BrownidError(
-            "A generator of the family 'ldm' needs exactly one of 'folder' (its weights) and 'random' (the sizes of "
-            "one whose weights are drawn)."
-        )
-    if (random is None) != (seed is None):
-        raise BrownidError(
-            "A generator of the family 'ldm' with 'random' needs a 'seed' that its weights are drawn by, one from "
-            "files takes none."
-        )
-    _check_numbers(steps, scaling_factor)
-    face = AverageFace(template, eyes, landmarks)
-    dtype = compute_dtype(precision, device)
-    if random is not None:
-        generator = random_ldm(random, seed, scale=scaling_factor or 1.0, steps=steps)
+    face = AverageFace(settings.template, settings.eyes, settings.landmarks)
+    dtype = compute_dtype(settings.precision, device)
+    if settings.random is not None:
+        options = {"scale": settings.scaling_factor or 1.0, "steps": settings.steps}
+        generator = random_ldm(settings.random, settings.seed, **options)
     else:
-        place = Path(folder)
+        place = Path(settings.folder)
         described = read_json(place / "vqvae" / CONFIG, LDM_PAGE)
         unet = load_network(place / "unet", ("UNet2DModel",), LDM_PAGE)
         decoder = load_network(place / "vqvae", tuple(_SCALES), LDM_PAGE)
         noise_levels = read_json(place / "scheduler" / SCHEDULE, LDM_PAGE)
         with fitting(str(place), LDM_PAGE):
-            scale = scaling_factor or _scale_of(described)
-            generator = LatentDiffusion(unet, decoder, noise_levels, scale=scale, steps=steps)
+            scale = settings.scaling_factor or _scale_of(described)
+            generator = LatentDiffusion(unet, decoder, noise_levels, scale=scale, steps=settings.steps)
     generator.landmarks = face.points(generator.resolution)
     return in_format(generator, dtype, ("unet", "vqvae")).to(device)
 
 
-def random_ldm(sizes: Mapping[str, int], seed: int, **options: Any) -> LatentDiffusion:
+def random_ldm(sizes: DiffusionSizes, seed: int, **options: Any) -> LatentDiffusion:
     """A latent diffusion model of the published layout in small, each matrix drawn from (seed, its name).
 
     `options` are the keyword arguments of `LatentDiffusion`.
     """
-    unknown = [name for name in sizes if name not in RANDOM_SIZES]
-    if unknown:
-        raise BrownidError(f"A random latent diffusion model has no size {unknown[0]!r}: known are side, channels.")
-    chosen = {**RANDOM_SIZES, **sizes}
-    for name, value in chosen.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 4 or value % 4:
-            raise BrownidError(f"random.{name} is {value!r}, but must be a multiple of 4.")
-    blocks = [chosen["channels"], 2 * chosen["channels"]]
+    blocks = [sizes.channels, 2 * sizes.channels]
     common = {"block_out_channels": blocks, "layers_per_block": 1, "norm_num_groups": 4}
     vqvae = {
         **common,
-        "sample_size": chosen["side"],
+        "sample_size": sizes.side,
         "num_vq_embeddings": 64,
         "down_block_types": ["DownEncoderBlock2D"] * 2,
         "up_block_types": ["UpDecoderBlock2D"] * 2,
     }
     unet = {
         **common,
-        "sample_size": chosen["side"] // 2,
+        "sample_size": sizes.side // 2,
         "attention_head_dim": 4,
         "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
         "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
@@ -187,14 +155,3 @@ def random_ldm(sizes: Mapping[str, int], seed: int, **options: Any) -> LatentDif
 def _scale_of(described: Mapping[str, Any]) -> float:
     """What a decoder's config.json says that latent images are divided by, or what it means where it says nothing."""
     return positive_scale(described.get("scaling_factor") or _SCALES.get(described.get("_class_name"), 1.0))
-
-
-def _check_numbers(steps: object, scaling_factor: object) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise BrownidError(f"steps is {steps!r}, but must be a whole number from 1 on.")
-    if scaling_factor is not None and (
-        isinstance(scaling_factor, bool)
-        or not isinstance(scaling_factor, int | float)
-        or not (math.isfinite(scaling_factor) and scaling_factor > 0)
-    ):
-        raise BrownidError(f"scaling_factor is {scaling_factor!r}, but must be a positive number.")
