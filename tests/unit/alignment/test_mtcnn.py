@@ -8,6 +8,7 @@ import torch
 
 from brownid.alignment.detection import detector
 from brownid.alignment.mtcnn import MTCNN, ONet, PNet, RNet, pyramid_sizes
+from brownid.alignment.settings import MTCNNSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 
@@ -39,7 +40,7 @@ def by_hand():
         pnet, rnet, onet = fires_on_bright_windows(), zeroed(RNet()), zeroed(ONet())
         rnet.dense5_1.bias[1] = onet.dense6_1.bias[1] = 5
         onet.dense6_3.bias.copy_(torch.from_numpy(LANDMARKS.T.ravel()))
-    return MTCNN(pnet, rnet, onet, smallest_face=12)
+    return MTCNN(pnet, rnet, onet, MTCNNSettings(smallest_face=12))
 
 
 def with_square(left, top, side, height=60, width=72):
@@ -174,5 +175,5 @@ def test_weights_of_another_network_are_refused_by_name(files):
 
 
 def test_a_smallest_face_below_the_window_is_refused(files):
-    with pytest.raises(BrownidError, match="at least 12 pixels, not 6"):
+    with pytest.raises(BrownidError, match=r"smallest_face is 6, .* at least 12"):
         detector({"family": "mtcnn", "files": files, "smallest_face": 6})

@@ -187,7 +187,6 @@ def test_a_damaged_file_is_refused_by_name(tmp_path):
     ("spec", "words"),
     [
         ({"family": "haar"}, "'haar' is unknown: use one of yunet, mtcnn"),
-        ({"family": "yunet", "treshold": 0.5}, "no setting treshold; it has file, max_side, sha256, threshold"),
         ({"family": "yunet"}, "needs the path of its model file"),
         ({"family": "mtcnn", "files": {"pnet": "p.pt"}}, "with the keys pnet, rnet, onet"),
     ],
@@ -197,7 +196,12 @@ def test_a_wrong_description_is_refused(spec, words):
         detector(spec)
 
 
+def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(file):
+    with pytest.raises(BrownidError, match=r"yunet: there is no setting 'treshold'; did you mean"):
+        detector({"family": "yunet", "file": file, "treshold": 0.5})
+
+
 @pytest.mark.parametrize("settings", [{"threshold": 1.5}, {"threshold": "much"}, {"max_side": 8}])
 def test_settings_out_of_range_are_refused(file, settings):
-    with pytest.raises(BrownidError, match=f"{next(iter(settings))} of a face detector"):
+    with pytest.raises(BrownidError, match=f"YuNetSettings.{next(iter(settings))} is"):
         detector({"family": "yunet", "file": file, **settings})

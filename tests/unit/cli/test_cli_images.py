@@ -167,12 +167,12 @@ def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photogra
     monkeypatch.setattr("brownid.alignment.detection.detector", lambda spec: asked.append(spec) or Finder())
     (photographs / "deep").mkdir()
     Image.new("RGB", (40, 40)).save(photographs / "deep" / "black.png")
-    options = ("--detector", "yunet", "--detector-file", "yunet.onnx")
+    options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--set", "threshold=0.8")
     result = run("crop", photographs, *options, "--side", 30, "-o", photographs / "out")
     assert "1 images, 2 failed" in result.stdout and "deep/black.png: no face was detected." in result.stderr
     cropped, source = load_rgb(photographs / "out" / "good.png"), load_rgb(photographs / "good.png")
     assert np.abs(cropped.astype(int) - source[:30, :30]).max() <= 1  # its landmarks fit already
-    assert asked == [{"family": "yunet", "threshold": 0.7, "file": Path("yunet.onnx")}]
+    assert asked == [{"family": "yunet", "threshold": 0.8, "file": Path("yunet.onnx")}]
     assert "no face" in refusal("crop", photographs / "deep" / "black.png", *options, "-o", photographs / "one.png")
     said = refusal("crop", photographs, *options, "--detector", "mtcnn", "-o", "x")
     assert "3 model files; --detector-file gives 1" in said

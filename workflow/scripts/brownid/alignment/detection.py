@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from brownid.alignment.faces import Detector
+from brownid.alignment.settings import MTCNNSettings, YuNetSettings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 
 MTCNN_NETWORKS = ("pnet", "rnet", "onet")
-SETTINGS = {
-    "yunet": {"file", "sha256", "threshold", "max_side"},
-    "mtcnn": {"files", "sha256", "threshold", "max_side", "smallest_face"},
-}
 
 
 def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
@@ -20,34 +17,31 @@ def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
 
     `{family: yunet, file: face_detection_yunet_2023mar.onnx, sha256: …, threshold: 0.7, max_side: 640}` or
     `{family: mtcnn, files: {pnet: pnet.pt, rnet: …, onet: …}, sha256: {pnet: …, …}, threshold: 0.7, max_side: 1024,
-    smallest_face: 40}`. Checksums and numbers may be left out. BrownidError for a wrong spec, and for a file that is
+    smallest_face: 40}`. Checksums and settings may be left out. BrownidError for a wrong spec, and for a file that is
     missing, has another checksum or is none of that network.
     """
-    options = dict(spec)
-    family = options.pop("family", None)
-    if family not in SETTINGS:
-        raise BrownidError(f"The face detector {family!r} is unknown: use one of {', '.join(SETTINGS)}.")
-    unknown = sorted(set(options) - SETTINGS[family])
-    if unknown:
-        known = ", ".join(sorted(SETTINGS[family]))
-        raise BrownidError(f"The face detector {family} has no setting {', '.join(unknown)}; it has {known}.")
-    return DETECTORS[family](options, device)
+    given = dict(spec)
+    family = given.pop("family", None)
+    if family not in DETECTORS:
+        raise BrownidError(f"The face detector {family!r} is unknown: use one of {', '.join(DETECTORS)}.")
+    return DETECTORS[family](given, device)
 
 
-def _yunet(options: dict[str, Any], _: str) -> Detector:
+def _yunet(given: dict[str, Any], _: str) -> Detector:
     from brownid.alignment.yunet import YuNet
 
-    return YuNet(model_file(options.pop("file", None), options.pop("sha256", None)), **options)
+    path = model_file(given.pop("file", None), given.pop("sha256", None))
+    return YuNet(path, YuNetSettings.of(given, "The face detector yunet"))
 
 
-def _mtcnn(options: dict[str, Any], device: str) -> Detector:
+def _mtcnn(given: dict[str, Any], device: str) -> Detector:
     from brownid.alignment.mtcnn import MTCNN
 
-    files, checksums = options.pop("files", None) or {}, options.pop("sha256", None) or {}
+    files, checksums = given.pop("files", None) or {}, given.pop("sha256", None) or {}
     if set(files) != set(MTCNN_NETWORKS) or not set(checksums) <= set(MTCNN_NETWORKS):
         raise BrownidError("The face detector mtcnn needs `files` (and takes `sha256`) with the keys pnet, rnet, onet.")
     paths = [model_file(files[name], checksums.get(name)) for name in MTCNN_NETWORKS]
-    return MTCNN.load(*paths, device=device, **options)
+    return MTCNN.load(*paths, MTCNNSettings.of(given, "The face detector mtcnn"), device)
 
 
 DETECTORS: dict[str, Callable[[dict[str, Any], str], Detector]] = {"yunet": _yunet, "mtcnn": _mtcnn}

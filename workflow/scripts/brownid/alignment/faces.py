@@ -7,8 +7,6 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from brownid.runtime.errors import BrownidError
-
 
 def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, most: float, of_smaller: bool = False) -> np.ndarray:
     """The indices of the boxes that stay, best score first.
@@ -80,14 +78,6 @@ def choose_face(detections: Sequence[Detection], width: int, height: int) -> Det
         return (right - left) * (bottom - top) - CENTRE_WEIGHT * distance**2
 
     return max(detections, key=prominence, default=None)
-
-
-def check_numbers(threshold: float, max_side: int) -> None:
-    """Raise BrownidError unless the settings that all detectors share make sense."""
-    if not isinstance(threshold, int | float) or not 0 < threshold < 1:
-        raise BrownidError(f"The threshold of a face detector lies between 0 and 1, not {threshold!r}.")
-    if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 32:
-        raise BrownidError(f"max_side of a face detector is a whole number of at least 32 pixels, not {max_side!r}.")
 
 
 def resized(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:

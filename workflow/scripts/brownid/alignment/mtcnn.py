@@ -11,15 +11,14 @@ from torch.nn import functional as F
 
 from brownid.alignment.faces import (
     Detection,
-    check_numbers,
     corrected,
     enlarged,
     resized,
     squared,
     suppress_overlaps,
 )
+from brownid.alignment.settings import MTCNNSettings
 from brownid.alignment.warp import check_colour_image
-from brownid.runtime.errors import BrownidError
 
 PROPOSAL_SIDE = 12  # pixels that one output of P-Net sees
 PROPOSAL_STRIDE = 2
@@ -120,19 +119,15 @@ class MTCNN:
         pnet: PNet,
         rnet: RNet,
         onet: ONet,
-        threshold: float = 0.7,
-        max_side: int = 1024,
-        smallest_face: int = 40,
+        settings: MTCNNSettings,
     ) -> None:
-        check_numbers(threshold, max_side)
-        if smallest_face < PROPOSAL_SIDE:
-            raise BrownidError(f"smallest_face of mtcnn is at least {PROPOSAL_SIDE} pixels, not {smallest_face!r}.")
         self.pnet, self.rnet, self.onet = (network.requires_grad_(False).eval() for network in (pnet, rnet, onet))
         self.device = self.pnet.conv1.weight.device
-        self.threshold, self.max_side, self.smallest_face = threshold, max_side, smallest_face
+        self.threshold, self.max_side = settings.threshold, settings.max_side
+        self.smallest_face = settings.smallest_face
 
     @classmethod
-    def load(cls, pnet: Path, rnet: Path, onet: Path, device: str = "cpu", **settings: float) -> MTCNN:
+    def load(cls, pnet: Path, rnet: Path, onet: Path, settings: MTCNNSettings, device: str = "cpu") -> MTCNN:
         """The cascade with the weights of three files; BrownidError where one does not fit its network."""
         from brownid.weights.state_dict import load_strictly, read_weights
 
@@ -141,7 +136,7 @@ class MTCNN:
             weights = read_weights(path, network.state_dict())
             load_strictly(network, weights, f"{path} (as {type(network).__name__} of MTCNN)")
             networks.append(network.to(device))
-        return cls(*networks, **settings)
+        return cls(*networks, settings)
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> list[Detection]:

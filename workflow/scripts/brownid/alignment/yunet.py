@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from brownid.alignment.faces import Detection, check_numbers, enlarged, resized
+from brownid.alignment.faces import Detection, enlarged, resized
+from brownid.alignment.settings import YuNetSettings
 from brownid.alignment.warp import check_colour_image
 from brownid.runtime.errors import BrownidError, one_line
 
@@ -31,9 +32,8 @@ class YuNet:
     then at half the size.
     """
 
-    def __init__(self, path: str | Path, threshold: float = 0.7, max_side: int = 640) -> None:
-        check_numbers(threshold, max_side)
-        self.threshold, self.max_side, self.path = threshold, max_side, Path(path)
+    def __init__(self, path: str | Path, settings: YuNetSettings) -> None:
+        self.threshold, self.max_side, self.path = settings.threshold, settings.max_side, Path(path)
         try:
             self.network = cv2.dnn.readNetFromONNX(str(path))
         except cv2.error as error:
@@ -42,7 +42,7 @@ class YuNet:
         try:
             self._rows(np.zeros((DIVISOR, DIVISOR, 3), np.uint8))
         except BrownidError:  # an input of fixed size, in a file or with an engine of OpenCV that does not resize it
-            self.least_canvas = _filled_up(max_side)
+            self.least_canvas = _filled_up(self.max_side)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """The faces of a uint8 RGB photograph `[H, W, 3]`, best score first."""

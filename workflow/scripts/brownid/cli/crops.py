@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brownid.cli import files, options
+from brownid.alignment.settings import MTCNNSettings
+from brownid.cli import files, options, settings
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
@@ -69,9 +70,7 @@ DetectorFiles = Annotated[
         help="Its ONNX file; for mtcnn three times: P-Net, R-Net and O-Net, in this order.",
     ),
 ]
-Threshold = Annotated[
-    float, typer.Option(metavar="NUMBER", rich_help_panel=DETECTOR, help="Least score of a face, between 0 and 1.")
-]
+SETTINGS = {"": settings.of(MTCNNSettings, max_side=None)}  # that of YuNet is another one
 
 
 def crop(
@@ -82,7 +81,7 @@ def crop(
     root: Root = None,
     detector: DetectorFamily = None,
     detector_file: DetectorFiles = None,
-    threshold: Threshold = 0.7,
+    setting: settings.Given = None,
     template: Annotated[str, typer.Option(metavar="NAME", help=f"{options.TEMPLATES}.")] = "arcface",
     side: Annotated[int, typer.Option(metavar="PIXELS", min=1, help="Side of the aligned image.")] = 112,
     overwrite: options.Overwrite = False,
@@ -105,9 +104,9 @@ def crop(
             "Give one photograph with --landmarks, or many with --csv, or a photograph or folder with --detector."
         )
     if detector is not None:
-        align = _detecting(detector, detector_file or [], threshold, template, side)
-    elif detector_file:
-        raise BrownidError("--detector-file belongs to a --detector: name it, yunet or mtcnn.")
+        align = _detecting(detector, detector_file or [], settings.read(setting, SETTINGS)[""], template, side)
+    elif detector_file or setting:
+        raise BrownidError("--detector-file and --set belong to a --detector: name it, yunet or mtcnn.")
     else:
         align = _by_landmarks(template, side)
     if photograph is not None and not photograph.is_dir():
@@ -176,7 +175,7 @@ def _by_landmarks(template: str, side: int) -> Align:
     return lambda image, numbers: align_landmarks(image, _points(numbers), template, side)
 
 
-def _detecting(family: str, paths: Sequence[Path], threshold: float, template: str, side: int) -> Align:
+def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], template: str, side: int) -> Align:
     """Alignment by the landmarks that a detector finds."""
     from brownid.alignment.detection import MTCNN_NETWORKS
     from brownid.alignment.detection import detector as open_detector
@@ -186,7 +185,7 @@ def _detecting(family: str, paths: Sequence[Path], threshold: float, template: s
     if len(paths) != needed:
         raise BrownidError(f"The face detector {family} has {needed} model files; --detector-file gives {len(paths)}.")
     places = {"files": dict(zip(MTCNN_NETWORKS, paths, strict=True))} if needed > 1 else {"file": paths[0]}
-    finder = open_detector({"family": family, "threshold": threshold, **places})
+    finder = open_detector({"family": family, **places, **given})
 
     def align(image: np.ndarray, _: Sequence[str]) -> np.ndarray:
         result = align_photograph(image, finder, template, side)

@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from brownid.alignment.settings import MTCNNSettings, YuNetSettings
 from brownid.configuration.hyperface import check_embedding_conditioned
 from brownid.configuration.links import ONNX, check_links, is_named_onnx
 from brownid.covariates.settings import ComparisonSettings, EditingSettings, ProjectionSettings, WarmStartSettings
@@ -177,6 +178,8 @@ CLASSES: dict[str, tuple[type[Settings], ...]] = {
     "stylegan3": (StyleGAN3GeneratorSettings,),
     "ldm": (LatentDiffusionSettings,),
     "arc2face": (Arc2FaceSettings,),
+    "yunet": (YuNetSettings,),
+    "mtcnn": (MTCNNSettings,),
     "langevin": (LangevinSettings,),
     "dispersion": (DispersionSettings,),
     "random": (RandomSettings,),
