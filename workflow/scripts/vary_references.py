@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.covariates.directions import load_covariates
-from brownid.covariates.editing import directions, edit_references
+from brownid.covariates.directions import directions, edit_references, load_covariates
 from brownid.covariates.settings import EditingSettings
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.settings import DispersionSettings

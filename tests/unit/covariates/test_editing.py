@@ -5,8 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from brownid.covariates.directions import CONTRASTS, Covariate, sides
-from brownid.covariates.editing import directions, edit_references, express, neutralise, sweep
+from brownid.covariates.directions import (
+    CONTRASTS,
+    Covariate,
+    directions,
+    edit_references,
+    express,
+    neutralise,
+    sides,
+    sweep,
+)
 from brownid.covariates.settings import EditingSettings
 from brownid.runtime.errors import BrownidError
 

@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 
 from brownid.databases.index import DatabaseIndex
+from brownid.databases.kinds import import_index
 from brownid.databases.multipie import Picture
-from brownid.databases.published import import_index
 from brownid.runtime.errors import BrownidError
 
 PATHS = [Picture(1, 1, 1, "04_1", 7).path, Picture(2, 1, 1, "05_1", 1).path, "session01/highres/001_01_01.png"]

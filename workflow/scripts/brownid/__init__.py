@@ -14,8 +14,7 @@ _NAMES = {  # module of this package -> its public names
     "alignment.detection": ("detector",),
     "alignment.photographs": ("align_photograph",),
     "alignment.warp": ("realign",),
-    "covariates.directions": ("Covariate", "fit_covariate", "load_covariates", "save_covariates"),
-    "covariates.editing": ("edit_references",),
+    "covariates.directions": ("Covariate", "edit_references", "fit_covariate", "load_covariates", "save_covariates"),
     "covariates.projection": ("Projection", "project"),
     "covariates.settings": ("EditingSettings", "ProjectionSettings"),
     "databases.index": ("DatabaseIndex",),
@@ -66,10 +65,10 @@ if TYPE_CHECKING:
     from brownid.alignment.photographs import align_photograph as align_photograph
     from brownid.alignment.warp import realign as realign
     from brownid.covariates.directions import Covariate as Covariate
+    from brownid.covariates.directions import edit_references as edit_references
     from brownid.covariates.directions import fit_covariate as fit_covariate
     from brownid.covariates.directions import load_covariates as load_covariates
     from brownid.covariates.directions import save_covariates as save_covariates
-    from brownid.covariates.editing import edit_references as edit_references
     from brownid.covariates.projection import Projection as Projection
     from brownid.covariates.projection import project as project
     from brownid.covariates.settings import EditingSettings as EditingSettings

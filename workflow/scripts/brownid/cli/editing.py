@@ -111,8 +111,7 @@ def _edited(
     """The neutral latent and the edits of every original, identity by identity."""
     import numpy as np
 
-    from brownid.covariates.directions import EXPRESSIONS
-    from brownid.covariates.editing import SWEPT, edit_references, neutralise
+    from brownid.covariates.directions import EXPRESSIONS, SWEPT, edit_references, neutralise
 
     known = (NEUTRAL, *SWEPT, *EXPRESSIONS)
     unknown = set(only or ()) - set(known)
