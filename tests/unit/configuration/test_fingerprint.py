@@ -287,7 +287,7 @@ EDITS = [
     ("runtime/process.py", "logger", "loggers", WORLD, set()),
     ("cli/crops.py", "return ", "return not ", WORLD, set()),
     ("planning/resources.py", "return ", "return not ", WORLD, set()),
-    ("planning/work.py", "return ", "return not ", WORLD, set()),
+    ("planning/estimate.py", "return ", "return not ", WORLD, set()),
 ]
 
 

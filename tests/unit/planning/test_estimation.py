@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from brownid.cli import app
 from brownid.configuration.loading import load_configuration, merged
 from brownid.configuration.products import job_counts
-from brownid.planning.work import MACHINES, generator_gflop, machine, network_gflop, recorded, stages
+from brownid.planning.estimate import MACHINES, generator_gflop, machine, network_gflop, recorded, stages
 from brownid.runtime.errors import BrownidError
 from brownid.weights.catalogue import read_catalogue
 
