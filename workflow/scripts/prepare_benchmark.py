@@ -1,22 +1,23 @@
 """Turn a benchmark of one's own into a .bin file of the crops that a network reads."""
 
-from brownid.runtime.process import run, start_job
+from brownid.runtime.process import logger, progress, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from brownid.databases.decoding import decode_rgb
 from brownid.databases.index import Sample
-from brownid.databases.reading import Align, image_aligner, write_failures
+from brownid.databases.reading import Align, Failure, aligned, check_failures, image_aligner, load_image, write_failures
 from brownid.runtime.errors import BrownidError
-from brownid.verification.bins import read_adaface, read_bin
-from brownid.verification.pairs import read_pairs
-from brownid.verification.prepare import pack_adaface, pack_crops, pack_pairs
+from brownid.samples import png
+from brownid.verification.bins import read_adaface, read_bin, write_bin
+from brownid.verification.pairs import Pair, read_pairs
 
 
 def prepare_benchmark(
@@ -65,6 +66,70 @@ def _aligner(settings: Mapping[str, Any], detector: Mapping[str, Any] | None) ->
         return align(image, sample)
 
     return checked
+
+
+def pack_adaface(folder: str | Path, benchmark: str | Path) -> None:
+    """Write AdaFace's converted benchmark `folder` as the file `benchmark`, each image as it was."""
+    images, same = read_adaface(folder)
+    write_bin(benchmark, list(progress(images, "pack images", "image", 2 * len(same))), same)
+
+
+def pack_pairs(
+    pairs: Sequence[Pair], folder: str | Path, benchmark: str | Path, align: Align, maximum_failed_share: float
+) -> list[Failure]:
+    """Align the images of `pairs` below `folder` and write the file `benchmark`; returns the images that failed.
+
+    An image is read once, in however many pairs it is. A pair with an image that failed (missing, damaged, without a
+    detected face) is left out: no score is made up for it. More than `maximum_failed_share` of the images (0 to 1) is a
+    BrownidError.
+    """
+    paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
+    readers = ((path, lambda path=path: load_image(Path(folder) / path)) for path in paths)
+    return _pack(pairs, readers, len(paths), folder, benchmark, align, maximum_failed_share)
+
+
+def pack_crops(
+    encoded: Iterable[bytes],
+    same: Sequence[bool],
+    source: str | Path,
+    benchmark: str | Path,
+    align: Align,
+    maximum_failed_share: float,
+) -> list[Failure]:
+    """Align the encoded images of pairs, as `read_bin` and `read_adaface` give them from `source`; see `pack_pairs`."""
+    names = [f"image {number}" for number in range(2 * len(same))]
+    readers = ((name, lambda data=data: decode_rgb(data)) for name, data in zip(names, encoded, strict=True))
+    pairs = [Pair(*names[2 * number : 2 * number + 2], bool(label)) for number, label in enumerate(same)]
+    return _pack(pairs, readers, len(names), source, benchmark, align, maximum_failed_share)
+
+
+def _pack(
+    pairs: Sequence[Pair],
+    readers: Iterable[tuple[str, Callable[[], np.ndarray]]],
+    total: int,
+    source: str | Path,
+    benchmark: str | Path,
+    align: Align,
+    maximum_failed_share: float,
+) -> list[Failure]:
+    """Write the pairs whose images, each named and read once, can all be aligned."""
+    encoded, failures = {}, []
+    for name, read in progress(readers, "align images", "image", total):
+        sample = Sample(name, name, 0)
+        try:
+            encoded[name] = png.encode(aligned(read(), lambda image, sample=sample: align(image, sample)))
+        except BrownidError as error:
+            failures.append((name, str(error)))
+    check_failures(failures, total, source, maximum_failed_share)
+    whole = [pair for pair in pairs if pair.first in encoded and pair.second in encoded]
+    if not whole:
+        raise BrownidError(f"No pair of the benchmark in {source} has two images that can be read.")
+    if len(whole) < len(pairs):
+        logger.warning("%d of %d pairs are left out: an image of theirs failed", len(pairs) - len(whole), len(pairs))
+    images = [encoded[name] for pair in whole for name in (pair.first, pair.second)]
+    write_bin(benchmark, images, [pair.same for pair in whole])
+    logger.info("packed %d pairs of %d images", len(whole), len(encoded))
+    return failures
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ import pytest
 from tiny_world import NETWORK, SIDE
 
 import measure_packing as job
-from brownid.hyperface.measures import gain_kept, packing_table, separations
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards, write_image_shard
 from brownid.samples.statistics import save_statistics
+from measure_packing import gain_kept, packing_table, separations
 
 COUNT, WIDTH = 6, 16
 SETTINGS = {"references": "packed", "network": NETWORK | {"precision": "float32"}}

@@ -12,7 +12,7 @@ from brownid.databases.reading import image_aligner
 from brownid.runtime.errors import BrownidError
 from brownid.verification.bins import read_adaface, read_bin
 from brownid.verification.pairs import Pair, read_pairs
-from brownid.verification.prepare import pack_adaface, pack_pairs
+from prepare_benchmark import pack_adaface, pack_pairs
 
 SIDE = 8
 
