@@ -18,7 +18,7 @@ rule capture_benchmark:
         settings=settings("capture_benchmark"),
         code=code("capture_benchmark", "torch"),
     message:
-        "Photograph the embedded world for the benchmark {wildcards.benchmark}, {wildcards.side} pixels"
+        "Render the stand-in for the benchmark {wildcards.benchmark}, {wildcards.side} pixels, in the embedded world"
     script:
         "../scripts/capture_benchmark.py"
 
@@ -45,7 +45,7 @@ rule prepare_benchmark:
         settings=settings("prepare_benchmark"),
         code=code("prepare_benchmark", "torch"),
     message:
-        "Make the {wildcards.template} crops of {wildcards.side} pixels of the benchmark {wildcards.benchmark}"
+        "Prepare the benchmark {wildcards.benchmark} as {wildcards.template} crops of {wildcards.side} pixels"
     script:
         "../scripts/prepare_benchmark.py"
 
@@ -113,6 +113,6 @@ rule tabulate_scores:
         settings=settings("tabulate_scores"),
         code=code("tabulate_scores", "plots"),
     message:
-        "Compare the networks' scores"
+        "Tabulate the scores of all networks"
     script:
         "../scripts/tabulate_scores.py"

@@ -21,12 +21,10 @@ set_process_environment()
 try:
     prepare_snakemake(PROJECT)
     for file in workflow.configfiles:
-        read_yaml(file)  # says what Snakemake passes over: keys that stand twice
+        read_yaml(file)  # Snakemake ignores repeated keys; this is an error
     config = load_configuration(override(config, workflow.config_settings.config_args))
 except BrownidError as error:
-    sys.exit(
-        f"error: {error}"
-    )  # the sentence, without the lines of Python that lead to it
+    sys.exit(f"error: {error}")  # the message without a traceback
 
 
 wildcard_constraints:

@@ -1,4 +1,4 @@
-"""Covariates: project a controlled capture into the latent space and separate each attribute there."""
+"""Covariates: project a controlled capture into latent space, and fit one linear SVM per attribute."""
 
 
 rule fit_warm_start:
@@ -26,7 +26,7 @@ rule fit_warm_start:
         settings=settings("fit_warm_start"),
         code=code("fit_warm_start", "torch-gpu"),
     message:
-        "Learn where the projection of {wildcards.covariates} starts"
+        "Fit the warm start of the projection for {wildcards.covariates}"
     script:
         "../scripts/fit_warm_start.py"
 
@@ -70,7 +70,7 @@ rule project_database:
         settings=settings("project_database"),
         code=code("project_database", "torch-gpu"),
     message:
-        "Project the images of {wildcards.covariates} into latent space, part {wildcards.shard} of {wildcards.shards}"
+        "Project the images of {wildcards.covariates} into latent space, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/project_database.py"
 

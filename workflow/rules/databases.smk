@@ -1,4 +1,4 @@
-"""Genuine databases: photograph the embedded world, index the images, pack and embed them."""
+"""Genuine databases: render stand-ins in the embedded world, index, align and embed the images."""
 
 
 rule capture_database:
@@ -16,7 +16,7 @@ rule capture_database:
         settings=settings("capture_database"),
         code=code("capture_database", "torch"),
     message:
-        "Photograph the embedded world for the database {wildcards.database}"
+        "Render the stand-in for the database {wildcards.database} in the embedded world"
     script:
         "../scripts/capture_database.py"
 
@@ -69,7 +69,7 @@ rule align_database:
         settings=settings("align_database"),
         code=code("align_database", "torch"),
     message:
-        "Align and pack the images of {wildcards.database}"
+        "Align the images of {wildcards.database}"
     script:
         "../scripts/align_database.py"
 
@@ -97,6 +97,6 @@ rule embed_database:
         settings=settings("embed_database"),
         code=code("embed_database", "torch-gpu"),
     message:
-        "Embed {wildcards.database} with {wildcards.network}"
+        "Embed the images of {wildcards.database} with {wildcards.network}"
     script:
         "../scripts/embed_database.py"

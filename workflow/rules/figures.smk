@@ -1,4 +1,4 @@
-"""What one looks at: curves of the dynamics, distances, faces, the leak audit, the ground-truth controls."""
+"""Figures: run statistics, distances, contact sheets of faces, the leak audit, the ground-truth controls."""
 
 
 rule plot_dynamics:
@@ -24,7 +24,7 @@ rule plot_dynamics:
         settings=settings("plot_dynamics"),
         code=code("plot_dynamics", "plots"),
     message:
-        "Plot the dynamics of {wildcards.dataset}"
+        "Plot the run statistics of {wildcards.dataset}"
     script:
         "../scripts/plot_dynamics.py"
 
@@ -65,7 +65,7 @@ rule plot_distances:
         settings=settings("plot_distances"),
         code=code("plot_distances", "plots"),
     message:
-        "Plot the distances within and between the identities of {wildcards.variations}"
+        "Plot the genuine and impostor angles of {wildcards.variations}"
     script:
         "../scripts/plot_distances.py"
 
@@ -92,7 +92,7 @@ rule show_faces:
         settings=settings("show_faces"),
         code=code("show_faces", "plots"),
     message:
-        "Show some faces of {wildcards.dataset}"
+        "Make a contact sheet of {wildcards.dataset}"
     script:
         "../scripts/show_faces.py"
 
@@ -130,7 +130,7 @@ rule audit_leaks:
         settings=settings("audit_leaks"),
         code=code("audit_leaks", "plots"),
     message:
-        "Look for faces of the training set among {wildcards.references}"
+        "Compare {wildcards.references} with the generator's training set (leak audit)"
     script:
         "../scripts/audit_leaks.py"
 
@@ -169,6 +169,6 @@ rule measure_controls:
         settings=settings("measure_controls"),
         code=code("measure_controls", "torch"),
     message:
-        "Compare with the ground truth of the embedded world"
+        "Compute the ground-truth controls"
     script:
         "../scripts/measure_controls.py"

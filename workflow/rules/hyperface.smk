@@ -1,4 +1,4 @@
-"""HyperFace: references packed on the embedding hypersphere, then brought into the generator's latent space."""
+"""HyperFace: references packed on the embedding hypersphere, then inverted into the generator's latent space."""
 
 
 rule embed_faces:
@@ -22,7 +22,7 @@ rule embed_faces:
         settings=settings("embed_faces"),
         code=code("embed_faces", "torch-gpu"),
     message:
-        "Draw the random faces that the packing of {wildcards.references} begins with"
+        "Embed random faces as start and gallery of the packing of {wildcards.references}"
     script:
         "../scripts/embed_faces.py"
 
@@ -52,7 +52,7 @@ rule pack_references:
         settings=settings("pack_references"),
         code=code("pack_references", "torch-gpu"),
     message:
-        "Pack the identities of {wildcards.references} on the hypersphere"
+        "Pack the reference embeddings of {wildcards.references} on the hypersphere"
     script:
         "../scripts/pack_references.py"
 
@@ -88,7 +88,7 @@ rule invert_embeddings:
         settings=settings("invert_embeddings"),
         code=code("invert_embeddings", "torch-gpu"),
     message:
-        "Find faces for the packed embeddings of {wildcards.references}"
+        "Invert the packed embeddings of {wildcards.references}"
     script:
         "../scripts/invert_embeddings.py"
 
@@ -135,6 +135,6 @@ rule measure_packing:
         settings=settings("measure_packing"),
         code=code("measure_packing", "torch-gpu"),
     message:
-        "Measure how much of the packing of {wildcards.references} its images keep"
+        "Measure the nearest-neighbour angles of {wildcards.references} before and after rendering"
     script:
         "../scripts/measure_packing.py"

@@ -1,4 +1,4 @@
-"""Images: render the latents of a dataset and crop them to the FR template, or move a dataset to another one."""
+"""Images: render the latents of a dataset and align them to the FR template, or realign a dataset to another template."""
 
 
 rule render_images:
@@ -22,7 +22,7 @@ rule render_images:
         settings=settings("render_images"),
         code=code("render_images", "torch-gpu"),
     message:
-        "Render and align the images of {wildcards.dataset}, part {wildcards.shard} of {wildcards.shards}"
+        "Render and align the images of {wildcards.dataset}, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/render_images.py"
 
@@ -46,6 +46,6 @@ rule realign_images:
         settings=settings("realign_images"),
         code=code("realign_images", "torch"),
     message:
-        "Realign the images of {wildcards.realigned}, part {wildcards.shard} of {wildcards.shards}"
+        "Realign the images of {wildcards.realigned}, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/realign_images.py"

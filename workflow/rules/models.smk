@@ -1,4 +1,4 @@
-"""Published files: fetched where the configuration allows it, on the machine that runs Snakemake, never on a node."""
+"""Published files: fetched if the configuration allows it, on the machine that runs Snakemake, never on a node."""
 
 if config["models"]["fetch"]:
 

@@ -1,4 +1,4 @@
-"""FR networks that the dynamics steer by, trained on a database where no weights file is given."""
+"""FR networks that steer the dynamics: trained on a database if no weights file is given."""
 
 
 rule train_network:
@@ -33,6 +33,6 @@ rule train_network:
         settings=settings("train_network"),
         code=code("train_network", "torch-gpu", script="train_recognition"),
     message:
-        "Train the FR network {wildcards.network}"
+        "Train the steering FR network {wildcards.network}"
     script:
         "../scripts/train_recognition.py"

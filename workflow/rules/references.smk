@@ -1,4 +1,4 @@
-"""References: one latent an identity, drawn at random, with rejection or repulsion, or pushed apart by Langevin."""
+"""References: one latent per identity, random, by rejection, by repulsion, or by Langevin dynamics."""
 
 
 rule sample_references:
@@ -30,6 +30,6 @@ rule sample_references:
         settings=settings("sample_references"),
         code=code("sample_references", "torch-gpu"),
     message:
-        "Sample the identities of {wildcards.references}"
+        "Sample the references {wildcards.references}"
     script:
         "../scripts/sample_references.py"

@@ -1,4 +1,4 @@
-"""The release: package what the configuration names, then verify the package as a reader would."""
+"""The release: package the datasets and models that the configuration names, then verify the package."""
 
 
 rule package_release:

@@ -1,4 +1,4 @@
-"""FR networks trained on the datasets: what a dataset is worth is what its network scores."""
+"""FR networks trained on the datasets, whose scores measure the value of a dataset."""
 
 
 rule train_recognition:
@@ -35,6 +35,6 @@ rule train_recognition:
         settings=settings("train_recognition"),
         code=code("train_recognition", "torch-gpu"),
     message:
-        "Train an FR network on the datasets of {wildcards.training}"
+        "Train the FR network {wildcards.training} on its datasets"
     script:
         "../scripts/train_recognition.py"

@@ -1,4 +1,4 @@
-"""Variations: several latents an identity, by Dispersion, DisCo or editing along the covariates."""
+"""Variations: several latents per identity, by Dispersion, DisCo, HyperFace or latent editing along the covariates."""
 
 
 rule vary_references:
@@ -28,7 +28,7 @@ rule vary_references:
         settings=settings("vary_references"),
         code=code("vary_references", "torch-gpu"),
     message:
-        "Vary the identities of {wildcards.variations}, part {wildcards.shard} of {wildcards.shards}"
+        "Generate the variations {wildcards.variations}, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/vary_references.py"
 
@@ -63,6 +63,6 @@ rule merge_variations:
         settings=settings("merge_variations"),
         code=code("merge_variations", "torch"),
     message:
-        "Merge the parts of {wildcards.variations}"
+        "Merge the shards of {wildcards.variations}"
     script:
         "../scripts/merge_variations.py"
