@@ -1,6 +1,7 @@
 """The rooms of the library: imports run one way, no files import each other in a circle, and names tell files apart."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
@@ -8,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-# A room imports only from itself and from rooms before it.
-ROOMS = (
-    *("runtime", "weights", "samples", "jobs", "embeddings", "alignment", "databases", "recognition", "verification"),
-    *("generators", "world", "facemodel", "dynamics", "hyperface", "covariates", "training", "figures", "release"),
-    *("configuration", "planning", "upgrade", "cli"),
+PROJECT = Path(__file__).parents[2]
+SCRIPTS = PROJECT / "workflow" / "scripts"
+(TABLE,) = re.findall(
+    r"^```rooms\n(.*?)^```", (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M | re.S
 )
+ROOMS = tuple(
+    line.split()[0] for line in TABLE.splitlines()
+)  # a room imports only from itself and from rooms before it
 
 
 def modules_in(folder: Path) -> dict[str, Path]:

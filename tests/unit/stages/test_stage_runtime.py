@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,11 +101,11 @@ def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, ca
 @pytest.mark.parametrize(
     ("script", "rooms"),
     [
-        ("capture_database", ["recognition", "benchmark", "dynamics"]),
+        ("capture_database", ["recognition", "verification", "dynamics"]),
         ("index_database", ["generators", "recognition"]),
-        ("plot_dynamics", ["benchmark", "dynamics", "generators"]),
+        ("plot_dynamics", ["verification", "dynamics", "generators"]),
         ("render_images", ["recognition.backbones", "dynamics", "covariates"]),
-        ("plot_distances", ["benchmark.audit", "dynamics"]),
+        ("plot_distances", ["verification", "dynamics"]),
         ("sample_references", ["covariates", "databases"]),
         ("fit_covariates", ["recognition", "generators"]),
         ("package_release", ["release.verify", "generators"]),
@@ -113,6 +114,7 @@ def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, ca
 def test_a_script_does_not_depend_on_what_its_stage_does_not_run(script, rooms):
     modules = {found.module for found in reached_definitions(SCRIPTS / f"{script}.py", SCRIPTS, {"procedural"})}
     assert script in modules
+    assert all(find_spec(f"brownid.{room}") for room in rooms), "there is no such room"
     assert not [name for name in modules for room in rooms if f"{name}.".startswith(f"brownid.{room}.")]
 
 

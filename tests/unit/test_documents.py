@@ -1,0 +1,29 @@
+"""Documents: what they name is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+LIBRARY = PROJECT / "workflow" / "scripts" / "brownid"
+DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md")]
+NAMED = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # which names what was, too
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(PROJECT))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_lead_to_files(document):
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", NAMED, ids=name)
+def test_source_files_that_are_named_exist(document):
+    named = re.findall(r"`((?:[\w.]+/)+[\w]+\.(?:py|smk|md|toml|txt))`", document.read_text(encoding="utf-8"))
+    places = (PROJECT, LIBRARY, LIBRARY.parent)
+    named = [path for path in named if not path.endswith("RULE.py")]  # any rule
+    assert not [path for path in named if not any((place / path).exists() for place in places)]
