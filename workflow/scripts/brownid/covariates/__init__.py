@@ -1,3 +1,3 @@
 """From genuine photographs to directions in latent space: projection, linear SVMs, latent editing."""
 
-__all__ = ["directions", "editing", "projection", "settings"]
+__all__ = ["directions", "projection", "settings"]
