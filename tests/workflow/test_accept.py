@@ -234,7 +234,7 @@ def test_results_under_names_of_an_older_version_are_moved_and_accepted(small):
     small.accept(every=True, names=RENAMES)
     assert small.pending() == {}
     assert not (small.folder / SAMPLES).exists() and (small.folder / "results/identities/one/samples.txt").exists()
-    assert (small.folder / "logs/draw/one.log").exists()
+    assert (small.folder / "logs/draw/one.log").exists() and not (small.folder / "results/people").exists()
     assert read_command(small.folder / "results/identities/one/command.yml")["accepted"]
 
 

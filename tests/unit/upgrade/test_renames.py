@@ -42,6 +42,19 @@ def test_settings_of_older_versions_have_the_keys_and_values_of_today():
     assert TABLE.owner("other", {"settings": {"spread": 1.0}}) == {"settings": {"spread": 1.0}}
 
 
+def test_entries_of_older_configurations_have_the_names_of_today_unless_a_run_has_them_still():
+    table = Renames([{"entries": {"shelf": "steering"}}])
+    renamed = table.of_run(["results/networks/steering/weights.safetensors"])
+    assert renamed.path("results/scores/shelf.json") == "results/scores/steering.json"
+    assert list(renamed.old_paths("results/networks/steering/a.h5")) == ["results/networks/shelf/a.h5"]
+    assert renamed.owner("score_model", {"settings": {"name": "shelf", "x": "shelf 2"}}) == {
+        "settings": {"name": "steering", "x": "shelf 2"}
+    }
+    assert renamed.path("results/images/shelf_2/1-of-1.arrow") == "results/images/shelf_2/1-of-1.arrow"
+    for outputs in (["results/networks/steering/a.h5", "results/scores/shelf.json"], ["results/networks/own/a.h5"]):
+        assert table.of_run(outputs).path("results/scores/shelf.json") == "results/scores/shelf.json"
+
+
 def test_a_factory_s_own_options_are_left_alone():
     owner = {"settings": {"generator": {"factory": "my.module:make", "side": 64}, "network": {"options": {"side": 32}}}}
     assert TABLE.owner("render", owner) == owner

@@ -47,23 +47,22 @@ def accept_results(
     nothing is changed. `project` has the Snakefile, `names` are what versions renamed (default: renames.yaml).
     Raises `BrownidError` for an unknown stage, and where Snakemake works in the folder.
     """
-    names = names or renames()
     with open_run(configfiles, values, directory, project) as run:
         known = sorted({job.rule for job in run.jobs})
         unknown = [stage for stage in stages if stage not in known]
         if unknown:
             raise BrownidError(f"This run has no stage {unknown[0]!r}: its stages are {', '.join(known)}.")
-        results = Results(run, names)
+        results = Results(run, names or renames())
         accepted_status = ("code", "settings") if changed_settings else ("code",)
         chosen = [result for result in results.all if every or result.job.rule in stages]
         accepted = [result for result in chosen if result.status in accepted_status]
         done = Acceptance(results.all, accepted, results.running(accepted))
         if dry_run:
-            _convert_states(chosen, done, names, dry_run=True)
+            _convert_states(chosen, done, results.renames, dry_run=True)
             return done
         with _locked(run):
             _keep(run, results.all, accepted)
-            _convert_states(chosen, done, names, dry_run=False)
+            _convert_states(chosen, done, results.renames, dry_run=False)
     return done
 
 
@@ -100,8 +99,7 @@ def _keep(run: Run, every: Sequence[Result], accepted: Sequence[Result]) -> None
             elif updated and result.status == "current":
                 run.records.write(path, {**record, "input_checksums": {**read, **updated}})
         for old, new in result.moves().items() if id(result) in kept else ():
-            Path(new).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(old, new)
+            os.renames(old, new)  # removes folders that it empties
             run.records.remove(old)
 
 

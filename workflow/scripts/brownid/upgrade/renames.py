@@ -1,7 +1,7 @@
 """The names that versions gave to rules, files and settings, and how old ones become those of today."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -20,6 +20,11 @@ class Renames:
         self.versions = versions
         self._paths = [_patterns(version) for version in versions]
 
+    def of_run(self, outputs: Iterable[str]) -> "Renames":
+        """The same, with those entries alone that a run with these output files has under their new names only."""
+        present = {part.split(".")[0] for path in outputs for part in path.split("/")}
+        return Renames([{**version, "entries": _renamed(version, present)} for version in self.versions])
+
     def rule(self, name: str) -> str:
         """Today's name of a rule."""
         for version in self.versions:
@@ -28,14 +33,15 @@ class Renames:
 
     def path(self, path: str) -> str:
         """Today's path of a file."""
-        for patterns in self._paths:
-            path = _replaced(path, patterns)
+        for version, patterns in zip(self.versions, self._paths, strict=True):
+            path = _with_entries(_replaced(path, patterns), version.get("entries", {}))
         return path
 
     def old_paths(self, path: str) -> Iterator[str]:
         """Where older versions kept the file of today's `path`, the newest first."""
-        for patterns in reversed(self._paths):
-            older = _replaced(path, [(new, old) for old, new in patterns])
+        for version, patterns in reversed(list(zip(self.versions, self._paths, strict=True))):
+            entries = {new: old for old, new in version.get("entries", {}).items()}
+            older = _replaced(_with_entries(path, entries), [(new, old) for old, new in patterns])
             if older != path:
                 path = older
                 yield path
@@ -65,7 +71,7 @@ class Renames:
             for pattern, values in _of_rule(version, "values", rule).items():
                 if fnmatchcase(place, pattern):
                     value = values.get(value, value)
-            return self.path(value)
+            return self.path(version.get("entries", {}).get(value, value))
         return value
 
 
@@ -84,6 +90,18 @@ def _patterns(version: Mapping[str, Any]) -> list[tuple[str, str]]:
     logs = ("logs/{}/", "logs/benchmarks/{}/")
     rules = [(log.format(old), log.format(new)) for old, new in version.get("rules", {}).items() for log in logs]
     return [*version.get("paths", {}).items(), *rules]
+
+
+def _renamed(version: Mapping[str, Any], present: Collection[str]) -> dict[str, str]:
+    """The entries of the configuration that a version renamed and that a run has under their new names only."""
+    entries = version.get("entries", {}).items()
+    return {old: new for old, new in entries if old not in present and new in present}
+
+
+def _with_entries(path: str, entries: Mapping[str, str]) -> str:
+    """`path` with new names of entries; they name folders, and files without what follows the first dot."""
+    parts = (part.partition(".") for part in path.split("/"))
+    return "/".join("".join((entries.get(name, name), dot, rest)) for name, dot, rest in parts)
 
 
 def _replaced(path: str, patterns: Sequence[tuple[str, str]]) -> str:

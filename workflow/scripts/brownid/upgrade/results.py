@@ -46,8 +46,8 @@ class Results:
     """All results of a run."""
 
     def __init__(self, run: Run, renames: Renames):
-        self.run, self.renames = run, renames
         self._outputs = {path for job in run.jobs for path in job.outputs}
+        self.run, self.renames = run, renames.of_run(self._outputs)
         located = {job: self._located(job) for job in run.jobs}
         self._consumed = self._consumed_checksums(located.values())
         self.all = [self._examined(job, *located[job]) for job in run.jobs]
