@@ -51,9 +51,8 @@ def refused_write(error: BaseException, path: Path, temporary: Path) -> BrownidE
     number, place = _number_of(error), _place_of(error)
     if isinstance(error, BrownidError) or number not in REFUSALS:
         return None
-    if place is None or Path(place) == temporary or temporary in Path(place).parents:
-        place = path
-    return BrownidError(_sentence(place, number))
+    of_another = place and Path(place) != temporary and temporary not in Path(place).parents
+    return BrownidError(_sentence(place if place and of_another else path, number))
 
 
 def _number_of(error: BaseException) -> int | None:

@@ -82,7 +82,7 @@ def given_by_slurm() -> str:
 
 
 def _attempt(places: dict[str, str], count: int) -> dict[str, socket.socket]:
-    taken = {}
+    taken: dict[str, socket.socket] = {}
     for name, place in places.items():
         if len(taken) == count:
             break

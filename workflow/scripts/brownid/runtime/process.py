@@ -9,10 +9,11 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from brownid import __version__
@@ -141,7 +142,9 @@ def _as(annotation: object, value: Any) -> Any:
     paths = [Path(path) for path in ([value] if isinstance(value, str) else value)]
     if annotation == Sequence[Path]:
         return paths
-    (only,) = paths or ([None] if annotation == Path | None else [])
+    if annotation == Path | None and not paths:
+        return None
+    (only,) = paths
     return only
 
 
@@ -255,7 +258,7 @@ def progress(items: Iterable, description: str, unit: str = "it", total: int | N
 
     Without a terminal, nothing where the log level is above INFO, as for commands and all processes but the first.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -282,7 +285,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _report(kind: type[BaseException], error: BaseException, trace) -> None:
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sentence = sentence_of(error)
     if sentence is not None:
         logger.error("error: %s", sentence)

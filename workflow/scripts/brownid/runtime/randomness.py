@@ -7,7 +7,7 @@ upper half of its counter holds item and iteration, so that two addresses never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,7 +70,7 @@ def _hashed(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) | 1 << 63
 
 
-def _rows(items, shape, draw) -> torch.Tensor:
+def _rows(items: Iterable[int], shape: tuple[int, ...], draw: Callable[[int], np.ndarray]) -> torch.Tensor:
     import torch  # here, because the environment of tables and figures has none
 
     rows = [draw(item) for item in items]

@@ -28,7 +28,7 @@ MERGE_TAG = "tag:yaml.org,2002:merge"
 Node = TypeVar("Node")
 
 
-def read_json(path: str | Path) -> object:
+def read_json(path: str | Path) -> Any:
     """What a JSON file says; BrownidError where it is none, repeats a key, or has a number that is not finite."""
     try:
         return json.loads(
@@ -72,7 +72,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_yaml(path: str | Path | Traversable) -> object:
+def read_yaml(path: str | Path | Traversable) -> Any:
     """What a YAML file of one document says; BrownidError where it is none, repeats a key, refers to itself, or stands
     for more than `MOST_VALUES` values."""
     loader = None

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -177,7 +178,7 @@ def check_storage(item: h5d.DatasetID) -> None:
         )
 
 
-def attribute(holder: h5py.Group, name: str, kind: type = str) -> object:
+def attribute(holder: h5py.Group, name: str, kind: type = str) -> Any:
     """An attribute of this kind (str, int, float), or None where there is none; another kind is a BrownidError."""
     several = name in holder.attrs and math.prod(holder.attrs.get_id(name).shape or ()) > 1
     value = "several values" if several else holder.attrs.get(name)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -45,7 +44,7 @@ def read_catalogue(path: str | Path | None = None) -> dict[str, Model]:
 
     BrownidError for a file that is missing, no YAML, or has an entry with a wrong or missing key.
     """
-    return dict(_read(OWN_CATALOGUE if path is None else Path(path)))
+    return dict(_read(None if path is None else Path(path)))
 
 
 def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
@@ -85,7 +84,8 @@ def advice(catalogue: Mapping[str, Model], path: str | Path, own: str | None = N
 
 
 @cache
-def _read(path: Path | Traversable) -> dict[str, Model]:
+def _read(own: Path | None) -> dict[str, Model]:
+    path = OWN_CATALOGUE if own is None else own
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise BrownidError(f"{path}: a catalogue of models is a section for each model, by name.")

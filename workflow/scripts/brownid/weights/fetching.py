@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import io
 import re
 import ssl
 import threading
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -70,7 +71,7 @@ class Fetched(NamedTuple):
 
 
 class _Source(NamedTuple):
-    stream: BinaryIO
+    stream: io.BufferedIOBase
     length: int | None  # bytes that it announces
     compressed: bool = False
 
@@ -92,7 +93,7 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
             f"{model.name} has no address that a program may fetch: put it at {path} from {model.source} "
             f"(licence: {model.licence})."
         )
-    with _opened(model) as source, atomic_path(path) as temporary:
+    with _opened(model, model.url) as source, atomic_path(path) as temporary:
         size, checksum = _copy(model, source, temporary)
         wrong = mismatch(model, size, checksum)
         if wrong is not None:
@@ -191,8 +192,8 @@ def _read(model: Model, source: _Source) -> bytes:
 
 
 @contextmanager
-def _opened(model: Model) -> Iterator[_Source]:
-    url, place = model.url, f"{model.name}: {model.url}"
+def _opened(model: Model, url: str) -> Iterator[_Source]:
+    place = f"{model.name}: {url}"
     if url.startswith("file://"):
         path = _file_of(url)
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device could be without end
@@ -286,7 +287,15 @@ def _file_of(url: str) -> Path:
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections to https only."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme.lower() != SECURE:
             raise BrownidError(
                 f"{req.full_url}: the server points to {newurl}, which is not {SECURE}; fetch it by hand."

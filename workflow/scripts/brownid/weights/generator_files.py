@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class GeneratorFile:
     @property
     def resolution(self) -> int:
         """Height and width of an image, pixels."""
-        return self.constructor["img_resolution"]
+        return cast(int, self.constructor["img_resolution"])
 
 
 def read_generator_file(path: str | Path) -> GeneratorFile:

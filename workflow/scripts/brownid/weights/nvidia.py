@@ -4,6 +4,7 @@ import functools
 import io
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import TypeVar, cast
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from brownid.weights.unpickler import Function, Inert, RefusedError, check_neede
 
 VERSION = 6  # of torch_utils.persistence, in every published file
 DEEPEST = 50  # modules inside modules; published generators have 4
+
+Kind = TypeVar("Kind")
 
 
 class Module(Inert):
@@ -27,7 +30,7 @@ class Module(Inert):
         """What its class has set."""
         return (self.state,)
 
-    def attribute(self, name: str, kind: type) -> object:
+    def attribute(self, name: str, kind: type[Kind]) -> Kind:
         """A value of the state; an empty one of its kind where there is none."""
         value = self.state.get(name)
         if value is not None and not isinstance(value, kind):
@@ -58,7 +61,7 @@ class NetworkReader(TensorReader):
         return self._storages[id(raw)][1]
 
 
-def _stored_numbers(raw: bytes) -> Tensor:
+def _stored_numbers(raw: bytes | bytearray) -> Tensor:
     stored = load_torch(io.BytesIO(raw))
     check_needed(stored)
     if not isinstance(stored, Storage):
@@ -152,7 +155,7 @@ def _arguments(generator: Module) -> dict[str, PlainValue]:
         **dict(zip(_POSITIONS, positional, strict=False)),
         **generator.attribute("_init_kwargs", dict),
     }
-    return plain(named, "constructor arguments")
+    return cast(dict[str, PlainValue], plain(named, "constructor arguments"))  # the plain form of a dict is one
 
 
 def _in_one_form(arguments: dict[str, PlainValue], family: str) -> dict[str, PlainValue]:

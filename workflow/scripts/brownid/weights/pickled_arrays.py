@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -20,14 +21,16 @@ class NumberType(Inert):
 
     def __init__(self, name: object = None, *_: object):
         name = name.decode("latin-1") if isinstance(name, bytes) else name
-        known = isinstance(name, str) and (name in _NUMBERS or name in _OBJECTS or _BYTES.fullmatch(name))
-        self.dtype = np.dtype("O" if name in _OBJECTS else name) if known else None
+        self.dtype: np.dtype | None = None
+        if isinstance(name, str) and (name in _NUMBERS or name in _OBJECTS or _BYTES.fullmatch(name)):
+            self.dtype = np.dtype("O" if name in _OBJECTS else name)
 
     def set_state(self, state: object) -> None:
         """The byte order and, of types made of several, the parts; such are not read."""
-        order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
+        order: Any
+        order, *parts = state[1:5] if isinstance(state, tuple) and len(state) > 4 else (None,)
         order = order.decode("latin-1") if isinstance(order, bytes) else order
-        plain = isinstance(order, str) and order in {"<", ">", "=", "|"} and state[2:5] == (None, None, None)
+        plain = isinstance(order, str) and order in {"<", ">", "=", "|"} and parts == [None, None, None]
         self.dtype = self.dtype.newbyteorder(order) if plain and self.dtype is not None else None
 
 
@@ -37,14 +40,15 @@ class Array(Inert):
     __slots__ = ("_content", "_described")
 
     def __init__(self, content: object = b"", *described: object):
-        self._content, self._described = content, described  # shape, type, order and, where the order is K, axes
+        self._content = content
+        self._described: tuple[object, ...] = described  # shape, type, order and, where the order is K, axes
 
     def set_state(self, state: object) -> None:
         """(version, shape, type, in Fortran's order?, content)."""
         if not isinstance(state, tuple) or len(state) not in (4, 5):
             raise RefusedError("it holds a numpy array with an unknown state")
         *_, shape, number_type, column_major, content = state
-        self.__init__(content, shape, number_type, "F" if column_major else "C")
+        self._content, self._described = content, (shape, number_type, "F" if column_major else "C")
 
     def parts(self) -> list:
         """The objects of an array of objects."""
@@ -53,7 +57,8 @@ class Array(Inert):
     @property
     def size(self) -> int:
         """How many values it says that it has; 0 where it does not say."""
-        return math.prod(self._described[0]) if self._described and is_shape(self._described[0]) else 0
+        shape = self._described[0] if self._described else None
+        return math.prod(shape) if is_shape(shape) else 0
 
     @property
     def values(self) -> np.ndarray:
@@ -74,7 +79,7 @@ def array_values(
         raise RefusedError("it holds a numpy array whose content is neither raw bytes nor a list of objects")
     if not is_shape(shape) or math.prod(shape) * (1 if objects else number_type.dtype.itemsize) != len(content):
         raise RefusedError("it holds a numpy array whose shape and content do not fit")
-    if objects:
+    if isinstance(content, list):
         flat = np.empty(len(content), object)
         for place, value in enumerate(content):
             flat[place] = value
@@ -92,7 +97,7 @@ def number(number_type: object, content: object = None) -> object:
     return array_values(content, number_type, ()).item()
 
 
-def is_shape(value: object) -> bool:
+def is_shape(value: object) -> TypeGuard[tuple[int, ...]]:
     """Whether a value is a tuple of sizes."""
     return (
         isinstance(value, tuple)

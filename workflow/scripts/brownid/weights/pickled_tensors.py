@@ -1,6 +1,8 @@
 """Tensors, and the plain values beside them, in a pickle: their data are examined and read when they are needed."""
 
+import io
 import math
+import mmap
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -61,9 +63,10 @@ class StoredTensor(Inert):
         dtype: torch.dtype | None,
         count: Callable[[int], None],
     ):
-        if not isinstance(storage, Storage) or not is_shape((offset,)) or not is_shape(shape) or not is_shape(stride):
+        start = (offset,)
+        if not isinstance(storage, Storage) or not is_shape(start) or not is_shape(shape) or not is_shape(stride):
             raise RefusedError("it holds a tensor whose description is not as torch writes it")
-        self._storage, self._offset, self._shape, self._stride = storage, offset, shape, stride
+        self._storage, self._offset, self._shape, self._stride = storage, start[0], shape, stride
         self._dtype, self._count = dtype, count
 
     def view(self) -> Tensor:
@@ -90,7 +93,7 @@ class TensorReader(PickleReader):
     only = "only tensors and plain containers are read"
     atoms = (Inert, Tensor, torch.dtype)
 
-    def __init__(self, content: object, length: int | None = None):
+    def __init__(self, content: bytes | io.BytesIO | mmap.mmap, length: int | None = None):
         super().__init__(content, length)
         self._numbers_left = _MOST_COPIES * self._length + _FREE
         self.names |= NAMES | _TYPES
@@ -220,7 +223,7 @@ def plain(value: object, name: str) -> PlainValue:
             raise RefusedError(
                 f"its {name} hold more than {MOST_VALUES} values, or lists more than {DEEPEST_VALUE} deep"
             )
-        if value is None or type(value) in (bool, int, float, str):
+        if value is None or (isinstance(value, bool | int | float | str) and type(value) in (bool, int, float, str)):
             return value
         if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBER_TYPES:
             return value.tolist()

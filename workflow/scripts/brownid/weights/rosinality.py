@@ -16,6 +16,7 @@ Both programs compute the same function of the same numbers:
 import logging
 import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ _MOST_LAYERS = 50  # published networks have 8 of mapping and 8 blocks
 logger = logging.getLogger(__name__)
 
 
-def is_rosinality(content: object) -> bool:
+def is_rosinality(content: object) -> TypeGuard[Mapping[str, object]]:
     """Does a torch file hold a generator of rosinality's?"""
     return isinstance(content, Mapping) and "style.1.weight" in _weights(content)
 

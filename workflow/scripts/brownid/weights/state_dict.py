@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -74,7 +74,7 @@ def load_described(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict 
     return tensors, described, metadata
 
 
-def read_content(path: str | Path, key: str) -> tuple[object, dict | None]:
+def read_content(path: str | Path, key: str) -> tuple[Any, dict | None]:
     """What a file of weights holds, safetensors or torch's, and what a safetensors file says under `key` (or None).
 
     Of a torch file: tensors and plain containers, and placeholders for all else. Raises `BrownidError` for any other

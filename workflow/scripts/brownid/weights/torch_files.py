@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _MORE_MEMORY = "it asks for more memory than its content can need"
 
 
-def load_torch(file: Path | io.BytesIO) -> object:
+def load_torch(file: Path | io.BytesIO) -> Any:
     """Tensors and plain containers of a torch file, on the CPU wherever they were written; parameters are tensors.
 
     What else the file holds is a `Placeholder`, which `check_needed` refuses by its name. Raises `RefusedError` for
@@ -45,6 +46,7 @@ class ArchiveReader(TensorReader):
         if len(names) != 1:
             raise ValueError(f"{len(names)} entries are named data.pkl")
         self._archive, self._folder = archive, names[0].removesuffix("/data.pkl")
+        assert archive.fp is not None  # an archive that is open has its file
         length = archive.fp.seek(0, io.SEEK_END)
         # Entries can lie on one another: a small file with any amount of content. Compressed ones, such as the code of
         # TorchScript, are not read.
@@ -73,7 +75,8 @@ class ArchiveReader(TensorReader):
         entry = self._archive.getinfo(f"{self._folder}/{name}")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise RefusedError(f"its entry {name} is compressed, which torch does not do")
-        entry.CRC = entry.CRC or None  # torch writes 0 where it is told to compute none
+        # torch writes 0 where it is told to compute none, and zipfile checks none that is None.
+        entry.CRC = entry.CRC or None  # type: ignore[assignment]
         return self._archive.read(entry)
 
 

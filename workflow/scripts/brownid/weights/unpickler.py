@@ -5,6 +5,7 @@ import io
 import mmap
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any, TypeGuard, cast
 
 LONGEST_NAME = 200  # characters of a text of the file that a message repeats
 
@@ -68,7 +69,7 @@ def check_needed(value: object) -> None:
             waiting += value.parts()
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Whether a value is a text that a message can repeat: short, and without control characters."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
@@ -83,6 +84,7 @@ MOST_VALUES = 5_000_000  # a published benchmark file has 350 000 at most
 MOST_KEY_PARTS = 200  # of a tuple that is a key of a dictionary or in a set, sharing counted
 MOST_CHOSEN_HASHES = 10_000  # keys such as tuples, whose author can give them all one hash: their search is quadratic
 LONGEST_NUMBER = 1024  # bits of an integer; converting longer ones to text takes quadratic time
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _TEXTS = (str, bytes, bool, type(None))  # whose hashes an author cannot choose, or which are few
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # modules that Python 3 has renamed
 
@@ -99,8 +101,12 @@ class PickleReader:
     atoms: tuple[type, ...] = (Inert,)  # whose hash is their identity
 
     def __init__(self, content: bytes | io.BytesIO | mmap.mmap, length: int | None = None):
-        self._file = io.BytesIO(content) if isinstance(content, bytes) else content
-        self._length = len(content) if length is None else length
+        if length is None:
+            assert isinstance(content, bytes)  # whoever gives a file tells its length
+            length = len(content)
+        # an mmap reads as a file does
+        self._file = cast(IO[bytes], io.BytesIO(content) if isinstance(content, bytes) else content)
+        self._length = length
         self._left, self._chosen_hashes = MOST_VALUES, 0
         self._encoded: dict[int, tuple[str, bytes]] = {}  # by the id of the text, which is kept with it
         self.names: dict[tuple[str, str], object] = {
@@ -114,7 +120,7 @@ class PickleReader:
             ("copyreg", "_reconstructor"): Function(self._reconstruct),
         }
 
-    def read(self) -> object:
+    def read(self) -> Any:
         """What the pickle holds; the file is left at its end.
 
         Raises `RefusedError`, or whatever a damaged pickle leads to (ValueError, IndexError, KeyError ...).
@@ -124,7 +130,7 @@ class PickleReader:
         self._memo: dict[int, object] = {}
         while True:
             code = self._file.read(1)
-            opcode = pickletools.code2op.get(code.decode("latin-1"))
+            opcode = _OPCODES.get(code.decode("latin-1"))
             if opcode is None:
                 raise ValueError("the pickle ends early" if not code else "there is no such opcode")
             self.spend(1)
@@ -338,7 +344,7 @@ def _quoted(line: bytes) -> bytes:
 
 
 # What each opcode does with its argument; its values come off the stack.
-_ACTIONS: dict[str, Callable[[PickleReader, object], None]] = {
+_ACTIONS: dict[str, Callable[[PickleReader, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "READONLY_BUFFER"), lambda reader, argument: None),
     **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), PickleReader._push),
     **dict.fromkeys(("FLOAT", "BINFLOAT", "UNICODE", "BYTEARRAY8"), PickleReader._push),
