@@ -23,6 +23,9 @@ class FixedCrop(nn.Module):
     image, the result is black (-1).
     """
 
+    kernel: Tensor  # [taps], of the low-pass filter
+    grid: Tensor  # [1, T, T, 2], where the crop's pixels lie in the image
+
     def __init__(
         self,
         source: Sequence[Sequence[float]],

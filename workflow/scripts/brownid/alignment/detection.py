@@ -40,8 +40,8 @@ def _mtcnn(given: dict[str, Any], device: str) -> Detector:
     files, checksums = given.pop("files", None) or {}, given.pop("sha256", None) or {}
     if set(files) != set(MTCNN_NETWORKS) or not set(checksums) <= set(MTCNN_NETWORKS):
         raise BrownidError("The face detector mtcnn needs `files` (and takes `sha256`) with the keys pnet, rnet, onet.")
-    paths = [model_file(files[name], checksums.get(name)) for name in MTCNN_NETWORKS]
-    return MTCNN.load(*paths, MTCNNSettings.of(given, "The face detector mtcnn"), device)
+    paths = {name: model_file(files[name], checksums.get(name)) for name in MTCNN_NETWORKS}
+    return MTCNN.load(**paths, settings=MTCNNSettings.of(given, "The face detector mtcnn"), device=device)
 
 
 DETECTORS: dict[str, Callable[[dict[str, Any], str], Detector]] = {"yunet": _yunet, "mtcnn": _mtcnn}

@@ -121,7 +121,9 @@ class MTCNN:
         onet: ONet,
         settings: MTCNNSettings,
     ) -> None:
-        self.pnet, self.rnet, self.onet = (network.requires_grad_(False).eval() for network in (pnet, rnet, onet))
+        for network in (pnet, rnet, onet):
+            network.requires_grad_(False).eval()
+        self.pnet, self.rnet, self.onet = pnet, rnet, onet
         self.device = self.pnet.conv1.weight.device
         self.threshold, self.max_side = settings.threshold, settings.max_side
         self.smallest_face = settings.smallest_face
@@ -131,11 +133,11 @@ class MTCNN:
         """The cascade with the weights of three files; BrownidError where one does not fit its network."""
         from brownid.weights.state_dict import load_strictly, read_weights
 
-        networks = []
-        for path, network in ((pnet, PNet()), (rnet, RNet()), (onet, ONet())):
+        networks = PNet(), RNet(), ONet()
+        for path, network in zip((pnet, rnet, onet), networks, strict=True):
             weights = read_weights(path, network.state_dict())
             load_strictly(network, weights, f"{path} (as {type(network).__name__} of MTCNN)")
-            networks.append(network.to(device))
+            network.to(device)
         return cls(*networks, settings)
 
     @torch.inference_mode()
@@ -158,7 +160,8 @@ class MTCNN:
 
     def _proposals(self, pixels: Tensor) -> np.ndarray:
         """P-Net at every level of the pyramid: squares `[n, 4]` that may be faces."""
-        found = [self._proposals_at(pixels, size) for size in pyramid_sizes(*pixels.shape[2:], self.smallest_face)]
+        sizes = pyramid_sizes(pixels.shape[2], pixels.shape[3], self.smallest_face)
+        found = [self._proposals_at(pixels, size) for size in sizes]
         boxes, scores, corrections = (np.concatenate(parts) for parts in zip(*found, _nothing(), strict=True))
         kept = suppress_overlaps(boxes, scores, OVERLAP)
         return squared(corrected(boxes[kept], corrections[kept]))

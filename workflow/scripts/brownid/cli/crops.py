@@ -165,7 +165,7 @@ def _crop_all(rows: Sequence[_Row], root: Path, align: Align, output: Path) -> l
 def _cropped(path: Path, numbers: Sequence[str], align: Align) -> np.ndarray:
     from brownid.databases.reading import aligned, load_image
 
-    return aligned(load_image(path), lambda image: align(image, numbers))
+    return aligned(load_image(path), align, numbers)
 
 
 def _by_landmarks(template: str, side: int) -> Align:

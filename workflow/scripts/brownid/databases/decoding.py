@@ -134,11 +134,13 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _from_deep(image: Image.Image, file: ImageFile.ImageFile) -> np.ndarray:
     """Grey of more than 8 bits, decoded from `file`, as uint8 RGB `[h, w, 3]`."""
+    from PIL.TiffImagePlugin import TiffImageFile  # here, since few photographs are
+
     values = np.asarray(image)
     if not values.size:
         return np.empty((*values.shape, 3), np.uint8)
     bits, inverted, signed = 16, False, False  # Pillow scales that of PNG, PPM and JPEG2000 to 16 bits
-    if file.format == "TIFF":
+    if isinstance(file, TiffImageFile):
         bits, signed = (file.tag_v2.get(tag, (1,))[0] for tag in (TIFF_BITS, TIFF_NUMBERS))
         inverted, signed = file.tag_v2.get(TIFF_BLACK_AND_WHITE) == WHITE_IS_ZERO, signed == SIGNED
     white = 2**bits - 1

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 from brownid.databases.listing import path_text
@@ -27,7 +28,7 @@ def checked_sample(index: Path, number: int, key: object, path: object, identity
                 f"The database index {index} cannot be used: the {column} of its sample {number} is {_shown(value)} "
                 f"and must be {what}."
             )
-    return key, path, identity
+    return cast(tuple[str, str, int], (key, path, identity))  # as the loop has found
 
 
 def checked_names(index: Path, what: str, found: Sequence[tuple]) -> list[str]:
@@ -154,7 +155,7 @@ class DatabaseIndex:
     def __enter__(self) -> "DatabaseIndex":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -209,7 +210,9 @@ class DatabaseIndex:
 
     def members(self) -> dict[str, dict[str, list[str]]]:
         """The keys of all samples by protocol and group, in the index's order: what `create` takes as `protocols`."""
-        members = {protocol: {group: [] for group in self.groups(protocol)} for protocol in self.protocols()}
+        members: dict[str, dict[str, list[str]]] = {
+            protocol: {group: [] for group in self.groups(protocol)} for protocol in self.protocols()
+        }
         for protocol, group, key in self._rows(
             "SELECT p.name, g.name, s.key FROM groups_samples m JOIN groups g ON g.id = m.group_id "
             "JOIN protocols p ON p.id = g.protocol_id JOIN samples s ON s.id = m.sample_id ORDER BY p.id, g.id, s.id"

@@ -28,7 +28,7 @@ def index_images(settings: Mapping[str, Any], files: Mapping[str, Sequence[str |
     each.
     """
     root, kind = settings["root"], settings["kind"]
-    one = {key: next(iter(paths), None) for key, paths in files.items()}
+    one = {key: paths[0] for key, paths in files.items() if paths}
     if one.get("index"):
         import_index(root, index, one["index"], kind)
     elif kind == "people":

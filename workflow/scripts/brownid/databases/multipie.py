@@ -137,8 +137,8 @@ class Picture:
         match = _FILE_NAME.fullmatch(path)
         if match is None:
             return None
-        numbers = (int(match[name]) for name in ("subject", "session", "recording"))
-        picture = cls(*numbers, camera=match["camera"], flash=int(match["flash"]))
+        subject, session, recording = (int(match[name]) for name in ("subject", "session", "recording"))
+        picture = cls(subject, session, recording, camera=match["camera"], flash=int(match["flash"]))
         return picture if picture.path == path else None
 
     @property
@@ -176,10 +176,15 @@ class Picture:
 
     def sample(self) -> Sample:
         """The picture as a row of a database index, with its attribute classes as far as it has them."""
-        meta = {"session": self.session, "recording": self.recording, "camera": self.camera, "flash": self.flash}
         classes = {"pose": self.pose, "illumination": self.illumination, "expression": self.expression}
-        known = {name: value for name, value in classes.items() if value is not None}
-        return Sample(key_of(self.path), self.path, self.subject, meta | known)
+        meta: dict[str, str | int | float] = {
+            "session": self.session,
+            "recording": self.recording,
+            "camera": self.camera,
+            "flash": self.flash,
+            **{name: value for name, value in classes.items() if value is not None},
+        }
+        return Sample(key_of(self.path), self.path, self.subject, meta)
 
 
 def split_subjects(subjects: Iterable[int], train_share: float, dev_share: float) -> dict[str, set[int]]:

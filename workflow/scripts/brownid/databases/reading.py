@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from brownid.alignment.detection import detector
 from brownid.alignment.faces import Detector
@@ -38,7 +39,7 @@ def landmark_points(text: object) -> np.ndarray:
         raise BrownidError(f"the landmarks {text!r} in the index are not five points") from None
 
 
-def five_of_68(points: Sequence[Sequence[float]]) -> np.ndarray:
+def five_of_68(points: ArrayLike) -> np.ndarray:
     """Centres of the eyes, tip of the nose and corners of the mouth `[5, 2]` of the 68 landmarks that dlib finds."""
     array = np.asarray(points, dtype=np.float64)
     return np.stack([array[36:42].mean(axis=0), array[42:48].mean(axis=0), array[30], array[48], array[54]])
@@ -49,6 +50,7 @@ NOT_SQUARE = ("pad", "stretch", "crop")
 LONGEST_SHAPE = 4  # longer side over shorter one: beyond, an image is no crop of a face
 SEARCHED_FOLDERS = 1000  # of each level, where the right root is looked for
 Failure = tuple[str, str]  # (path as in the index, reason)
+Item = TypeVar("Item")
 # uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
 
@@ -70,9 +72,7 @@ def read_images(
     kept, images, failures = [], [], []
     for sample in progress(samples, "read images", "image"):
         try:
-            images.append(
-                aligned(load_image(Path(root) / sample.path), lambda image, sample=sample: move(image, sample))
-            )
+            images.append(aligned(load_image(Path(root) / sample.path), move, sample))
             kept.append(sample)
         except BrownidError as error:
             failures.append((sample.path, str(error)))
@@ -81,10 +81,10 @@ def read_images(
     return stacked, kept, failures
 
 
-def aligned(image: np.ndarray, align: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """What `align` makes of an image uint8 RGB `[h, w, 3]`; BrownidError with the reason where it fails."""
+def aligned(image: np.ndarray, align: Callable[[np.ndarray, Item], np.ndarray], item: Item) -> np.ndarray:
+    """What `align` makes of an image uint8 RGB `[h, w, 3]` and its `item`; BrownidError with the reason if it fails."""
     try:
-        return align(image)
+        return align(image, item)
     except ALIGNMENT_ERRORS as error:
         size = f"{image.shape[1]} x {image.shape[0]}"
         raise BrownidError(f"its {size} pixels cannot be aligned ({one_line(error)})") from error

@@ -235,7 +235,7 @@ def _payload(file: BinaryIO, path: str | Path, byte: int) -> bytes:
     """The payload of the record at `byte`, its parts joined."""
     size = file.seek(0, 2)
     place = file.seek(byte)
-    parts = []
+    parts: list[bytes] = []
     while True:
         kind, length = _part(file, path, byte, place, size)
         if kind not in ((BETWEEN, LAST) if parts else (WHOLE, FIRST)):

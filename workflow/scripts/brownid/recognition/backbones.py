@@ -19,7 +19,25 @@ DEPTHS = {
 WIDTHS = (64, 128, 256, 512)
 
 
-class IResNet(nn.Module):
+@dataclass(frozen=True)
+class Description:
+    """What a network is; saved beside its weights."""
+
+    family: str
+    architecture: str
+    side: int  # pixels; the crops it reads are side × side
+    embedding_dim: int
+
+
+class FaceNetwork(nn.Module):
+    """Maps images `[B, 3, side, side]` to embeddings `[B, embedding_dim]`, and says which images it reads."""
+
+    description: Description
+    colour_order: str  # "RGB" or "BGR"
+    input_range: tuple[float, float]  # pixel values of black and white; (-1, 1) where there is none
+
+
+class IResNet(FaceNetwork):
     """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`.
 
     The four stages halve the side four times (rounding up); `fc` reads what is left, so its shape depends on `side`.
@@ -27,6 +45,10 @@ class IResNet(nn.Module):
     """
 
     colour_order = "RGB"
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(
         self,
@@ -97,7 +119,7 @@ def final_side(side: int, halvings: int) -> int:
 IR_DEPTHS = {"ir_18": (2, 2, 2, 2), "ir_34": (3, 4, 6, 3), "ir_50": (3, 4, 14, 3), "ir_101": (3, 13, 30, 3)}
 
 
-class AdaFaceIR(nn.Module):
+class AdaFaceIR(FaceNetwork):
     """BGR images `[B, 3, side, side]` in [-1, 1] to (unit embeddings `[B, embedding_dim]`, norms `[B, 1]`)."""
 
     colour_order = "BGR"
@@ -134,6 +156,7 @@ class BasicUnit(nn.Module):
 
     def __init__(self, incoming: int, width: int, stride: int):
         super().__init__()
+        self.shortcut_layer: nn.Module
         if incoming == width:
             self.shortcut_layer = nn.MaxPool2d(1, stride)
         else:
@@ -161,7 +184,7 @@ SLIM_WIDTHS = {
 SLOPE = 0.25  # where PReLU starts
 
 
-class SlimIResNet(nn.Module):
+class SlimIResNet(FaceNetwork):
     """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`."""
 
     colour_order = "RGB"
@@ -208,7 +231,7 @@ class Family(NamedTuple):
     """The names of its architectures, and what makes one: called with (architecture, side, embedding_dim)."""
 
     architectures: tuple[str, ...]
-    build: Callable[[str, int, int], nn.Module]
+    build: Callable[[str, int, int], FaceNetwork]
 
 
 FAMILIES = {
@@ -222,17 +245,7 @@ FAMILIES = {
 }
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a network is; saved beside its weights."""
-
-    family: str
-    architecture: str
-    side: int  # pixels; the crops it reads are side × side
-    embedding_dim: int
-
-
-def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int = 512) -> nn.Module:
+def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int = 512) -> FaceNetwork:
     """A network with fresh weights for crops of `side` pixels; `.description` says what it is.
 
     The forward pass maps images `[B, 3, side, side]` in [-1, 1], in the network's own `.colour_order` (adaface BGR, all

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.recognition.backbones import FaceNetwork
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import Batching, autocast, resolve_precision
 from brownid.runtime.process import logger
@@ -41,8 +42,8 @@ def raw_embeddings(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def as_configured(
-    network: nn.Module, source: object, reads_bytes: bool | None = None, colour_order: str | None = None
-) -> nn.Module:
+    network: FaceNetwork, source: object, reads_bytes: bool | None = None, colour_order: str | None = None
+) -> FaceNetwork:
     """The network with what the user says about its pixels; None keeps what it says itself.
 
     `reads_bytes` is True for pixels from 0 to 255 and False for -1 to 1. A network with a `description` whose

@@ -76,6 +76,8 @@ class AdaFaceHead(MarginHead):
     """
 
     ANGLE_LIMIT = 1e-3  # radians from 0 and π, as published
+    norm_mean: Tensor  # μ
+    norm_std: Tensor  # σ
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class AdaFaceHead(MarginHead):
         super().__init__(embedding_dim, classes, margin=margin, scale=scale)
         self.h = h
         self.t_alpha = t_alpha
+
         self.register_buffer("norm_mean", torch.tensor(20.0))
         self.register_buffer("norm_std", torch.tensor(100.0))
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from brownid.recognition.backbones import Description, backbone
+from brownid.recognition.backbones import Description, FaceNetwork, backbone
 from brownid.recognition.embedding import as_configured
 from brownid.recognition.onnx import FAMILY, OnnxBackbone, is_onnx
 from brownid.runtime.errors import BrownidError
@@ -27,7 +27,7 @@ FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
 
 
-def save_backbone(path: str | Path, network: nn.Module) -> None:
+def save_backbone(path: str | Path, network: FaceNetwork) -> None:
     """Write the weights of a network made by `backbone` with its description; equal weights give equal bytes."""
     about = {"version": FORMAT_VERSION, **asdict(network.description)}
     save_described(path, network.state_dict(), BACKBONE, about)
@@ -43,7 +43,7 @@ def load_backbone(
     *,
     reads_bytes: bool | None = None,
     colour_order: str | None = None,
-) -> nn.Module:
+) -> FaceNetwork:
     """The network whose weights a file holds, in evaluation mode on `device`.
 
     A file of ours and an ONNX file say what they are; for any other, `family` and `architecture` are needed (`side` is
@@ -67,7 +67,7 @@ def load_backbone(
 
 def _load_onnx(
     path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
-) -> nn.Module:
+) -> FaceNetwork:
     if family not in (None, FAMILY) or architecture is not None:
         raise BrownidError(
             f"{path}: an ONNX file, which holds the whole network: its family is onnx, not {family or 'another'!r}, "
@@ -82,7 +82,7 @@ def _load_onnx(
 
 def _load_weights(
     path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
-) -> nn.Module:
+) -> FaceNetwork:
     content, described = _read(path)
     given = {"family": family, "architecture": architecture, "side": side, "embedding_dim": embedding_dim}
     for name, value in given.items():
@@ -102,7 +102,7 @@ def _load_weights(
     return network
 
 
-LOADERS: dict[str | None, Callable[..., nn.Module]] = {
+LOADERS: dict[str | None, Callable[..., FaceNetwork]] = {
     "insightface": _load_weights,
     "nizhib": _load_weights,
     "adaface": _load_weights,
@@ -111,7 +111,7 @@ LOADERS: dict[str | None, Callable[..., nn.Module]] = {
 }
 
 
-def _read(path: Path) -> tuple[object, dict | None]:
+def _read(path: Path) -> tuple[Any, dict | None]:
     """What a weight file holds and, for files of ours, the fields of its `Description`."""
     content, described = read_content(path, BACKBONE)
     if described is None:
@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[object, dict | None]:
     return content, described
 
 
-def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> FaceNetwork:
     """The FR network that `network` describes, with the weights of a file, in evaluation mode on `device`.
 
     `network` names a family of this project, `{family: insightface, architecture: iresnet50, side: 112}` or
@@ -150,7 +150,7 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     name = f"What the network factory {factory!r} returned"
     if not isinstance(made, nn.Module):
         raise BrownidError(f"{name} is no torch module but {type(made).__name__}.")
-    made = made.eval().to(device)
+    made = cast(FaceNetwork, made.eval().to(device))
     made.description = Description(factory, "", side, _embedding_dim(made, name, side, device))
     return as_configured(made, name, **pixels)
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from brownid.recognition.backbones import Description
+from brownid.recognition.backbones import Description, FaceNetwork
 from brownid.recognition.embedding import BYTES
 from brownid.recognition.pixel_ranges import RANK, input_range, without_weight_inputs
 from brownid.runtime.errors import BrownidError, one_line, pip_install
@@ -42,7 +42,7 @@ def is_onnx(path: str | Path) -> bool:
     return (start[0] == IR_VERSION and start[2] in SECOND_FIELDS) or Path(path).suffix.lower() == ".onnx"
 
 
-class OnnxBackbone(nn.Module):
+class OnnxBackbone(FaceNetwork):
     """Images `[B, 3, side, side]` to unnormalised embeddings `[B, embedding_dim]`, through onnxruntime.
 
     Takes a torch network's place in `embed_images`. The file must have one input of images, `[batch, 3, side, side]` or

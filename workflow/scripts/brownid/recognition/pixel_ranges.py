@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -58,13 +58,14 @@ def _scaled(values: Affine, by: np.ndarray | float) -> Affine:
 
 
 def _negative(_: dict, given: Sequence[Affine | None], __: Sequence) -> Affine | None:
-    return _scaled(given[0], -1.0)
+    return given[0] and _scaled(given[0], -1.0)
 
 
 def _batch_norm(attributes: dict, given: Sequence[Affine | None], others: Sequence[np.ndarray | None]) -> Affine | None:
-    if given[0] is None or given[0].axis != 1 or any(constant is None for constant in others[1:5]):
+    constants = [np.ravel(constant) for constant in others[1:5] if constant is not None]
+    if given[0] is None or given[0].axis != 1 or len(constants) < 4:
         return None
-    gamma, beta, mean, variance = (np.ravel(constant) for constant in others[1:5])
+    gamma, beta, mean, variance = constants
     factor = gamma / np.sqrt(np.maximum(variance, 0) + attributes.get("epsilon", 1e-5))
     if len(factor) != len(given[0].scale):
         return None
@@ -89,7 +90,7 @@ def _weighted(attributes: dict, given: Sequence[Affine | None], others: Sequence
 
 def _quantised(attributes: dict, given: Sequence[Affine | None], others: Sequence[np.ndarray | None]) -> Affine | None:
     step = _per_channel(others[1], given[0], {}) if given[0] and others[1] is not None else None
-    if step is None or not step.all():
+    if given[0] is None or step is None or not step.all():
         return None
     zero = others[2] if len(others) > 2 and others[2] is not None else np.zeros(1, np.uint8)
     largest = np.iinfo(zero.dtype).max if zero.dtype.kind in "iu" else 0
@@ -100,7 +101,7 @@ def _quantised(attributes: dict, given: Sequence[Affine | None], others: Sequenc
 
 def _dequantised(_: dict, given: Sequence[Affine | None], others: Sequence[np.ndarray | None]) -> Affine | None:
     step = _per_channel(others[1], given[0], {}) if given[0] and others[1] is not None else None
-    if step is None:
+    if given[0] is None or step is None:
         return None
     shift = float(np.mean(others[2])) if len(others) > 2 and others[2] is not None else 0.0
     return replace(given[0], scale=given[0].scale * step, offset=(given[0].offset - shift) * step)
@@ -116,10 +117,12 @@ def _clipped(attributes: dict, given: Sequence[Affine | None], others: Sequence[
 def _transposed(attributes: dict, given: Sequence[Affine | None], _: Sequence) -> Affine | None:
     order = attributes.get("perm", list(range(RANK))[::-1])
     values = given[0]
-    return None if values.axis is None else replace(values, axis=list(order).index(values.axis))
+    return None if values is None or values.axis is None else replace(values, axis=list(order).index(values.axis))
 
 
 def _reshaped(_: dict, given: Sequence[Affine | None], others: Sequence[np.ndarray | None]) -> Affine | None:
+    if given[0] is None:
+        return None
     shape = [] if len(others) < 2 or others[1] is None else others[1].tolist()
     axis = next((axis for axis in (1, 3) if len(shape) == RANK and shape[axis] == len(given[0].scale)), None)
     return replace(given[0], axis=axis)
@@ -160,15 +163,16 @@ def _split(attributes: dict, given: Sequence[Affine | None], others: Sequence[np
 
 
 def _joined(attributes: dict, given: Sequence[Affine | None], _: Sequence) -> Affine | None:
-    if not all(given) or any(values.axis != attributes.get("axis", 1) % RANK for values in given):
+    parts = [values for values in given if values is not None and values.axis == attributes.get("axis", 1) % RANK]
+    if len(parts) < len(given):
         return None
-    scale, offset = (np.concatenate([getattr(values, name) for values in given]) for name in ("scale", "offset"))
-    return Affine(scale, offset, given[0].axis, max(values.largest for values in given))
+    scale, offset = (np.concatenate([getattr(values, name) for values in parts]) for name in ("scale", "offset"))
+    return Affine(scale, offset, parts[0].axis, max(values.largest for values in parts))
 
 
 def _with_axis(attributes: dict, given: Sequence[Affine | None], others: Sequence[np.ndarray | None]) -> Affine | None:
     axes = others[1] if len(others) > 1 and others[1] is not None else attributes.get("axes")
-    if given[0].axis is not None or axes is None or len(axes) != 1:
+    if given[0] is None or given[0].axis is not None or axes is None or len(axes) != 1:
         return None
     return replace(given[0], axis=int(axes[0]) % RANK)
 
@@ -202,6 +206,7 @@ def _pair(
     """The affine operand, the constant one for each channel (None: there is none), and whether the affine is first."""
     first = given[0] is not None
     values, constant = (given[0], others[1]) if first else (given[1], others[0])
+    assert values is not None  # rules are asked where an operand is affine
     return values, None if constant is None else _per_channel(constant, values, attributes), first
 
 
@@ -238,7 +243,7 @@ FOLDED = {
 LARGEST_FOLDED = 2**12  # numbers of an operand
 DEEPEST_FOLDED = 20  # operations
 
-Node = "onnx.NodeProto"
+Node: TypeAlias = "onnx.NodeProto"
 
 
 class _Constants:
@@ -260,8 +265,9 @@ class _Constants:
         node = self.nodes.get(name)
         if node is None or node.op_type not in FOLDED or depth > DEEPEST_FOLDED:
             return None
-        operands = {operand: self.get(operand, depth + 1) for operand in node.input if operand}
-        if any(found is None or found.size > LARGEST_FOLDED for found in operands.values()):
+        found = {operand: self.get(operand, depth + 1) for operand in node.input if operand}
+        operands = {name: value for name, value in found.items() if value is not None and value.size <= LARGEST_FOLDED}
+        if len(operands) < len(found):
             return None
         return self._computed(node, name, operands)
 
@@ -272,6 +278,7 @@ class _Constants:
             found = ReferenceEvaluator(node, opsets=self.versions).run(None, dict(operands))
         except Exception:  # of any class; onnxruntime took the file, so this is something that onnx does not compute
             return None
+        assert isinstance(found, list)  # a dictionary only if asked for
         return np.asarray(found[list(node.output).index(name)])
 
 

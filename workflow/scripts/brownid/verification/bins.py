@@ -17,7 +17,7 @@ from brownid.weights.unpickler import Function, PickleReader, RefusedError, is_n
 _PROTOCOL = 4  # written since Python 3.4; insightface's own readers load it
 
 
-def write_bin(path: str | Path, encoded_images: Sequence[bytes], same: Sequence[bool]) -> None:
+def write_bin(path: str | Path, encoded_images: Sequence[bytes], same: Sequence[bool] | np.ndarray) -> None:
     """Write pairs of encoded images: pair i is images 2i and 2i+1, and `same[i]` tells whether they show one person."""
     if len(encoded_images) != 2 * len(same):
         raise BrownidError(
@@ -89,9 +89,10 @@ def _checked(path: str | Path, content: object, length: int) -> tuple[list[bytes
     images, labels = (items(part) for part in parts) if parts is not None and len(parts) == 2 else (None, None)
     if images is None or labels is None:
         raise refuse("it does not hold one list of images and one of labels")
-    encoded = _encoded_images(images, length)
-    if not all(encoded):
-        raise refuse(f"image {next(i for i, image in enumerate(encoded) if not image)} is not an encoded image")
+    read = _encoded_images(images, length)
+    encoded = [image for image in read if image]
+    if len(encoded) < len(read):
+        raise refuse(f"image {next(i for i, image in enumerate(read) if not image)} is not an encoded image")
     same = truth_values(labels)
     if same is None:
         raise refuse("its labels are not all true or false")
@@ -142,12 +143,14 @@ def truth_values(labels: Sequence) -> np.ndarray | None:
     return np.array(numbers) == 1 if set(numbers) <= {0, 1} or set(numbers) <= {-1, 1} else None
 
 
-def _label(label: object) -> int | None:
+def _label(label: object) -> float | None:
     """A label as a number of Python's own; None where it is none."""
     label = label.values if isinstance(label, Array) and label.size == 1 else label
     if isinstance(label, np.ndarray | np.generic) and label.size == 1:
         label = label.item()
-    return label if type(label) in (bool, int) or (type(label) is float and label in (-1, 0, 1)) else None
+    if isinstance(label, bool | int | float) and type(label) in (bool, int, float):
+        return label if type(label) is not float or label in (-1, 0, 1) else None
+    return None
 
 
 DTYPES = ("float32", "float64", "float16")

@@ -20,6 +20,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from brownid.databases.listing import NamedImages, path_of, path_text, read_lines, suffix_of, without_suffix
@@ -129,12 +130,12 @@ def _form(lines: list[_Line], separator: str | None) -> _Read | None:
     label = next((place for place, name in enumerate(first) if name in LABELS), None)
     if label is not None and _is_header(first[label], label, lines, separator):
         others = sorted((place for place in range(width) if place != label), key=lambda place: first[place] in NUMBERS)
-        columns = (*others[:2], label)
-        return lambda lines, separator, images: _of_columns(lines[1:], separator, images, columns)
+        named = (others[0], others[1], label)
+        return lambda lines, separator, images: _of_columns(lines[1:], separator, images, named)
     if width < 5 and _is_number(first[1]) and _is_number(first[-1]) and _has_lfw(lines, separator, first):
         return _of_lfw
     columns = _columns(lines, separator)
-    return columns and (lambda lines, separator, images: _of_columns(lines, separator, images, columns))
+    return None if columns is None else partial(_of_columns, columns=columns)
 
 
 def _columns(lines: list[_Line], separator: str | None) -> tuple[int, int, int] | None:

@@ -10,7 +10,14 @@ from brownid.databases.decoding import decode_rgb
 from brownid.recognition.embedding import embed_images
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import logger
-from brownid.verification.accuracy import equal_error_rate, folded_accuracy, roc, squared_distances, tar_at_far
+from brownid.verification.accuracy import (
+    TarAtFar,
+    equal_error_rate,
+    folded_accuracy,
+    roc,
+    squared_distances,
+    tar_at_far,
+)
 from brownid.verification.bins import read_bin
 
 FOLDS = 10
@@ -112,7 +119,7 @@ def score_pairs(
     }
 
 
-def _plain(entry) -> dict[str, object]:
+def _plain(entry: TarAtFar) -> dict[str, object]:
     if not entry.measurable:
         note = f"needs {entry.impostors_needed} impostor pairs, there are {entry.impostors}"
         return {"tar": None, "threshold": None, "note": note}
