@@ -117,7 +117,7 @@ def _pack(
     for name, read in progress(readers, "align images", "image", total):
         sample = Sample(name, name, 0)
         try:
-            encoded[name] = png.encode(aligned(read(), lambda image, sample=sample: align(image, sample)))
+            encoded[name] = png.encode(aligned(read(), align, sample))
         except BrownidError as error:
             failures.append((name, str(error)))
     check_failures(failures, total, source, maximum_failed_share)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from brownid.alignment.templates import template
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import NoiseKey
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Point = tuple[float, float]
 
@@ -94,9 +97,16 @@ def with_defaults(generator: Any) -> Any:
     return generator
 
 
+def is_embedding_conditioned(
+    generator: Generator | EmbeddingConditionedGenerator,
+) -> "TypeIs[EmbeddingConditionedGenerator]":
+    """Whether a generator renders embeddings, not latents."""
+    return getattr(generator, "embedding_conditioned", False)
+
+
 def device_of(generator: Generator | EmbeddingConditionedGenerator) -> torch.device:
     """Where a generator computes."""
-    return generator.device if generator.embedding_conditioned else generator.latent_mean.device
+    return generator.device if is_embedding_conditioned(generator) else generator.latent_mean.device
 
 
 NAMES = {"eyes": "that of the eye", "landmarks": "eyes, tip of the nose and corners of the mouth, those"}

@@ -177,6 +177,9 @@ SCENE_TONES = (
 class Palette(torch.nn.Module):
     """Colours as exponentials of affine functions of the settings: always positive, never clipped."""
 
+    base: Tensor  # [C, 3]
+    effect: Tensor  # [S, C · 3]
+
     def __init__(self, setting_names: Sequence[str]) -> None:
         super().__init__()
         column = {name: index for index, name in enumerate(setting_names)}

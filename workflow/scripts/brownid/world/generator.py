@@ -23,6 +23,13 @@ _SAMPLES = 1024  # for the mean radius: its error is then 0.2 %
 class LatentSpace(torch.nn.Module):
     """The maps of one world; `nuisance_stds` [N] are those of the raw nuisance parameters over random latents."""
 
+    first: Tensor  # [D, D], W₁
+    output: Tensor  # [D, D]
+    bias: Tensor  # [D]
+    mean: Tensor  # [D], of the latents
+    rows: Tensor  # [I + N, D], orthonormal: a raw parameter's direction
+    scales: Tensor  # [I + N]
+
     def __init__(self, latent_dim: int, identity_dim: int, nuisance_stds: Tensor, seed: int) -> None:
         super().__init__()
         parameters = identity_dim + len(nuisance_stds)
@@ -48,7 +55,7 @@ class LatentSpace(torch.nn.Module):
         self.register_buffer("output", output.float(), persistent=False)
         self.register_buffer("bias", bias.float(), persistent=False)
         self.register_buffer("mean", (bias + output.sum(1) * mean).float(), persistent=False)
-        self.register_buffer("rows", basis.T.contiguous().float(), persistent=False)  # unit rows
+        self.register_buffer("rows", basis.T.contiguous().float(), persistent=False)
         self.register_buffer("scales", (raw_stds / gains).float(), persistent=False)
 
     def map(self, z: Tensor, truncation: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +18,14 @@ class _GaussianSum(torch.autograd.Function):
     """Σₖ outputs[c, k] · exp(exponents[k] · features)."""
 
     @staticmethod
-    def forward(ctx, exponents: Tensor, outputs: Tensor, features: Tensor) -> Tensor:
+    def forward(ctx: Any, exponents: Tensor, outputs: Tensor, features: Tensor) -> Tensor:
         bump = torch.bmm(exponents, features).clamp_min_(_LEAST).exp_()
         ctx.save_for_backward(exponents, outputs, features, bump)
         return torch.bmm(outputs, bump)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         exponents, outputs, features, bump = ctx.saved_tensors
         if outputs.shape[1] == 1:  # the levels can wait until the pixels are summed: one pass fewer
             product = bump * gradient
@@ -40,7 +41,7 @@ class _SoftmaxMix(torch.autograd.Function):
     """Σₖ colours[c, k] · softmaxₖ(logits[k] · features)."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, colours: Tensor, features: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, colours: Tensor, features: Tensor) -> Tensor:
         weight = torch.matmul(logits, features)
         weight.sub_(weight.amax(1, keepdim=True)).clamp_min_(_LEAST).exp_()
         with_sum = torch.cat([colours, torch.ones_like(colours[:, :1])], dim=1)
@@ -52,7 +53,7 @@ class _SoftmaxMix(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         logits, with_sum, features, weight, inverse, result = ctx.saved_tensors
         # ∂/∂weightₖ = Σ_c g_c (colours[c, k] − result[c]) / Σ weight
         scaled = gradient * inverse
@@ -131,7 +132,9 @@ def intersect(centre: Tensor, direction: Tensor, polynomials: Tensor, levels: Te
     return Surface(features, gradient, scale - torch.sqrt(offset + 1e-12))
 
 
-def _coordinates(centre: Tensor, direction: Tensor, offset: Tensor, scale: Tensor):
+def _coordinates(
+    centre: Tensor, direction: Tensor, offset: Tensor, scale: Tensor
+) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
     """The direction n with 1/(c₀ + n_z), and the coordinates a and b, where a surface of radius `scale` is hit."""
     depth_squared = scale * scale - offset
     # a soft max(·, 0): a ray that misses sees the outline's nearest point

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,6 +80,10 @@ def merge(*effects: Effects) -> dict[str, dict[str, float]]:
 class EllipseTable(torch.nn.Module):
     """The slots of many ellipses as one affine function of the settings `[B, S]`."""
 
+    base: Tensor  # [K, 8]
+    effect: Tensor  # [S, K · 8]
+    is_pair: Tensor  # [K], 1 or 0
+
     def __init__(self, ellipses: Sequence[Ellipse], setting_names: Sequence[str]) -> None:
         super().__init__()
         self.names = [ellipse.name for ellipse in ellipses]
@@ -86,9 +91,9 @@ class EllipseTable(torch.nn.Module):
         base = torch.zeros(len(ellipses), len(SLOTS), dtype=torch.float64)
         effect = torch.zeros(len(setting_names), len(ellipses), len(SLOTS), dtype=torch.float64)
         for row, ellipse in enumerate(ellipses):
-            for slot, name in enumerate(SLOTS):
+            for place, name in enumerate(SLOTS):
                 value = getattr(ellipse, name, 0.0)
-                base[row, slot] = torch.tensor(value).log() if name in _SIZES else value
+                base[row, place] = torch.tensor(value).log() if name in _SIZES else value
             for parameter, slots in ellipse.effects.items():
                 for slot, change in slots.items():
                     effect[column[parameter], row, SLOTS.index(slot)] += change
@@ -136,7 +141,7 @@ class _Monomials(torch.autograd.Function):
     """The nine monomials of (a, b); the derivative is written by hand to read the gradient only once."""
 
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
         result = a.new_empty(a.shape[0], MONOMIALS, a.shape[1])
         result[:, 0] = 1.0
@@ -151,7 +156,7 @@ class _Monomials(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         a, b = ctx.saved_tensors
         g = gradient.unbind(1)
         # d/da = g₁ + b g₆ + a (2 (g₂ + b g₇) + a (3 g₃ + 4 a g₄)),  d/db = g₅ + 2 b g₈ + a (g₆ + a g₇)

@@ -1,6 +1,7 @@
 """From parameters to pixels, layer by layer, differentiable."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,11 @@ _BUMP_LEVEL = SLOTS.index("level")
 
 class Painting(torch.nn.Module):
     """The polynomials and colours of a sequence of layers over a ground (bare skin, or the background)."""
+
+    nesting: Tensor  # [K, K], 1 where the column's ellipse holds the row's
+    sharpness: Tensor  # [K]
+    paints: Tensor  # int64 [1 + K], places in the palette
+    gloss: Tensor  # [1 + K]
 
     def __init__(
         self, ellipses: Sequence[Ellipse], ground: str, tones: Sequence[str], setting_names: Sequence[str]
@@ -140,10 +146,10 @@ def _mole(name: str, a: float, b: float, size: float, mover: str) -> Ellipse:
 
 
 def _shade(name: str, a: float, b: float, width: float, height: float, level: float, effects: dict,
-           **options: float) -> Ellipse:
+           sharpness: float = 1.5, **options: Any) -> Ellipse:
     """A soft shadow that belongs to the relief."""
-    return Ellipse(name, a, b, width, height, level=level, tone="skin_dark", effects=effects,
-                   **({"sharpness": 1.5} | options))
+    return Ellipse(name, a, b, width, height, level=level, tone="skin_dark", effects=effects, sharpness=sharpness,
+                   **options)
 
 
 LAYERS: tuple[Ellipse, ...] = (
@@ -241,6 +247,9 @@ _EAR_DEPTH = -0.08  # behind the head's centre
 class Renderer(torch.nn.Module):
     """Images of settings `[B, S]` (in the order of `SETTING_NAMES`); nothing but the pixel grid depends on `side`."""
 
+    pixels: Tensor  # [3, P]
+    pixel_monomials: Tensor  # [9, P]
+
     def __init__(self, side: int) -> None:
         super().__init__()
         self.bumps = EllipseTable(expand(BUMPS), SETTING_NAMES)
@@ -250,8 +259,8 @@ class Renderer(torch.nn.Module):
         # the frame reaches from -1 to 1 between the outer pixel edges, at every side: all sides show one picture
         grid = (torch.arange(side, dtype=torch.float64) + 0.5) * (2.0 / side) - 1.0
         x, y = grid.repeat(side)[None], (-grid).repeat_interleave(side)[None]
-        self.register_buffer("pixels", torch.cat([torch.ones_like(x), x, y]).float(), persistent=False)  # [3, P]
-        self.register_buffer("pixel_monomials", monomials(x, y)[0].float(), persistent=False)  # [9, P]
+        self.register_buffer("pixels", torch.cat([torch.ones_like(x), x, y]).float(), persistent=False)
+        self.register_buffer("pixel_monomials", monomials(x, y)[0].float(), persistent=False)
         self.side = side
 
     def forward(self, settings: Tensor) -> Tensor:

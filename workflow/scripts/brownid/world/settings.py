@@ -20,7 +20,7 @@ class PeopleRange:
     first: int
     count: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.first < 0 or self.count < 1:
             raise BrownidError(
                 f"People {self.first} and {self.count} more are no range of persons: `first_person` is at least 0 "
@@ -83,7 +83,7 @@ class MultipieCapture(Settings):
 
     def pictures(self) -> list[Picture]:
         """The pictures of all subjects, each once, subject by subject; subject 1 is the world's `first_person`."""
-        recording = {name: place for place, name in reversed(EXPRESSION_OF_RECORDING.items())}  # the first of each
+        recording = {name: place for place, name in [*EXPRESSION_OF_RECORDING.items()][::-1]}  # the first of each
         views = [(*recording["neutral"], camera, FRONTAL_FLASH) for camera in self.cameras]
         views += [(*recording["neutral"], FRONTAL_CAMERA, flash) for flash in self.flashes]
         views += [(*recording[name], FRONTAL_CAMERA, FRONTAL_FLASH) for name in self.expressions]

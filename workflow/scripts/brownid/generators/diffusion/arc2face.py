@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from brownid.generators.diffusion.components import (
+    LibraryNetwork,
     build_network,
     decode,
     denoise,
@@ -61,8 +62,8 @@ class Arc2Face(GeneratorDefaults, nn.Module):
 
     def __init__(
         self,
-        unet: nn.Module,
-        vae: nn.Module,
+        unet: LibraryNetwork,
+        vae: LibraryNetwork,
         encoder: IdentityEncoder,
         noise_levels: Mapping[str, Any],
         settings: Arc2FaceSettings,
@@ -85,7 +86,7 @@ class Arc2Face(GeneratorDefaults, nn.Module):
             )
         self._scale = positive_scale(vae.config.scaling_factor)
         self._shrinks = _halvings(vae)
-        self.resolution = settings.side or unet.config.sample_size * self._shrinks
+        self.resolution: int = settings.side or unet.config.sample_size * self._shrinks
         multiple = self._shrinks * _halvings(unet)
         if self.resolution % multiple:
             raise BrownidError(f"side is {self.resolution}, but Arc2Face's images have a multiple of {multiple}.")
@@ -148,7 +149,7 @@ class Arc2Face(GeneratorDefaults, nn.Module):
             )
 
 
-def _halvings(network: nn.Module) -> int:
+def _halvings(network: LibraryNetwork) -> int:
     """By how much a network of diffusers makes an image smaller on its way in: half at every block but the last."""
     return 2 ** (len(network.config.block_out_channels) - 1)
 
@@ -226,7 +227,7 @@ def _from_files(folder: Path, base: Path, settings: Arc2FaceSettings) -> Arc2Fac
         return Arc2Face(unet, vae, encoder, noise_levels, settings)
 
 
-def _load_text(folder: Path) -> nn.Module:
+def _load_text(folder: Path) -> LibraryNetwork:
     """The text encoder, which its file may call a CLIPTextModel or a CLIPTextModelWrapper: the weights are the same."""
     path = folder / CONFIG
     described = read_json(path, ARC2FACE_PAGE)

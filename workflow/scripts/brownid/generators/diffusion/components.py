@@ -50,7 +50,7 @@ def fitting(folders: str, page: str) -> Iterator[None]:
         ) from error
 
 
-def positive_scale(number: object) -> float:
+def positive_scale(number: Any) -> float:
     """What latent images are divided by; `ValueError` where that is no positive number."""
     scale = float(number)
     if not (math.isfinite(scale) and scale > 0):
@@ -77,7 +77,15 @@ def read_weights(path: Path, page: str) -> dict[str, Tensor]:
         raise BrownidError(f"{str(error).removesuffix('.')}; {page} publishes it.") from None
 
 
-def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> nn.Module:
+class LibraryNetwork(nn.Module):
+    """The type of the networks of diffusers and transformers, which are imported only where they are used."""
+
+    config: Any  # the settings of its config.json, as attributes
+    decode: Callable[[Tensor], Any]  # of an autoencoder
+    get_input_embeddings: Callable[[], nn.Module]  # of a text model
+
+
+def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> LibraryNetwork:
     """The network of diffusers in `folder`, of one of the classes `kinds`, every tensor from the file; float32."""
     config = read_json(folder / CONFIG, page)
     kind = config.get("_class_name")
@@ -93,7 +101,7 @@ def load_network(folder: Path, kinds: tuple[str, ...], page: str) -> nn.Module:
     return frozen(network)
 
 
-def build_network(kind: str, config: Mapping[str, Any]) -> nn.Module:
+def build_network(kind: str, config: Mapping[str, Any]) -> LibraryNetwork:
     """A network of a class of diffusers, with the weights that it begins its training with."""
     return getattr(library("diffusers"), kind).from_config(dict(config))
 
@@ -103,7 +111,7 @@ def with_new_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {_OLD_ATTENTION.sub(lambda m: f"{m[1]}.{_NEW_NAMES[m[2]]}.{m[3]}", name): t for name, t in tensors.items()}
 
 
-def draw_weights(network: nn.Module, seed: int, name: str) -> nn.Module:
+def draw_weights(network: Module, seed: int, name: str) -> Module:
     """The network with every matrix and kernel drawn from (seed, `name` and its own name), of variance 1 / inputs.
 
     Biases are zero: as torch made them, they would be other ones in every process. Norms keep their factors of 1.
@@ -117,7 +125,7 @@ def draw_weights(network: nn.Module, seed: int, name: str) -> nn.Module:
     return frozen(network)
 
 
-def frozen(network: nn.Module) -> nn.Module:
+def frozen(network: Module) -> Module:
     """The network for rendering only: no gradients, no dropout."""
     return network.requires_grad_(False).eval()
 
@@ -173,7 +181,7 @@ def denoise(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, schedule
     return latents
 
 
-def decode(vae: nn.Module, latents: Tensor) -> Tensor:
+def decode(vae: LibraryNetwork, latents: Tensor) -> Tensor:
     """RGB images `[B, 3, H, W]` in [-1, 1], float32, of latents in the decoder's own scale; a few at a time."""
     dtype = next(vae.parameters()).dtype
     parts = [vae.decode(part.to(dtype)).sample.float() for part in latents.split(_DECODED_AT_ONCE)]

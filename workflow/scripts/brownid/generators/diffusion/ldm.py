@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from brownid.generators.diffusion.components import (
+    LibraryNetwork,
     build_network,
     decode,
     denoise,
@@ -40,8 +41,8 @@ class LatentDiffusion(GeneratorDefaults, nn.Module):
 
     def __init__(
         self,
-        unet: nn.Module,
-        vqvae: nn.Module,
+        unet: LibraryNetwork,
+        vqvae: LibraryNetwork,
         noise_levels: Mapping[str, Any],
         *,
         scale: float,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.generators.diffusion.components import LibraryNetwork
 from brownid.runtime.errors import BrownidError
 
 PROMPT = "photo of a id person"
@@ -24,7 +25,10 @@ class IdentityEncoder(nn.Module):
     embedding or knows fewer words than the vocabulary.
     """
 
-    def __init__(self, text: nn.Module, vocabulary: Mapping[str, int], embedding_dim: int) -> None:
+    identity_tokens: Tensor  # int64 [1, L], of the prompt
+    empty_tokens: Tensor  # int64 [1, L]
+
+    def __init__(self, text: LibraryNetwork, vocabulary: Mapping[str, int], embedding_dim: int) -> None:
         super().__init__()
         self.text = text
         self.width: int = text.config.hidden_size
@@ -40,7 +44,7 @@ class IdentityEncoder(nn.Module):
         if max(max(tokens) for tokens in prompts) >= known:
             raise BrownidError(f"Arc2Face's text encoder knows {known} words, its vocabulary more: they do not belong.")
         for name, tokens in zip(("identity", "empty"), prompts, strict=True):
-            self.register_buffer(f"{name}_tokens", torch.tensor([tokens]), persistent=False)  # [1, length]
+            self.register_buffer(f"{name}_tokens", torch.tensor([tokens]), persistent=False)
         self.place = prompts[0].index(vocabulary[f"{PLACE}</w>"])
 
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class StyleGAN2(GeneratorDefaults, nn.Module):
         width, label_width = s.mapping_width or s.w_dim, s.label_width or s.w_dim
         self.mapping = MappingNetwork(s.z_dim, s.c_dim, s.w_dim, s.mapping_layers, width, label_width, s.mapping_rate)
         self.synthesis = Synthesis(settings)
-        self.to(memory_format=self.memory_format)
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's types do not know it
         self.landmarks = AverageFace().points(self.resolution)
         self.requires_grad_(False).eval()
 

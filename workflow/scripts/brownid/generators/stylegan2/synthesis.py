@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,14 +80,16 @@ class _FixedConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, stride: int, padding: int, groups: int, transposed: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, groups: int, transposed: bool
+    ) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.options = stride, padding, groups, transposed
         convolution = F.conv_transpose2d if transposed else F.conv2d
         return convolution(x, weight, stride=stride, padding=padding, groups=groups)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         (weight,) = ctx.saved_tensors
         stride, padding, groups, transposed = ctx.options
         adjoint = _FixedConvolution.apply(gradient, weight, stride, padding, groups, not transposed)
@@ -96,7 +100,7 @@ class _ClampedLeakyReLU(torch.autograd.Function):
     """Both steps in place and both gradients from the result: autograd's own would need a copy between them."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, clamp: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
         F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
         ctx.mark_dirty(x)
         ctx.save_for_backward(x)
@@ -104,7 +108,7 @@ class _ClampedLeakyReLU(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (result,) = ctx.saved_tensors
         gradient = torch.ops.aten.hardtanh_backward(gradient, result, -ctx.clamp, ctx.clamp)
         return torch.ops.aten.leaky_relu_backward(gradient, result, SLOPE, True), None
@@ -125,6 +129,9 @@ class Linear(nn.Module):
 
 class SynthesisLayer(nn.Module):
     """A modulated 3×3 convolution with noise, bias and activation; `up` doubles the side."""
+
+    resample_filter: Tensor  # [4, 4]
+    noise_const: Tensor  # [R, R], where there is noise
 
     def __init__(
         self,
@@ -186,6 +193,8 @@ class ToRGB(nn.Module):
 class MappingNetwork(nn.Module):
     """Normal vectors, and labels where the generator takes them, to latents."""
 
+    w_avg: Tensor  # [D]
+
     def __init__(
         self,
         z_dim: int,
@@ -218,17 +227,26 @@ class MappingNetwork(nn.Module):
 class SynthesisBlock(nn.Module):
     """Two convolutions (one in the smallest block, which starts from a learned constant) and a layer to RGB."""
 
+    resample_filter: Tensor  # [4, 4]
+
     def __init__(self, settings: StyleGAN2Settings, resolution: int) -> None:
         super().__init__()
         channels, w_dim = settings.channels(resolution), settings.w_dim
-        shared = {"resolution": resolution, "clamp": settings.conv_clamp, "use_noise": settings.use_noise}
+        layer = partial(
+            SynthesisLayer,
+            outputs=channels,
+            w_dim=w_dim,
+            resolution=resolution,
+            clamp=settings.conv_clamp,
+            use_noise=settings.use_noise,
+        )
         self.first = resolution == SMALLEST
         self.register_buffer("resample_filter", resample_filter())
         if self.first:
             self.const = nn.Parameter(torch.zeros(channels, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(settings.channels(resolution // 2), channels, w_dim, up=True, **shared)
-        self.conv1 = SynthesisLayer(channels, channels, w_dim, up=False, **shared)
+            self.conv0 = layer(settings.channels(resolution // 2), up=True)
+        self.conv1 = layer(channels, up=False)
         self.torgb = ToRGB(channels, w_dim, settings.conv_clamp)
 
 
@@ -243,7 +261,8 @@ class Synthesis(nn.Module):
 
     def blocks(self) -> Iterator[tuple[str, SynthesisBlock]]:
         """Name and block, from the smallest on."""
-        return ((f"b{resolution}", self.get_submodule(f"b{resolution}")) for resolution in self.resolutions)
+        for resolution in self.resolutions:
+            yield f"b{resolution}", cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
 
     def noisy_layers(self) -> dict[str, SynthesisLayer]:
         """The layers that have a noise map, by the name of the map ("b8.conv0")."""
@@ -274,4 +293,5 @@ class Synthesis(nn.Module):
             taken += 1
             rgb = block.torgb(x, latents[:, taken])
             image = rgb if image is None else upsample(image, block.resample_filter) + rgb
+        assert image is not None  # the smallest block has made one
         return image

@@ -1,6 +1,7 @@
 """StyleGAN3 behind the generator protocol: Fourier features, modulated convolutions, filtered leaky ReLUs."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class Dense(nn.Module):
 class MappingNetwork(nn.Module):
     """z `[B, Z]`, of any length other than 0, to w `[B, W]`: normalisation, then layers `fc0`, `fc1`... and `w_avg`."""
 
+    w_avg: Tensor  # [W]
+
     def __init__(self, z_dim: int, w_dim: int, layers: int, lr_multiplier: float) -> None:
         super().__init__()
         self.layers = layers
@@ -55,14 +58,19 @@ class SynthesisInput(nn.Module):
     is not part of the state. Parameters and waves begin as zeros.
     """
 
+    transform: Tensor
+    freqs: Tensor  # [C, 2], cycles over the width of the image
+    phases: Tensor  # [C], turns
+    pose: Tensor | None
+
     def __init__(self, w_dim: int, signal: Signal) -> None:
         super().__init__()
         self.size, self.rate, self.bandwidth = signal.size, signal.rate, signal.cutoff
         self.weight = nn.Parameter(torch.zeros(signal.channels, signal.channels))
         self.affine = Dense(w_dim, 4)
         self.register_buffer("transform", torch.eye(3))
-        self.register_buffer("freqs", torch.zeros(signal.channels, 2))  # cycles over the width of the image
-        self.register_buffer("phases", torch.zeros(signal.channels))  # turns
+        self.register_buffer("freqs", torch.zeros(signal.channels, 2))
+        self.register_buffer("phases", torch.zeros(signal.channels))
         self.register_buffer("pose", None, persistent=False)
 
     def forward(self, w: Tensor) -> Tensor:
@@ -99,6 +107,10 @@ class SynthesisLayer(nn.Module):
     neither demodulation nor a nonlinearity. Signals keep the number format they come in; styles and demodulation have
     that of the parameters, which begin as zeros.
     """
+
+    magnitude_ema: Tensor  # []
+    up_filter: Tensor  # these two are None in the last layer, which uses neither
+    down_filter: Tensor
 
     def __init__(self, w_dim: int, plan: LayerPlan, settings: StyleGAN3Settings) -> None:
         super().__init__()
@@ -300,7 +312,7 @@ def random_stylegan3(settings: StyleGAN3Settings, seed: int = 0) -> StyleGAN3:
             else:
                 parameter.fill_(1.0 if name.endswith("affine.bias") else 0.0)
         for index in range(settings.mapping_layers):
-            generator.mapping.get_submodule(f"fc{index}").weight.div_(settings.mapping_lr_multiplier)
+            cast(Dense, generator.mapping.get_submodule(f"fc{index}")).weight.div_(settings.mapping_lr_multiplier)
         waves = generator.synthesis.input
         waves.affine.weight.mul_(0.1)
         waves.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))

@@ -1,11 +1,12 @@
 """Low-pass filters, resampling, the filtered leaky ReLU (Karras et al. 2021, section 3.1 and appendix C)."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -148,7 +149,7 @@ class _FilteredLeakyReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         x: Tensor,
         up_taps: Tensor,
         down_taps: Tensor,
@@ -170,7 +171,7 @@ class _FilteredLeakyReLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         up_taps, down_taps, slopes = ctx.saved_tensors
         gradient = downsample_transposed(gradient, down_taps, ctx.down, ctx.fine_size).mul_(slopes)
         gradient = upsample_transposed(gradient, up_taps * ctx.up, ctx.up, ctx.padding).mul_(SLOPE)

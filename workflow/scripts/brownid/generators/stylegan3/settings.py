@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class StyleGAN3Settings:
         return cls(**arguments)
 
 
-def _is_whole(value: object, least: int) -> bool:
+def _is_whole(value: object, least: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
