@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -124,7 +125,7 @@ def classification_accuracy(covariate: Covariate, latents: np.ndarray, positive:
 
 MAGIC = "brownid_covariates"
 MAJOR = 1
-NUMBERS = {field.name: field.type for field in fields(Covariate) if field.name != "normal"}
+NUMBERS: dict[str, Any] = {field.name: field.type for field in fields(Covariate) if field.name != "normal"}
 
 
 def save_covariates(
@@ -172,6 +173,7 @@ def _read(file: h5py.File, name: str) -> Covariate:
     if not isinstance(group, h5py.Group) or "normal" not in group:
         raise BrownidError(f"{where} has no normal: make the file again.")
     normal = hdf5.array(group, "normal", np.floating, 1).astype(np.float64)
+    numbers: dict[str, Any]
     if not np.isclose(np.linalg.norm(normal), 1):
         raise BrownidError(f"{where} has no unit normal: make the file again.")
     numbers = {number: hdf5.attribute(group, number, kind) for number, kind in NUMBERS.items()}

@@ -76,6 +76,9 @@ class PerceptualFeatures(nn.Module):
     0 to 255, but both then normalise by ImageNet's mean and deviation, and so do we: to the same numbers.
     """
 
+    mean: Tensor  # [1, 3, 1, 1]
+    deviation: Tensor  # [1, 3, 1, 1]
+
     def __init__(self, convolutions: Sequence[tuple[Tensor, Tensor]], linear: Sequence[Tensor] | None = None) -> None:
         """Weight `[O, I, 3, 3]` and bias `[O]` of 13 convolutions, and w `[C]` of the five blocks (1 if None)."""
         super().__init__()

@@ -1,6 +1,7 @@
 """The gradient descent of projection on one batch of images: Adam on latents and on StyleGAN2's noise maps."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,8 +103,8 @@ class LatentOptimization:
         after = {LOSSES: before[LOSSES]}
         for name in optimised:
             names = (name, *(moment + name for moment in MOMENTS))
-            value, *moments = (before[each] for each in names)
-            after |= zip(names, adam(value, gradients[name], tuple(moments), iteration, rate), strict=True)
+            value, first, second = (before[each] for each in names)
+            after |= zip(names, adam(value, gradients[name], (first, second), iteration, rate), strict=True)
             if name.startswith(MAP):
                 after[name] = renormalised(after[name])
         if self.watch is not None:
@@ -120,7 +121,7 @@ class LatentOptimization:
 
     def losses(self, latents: Tensor, maps: Mapping[str, Tensor], iteration: int | None) -> tuple[Tensor, Tensor]:
         """The loss of each row, `[B]`, and the images it is of; `iteration` addresses the generator's own noise."""
-        given: dict[str, object] = {"noise": maps} if maps else {}
+        given: dict[str, Any] = {"noise": maps} if maps else {}
         if needs_noise_key(self.model):
             given["noise_key"] = NoiseKey(self.seed, self.items, iteration)
         images = self.model.render(latents, **given).float()
@@ -128,7 +129,7 @@ class LatentOptimization:
         if self.settings.pixel_weight:
             pixels = (images - self.targets).square().flatten(1).mean(dim=1)
             losses = losses + self.settings.pixel_weight * pixels
-        if self.settings.feature_weight:
+        if self.target_features is not None:
             distances = (self.features(images) - self.target_features).square().sum(dim=1)
             losses = losses + self.settings.feature_weight * distances
         return losses, images

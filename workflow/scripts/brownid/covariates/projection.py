@@ -80,8 +80,8 @@ def project(
 
     def optimise(rows: slice, inner: State | None) -> Tensors:
         batch = targets[rows].to(starts.device)
-        shared = {"latent_std": latent_std, "seed": seed, "watch": watch}
-        optimisation = LatentOptimization(model, batch, settings, features, items=items[rows], **shared)
+        given = (model, batch, settings, features)
+        optimisation = LatentOptimization(*given, items=items[rows], latent_std=latent_std, seed=seed, watch=watch)
         images = f"projection of images {rows.start + 1} to {rows.stop} of {len(targets)}"
         start, steps = optimisation.start(starts[rows]), settings.iterations + 1
         end, _ = iterate(optimisation.step, start, steps, description=images, state=inner)

@@ -6,6 +6,7 @@ images does, and descent then adds the details.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -71,7 +72,8 @@ class WarmStart:
         tensors, about, metadata = load_described(path, METADATA_KEY)
         if about is None and metadata.get("format") == FIRST_FORMAT:
             about = {"version": VERSION, "pixel_side": metadata.get("pixel_side")}
-        known = isinstance(about, dict) and about.get("version") == VERSION and {"weight", "bias"} <= tensors.keys()
+        about = about if isinstance(about, dict) else {}
+        known = about.get("version") == VERSION and {"weight", "bias"} <= tensors.keys()
         if not known or not str(about.get("pixel_side")).isdecimal():
             raise BrownidError(f"{path} is a safetensors file, but not a warm start: name the right file.")
         return cls(tensors["weight"], tensors["bias"], int(about["pixel_side"]))
@@ -92,7 +94,8 @@ def fit_warm_start(
     """
     generator, batching = model.generator, Batching(batch_size)
 
-    def sampled(items: range) -> tuple[Tensor, ...]:
+    def sampled(all_items: range, rows: slice) -> tuple[Tensor, ...]:
+        items = all_items[rows]
         z = normal(seed, "warm start/z", items, (generator.latent_dim,)).to(generator.latent_mean)
         batch = torch.lerp(generator.latent_mean, generator.map(z), settings.truncation)
         images = model.render(batch, NoiseKey(seed, items, None)).float()
@@ -101,7 +104,7 @@ def fit_warm_start(
     parts = []
     for begin in progress(range(0, settings.samples, batch_size), "warm start", unit="batch"):
         items = range(begin, min(begin + batch_size, settings.samples))
-        parts += batching.map(len(items), lambda rows, items=items: sampled(items[rows]))
+        parts += batching.map(len(items), partial(sampled, items))
     latents, *inputs = (torch.cat(part) for part in zip(*parts, strict=True))
     return WarmStart(*fit_ridge(inputs, latents, settings.penalty), settings.pixel_side)
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from brownid.figures.style import MUTED, line_style, new_figure, panel_grid, panel_rows, require
 from brownid.runtime.errors import BrownidError
@@ -94,7 +96,7 @@ def _draw(axes: Axes, panel: Panel, statistics: Mapping[str, np.ndarray]) -> Non
         axes.set_yscale("log")
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    cast(MaxNLocator, axes.xaxis.get_major_locator()).set_params(integer=True)
     if any(panel.lines.values()):
         axes.legend()
 

@@ -118,7 +118,16 @@ class _Layout:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, rows, columns, cell, row_labels, column_labels, captioned, title) -> "_Layout":
+    def of(
+        cls,
+        rows: int,
+        columns: int,
+        cell: tuple[int, int],
+        row_labels: Sequence[str] | None,
+        column_labels: Sequence[str] | None,
+        captioned: bool,
+        title: str | None,
+    ) -> "_Layout":
         """The layout of `rows` x `columns` cells of `cell` = (width, height)."""
         text = _font()
         left = MARGIN + (max(int(text.getlength(label)) for label in row_labels) + 8 if row_labels else 0)

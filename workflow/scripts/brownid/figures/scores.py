@@ -61,7 +61,7 @@ def score_table(scores: Scores) -> pd.DataFrame:
     """
     require(scores, "scores")
     benchmarks = list(dict.fromkeys(name for row in scores.values() for name in row))
-    table = pd.DataFrame.from_dict(scores, orient="index").reindex(index=list(scores), columns=benchmarks)
+    table = pd.DataFrame.from_dict(dict(scores), orient="index").reindex(index=list(scores), columns=benchmarks)
     table = table.astype(np.float64)
     table[MEAN] = table.mean(axis=1, skipna=False)
     table.index.name = "network"

@@ -1,9 +1,10 @@
 """The house style of all figures."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ HOUSE_STYLE = {
 }
 
 
-def line_style(index: int) -> dict[str, object]:
+def line_style(index: int) -> dict[str, Any]:
     """Colour and dashes of the `index`-th series of a figure; the first 21 differ."""
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index // len(COLOURS) % len(LINES)]}
 
@@ -71,7 +72,7 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
             temporary.write_bytes(drawn.getvalue())
 
 
-def panel_grid(figure: Figure, count: int, columns: int, **options: object) -> list[Axes]:
+def panel_grid(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]:
     """`count` axes in rows of at most `columns`; left-over places stay empty."""
     columns = min(columns, count)
     axes = figure.subplots(-(-count // columns), columns, squeeze=False, **options).ravel()
@@ -90,7 +91,7 @@ def legend_columns(names: Sequence[str]) -> int:
     return max(1, min(len(names), 6, 110 // (max(map(len, names)) + 6)))
 
 
-def require(series: Mapping | Sequence, what: str) -> None:
+def require(series: Sized, what: str) -> None:
     """Refuse to draw an empty figure."""
     if not len(series):
         raise BrownidError(f"There are no {what} to draw: was the stage before run on an empty set?")

@@ -109,7 +109,7 @@ def invert(
             items=items,
         )
     owners = torch.arange(count, device=starts.device).repeat_interleave(tries)
-    latent_coefficient = 2 * settings.latent_weight / latent_std**2 if settings.latent_weight else 0.0
+    latent_coefficient = 2 * settings.latent_weight / latent_std**2 if settings.latent_weight and latent_std else 0.0
     rows = own_rows(group, len(owners))
     run = _Run(
         *(

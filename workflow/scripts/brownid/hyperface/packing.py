@@ -115,7 +115,7 @@ class SphereOptimizer:
         """Algorithm 2: move the references in `rows` `[b]`."""
         count, everybody = len(rows), panel.unit
         batch = Panel(everybody[rows], self.precision)
-        own_moments = tuple(moment[rows] for moment in moments)
+        own_moments = moments[0][rows], moments[1][rows]
         if self.settings.batch_neighbours == "batch":
             others, places, neighbours = batch.unit, None, self.search.among(batch)
         else:
@@ -153,10 +153,10 @@ class SphereOptimizer:
             rows = slice(own.start + part.start, own.start + part.stop)
             vectors, slope = unit[rows], gradient[rows]
             scratch = self._scratch[: len(slope)]
-            if members is not None:
+            if members is not None and self.gallery is not None:
                 attract(slope, self.gallery.unit, members.rows[rows], self.settings.gallery_coefficient, scratch)
             project(slope, vectors, scratch)
-            adam_(vectors, slope, tuple(moment[rows] for moment in moments), turns, rate)
+            adam_(vectors, slope, (moments[0][rows], moments[1][rows]), turns, rate)
             vectors.div_(torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
 
     def _room(self, count: int, like: torch.Tensor) -> torch.Tensor:
@@ -168,7 +168,7 @@ class SphereOptimizer:
 
     def _batches_an_epoch(self, count: int) -> int:
         """How many batches share `count` references; never so many that one is left alone in its batch."""
-        return min(-(-count // self.settings.batch), count // 2)
+        return min(-(-count // (self.settings.batch or count)), count // 2)
 
     def _batches(self, iterations: range, panel: Panel) -> list[torch.Tensor]:
         """The rows that each iteration moves; all on their way to the device at once."""

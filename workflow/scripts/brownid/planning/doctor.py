@@ -217,7 +217,7 @@ def _missing(
     own: OwnPath, named_by: str, model: Model | None, will_be_fetched: bool, own_catalogue: str | None
 ) -> Finding:
     what = "folder" if own.is_folder else "file"
-    if will_be_fetched:
+    if model is not None and will_be_fetched:
         return Finding("note", FILES, f"{own.path} ({named_by}) is missing: the run will fetch it from {model.url}")
     there = "a file" if own.is_folder else "a folder"
     found = f"is {there}, not a {what}" if Path(own.path).exists() else "is missing"

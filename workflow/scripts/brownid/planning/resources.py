@@ -70,15 +70,15 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         if not paths.is_embedding_conditioned(config, name):
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
-    uncounted = []
+    uncounted: list[str] = []
     guards = Counter(database for _, database in products.embedded_databases(config))
     for name in _packed(config):
-        count = sizes.image_count(config, name, catalogue)
-        if count is None:
+        images = sizes.image_count(config, name, catalogue)
+        if images is None:
             uncounted.append(name)
         else:
-            room["images"] += count * encoded
-            room["samples"] += guards[name] * count * sizes.FLOAT32 * sizes.USUAL_WIDTH
+            room["images"] += images * encoded
+            room["samples"] += guards[name] * images * sizes.FLOAT32 * sizes.USUAL_WIDTH
     for name, entry in sizes.training_entries(config).items():
         kept = 2 * _weights(config, entry, catalogue)  # the weights, and the checkpoint with the head
         room["networks"] += kept
@@ -153,10 +153,9 @@ class Need(NamedTuple):
 
 def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: float | None) -> Iterator[Finding]:
     """A finding for each job that may be too large; `gpu_bytes` is what a GPU has, None where nobody knows."""
-    needs, unknown = [], []
-    for need in _needs(config, catalogue):
-        (unknown if isinstance(need, str) else needs).append(need)
-    for job in unknown:
+    found = list(_needs(config, catalogue))
+    needs = [need for need in found if isinstance(need, Need)]
+    for job in (need for need in found if isinstance(need, str)):
         yield Finding("note", MEMORY, f"{job}: not estimated: the memory of its generator or network is unknown")
     for need in sorted(needs, key=lambda need: -need.total):
         if gpu_bytes is None:

@@ -26,7 +26,7 @@ def resolution(spec: Mapping[str, Any]) -> int:
     named = re.search(r"(\d+)x\1", Path(spec.get("file") or "").name)
     random = spec.get("random") or {}
     stated = random.get("resolution") or random.get("side") or spec.get("side")
-    return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family"), USUAL_RESOLUTION)
+    return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family", ""), USUAL_RESOLUTION)
 
 
 def images_an_identity(entry: Mapping[str, Any]) -> int:
@@ -107,7 +107,8 @@ def _shape(entry: Mapping[str, Any], side: int) -> dict[str, Any]:
 
 
 FLOAT32 = 4  # bytes
-FOR_BACKWARD_AT_112 = {  # MB an image, float32: what autograd keeps of one crop of 112 pixels, counted
+# MB an image, float32: what autograd keeps of one crop of 112 pixels, counted
+FOR_BACKWARD_AT_112: dict[str, dict[str, float]] = {
     "insightface": {"iresnet18": 46, "iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
     "nizhib": {"iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
     "adaface": {"ir_18": 50, "ir_34": 70, "ir_50": 83, "ir_101": 138},
@@ -132,7 +133,7 @@ def network_activations(network: Mapping[str, Any]) -> float | None:
 
     `network` has a family, an architecture and a side; None for one of the user's own, and for ONNX, which has none.
     """
-    counted = FOR_BACKWARD_AT_112.get(network.get("family"), {}).get(network.get("architecture"))
+    counted = FOR_BACKWARD_AT_112.get(network.get("family", ""), {}).get(network.get("architecture", ""))
     return None if counted is None else counted * 1e6 * (network["side"] / 112) ** 2
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
+from typing import Any, cast
 
 from brownid.release.contents import ReleaseDescription, check_name
 from brownid.runtime.errors import BrownidError
@@ -106,14 +107,14 @@ def _check_record(record: DatasetRecord) -> None:
     """Refuse numbers where texts should be, and the like."""
     for field in fields(DatasetRecord):
         value = getattr(record, field.name)
-        if isinstance(value, bool) != (field.type is bool) or not isinstance(value, field.type):
+        if isinstance(value, bool) != (field.type is bool) or not isinstance(value, cast(type, field.type)):
             raise BrownidError(f"{METADATA}: {field.name} of the dataset {record.name!r} is {value!r}.")
 
 
 def _record_set(record: DatasetRecord) -> dict:
     """A dataset as a Croissant record set: one record a sample."""
     numbers = {"w_latent": record.latent_dimension, "embedding": record.embedding_dimension}
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"name": "identity", "dataType": "Integer", "description": "the person, counted from 0"},
         {"name": "label", "dataType": "Text", "description": "the image of that person, such as reference"},
         {

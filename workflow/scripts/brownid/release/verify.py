@@ -113,7 +113,7 @@ def _check_plain(root: Path, path: str) -> None:
 
 def _dataset_problems(root: Path, record: DatasetRecord, entries: dict[str, Entry], progress: Progress) -> list[str]:
     problems = []
-    readers = {"command.yml": read_command}
+    readers: dict[str, Callable[[Path], object]] = {"command.yml": read_command}
     if record.statistics or f"{record.name}/stats.h5" in entries:
         readers["stats.h5"] = load_statistics
     for name, read in readers.items():

@@ -95,7 +95,7 @@ class EpochBatches:
     def __getitem__(self, number: int) -> Batch:
         indices = self.parts[number]
         labels = self.data.labels[torch.from_numpy(indices)]
-        return Batch(self.data.pixels(indices), labels, draws(self.seed, indices, self.epoch))
+        return Batch(self.data.pixels(indices), labels, draws(self.seed, indices.tolist(), self.epoch))
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:

@@ -1,6 +1,7 @@
 """What is trained: the network under its margin head, the optimiser and the learning-rate schedule."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class RecognitionModule(nn.Module):
             torch.manual_seed(torch_seed(seed, "training/initialisation"))
             network = backbone(settings.family, settings.architecture, side, settings.embedding_dim)
             self.head = make_head(settings, classes)
-        self.model = network.to(memory_format=torch.channels_last)
+        self.model = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's gap
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and the number of images whose own class is the nearest, without margin."""
@@ -71,13 +72,13 @@ class Optimiser:
         for group in self.groups:
             parameters, moments = group["params"], group["moments"]
             gradients = [p.grad for p in parameters]
-            options = {"lr": rate, "weight_decay": group["weight_decay"], "maximize": False}
+            options: dict[str, Any] = {"lr": rate, "weight_decay": group["weight_decay"], "maximize": False}
             if self.settings.optimiser == "sgd":
                 sgd(parameters, gradients, *moments, momentum=momentum, dampening=0, nesterov=False, **options)
             else:
                 counts = [torch.tensor(float(updates)) for _ in parameters]
                 options |= {"beta1": momentum, "beta2": BETA2, "eps": EPSILON, "amsgrad": False}
-                adamw(parameters, gradients, *moments, [], counts, **options)
+                adamw(parameters, gradients, moments[0], moments[1], [], counts, **options)
             for parameter in parameters:
                 parameter.grad = None
 

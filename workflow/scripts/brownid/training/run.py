@@ -69,14 +69,14 @@ def train_recognition(
     kept. The same call on the same device with the same `threads` gives the same weights. Raises `BrownidError` for
     unfit images and divergence.
     """
-    device = torch.device(device or default_device())
-    with _reproducible(threads, device):
+    chosen = torch.device(device or default_device())
+    with _reproducible(threads, chosen):
         data = TrainingImages(shards, side)
-        training = _Training(settings, data, side=side, seed=seed, device=device, threads=threads)
+        training = _Training(settings, data, side=side, seed=seed, device=chosen, threads=threads)
         logger.info(
             "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s",
             *(settings.architecture, len(data), data.classes),
-            *(settings.epochs, training.steps, training.module.precision, device),
+            *(settings.epochs, training.steps, training.module.precision, chosen),
         )
         if picture is not None:
             _write_picture(Path(picture), training.module, training.batches(epoch=0))
@@ -110,10 +110,8 @@ class _Training:
         self.steps = batches_an_epoch(len(data), settings.batch_size)
         on_gpu = device.type == "cuda"
         # Pixels in memory need no helpers.
-        self.prefetching = {
-            "workers": max(1, threads - 1) if on_gpu or data.cached is None else 0,
-            "pin_memory": on_gpu,
-        }
+        self.workers = max(1, threads - 1) if on_gpu or data.cached is None else 0
+        self.pin_memory = on_gpu
         precision = resolve_precision(settings.precision, device)
         self.identity = {"classes": data.classes, "side": side, "seed": seed}
         self.module = RecognitionModule(settings, **self.identity, precision=precision).to(device)
@@ -135,7 +133,7 @@ class _Training:
                     kept = len(self.history)
 
     def _train_epoch(self, epoch: int) -> None:
-        batches = PrefetchedBatches(self.batches(epoch), **self.prefetching)
+        batches = PrefetchedBatches(self.batches(epoch), self.workers, self.pin_memory)
         torch.manual_seed(torch_seed(self.seed, "training/dropout", epoch))
         losses = correct = torch.zeros((), dtype=torch.float64, device=self.device)
         title = f"epoch {epoch + 1} of {self.settings.epochs}"

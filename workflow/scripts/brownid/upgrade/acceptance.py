@@ -113,7 +113,7 @@ def _write_provenance(accepted: Sequence[Result]) -> dict[str, tuple[str, str]]:
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     together: dict[str, dict[str, Any]] = {}
     for result in accepted:
-        entry = {"code": code_of(result.job), "made_by": result.made_by, "version": brownid.__version__}
+        entry: dict[str, Any] = {"code": code_of(result.job), "made_by": result.made_by, "version": brownid.__version__}
         entry |= {"revision": revision, "tree_clean": clean, "date": date}
         entry |= {"other": result.differences} if result.differences else {}
         for path in result.job.outputs:

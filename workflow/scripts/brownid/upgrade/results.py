@@ -134,7 +134,8 @@ class Results:
 
     def running(self, kept: Iterable[Result] = ()) -> list[Result]:
         """The results that Snakemake would make, those in `kept` being taken as made by the present code."""
-        kept, by_output = set(map(id, kept)), {path: result for result in self.all for path in result.job.outputs}
+        kept_ids = {id(result) for result in kept}
+        by_output = {path: result for result in self.all for path in result.job.outputs}
         needs = {
             id(result): {id(r): r for path in result.job.inputs if (r := by_output.get(path))} for result in self.all
         }
@@ -143,9 +144,9 @@ class Results:
             for needed in needs[id(result)].values():
                 readers[id(needed)].append(result)
 
-        missing = {path for result in self.all if id(result) not in kept for path in result.job.outputs}
+        missing = {path for result in self.all if id(result) not in kept_ids for path in result.job.outputs}
         missing = {path for path in missing if not Path(path).exists()}
-        waiting = [r for r in self.all if (r.stale and id(r) not in kept) or self._has_newer_input(r)]
+        waiting = [r for r in self.all if (r.stale and id(r) not in kept_ids) or self._has_newer_input(r)]
         waiting += [by_output[path] for path in self.run.targets if path in missing and path in by_output]
         found: dict[int, Result] = {}
         while waiting:
@@ -191,7 +192,8 @@ def settings_of(job: Job) -> Any:
 
 def _parts(params: Sequence[str]) -> tuple[Any, str | None, list[str]]:
     """The settings among recorded parameters, the fingerprint of the code, and the others, as text."""
-    settings, code, others = {}, None, []
+    settings: Mapping[str, Any] = {}
+    code, others = None, []
     for text in params:
         try:
             value = ast.literal_eval(text)

@@ -17,8 +17,11 @@ def convert_states(job: Job, renames: Renames, dry_run: bool = False) -> tuple[l
 
     A state of other settings is left as it is, and so is one that is damaged or whose converted form is there already.
     """
-    converted, refused = [], []
-    folders = [Path(job.state), *map(Path, renames.old_paths(job.state))] if job.state else []
+    converted: list[str] = []
+    refused: list[str] = []
+    if not job.state:
+        return converted, refused
+    folders = [Path(job.state), *map(Path, renames.old_paths(job.state))]
     for path in [
         path for folder in folders for path in sorted(folder.glob("*")) if path.suffix in (SUFFIX, CHECKPOINT)
     ]:
