@@ -66,7 +66,7 @@ def nearest_angles(
     """
     queries = unit_rows(queries)
     own = gallery is None
-    gallery = queries if own else unit_rows(gallery)
+    gallery = queries if gallery is None else unit_rows(gallery)
     if len(gallery) < (2 if own else 1):
         raise BrownidError(f"Nearest neighbours need someone to be near to; there are {len(gallery)} embeddings.")
     best = np.full(len(queries), -np.inf, np.float32)
@@ -85,7 +85,7 @@ def nearest_angles(
 
 def genuine_and_impostor(
     embeddings: ArrayLike,
-    identities: Sequence[int],
+    identities: Sequence[int] | np.ndarray,
     *,
     maximum_rows: int | None = None,
     seed: int = 0,
@@ -96,20 +96,20 @@ def genuine_and_impostor(
     The cost grows with the square of the rows: for a large set `maximum_rows` draws that many rows (addressed by
     `seed`) for the impostor pairs; genuine pairs are always complete.
     """
-    embeddings, identities = unit_rows(embeddings), np.asarray(identities)
-    if identities.shape != (len(embeddings),):
-        raise BrownidError(f"{len(embeddings)} embeddings came with {len(identities)} identities; each needs one.")
+    embeddings, numbers = unit_rows(embeddings), np.asarray(identities)
+    if numbers.shape != (len(embeddings),):
+        raise BrownidError(f"{len(embeddings)} embeddings came with {len(numbers)} identities; each needs one.")
     genuine, impostor = AngleDistribution(), AngleDistribution()
-    order = np.argsort(identities, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(identities[order])) + 1):
+    order = np.argsort(numbers, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
         own = embeddings[members].astype(np.float64)  # small, and genuine angles come near 0
         cosines = own @ own.T
         genuine.add(_angles(cosines[np.triu_indices(len(members), 1)]))
     if maximum_rows is not None and len(embeddings) > maximum_rows:
         chosen = np.sort(stream(seed, "distances/impostors").permutation(len(embeddings))[:maximum_rows])
-        embeddings, identities = embeddings[chosen], identities[chosen]
+        embeddings, numbers = embeddings[chosen], numbers[chosen]
     for rows, columns, cosines in cosine_tiles(embeddings, embeddings, tile, upper=True):
-        pairs = identities[rows, None] != identities[None, columns]
+        pairs = numbers[rows, None] != numbers[None, columns]
         if rows.start == columns.start:
             pairs = np.triu(pairs, 1)
         impostor.add(_angles(cosines[pairs]))
@@ -118,7 +118,7 @@ def genuine_and_impostor(
 
 def distance_distributions(
     embeddings: ArrayLike,
-    identities: Sequence[int],
+    identities: Sequence[int] | np.ndarray,
     training: ArrayLike | None = None,
     *,
     maximum_rows: int | None = None,

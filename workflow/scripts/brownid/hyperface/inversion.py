@@ -307,7 +307,7 @@ def found_references(
         labels=[wanted.labels[row] for row in kept],
         generator=settings["generator_name"],
         recognition=settings["network_name"],
-        extra={"target_embedding": wanted.embeddings[kept], "target_angle": found.angles[kept]},
+        extra={"target_embedding": wanted.columns()["embeddings"][kept], "target_angle": found.angles[kept]},
         settings=settings,
     )
 

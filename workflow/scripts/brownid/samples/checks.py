@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -125,7 +125,7 @@ def absent_rows(values: np.ndarray) -> np.ndarray:
     return np.isnan(_flat(values)[:, :1]).any(axis=1)
 
 
-def _whole_number(value: object, what: str) -> int:
+def _whole_number(value: Any, what: str) -> int:
     try:
         if not isinstance(value, bool):
             return operator.index(value)

@@ -1,17 +1,21 @@
 """A collection of samples: columns of latents and embeddings, one row per sample; its files, their merging, shards."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from brownid.runtime.errors import BrownidError, listed
 from brownid.samples import checks, columnar, hdf5, published
 from brownid.samples.columnar import MAGIC, Storage
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 REFERENCE = "reference"  # the label of the sample that an identity's variations are made from
 
@@ -23,7 +27,7 @@ def variation_label(number: int) -> str:
     return f"augmentation_{number}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class SampleCollection:
     """n samples, each addressed by (identity, label); a BrownidError at construction says which rule is broken.
 
@@ -38,18 +42,32 @@ class SampleCollection:
     labels: list[str]  # [n], such as "reference" or "augmentation_12"
     generator: str  # the name of the generator that the latents belong to
     recognition: str  # the name of the network that the embeddings belong to
-    extra: Mapping[str, np.ndarray] = field(default_factory=dict)  # further columns [n, ...]; a row of NaN is absent
-    settings: Mapping[str, object] = field(default_factory=dict)  # what made the samples, as JSON knows it
-    partial: bool = False  # whether samples may lack latents or embeddings that others have
+    extra: Mapping[str, np.ndarray]  # further columns [n, ...]; a row of NaN is absent
+    settings: Mapping[str, object]  # what made the samples, as JSON knows it
+    partial: bool  # whether samples may lack latents or embeddings that others have
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        latents: "ArrayLike | Tensor | None",
+        embeddings: "ArrayLike | Tensor | None",
+        identities: Iterable[int] | np.ndarray,
+        labels: Iterable[str],
+        generator: str,
+        recognition: str,
+        extra: "Mapping[str, ArrayLike | Tensor] | None" = None,
+        settings: Mapping[str, object] | None = None,
+        partial: bool = False,
+    ) -> None:
         set_ = object.__setattr__
-        set_(self, "identities", checks.whole_numbers(self.identities, "identities"))
-        set_(self, "labels", list(self.labels))
-        set_(self, "latents", None if self.latents is None else _floats(self.latents, "latents"))
-        set_(self, "embeddings", None if self.embeddings is None else _floats(self.embeddings, "embeddings"))
-        set_(self, "extra", {name: _array(values) for name, values in self.extra.items()})
-        set_(self, "settings", dict(self.settings))
+        set_(self, "identities", checks.whole_numbers(identities, "identities"))
+        set_(self, "labels", list(labels))
+        set_(self, "latents", None if latents is None else _floats(latents, "latents"))
+        set_(self, "embeddings", None if embeddings is None else _floats(embeddings, "embeddings"))
+        set_(self, "generator", generator)
+        set_(self, "recognition", recognition)
+        set_(self, "extra", {name: _array(values) for name, values in (extra or {}).items()})
+        set_(self, "settings", dict(settings or {}))
+        set_(self, "partial", partial)
         self._check()
 
     def _check(self) -> None:
@@ -60,9 +78,10 @@ class SampleCollection:
         if single:
             raise BrownidError(f"the extra column {single[0]} is a single value; each sample needs one.")
         count = len(self.identities)
-        for name, values in {"labels": self.labels, **self.columns()}.items():
-            if len(values) != count:
-                raise BrownidError(f"{name} has {len(values)} rows, but there are {count} identities.")
+        columns: dict[str, Sized] = {"labels": self.labels, **self.columns()}
+        for name, column in columns.items():
+            if len(column) != count:
+                raise BrownidError(f"{name} has {len(column)} rows, but there are {count} identities.")
         if count and self.identities.min() < 0:
             raise BrownidError(f"identity {self.identities.min()} is negative; identities count from 0.")
         repeated = checks.repeated_rows(self.identities, self.label_codes[0])
@@ -195,7 +214,7 @@ class SampleCollection:
             yield cls._of_file(path, fields, partial)
 
     @classmethod
-    def _of_file(cls, path: str | Path, fields: dict[str, object], partial: bool) -> "SampleCollection":
+    def _of_file(cls, path: str | Path, fields: Mapping[str, Any], partial: bool) -> "SampleCollection":
         try:
             return cls(**fields, partial=partial)
         except BrownidError as error:
@@ -234,12 +253,12 @@ def _format(path: str | Path, columns: Collection[str]) -> ModuleType:
     return formats[magic]
 
 
-def _array(values: object) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
-def _floats(values: object, name: str) -> np.ndarray:
-    values = _array(values)
+def _floats(given: Any, name: str) -> np.ndarray:
+    values = _array(given)
     if values.ndim != 2:
         raise BrownidError(f"{name} must have the shape [n, dimension], not {list(values.shape)}.")
     if values.dtype.kind not in "fiub":
@@ -275,7 +294,7 @@ def merge(
                 writer.append(block, name=str(path))
 
 
-Items = TypeVar("Items", bound=Sequence)
+Items = TypeVar("Items", list, range, np.ndarray)
 
 
 def shard_of(items: Items, shard: int, shards: int) -> Items:

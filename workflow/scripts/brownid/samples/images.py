@@ -123,11 +123,11 @@ def _check_side(side: str, table: pa.Table) -> None:
 
 def _checksum(metadata: Mapping[str, str], identities: np.ndarray, labels: Sequence[str]) -> str:
     texts = "\0".join([metadata["namespace"], metadata["side"], *labels])
-    return f"{zlib.crc32(texts.encode(), zlib.crc32(identities.astype('<i8'))):08x}"
+    return f"{zlib.crc32(texts.encode(), zlib.crc32(identities.astype('<i8').tobytes())):08x}"
 
 
 def write_image_shard(
-    path: str | Path, namespace: str, identities: Sequence[int], labels: Sequence[str], images: np.ndarray
+    path: str | Path, namespace: str, identities: Iterable[int] | np.ndarray, labels: Sequence[str], images: np.ndarray
 ) -> None:
     """Encode images uint8 `[n, S, S, 3]` RGB and write one shard; the file appears whole or not at all."""
     images = np.asarray(images)
@@ -140,22 +140,22 @@ def write_image_shard(
 def write_encoded_shard(
     path: str | Path,
     namespace: str,
-    identities: Sequence[int],
+    identities: Iterable[int] | np.ndarray,
     labels: Sequence[str],
     encoded: Sequence[bytes],
     *,
     side: int,
 ) -> None:
     """As `write_image_shard`, for images that are PNG files of this side already."""
-    identities, labels = checks.whole_numbers(identities, f"{path}: identities"), list(labels)
-    if not len(identities) == len(labels) == len(encoded):
-        counts = f"{len(identities)} identities, {len(labels)} labels and {len(encoded)} images"
+    numbers, labels = checks.whole_numbers(identities, f"{path}: identities"), list(labels)
+    if not len(numbers) == len(labels) == len(encoded):
+        counts = f"{len(numbers)} identities, {len(labels)} labels and {len(encoded)} images"
         raise BrownidError(f"{path}: there are {counts}; each image needs one of both.")
-    repeated = checks.repeated_rows(identities, checks.coded(labels)[0])
+    repeated = checks.repeated_rows(numbers, checks.coded(labels)[0])
     if repeated is not None:
         row = repeated[1]
-        raise BrownidError(f"{path}: identity {identities[row]}, label {labels[row]!r} occurs more than once.")
-    write(path, namespace, side, identities, labels, encoded)
+        raise BrownidError(f"{path}: identity {numbers[row]}, label {labels[row]!r} occurs more than once.")
+    write(path, namespace, side, numbers, labels, encoded)
 
 
 class ImageShards:
@@ -215,7 +215,8 @@ class ImageShards:
         BrownidError that names the first.
         """
         images = np.empty((len(self), self.side, self.side, 3), dtype=np.uint8)
-        kept, failed = [], {}
+        kept: list[int] = []
+        failed = {}
         for index in progress(range(len(self)), "decoding images", "image"):
             try:
                 images[len(kept)] = png.decode(self.encoded(index), self.side)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -71,7 +72,7 @@ def _write(path: str | Path, content: object) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_command(path: str | Path) -> dict[str, object]:
+def read_command(path: str | Path) -> dict[str, Any]:
     """The content of a command.yml; anything else is a BrownidError naming the file."""
     content = read_yaml(path)
     missing = {"settings", "seed", "inputs", "revision", "versions"} - set(content if isinstance(content, dict) else ())
@@ -116,7 +117,7 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _plain(value: object, path: str | Path) -> object:
+def _plain(value: object, path: str | Path) -> Any:
     """Settings as YAML's own types, mappings sorted by key."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -93,11 +93,11 @@ def read_name(sample: h5g.GroupID, attribute: bytes) -> tuple[str, int]:
         return "", EMPTY
     if math.prod(stored.shape) != 1:
         raise ValueError(f"the attribute {attribute.decode()} has {math.prod(stored.shape)} values")
-    value = np.empty(stored.shape, dtype=stored.dtype)
-    stored.read(value)
-    value = value.item()
-    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return value, NAMED if value else EMPTY
+    values = np.empty(stored.shape, dtype=stored.dtype)
+    stored.read(values)
+    value = values.item()
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text, NAMED if text else EMPTY
 
 
 def sub_groups(group: h5g.GroupID) -> list[str]:
@@ -141,7 +141,7 @@ def published_labels(collection: Samples) -> list[str]:
 def canonical_order(identities: np.ndarray, labels: list[str]) -> np.ndarray:
     """Row order by identity, then the reference, then labels with their numbers counted: `_2` stands before `_10`."""
     position = {label: place for place, label in enumerate(sorted(set(labels), key=_label_key))}
-    return np.lexsort(([position[label] for label in labels], identities))
+    return np.lexsort((np.array([position[label] for label in labels], np.int64), identities))
 
 
 def write(path: str | Path, collection: Samples) -> None:
@@ -205,7 +205,10 @@ def read(path: str | Path, columns: Collection[str], identities: Iterable[int] |
     for name, column in found.items():
         _check_absent(path, keys, name, column)
     read_columns = {DATASETS[name]: column.values for name, column in found.items() if column.values is not None}
-    fields = {"latents": read_columns.pop("latents", None), "embeddings": read_columns.pop("embeddings", None)}
+    fields: dict[str, object] = {
+        "latents": read_columns.pop("latents", None),
+        "embeddings": read_columns.pop("embeddings", None),
+    }
     for attribute, (field, needing, state_column) in NAMES.items():
         fields[field] = names.get(attribute, "")
         usual = NAMED if fields[field] else MISSING
