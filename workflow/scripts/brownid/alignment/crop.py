@@ -1,10 +1,9 @@
 """The fixed crop between a generator and a face-recognition network, differentiable and antialiased."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,8 +27,8 @@ class FixedCrop(nn.Module):
 
     def __init__(
         self,
-        source: Sequence[Sequence[float]],
-        target: Sequence[Sequence[float]],
+        source: ArrayLike,
+        target: ArrayLike,
         source_side: int,
         target_side: int,
     ) -> None:

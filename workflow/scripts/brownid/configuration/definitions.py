@@ -68,7 +68,7 @@ class Library:
         Of tables the entries of `keys` are followed; of a table that has none of them, all unless `none` is among them;
         all where `keys` is None.
         """
-        root = self.module(script)
+        root = self._known(script)
         found = {Definition(script, MAIN): self._part(root, root.bindings.get(MAIN, []))}
         waiting = list(found.values())
         while waiting:
@@ -88,11 +88,16 @@ class Library:
             self._modules[name] = _Module(name, self._parse(files[0]))
         return self._modules[name]
 
+    def _known(self, name: str) -> "_Module":
+        module = self.module(name)
+        assert module is not None  # a script, or the place of a definition that was found
+        return module
+
     def _parse(self, path: Path) -> ast.Module:
         return _parsed(path.read_text(encoding="utf-8"), path)
 
     def _part_of(self, definition: Definition, keys: Collection[str] | None) -> Part:
-        module = self.module(definition.module)
+        module = self._known(definition.module)
         if definition in self.tables and keys is not None:
             statements = module.bindings[definition.name]
             return self._part(module, [_only(statement, keys, self.none in keys) for statement in statements])
@@ -107,7 +112,8 @@ class Library:
         return self._parts[definition]
 
     def _part(self, module: "_Module", statements: Iterable[Statement]) -> Part:
-        texts, references = [], set()
+        texts: list[str] = []
+        references: set[tuple[str, Target]] = set()
         if module.loose:
             references.add(("", Definition(module.name, ON_IMPORT)))
         for statement in statements:
@@ -232,7 +238,7 @@ def _names(node: ast.AST) -> set[str]:
 
 def _chain(node: ast.Attribute) -> list | None:
     """The parts of `a.b.c`: the node of the name a, then "b" and "c"; None where it begins with something else."""
-    attributes = []
+    attributes: list[str] = []
     inner: ast.expr = node
     while isinstance(inner, ast.Attribute):
         attributes.insert(0, inner.attr)
@@ -243,7 +249,7 @@ def _chain(node: ast.Attribute) -> list | None:
 class _WithoutImports(ast.NodeTransformer):
     """Takes the imports out of a statement: from where a name comes is not what is done with it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.imports: Imports = {}
 
     def visit_Import(self, node: ast.Import) -> ast.Pass:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from brownid.configuration.definitions import Definition, Library
+from brownid.configuration.definitions import Definition, Library, Target
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 
@@ -94,7 +94,7 @@ def _fingerprint(
 
 def _computed(script: Path, packages: str, library: Library, families: frozenset[str] | None) -> str:
     parts = library.reached(script.stem, families)
-    contents = {definition: part.content for definition, part in parts.items()}
+    contents: dict[Target, str] = {definition: part.content for definition, part in parts.items()}
     lines = sorted(
         # by content, so that two definitions of one name differ and a definition that moves stays the same
         repr((part.content, sorted((name, contents.get(target, target)) for name, target in part.references)))

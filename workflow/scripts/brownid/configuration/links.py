@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from brownid.configuration.crops import check_crops, has_fixed_crops
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
@@ -314,7 +315,7 @@ def _check_shards(place: str, shards: int, identities: int) -> None:
 
 
 def _names(settings: Mapping, field: str) -> Iterator[str]:
-    value = settings
+    value: Any = settings
     for key in field.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     if isinstance(value, str):
@@ -348,7 +349,7 @@ def _check_acyclic(references: Mapping[str, Mapping]) -> None:
         chains = [[first]]
         while chains:
             chain = chains.pop()
-            for following in {references[chain[-1]].get(key) for key in ("start", "gallery")} & references.keys():
+            for following in references.keys() & {references[chain[-1]].get(key) for key in ("start", "gallery")}:
                 if following in chain:
                     circle = " -> ".join([*chain, following])
                     raise BrownidError(f"references start from each other in a circle: {circle}")

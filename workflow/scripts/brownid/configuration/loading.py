@@ -232,7 +232,7 @@ def _check_size(config: Mapping) -> None:
         raise BrownidError(f"the configuration cannot be used: {error}; write their values out.") from None
 
 
-def _parts(value: object) -> Iterable[object]:
+def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list) else ()
@@ -267,7 +267,7 @@ def _defaulting_validator(schema: dict) -> Draft202012Validator:
     """A validator that sets missing properties to their defaults before it looks at them."""
     check_properties = Draft202012Validator.VALIDATORS["properties"]
 
-    def properties(validator, subschemas, instance, parent):
+    def properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, parent: Any) -> Iterator[Any]:
         if validator.is_type(instance, "object"):
             for name, subschema in subschemas.items():
                 if "default" in subschema:
@@ -278,11 +278,11 @@ def _defaulting_validator(schema: dict) -> Draft202012Validator:
     return extend(Draft202012Validator, {"properties": properties}, type_checker=strict)(schema)
 
 
-def _is_whole(_, value: Any) -> bool:
+def _is_whole(_: object, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)  # JSON Schema would take 2.0, range() does not
 
 
-def _is_finite(_, value: Any) -> bool:
+def _is_finite(_: object, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -103,8 +103,8 @@ class BatchedFaceModel:
         return NoiseKey(self.seed, items, iteration)
 
     def _embed(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> torch.Tensor:
-        embeddings = self.model.embed(latents) if noise_key is None else self.model.embed(latents, noise_key)
-        return embeddings.to(latents.dtype)
+        embed: Callable[..., torch.Tensor] = self.model.embed
+        return (embed(latents) if noise_key is None else embed(latents, noise_key)).to(latents.dtype)
 
     def _embed_with_graph(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.enable_grad():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from brownid.alignment.crop import FixedCrop
 from brownid.alignment.templates import template
-from brownid.facemodel.model import GeneratorFaceModel
+from brownid.facemodel.model import GeneratorFaceModel, needs_noise_key
 from brownid.generators.diffusion.arc2face import arc2face
 from brownid.generators.diffusion.ldm import ldm
 from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator, device_of, with_defaults
@@ -85,7 +85,7 @@ def crop_for(generator: Generator | EmbeddingConditionedGenerator, template_name
 
     All five landmarks are matched where generator and template know them, else the eyes, as in `realign`.
     """
-    source, target = generator.landmarks, template(template_name, side)
+    source, target = getattr(generator, "landmarks", generator.eyes), template(template_name, side)
     shared = min(len(source), len(target))
     return FixedCrop(source[:shared], target[:shared], generator.resolution, side).to(device_of(generator))
 
@@ -96,7 +96,8 @@ def load_face_model(settings: Mapping[str, Any], weights: str | Path, frame: str
     Of `network` only `template` and `precision` are needed where the file of `weights` says the rest.
     """
     device = default_device()
-    generator = load_generator(settings["generator"], device)
+    # One that is conditioned on embeddings is refused by what needs latents or gradients.
+    generator = cast(Generator, load_generator(settings["generator"], device))
     described = settings["network"]
     network = load_network(described, weights, device)
     return GeneratorFaceModel(
@@ -174,12 +175,12 @@ def render(
 
     `noise_key` is for a generator whose noise maps are random.
     """
-    if generator.embedding_conditioned:
+    if is_embedding_conditioned(generator):
+        assert noise_key is not None  # which every such generator takes
         images = crop(generator.render_embeddings(latents, noise_key))
-    elif generator.needs_noise_key:
-        images = crop(generator.render(latents, noise_key))
     else:
-        images = crop(generator.render(latents))
+        draw: Callable[..., Tensor] = generator.render
+        images = crop(draw(latents, noise_key) if needs_noise_key(generator) else draw(latents))
     broken = (~images.isfinite().flatten(1).all(dim=1)).nonzero()
     if len(broken):
         raise BrownidError(

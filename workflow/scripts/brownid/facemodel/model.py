@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brownid.generators.protocol import Generator, with_defaults
+from brownid.recognition.backbones import FaceNetwork
 from brownid.recognition.compiling import compiled
 from brownid.recognition.embedding import as_network_input, raw_embeddings
 from brownid.runtime.precision import autocast, resolve_precision
@@ -35,8 +36,8 @@ class FaceModel(Protocol):
         ...
 
 
-def needs_noise_key(model: FaceModel) -> bool:
-    """Whether `render` and `embed` of a face model take a noise key; models of users' own need not say that not."""
+def needs_noise_key(model: FaceModel | Generator) -> bool:
+    """Whether `render` (and `embed`) take a noise key; models and generators of users' own need not say that not."""
     return getattr(model, "needs_noise_key", False)
 
 
@@ -60,7 +61,7 @@ class GeneratorFaceModel:
         self,
         generator: Generator,
         crop: Callable[[Tensor], Tensor],
-        network: nn.Module,
+        network: FaceNetwork,
         precision: str = "float32",
         *,
         frame: str = "network",
@@ -74,11 +75,12 @@ class GeneratorFaceModel:
         self.crop = crop
         self.frame = frame
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)
+        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's gap
         # A network that is no torch module inside (ONNX) goes where the images are.
         self.device = next((p.device for p in network.parameters()), generator.latent_mean.device)
         self.precision = resolve_precision(precision, self.device)
-        self._render_crops, self._embed_crops = self._rendered, self._embedded
+        self._render_crops: Callable[[Tensor], Tensor] = self._rendered
+        self._embed_crops: Callable[[Tensor], Tensor] = self._embedded
         if compile:
             self._compile()
 

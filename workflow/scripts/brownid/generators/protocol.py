@@ -50,10 +50,25 @@ class Generator(Protocol):
     collections carry) are planned: they are to take it as a keyword of `map` and `render`.
     """
 
-    latent_dim: int
-    latent_mean: Tensor  # [D], the mean of mapped latents
-    resolution: int  # height and width of an image, pixels
-    eyes: tuple[Point, ...]  # (x, y) of the eyes of an average frontal face, the image's left one first
+    @property
+    def latent_dim(self) -> int:
+        """Components D of a latent."""
+        ...
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The mean `[D]` of mapped latents."""
+        ...
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of an image, pixels."""
+        ...
+
+    @property
+    def eyes(self) -> tuple[Point, ...]:
+        """(x, y) of the eyes of an average frontal face, the one on the left of the image first."""
+        ...
 
     def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """Standard normal `[B, D]` to latents `[B, D]`, pulled to `latent_mean` by `truncation` (1: not at all)."""
@@ -75,10 +90,22 @@ class EmbeddingConditionedGenerator(Protocol):
     """
 
     embedding_conditioned: bool
-    embedding_dim: int  # components E of the embeddings, of the FR network that it was trained with
     resolution: int  # height and width of an image, pixels
-    eyes: tuple[Point, ...]  # (x, y) of the eyes of an average frontal face, the image's left one first
-    device: torch.device  # where it computes
+
+    @property
+    def embedding_dim(self) -> int:
+        """Components E of the embeddings, of the FR network that it was trained with."""
+        ...
+
+    @property
+    def eyes(self) -> tuple[Point, ...]:
+        """(x, y) of the eyes of an average frontal face, the one on the left of the image first."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def render_embeddings(self, embeddings: Tensor, noise_key: NoiseKey) -> Tensor:
         """Unit embeddings `[B, E]` to RGB images `[B, 3, H, W]` in [-1, 1]; `noise_key` decides their noise."""

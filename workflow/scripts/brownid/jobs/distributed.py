@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import distributed
@@ -115,7 +115,7 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[ProcessGroup
     at once; with NCCL torchrun and srun end them, and where those cannot, the watchdog does within minutes.
     """
     _, size, local = _names(environment)
-    options = {"backend": "gloo", "rank": rank(environment), "world_size": int(environment[size])}
+    options: dict[str, Any] = {"backend": "gloo", "rank": rank(environment), "world_size": int(environment[size])}
     if default_device() == "cuda":  # a launcher may give each process its own GPU, or show all of them to all
         torch.cuda.set_device(int(environment[local]) % torch.cuda.device_count())
         for name, value in WATCHDOG.items():

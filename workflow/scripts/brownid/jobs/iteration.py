@@ -19,6 +19,7 @@ from brownid.runtime.precision import Batching
 from brownid.runtime.process import progress
 
 Tensors = dict[str, torch.Tensor]
+_Snapshot = tuple[int, Tensors, list[Mapping[str, float]]]  # iterations done, what they left, and their records
 Step = Callable[[Tensors, int], tuple[Tensors, Mapping[str, float]]]
 
 RECORDS = "records"
@@ -69,13 +70,14 @@ def iterate(
     """
     marks = {GIVEN + name: matrix.flatten(1).mean(dim=1) for name, matrix in (given or {}).items()}
     on_host = {name: mark.cpu() for name, mark in marks.items()}
-    snapshot = kept = (0, tensors, [])
-    writes = state is not None and group.rank == 0
+    snapshot: _Snapshot = (0, tensors, [])
+    kept = snapshot
+    written = state if group.rank == 0 else None
     copied = -math.inf
 
-    def save(iteration: int, tensors: Tensors, records: list[Mapping[str, float]]) -> None:
+    def save(to: State, iteration: int, tensors: Tensors, records: list[Mapping[str, float]]) -> None:
         table = torch.tensor([[record[name] for name in names] for record in records], dtype=torch.float64)
-        state.save(iteration, {**tensors, **on_host, RECORDS: table.view(len(records), len(names))})
+        to.save(iteration, {**tensors, **on_host, RECORDS: table.view(len(records), len(names))})
 
     with terminable():
         try:
@@ -85,18 +87,20 @@ def iterate(
                 tensors, record = step(snapshot[1], iteration)
                 # One assignment: whatever interrupts the loop finds the snapshot before it or the one after it.
                 snapshot = (iteration + 1, tensors, [*snapshot[2], record])
-                due = writes and state.due(iteration + 1)
-                if due or (writes and (not _on_gpu(tensors) or time.monotonic() - copied >= HOST_SECONDS)):
+                if written is None:
+                    continue
+                due = written.due(iteration + 1)
+                if due or not _on_gpu(tensors) or time.monotonic() - copied >= HOST_SECONDS:
                     kept = (iteration + 1, {name: tensor.cpu() for name, tensor in tensors.items()}, snapshot[2])
                     copied = time.monotonic()
                 if due:
-                    save(*kept)
+                    save(written, *kept)
         except BrownidError:
             raise
         except BaseException:
-            if writes and kept[0]:
+            if written is not None and kept[0]:
                 with undisturbed():
-                    save(*kept)
+                    save(written, *kept)
             raise
     return snapshot[1], snapshot[2]
 
@@ -152,7 +156,11 @@ def in_chunks(
             rows = slice(place.first, inner.stop if inner else min(place.first + batching.size, count))
             if state is not None and inner is None:
                 inner = _StateOfChunk(state, place, rows.stop)
-            found = batching.attempt(rows, lambda rows, inner=inner: work(rows, inner))
+
+            def of_chunk(rows: slice, inner: State | None = inner) -> Tensors:
+                return work(rows, inner)
+
+            found = batching.attempt(rows, of_chunk)
             if found is None:
                 inner = None  # in smaller chunks
                 continue
@@ -216,7 +224,7 @@ def _on_gpu(tensors: Tensors) -> bool:
 
 def _load(
     state: State, tensors: Tensors, marks: Tensors, names: Sequence[str], iterations: int, group: ProcessGroup
-) -> tuple[int, Tensors, list[Mapping[str, float]]] | None:
+) -> _Snapshot | None:
     """The snapshot that an earlier run left, the same on all processes; the first of them reads and judges it."""
     saved, refusal = None, None
     if group.rank == 0:
@@ -238,7 +246,7 @@ def _load(
         return group.sum(torch.zeros_like(like) if saved is None else saved.tensors[name].to(like))
 
     table = shared(RECORDS, torch.zeros(iteration, len(names), dtype=torch.float64, device=device))
-    records = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+    records: list[Mapping[str, float]] = [dict(zip(names, row, strict=True)) for row in table.tolist()]
     return iteration, {name: shared(name, tensor) for name, tensor in tensors.items()}, records
 
 

@@ -98,7 +98,7 @@ def _module(function: Callable[..., None]) -> str:
     """The module that another process imports a function from: where it is in the script that runs here, that script,
     of which Snakemake runs a copy of another name."""
     if function.__module__ == "__main__":
-        return Path(sys.modules["__main__"].__file__).stem
+        return Path(str(sys.modules["__main__"].__file__)).stem
     return function.__module__
 
 
@@ -136,7 +136,7 @@ def _environment(launcher: str, processes: int) -> dict[str, str]:
 
 def _wait(command: list[str], environment: Mapping[str, str]) -> int:
     """The exit code of a command, to which SIGTERM is passed on."""
-    options = {"env": environment, "pass_fds": held_descriptors(), "preexec_fn": _end_with_parent}
+    options: dict[str, Any] = {"env": environment, "pass_fds": held_descriptors(), "preexec_fn": _end_with_parent}
     with subprocess.Popen(command, **options) as launched, terminable():
         try:
             return launched.wait()

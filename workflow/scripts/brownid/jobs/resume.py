@@ -198,7 +198,7 @@ def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
     return checksum(tensors, f"{metadata['iteration']} {metadata['belongs_to']}")
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Any:
     """As JSON gives it back: tuples are lists, keys are texts."""
     return json.loads(json.dumps(value))
 
