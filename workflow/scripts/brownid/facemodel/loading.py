@@ -13,7 +13,13 @@ from brownid.alignment.templates import template
 from brownid.facemodel.model import GeneratorFaceModel, needs_noise_key
 from brownid.generators.diffusion.arc2face import arc2face
 from brownid.generators.diffusion.ldm import ldm
-from brownid.generators.protocol import EmbeddingConditionedGenerator, Generator, device_of, with_defaults
+from brownid.generators.protocol import (
+    EmbeddingConditionedGenerator,
+    Generator,
+    device_of,
+    is_embedding_conditioned,
+    with_defaults,
+)
 from brownid.generators.settings import (
     Arc2FaceSettings,
     LatentDiffusionSettings,

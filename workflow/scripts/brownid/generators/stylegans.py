@@ -1,7 +1,7 @@
 """StyleGAN generators as the configuration describes them: from a published file, or with weights drawn at random."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -33,7 +33,11 @@ def stylegan2(settings: StyleGAN2GeneratorSettings, device: str | torch.device =
     """
     face = AverageFace(settings.template, settings.eyes, settings.landmarks)
     dtype = compute_dtype(settings.precision, device)
-    options = {"noise": settings.noise, "compute_dtype": dtype, "channels_last": settings.channels_last}
+    options: dict[str, Any] = {
+        "noise": settings.noise,
+        "compute_dtype": dtype,
+        "channels_last": settings.channels_last,
+    }
     if settings.random is not None:
         generator = random_stylegan2(stylegan2_shape(settings.random), settings.seed, **options)
     else:

@@ -1,7 +1,7 @@
 """The work of the GPU stages in GFLOP, the rates of machines, and the estimate of a run as lines of text."""
 
 import csv
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,7 +139,7 @@ def generator_gflop(spec: Mapping[str, Any]) -> float:
 
 def network_gflop(network: Mapping[str, Any]) -> float:
     """GFLOP of one crop through an FR network; that of the user's own is taken for an iresnet50."""
-    counted = NETWORK_GFLOP.get(network.get("architecture"), UNKNOWN_NETWORK_GFLOP)
+    counted = NETWORK_GFLOP.get(network.get("architecture", ""), UNKNOWN_NETWORK_GFLOP)
     return counted * (network["side"] / 112) ** 2
 
 
@@ -205,7 +205,7 @@ def recorded(folder: str | Path, work: Iterable[Stage]) -> dict[str, float]:
     Raises `BrownidError` where nothing is recorded of any of its rules.
     """
     seconds = benchmark_seconds(folder)
-    done: Counter[str] = Counter()
+    done: dict[str, float] = defaultdict(float)
     for stage in work:
         done[stage.rule] += stage.gflop
     rates = {rule: done[rule] / seconds[rule] for rule in done if seconds.get(rule) and done[rule]}
@@ -218,7 +218,7 @@ def recorded(folder: str | Path, work: Iterable[Stage]) -> dict[str, float]:
 
 def benchmark_seconds(folder: str | Path) -> Mapping[str, float]:
     """Seconds of all jobs of each rule, from the tables that Snakemake's `benchmark:` wrote."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for path in sorted(Path(folder).glob("*/**/*.tsv")):
         with open(path, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file, delimiter="\t"):

@@ -131,7 +131,8 @@ def _converted(value: Any, each: Field) -> Any:
     """A list as the tuple, and a mapping as the section, that the field of a settings class has."""
     if isinstance(value, list) and get_origin(each.type) is tuple:
         return tuple(value)
-    return each.type.of(value, each.name) if isinstance(value, Mapping) and _is_section(each.type) else value
+    section: Any = each.type
+    return section.of(value, each.name) if isinstance(value, Mapping) and _is_section(section) else value
 
 
 def _is_section(kind: Any) -> bool:
