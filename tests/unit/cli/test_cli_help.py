@@ -65,8 +65,20 @@ def test_the_help_names_no_types_of_python(run, path):
 def test_the_help_lists_settings_with_their_defaults_and_sentences(run):
     assert re.search(r"iterations=2000 +Number of updates; 0 packs nothing", run("pack", "--help").output)
     listed = run("invert", "--set", "help").output
-    for line in (r"attempts=1 +Starts per identity", r"generator.world_seed=1 ", r"network.reads_bytes +It reads"):
+    for line in (
+        r"attempts=1 +Starts per identity",
+        r"generator.world_seed=1 +procedural: ",
+        r"network.reads_bytes +It reads",
+    ):
         assert re.search(line, listed), listed
+
+
+def test_the_keys_of_a_configuration_are_listed(run, refusal):
+    assert re.search(r"^  langevin +Langevin dynamics; the defaults", run("settings").output, re.M)
+    listed = run("settings", "references", "training_settings").output
+    for line in (r"identities +Number of identities\. Required\.", r"milestones=\[12, 20, 26\] "):
+        assert re.search(line, listed), listed
+    assert "did you mean langevin?" in refusal("settings", "langvin")
 
 
 def test_settings_and_their_choices_are_completed():

@@ -30,6 +30,7 @@ ORDER = (
     "doctor",
     "estimate",
     "accept",
+    "settings",
     "models",
     "generate",
     "crop",
@@ -76,6 +77,7 @@ SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Coll
 app.command(cls=settings.Command, rich_help_panel=SETUP)(doctor.doctor)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(estimate.estimate)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(accept.accept)
+app.command("settings", cls=settings.Command, rich_help_panel=SETUP)(settings.show)
 app.add_typer(models.app, rich_help_panel=SETUP)
 app.command(cls=settings.command(images.SETTINGS), rich_help_panel=FACES)(images.generate)
 app.command(cls=settings.command(crops.SETTINGS), rich_help_panel=FACES)(crops.crop)

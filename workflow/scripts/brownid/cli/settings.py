@@ -10,6 +10,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
@@ -46,6 +47,31 @@ Given = Annotated[
         help=f"A setting; may be repeated. --set {LIST} lists all settings.",
     ),
 ]
+
+
+def show(
+    sections: Annotated[
+        list[str] | None, typer.Argument(metavar="SECTION", help="Sections of the configuration. Default: their names.")
+    ] = None,
+) -> None:
+    """List the keys of a configuration by section, with their defaults.
+
+    Examples:
+    brownid settings
+    brownid settings references langevin
+    """
+    definitions = _definitions()
+    if not sections:
+        listed = {name: each for name, each in definitions.items() if _keys(each)}
+        typer.echo("\n".join(listing({"": lambda: listed})))
+        return
+    for name in sections:
+        if name not in definitions or not _keys(definitions[name]):
+            close = get_close_matches(name, definitions, n=1)
+            hint = f"did you mean {close[0]}?" if close else "brownid settings lists all."
+            raise BrownidError(f"There is no section {name!r}; {hint}")
+        lines = listing({"": partial(_keys, definitions[name])})
+        typer.echo("\n".join([f"{name}: {definitions[name].get('description', '')}".rstrip(": "), *lines]))
 
 
 class PlainHelp:
@@ -102,10 +128,19 @@ def of(*classes: type[Settings], without: Sequence[str] = (), **defaults: Any) -
 
 
 def generator(families: Sequence[str] = GENERATORS) -> Properties:
-    """What generators of some families can be told."""
+    """What generators of some families can be told; where families differ, the sentence begins with their names."""
     definitions = _definitions()
-    found = {name: rules for family in families for name, rules in definitions[family]["properties"].items()}
-    return {"name": NAME} | {name: rules for name, rules in found.items() if name != "family"}
+    found: Properties = {"name": NAME}
+    owners: dict[str, list[str]] = {}
+    for family in families:
+        for name, rules in definitions[family]["properties"].items():
+            if name != "family":
+                found.setdefault(name, rules)
+                owners.setdefault(name, []).append(family)
+    for name, own in owners.items():
+        if len(own) < len(families):
+            found[name] = found[name] | {"description": f"{', '.join(own)}: {found[name].get('description', '')}"}
+    return found
 
 
 def network() -> Properties:
@@ -156,6 +191,15 @@ def listing(settings: Groups) -> list[str]:
     return lines
 
 
+def _keys(section: Mapping[str, Any]) -> Properties:
+    """The keys of a section; those that must be given say so."""
+    required = section.get("required", ())
+    return {
+        name: rules | ({"description": f"{_sentence(rules)} Required."} if name in required else {})
+        for name, rules in section.get("properties", {}).items()
+    }
+
+
 def _known(settings: Groups) -> Properties:
     return {
         f"{group}.{name}" if group else name: rules
@@ -173,10 +217,12 @@ def _default(rules: Mapping[str, Any]) -> str:
 
 def _sentence(rules: Mapping[str, Any]) -> str:
     choices = ", ".join(str(value) for value in rules.get("enum", ()) if value is not None)
-    return f"{rules.get('description', '')} {f'One of {choices}.' if choices else ''}".strip()
+    sentences = [rules.get("description", ""), f"One of {choices}" if choices else ""]
+    return " ".join(f"{sentence.removesuffix('.')}." for sentence in sentences if sentence)
 
 
 def _definitions() -> dict[str, Any]:
     from brownid.configuration.loading import read_schema
 
-    return read_schema()["$defs"]
+    schema = read_schema()
+    return {"configuration": schema, **schema["$defs"]}
