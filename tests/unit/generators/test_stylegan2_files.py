@@ -120,11 +120,11 @@ def test_missing_and_grey_arguments_are_refused():
     ("change", "message"),
     [
         ({"resolution": 48}, "power of two"),
-        ({"resolution": 2}, "power of two"),
-        ({"z_dim": 0}, "z_dim must be a whole number"),
+        ({"resolution": 2}, "resolution is 2, but must be a whole number, at least 4"),
+        ({"z_dim": 0}, "z_dim is 0, but must be a whole number"),
         ({"channel_base": 128}, "no channel at 256 pixels"),
-        ({"conv_clamp": 0.0}, "conv_clamp must be positive"),
-        ({"mapping_rate": 0.0}, "mapping_rate must be positive"),
+        ({"conv_clamp": 0.0}, "conv_clamp is 0.0, but must be a number, above 0"),
+        ({"mapping_rate": 0.0}, "mapping_rate is 0.0, but must be"),
     ],
 )
 def test_settings_without_sense_are_refused(change, message):

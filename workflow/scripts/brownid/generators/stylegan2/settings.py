@@ -1,14 +1,13 @@
 """What shape a StyleGAN2 generator has: the constructor arguments that its weights fit."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import Settings, setting
 
 SMALLEST, LARGEST = 4, 2**14  # pixels: the side of the learned constant, and of more than any published image
-MOST_LAYERS = 1000
 
 # NVIDIA's names of the constructor arguments, and ours.
 _TOP = {"z_dim": "z_dim", "c_dim": "c_dim", "w_dim": "w_dim", "img_resolution": "resolution"}
@@ -30,45 +29,31 @@ _FILTER = [1, 3, 3, 1]
 
 
 @dataclass(frozen=True)
-class StyleGAN2Settings:
+class StyleGAN2Settings(Settings):
     """Sizes of a StyleGAN2 generator (skip architecture, RGB); the defaults are those of NVIDIA's class."""
 
-    resolution: int = 256  # pixels, a power of two
-    z_dim: int = 512  # of the normal input
-    w_dim: int = 512  # of a latent
-    c_dim: int = 0  # of a label; 0: the generator takes none
-    mapping_layers: int = 8
-    mapping_width: int | None = None  # features between the mapping layers; None: w_dim
-    label_width: int | None = None  # features of an embedded label; None: w_dim
-    mapping_rate: float = 0.01  # learning rate of the mapping layers, a factor on their stored weights
-    channel_base: int = 32768  # a layer at r pixels has channel_base / r channels ...
-    channel_max: int = 512  # ... and at most these
-    conv_clamp: float | None = None  # largest magnitude of a layer's output; None: any
-    use_noise: bool = True  # whether the layers have noise maps
+    resolution: int = setting(256, "Image side, a power of two.", unit="pixels", minimum=SMALLEST, maximum=LARGEST)
+    z_dim: int = setting(512, "Dimension of the normal input.", minimum=1)
+    w_dim: int = setting(512, "Dimension of a latent.", minimum=1)
+    c_dim: int = setting(0, "Dimension of a label; 0: the generator takes none.", minimum=0)
+    mapping_layers: int = setting(8, "Number of mapping layers.", minimum=1, maximum=1000)
+    mapping_width: int | None = setting(None, "Features between the mapping layers; None: w_dim.", minimum=1)
+    label_width: int | None = setting(None, "Features of an embedded label; None: w_dim.", minimum=1)
+    mapping_rate: float = setting(0.01, "Learning rate of the mapping layers, a factor on stored weights.", above=0)
+    channel_base: int = setting(32768, "A layer at r pixels has channel_base / r channels.", minimum=1)
+    channel_max: int = setting(512, "Largest number of channels of a layer.", minimum=1)
+    conv_clamp: float | None = setting(None, "Largest magnitude of a layer's output; None: any.", above=0)
+    use_noise: bool = setting(True, "Whether the layers have noise maps.")
 
     def __post_init__(self) -> None:
-        for name in ("resolution", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max"):
-            _check_whole(name, getattr(self, name), 1)
-        if max(self.mapping_layers / MOST_LAYERS, self.resolution / LARGEST) > 1:
-            raise BrownidError(
-                f"A StyleGAN2 has at most {MOST_LAYERS} mapping_layers and a resolution of {LARGEST}, not "
-                f"{self.mapping_layers} and {self.resolution}."
-            )
-        _check_whole("c_dim", self.c_dim, 0)
-        for name in ("mapping_width", "label_width"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), 1)
-        if self.resolution < SMALLEST or self.resolution & (self.resolution - 1):
+        super().__post_init__()
+        if self.resolution & (self.resolution - 1):
             raise BrownidError(f"A StyleGAN2 resolution is a power of two from {SMALLEST} on, not {self.resolution}.")
         if self.channel_base < self.resolution:
             raise BrownidError(
                 f"A StyleGAN2 channel_base of {self.channel_base} leaves no channel at {self.resolution} pixels: "
                 "it must be at least the resolution."
             )
-        if not (self.mapping_rate > 0 and math.isfinite(self.mapping_rate)):
-            raise BrownidError(f"A StyleGAN2 mapping_rate must be positive, not {self.mapping_rate}.")
-        if self.conv_clamp is not None and not self.conv_clamp > 0:
-            raise BrownidError(f"A StyleGAN2 conv_clamp must be positive or None, not {self.conv_clamp}.")
 
     @property
     def resolutions(self) -> list[int]:
@@ -118,8 +103,3 @@ def _known(name: str, value: Any) -> bool:
     if name == "resample_filter":
         return list(value) == _FILTER
     return name in _WITHOUT_EFFECT or (name in _ONLY and value == _ONLY[name])
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BrownidError(f"A StyleGAN2 {name} must be a whole number of at least {least}, not {value!r}.")

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.settings import Settings, setting
 
-# More than any network has: what a file declares beyond would take for ever to make.
-MOST = {"img_resolution": 2**14, "mapping_layers": 1000, "num_layers": 1000, "margin_size": 2**14, "filter_size": 1000}
 # Arguments of the published constructor that matter to its training or to half precision alone.
 TRAINING_ARGUMENTS = frozenset({"num_fp16_res", "magnitude_ema_beta"})
 TRAINING_MAPPING_ARGUMENTS = frozenset({"w_avg_beta", "freeze_layers", "freeze_embed"})
 
 
 @dataclass(frozen=True)
-class StyleGAN3Settings:
+class StyleGAN3Settings(Settings):
     """The architecture, under the names that the published constructor gives its arguments.
 
     The defaults are config T at 1024 x 1024 (FFHQ and FFHQ-U). Config R has `conv_kernel=1`, `channel_base=65536`,
@@ -24,47 +23,37 @@ class StyleGAN3Settings:
     Frequencies are in cycles over the width of the image. Raises `BrownidError` where no network has such settings.
     """
 
-    img_resolution: int = 1024  # height and width of an image, pixels; a power of two
-    z_dim: int = 512
-    w_dim: int = 512
-    img_channels: int = 3
-    mapping_layers: int = 2
-    mapping_lr_multiplier: float = 0.01  # what the stored weights of the mapping are multiplied with
-    channel_base: int = 32768  # channels of a layer = channel_base / (2 · its cutoff frequency), ...
-    channel_max: int = 512  # ... but no more than this
-    conv_kernel: int = 3  # 3: config T, equivariant to translation; 1: config R, to rotation as well
-    use_radial_filters: bool = False  # rotationally symmetric low-pass filters when sampling down
-    num_layers: int = 14  # without the input and the last layer, which makes colours
-    num_critical: int = 2  # layers at the end whose cutoff is the Nyquist frequency of the image
-    first_cutoff: float = 2.0
-    first_stopband: float = 2.0**2.1
-    last_stopband_rel: float = 2.0**0.3  # relative to the last cutoff
-    margin_size: int = 10  # pixels that a layer has beyond each edge of the image
-    output_scale: float = 0.25
-    filter_size: int = 6  # taps of a low-pass filter for each sample of the lower rate
-    lrelu_upsampling: int = 2  # how much finer than the signal the leaky ReLU is sampled
-    conv_clamp: float | None = 256.0  # largest magnitude behind a nonlinearity; None: no limit
+    img_resolution: int = setting(1024, "Image side, a power of two.", unit="pixels", minimum=16, maximum=2**14)
+    z_dim: int = setting(512, "Dimension of the normal input.", minimum=1)
+    w_dim: int = setting(512, "Dimension of a latent.", minimum=1)
+    img_channels: int = setting(3, "Number of colours.", minimum=1)
+    mapping_layers: int = setting(2, "Number of mapping layers.", minimum=1, maximum=1000)
+    mapping_lr_multiplier: float = setting(0.01, "What the stored weights of the mapping are multiplied with.", above=0)
+    channel_base: int = setting(32768, "A layer has channel_base / (2 · its cutoff frequency) channels.", minimum=1)
+    channel_max: int = setting(512, "Largest number of channels of a layer.", minimum=1)
+    conv_kernel: int = setting(
+        3, "3: config T, equivariant to translation; 1: config R, also to rotation.", choices=(1, 3)
+    )
+    use_radial_filters: bool = setting(False, "Rotationally symmetric low-pass filters when sampling down.")
+    num_layers: int = setting(14, "Layers between the input and the one that makes colours.", minimum=1, maximum=1000)
+    num_critical: int = setting(2, "Layers at the end whose cutoff is the Nyquist frequency of the image.", minimum=0)
+    first_cutoff: float = setting(2.0, "Cutoff frequency of the first layer.", above=0)
+    first_stopband: float = setting(2.0**2.1, "Stopband of the first layer, above its cutoff.", above=0)
+    last_stopband_rel: float = setting(2.0**0.3, "Stopband of the last layer relative to its cutoff.", above=1)
+    margin_size: int = setting(10, "Margin of a layer beyond each edge.", unit="pixels", minimum=0, maximum=2**14)
+    output_scale: float = setting(0.25, "Factor on the colours of the last layer.", above=0)
+    filter_size: int = setting(6, "Taps of a low-pass filter per sample of the lower rate.", minimum=1, maximum=1000)
+    lrelu_upsampling: int = setting(2, "How much finer than the signal the leaky ReLU is sampled.", minimum=2)
+    conv_clamp: float | None = setting(256.0, "Largest magnitude behind a nonlinearity; None: no limit.", above=0)
 
     def __post_init__(self) -> None:
-        resolution = self.img_resolution
-        _require(_is_power_of_two(resolution, least=16), self, "img_resolution", "a power of two of at least 16")
-        for name in ("z_dim", "w_dim", "img_channels", "mapping_layers", "channel_base", "channel_max", "filter_size"):
-            _require(_is_whole(getattr(self, name), least=1), self, name, "a whole number of at least 1")
-        _require(self.conv_kernel in (1, 3), self, "conv_kernel", "1 (config R) or 3 (config T)")
-        _require(_is_power_of_two(self.lrelu_upsampling, least=2), self, "lrelu_upsampling", "a power of two")
-        _require(_is_whole(self.num_critical, least=0), self, "num_critical", "a whole number")
-        _require(_is_whole(self.margin_size, least=0), self, "margin_size", "a whole number of pixels")
-        _require(
-            _is_whole(self.num_layers, least=max(1, self.num_critical + 1)), self, "num_layers", "above num_critical"
-        )
-        for name, most in MOST.items():
-            _require(getattr(self, name) <= most, self, name, f"at most {most}")
-        _require(0 < self.first_cutoff < resolution / 2, self, "first_cutoff", "between 0 and half the resolution")
+        super().__post_init__()
+        for name in ("img_resolution", "lrelu_upsampling"):
+            value = getattr(self, name)
+            _require(value & (value - 1) == 0, self, name, "a power of two")
+        _require(self.num_layers > self.num_critical, self, "num_layers", "above num_critical")
+        _require(self.first_cutoff < self.img_resolution / 2, self, "first_cutoff", "below half the resolution")
         _require(self.first_stopband > self.first_cutoff, self, "first_stopband", "above first_cutoff")
-        _require(self.last_stopband_rel > 1, self, "last_stopband_rel", "above 1")
-        _require(self.mapping_lr_multiplier > 0, self, "mapping_lr_multiplier", "positive")
-        _require(self.output_scale > 0, self, "output_scale", "positive")
-        _require(self.conv_clamp is None or self.conv_clamp > 0, self, "conv_clamp", "positive, or None")
 
     @property
     def num_ws(self) -> int:
@@ -100,14 +89,6 @@ class StyleGAN3Settings:
         if missing:
             raise BrownidError(f"The constructor arguments of this StyleGAN3 lack {', '.join(missing)}.")
         return cls(**arguments)
-
-
-def _is_whole(value: object, least: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_power_of_two(value: object, least: int) -> bool:
-    return _is_whole(value, least) and value & (value - 1) == 0
 
 
 def _require(fulfilled: bool, settings: StyleGAN3Settings, name: str, wanted: str) -> None:
