@@ -186,7 +186,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"family": "haar"}, "'haar' is unknown: use one of yunet, mtcnn"),
+        ({"family": "haar"}, "'haar' is unknown: known are yunet, mtcnn"),
         ({"family": "yunet"}, "needs the path of its model file"),
         ({"family": "mtcnn", "files": {"pnet": "p.pt"}}, "with the keys pnet, rnet, onet"),
     ],

@@ -78,7 +78,7 @@ def test_the_keys_of_a_configuration_are_listed(run, refusal):
     listed = run("settings", "references", "training_settings").output
     for line in (r"identities +Number of identities\. Required\.", r"milestones=\[12, 20, 26\] "):
         assert re.search(line, listed), listed
-    assert "did you mean langevin?" in refusal("settings", "langvin")
+    assert "did you mean 'langevin'?" in refusal("settings", "langvin")
 
 
 def test_settings_and_their_choices_are_completed():

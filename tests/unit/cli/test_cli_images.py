@@ -72,8 +72,8 @@ def test_settings_are_read_as_values_of_the_configuration_are():
 @pytest.mark.parametrize(
     ("pairs", "sentence"),
     [
-        (["iteratons=3"], "--set iteratons: there is no such setting; did you mean iterations?"),
-        (["network.precision=auto"], "--set network.precision: there is no such setting; did you mean precision?"),
+        (["iteratons=3"], "--set iteratons: there is no such setting; did you mean 'iterations'?"),
+        (["network.precision=auto"], "--set network.precision: there is no such setting; did you mean 'precision'?"),
         (["size=3"], "--set size: there is no such setting; --set help lists them."),
         (["iterations"], "--set iterations: a setting is written NAME=VALUE."),
     ],
@@ -85,7 +85,7 @@ def test_a_setting_that_does_not_exist_is_refused_with_the_one_that_was_meant(pa
 
 
 def test_a_setting_of_another_family_is_refused_and_those_of_a_factory_are_not():
-    with pytest.raises(BrownidError, match=r"generator.nois \(family stylegan2\): .* did you mean generator.noise"):
+    with pytest.raises(BrownidError, match=r"generator.nois \(family stylegan2\): .* did you mean 'generator.noise'"):
         generator_spec("stylegan2", {"nois": "off"})
     assert generator_spec("my.module:make", {"depth": 3}) == {"factory": "my.module:make", "depth": 3}
 

@@ -102,7 +102,7 @@ def test_fetch_brings_a_file_and_prints_the_line_to_add(run, catalogue, tmp_path
 def test_fetch_goes_on_behind_a_model_that_fails(refusal, catalogue, tmp_path):
     assert "faces has no address" in refusal("models", "fetch", "faces", "net", "--catalogue", catalogue)
     assert (tmp_path / "work/models/net").exists()
-    assert "no model 'nett'; did you mean net?" in refusal("models", "fetch", "nett", "--catalogue", catalogue)
+    assert "no model 'nett'; did you mean 'net'?" in refusal("models", "fetch", "nett", "--catalogue", catalogue)
 
 
 def test_check_compares_with_the_catalogue(run, refusal, catalogue, tmp_path):

@@ -32,7 +32,7 @@ def test_a_model_is_found_by_its_path_however_that_is_written(tmp_path):
     ("entry", "sentence"),
     [
         ({"licence": None}, "net: the key 'licence' is missing"),
-        ({"sha265": "00"}, "net: there is no key 'sha265'; known are path, what"),
+        ({"sha265": "00"}, "net: there is no key 'sha265'; did you mean 'sha256'"),
         ({"sha256": "abc"}, "net.sha256: 'abc' is no SHA-256"),
         ({"url": "http://example.org/net"}, "net.url: 'http://example.org/net' must begin with https:// or file://"),
         ({"path": 5}, "net.path: 5 is no text"),

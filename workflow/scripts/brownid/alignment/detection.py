@@ -6,7 +6,7 @@ from typing import Any
 
 from brownid.alignment.faces import Detector
 from brownid.alignment.settings import MTCNNSettings, YuNetSettings
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.runtime.files import sha256
 
 MTCNN_NETWORKS = ("pnet", "rnet", "onet")
@@ -23,7 +23,7 @@ def detector(spec: Mapping[str, Any], device: str = "cpu") -> Detector:
     given = dict(spec)
     family = given.pop("family", None)
     if family not in DETECTORS:
-        raise BrownidError(f"The face detector {family!r} is unknown: use one of {', '.join(DETECTORS)}.")
+        raise BrownidError(f"The face detector {family!r} is unknown: {suggestion(family, DETECTORS)}")
     return DETECTORS[family](given, device)
 
 

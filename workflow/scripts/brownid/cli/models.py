@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,12 +116,11 @@ def _read(catalogue: Path | None) -> dict[str, Model]:
 
 
 def _named(models: dict[str, Model], names: list[str]) -> list[Model]:
-    from brownid.runtime.errors import BrownidError
+    from brownid.runtime.errors import BrownidError, suggestion
 
     for name in names:
         if name not in models:
-            close = get_close_matches(name, models, n=1)
-            hint = f"did you mean {close[0]}?" if close else "`brownid models list` lists them"
+            hint = suggestion(name, models, "`brownid models list` lists them.")
             raise BrownidError(f"The catalogue has no model {name!r}; {hint}")
     return [models[name] for name in dict.fromkeys(names)]
 

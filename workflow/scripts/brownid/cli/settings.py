@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -17,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.runtime.settings import Settings, object_schema, settings_of
 
 Properties = dict[str, dict[str, Any]]  # setting -> its JSON schema
@@ -67,8 +66,7 @@ def show(
         return
     for name in sections:
         if name not in definitions or not _keys(definitions[name]):
-            close = get_close_matches(name, definitions, n=1)
-            hint = f"did you mean {close[0]}?" if close else "brownid settings lists all."
+            hint = suggestion(name, definitions, "brownid settings lists all.")
             raise BrownidError(f"There is no section {name!r}; {hint}")
         lines = listing({"": partial(_keys, definitions[name])})
         typer.echo("\n".join([f"{name}: {definitions[name].get('description', '')}".rstrip(": "), *lines]))
@@ -174,8 +172,7 @@ def built(given: Mapping[str, Any], *classes: type[Settings]) -> list[Any]:
 
 def unknown(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """What to say about a setting that does not exist."""
-    close = get_close_matches(name, known, n=1)
-    return f"there is no such setting; {f'did you mean {close[0]}?' if close else f'--set {LIST} lists them.'}"
+    return f"there is no such setting; {suggestion(name, known, f'--set {LIST} lists them.')}"
 
 
 def listing(settings: Groups) -> list[str]:

@@ -1,12 +1,11 @@
 """Do the keys of databases and benchmarks of one's own fit each other, and the kind of the entry?"""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from brownid.configuration.crops import check_crops, has_fixed_crops
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.world.settings import PeopleRange, check_disjoint
 
 # the key of a databases entry -> the kinds that it says something about
@@ -327,8 +326,7 @@ def _names(settings: Mapping, field: str) -> Iterator[str]:
 def _check_target(config: Mapping, place: str, name: str, targets: tuple[str, ...]) -> None:
     known = [entry for target in targets for entry in config.get(target, {})]
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
+        hint = suggestion(name, known)
         raise BrownidError(f"{place}: there is no entry {name!r} under {' or '.join(targets)}; {hint}")
 
 

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -32,7 +31,7 @@ from brownid.generators.settings import (
     StyleGAN3GeneratorSettings,
 )
 from brownid.hyperface.settings import ConditioningSettings, InversionSettings, PackingSettings
-from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError, one_line, suggestion
 from brownid.runtime.settings import Settings, object_schema
 from brownid.runtime.text import check_document, check_expansion, read_yaml
 from brownid.training.settings import TrainingSettings
@@ -291,7 +290,7 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [key for key in error.instance if key not in known]
-        return "; ".join(_unknown_key(place, key, known) for key in unknown)
+        return " ".join(f"{place}: there is no key {key!r}; {suggestion(key, known)}" for key in unknown)
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{place}: the key {' and '.join(map(repr, missing))} is missing"
@@ -324,12 +323,6 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "pattern":
         return f"{place}: the name {error.instance!r} may contain letters, digits, '_' and '-' only"
     return f"{place}: {error.message}"
-
-
-def _unknown_key(place: str, key: str, known: Mapping) -> str:
-    close = get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-    return f"{place}: there is no key {key!r}; {hint}"
 
 
 def _either(values: str | list) -> str:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from brownid.covariates.settings import EditingSettings
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.samples import hdf5
 
 EXPRESSIONS = ("smile", "scream", "disgust", "squint", "surprise")
@@ -41,7 +41,7 @@ def sides(covariate: str, metadata: Sequence[Mapping[str, object]]) -> tuple[np.
     lights) are not chosen. Raises BrownidError where a side is empty.
     """
     if covariate not in CONTRASTS:
-        raise BrownidError(f"There is no covariate {covariate!r}: choose among {', '.join(CONTRASTS)}.")
+        raise BrownidError(f"There is no covariate {covariate!r}: {suggestion(covariate, CONTRASTS)}")
     contrast = CONTRASTS[covariate]
     values = np.array([str(image.get(contrast.attribute)) for image in metadata])
     positive = values == contrast.positive

@@ -12,7 +12,7 @@ from brownid.configuration.loading import load_configuration, merged
 from brownid.planning import sizes
 from brownid.planning.resources import amount, expected, gpu_memory
 from brownid.planning.sizes import FULL_CHANNELS_FROM, image_count
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.weights.catalogue import Model, read_catalogue
 
 NETWORK_GFLOP = {  # forward, one crop of 112 pixels, counted with torch.utils.flop_counter
@@ -195,7 +195,7 @@ MACHINES = {
 def machine(name: str) -> Machine:
     """A machine of the table."""
     if name not in MACHINES:
-        raise BrownidError(f"there are no rates for {name!r}; known are {', '.join(MACHINES)}.")
+        raise BrownidError(f"there are no rates for {name!r}; {suggestion(name, MACHINES)}")
     return MACHINES[name]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 
 DEPTHS = {
     "iresnet18": (2, 2, 2, 2),
@@ -265,7 +265,7 @@ def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int
 def check_names(family: str, architecture: str) -> None:
     """Raise `BrownidError`, listing the known names, unless the family and its architecture exist."""
     if family not in FAMILIES:
-        raise BrownidError(f"unknown recognition family {family!r}; known are {', '.join(FAMILIES)}")
+        raise BrownidError(f"unknown recognition family {family!r}; {suggestion(family, FAMILIES)}")
     if architecture not in FAMILIES[family].architectures:
-        known = ", ".join(FAMILIES[family].architectures)
-        raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; known are {known}")
+        hint = suggestion(architecture, FAMILIES[family].architectures)
+        raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; {hint}")

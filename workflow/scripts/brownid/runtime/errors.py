@@ -5,7 +5,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -92,6 +93,13 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """The first of some names, as a message lists them; the others are counted."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(one_line(name or "''") for name in names[:most]) + more
+
+
+def suggestion(name: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """What to say about an unknown name: the known one that it is close to, or `otherwise`, or all that are known."""
+    names = list(known)
+    close = get_close_matches(str(name), names, n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise or f"known are {', '.join(names) or 'none'}."
 
 
 def pip_install(*packages: str) -> str:

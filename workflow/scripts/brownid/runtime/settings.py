@@ -6,12 +6,11 @@ From there come the checks of the constructor, the schema of the configuration a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from difflib import get_close_matches
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_origin
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 
 REQUIRED = MISSING  # as the default of a setting that must be given
 ABSENT = object()  # as the default of a setting that is None unless it is given
@@ -85,8 +84,7 @@ class Settings:
         """The settings in a section; a `BrownidError` that begins with `place` names one that does not exist."""
         unknown = [name for name in given if name not in settings_of(cls)]
         if unknown:
-            close = get_close_matches(unknown[0], settings_of(cls), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(settings_of(cls))}."
+            hint = suggestion(unknown[0], settings_of(cls))
             raise BrownidError(f"{place}: there is no setting {unknown[0]!r}; {hint}")
         return cls(**given)
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path, PurePath
 from typing import Any
 
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.runtime.text import read_yaml
 
 OWN_CATALOGUE = resources.files("brownid.weights") / "catalogue.yaml"
@@ -105,7 +105,7 @@ def _model(path: str, name: str, entry: object) -> Model:
     known = [field.name for field in fields(Model) if field.name != "name"]
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
-        raise BrownidError(f"{place}: there is no key {unknown[0]!r}; known are {', '.join(known)}")
+        raise BrownidError(f"{place}: there is no key {unknown[0]!r}; {suggestion(unknown[0], known)}")
     missing = [key for key in ("path", "what", "source", "licence") if not entry.get(key)]
     if missing:
         raise BrownidError(f"{place}: the key {missing[0]!r} is missing")
