@@ -24,7 +24,6 @@ from brownid.facemodel.loading import generator_checksums, generator_latent_std,
 from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime.files import sha256
-from brownid.runtime.settings import Settings, settings_of
 from brownid.samples.collection import SampleCollection, shard_of
 
 
@@ -54,7 +53,7 @@ def project_database(
     own, where an interrupted job of the same `code`, settings, inputs and images left something, and saves there as
     often as `saving` (`iterations`, `minutes`) says.
     """
-    compared = ComparisonSettings(**_of(ComparisonSettings, settings["projection"]))
+    compared = ComparisonSettings.within(settings["projection"])
     projected = _projected_images(index)
     place = {sample.key: number for number, sample in enumerate(projected)}
     chosen = shard_of(projected, shard, shards)
@@ -78,7 +77,7 @@ def project_database(
         model,
         targets,
         start,
-        ProjectionSettings(**_of(ProjectionSettings, settings["projection"])),
+        ProjectionSettings.within(settings["projection"]),
         features=features,
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
@@ -106,11 +105,6 @@ def project_database(
     ).save(samples)
     write_failures(failures, failed + beyond)
     discard_state(state)
-
-
-def _of(settings: type[Settings], section: Mapping[str, Any]) -> dict[str, Any]:
-    """What a section says about the settings of a class."""
-    return {name: value for name, value in section.items() if name in settings_of(settings)}
 
 
 def _projected_images(index: Path) -> list[Sample]:

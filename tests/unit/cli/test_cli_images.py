@@ -90,7 +90,7 @@ def test_a_setting_of_another_family_is_refused_and_those_of_a_factory_are_not()
     assert generator_spec("my.module:make", {"depth": 3}) == {"factory": "my.module:make", "depth": 3}
 
 
-def test_the_family_of_a_generator_is_found_in_its_file(run, tmp_path):
+def test_the_family_of_a_generator_is_found_in_its_file(run, tmp_path, monkeypatch):
     small = StyleGAN2Settings(resolution=16, z_dim=8, w_dim=8, channel_base=64, channel_max=4, mapping_layers=1)
     made = random_stylegan2(small, seed=1)
     arguments = {"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16, "img_channels": 3}
@@ -103,6 +103,9 @@ def test_the_family_of_a_generator_is_found_in_its_file(run, tmp_path):
         generator_spec(str(tmp_path / "none.pkl"), {})
     (tmp_path / "folder" / "unet").mkdir(parents=True)
     assert generator_spec(str(tmp_path / "folder"), {})["family"] == "ldm"
+    (tmp_path / "stylegan2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert generator_spec("stylegan2", {}) == {"family": "stylegan2"}  # whatever is called like it
 
 
 def test_the_help_names_every_template():

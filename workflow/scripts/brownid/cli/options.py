@@ -108,8 +108,8 @@ def generator_spec(
         )
     else:
         spec = dict(recorded)
-    if spec.get("family") in settings.GENERATORS:
-        known = settings.generator([spec["family"]])
+    if spec.get("family") in settings.generator_families():
+        known = settings.generator(spec["family"])
         for name in given:
             if name not in known:
                 names = [f"generator.{each}" for each in known]
@@ -121,6 +121,8 @@ def generator_spec(
 def _named_generator(text: str) -> dict[str, Any]:
     """What --generator says: a family, a file or folder with weights, whose content says the family, or a function."""
     path = Path(text)
+    if text in settings.generator_families():
+        return {"family": text}
     if path.is_dir():
         return {"family": "arc2face" if (path / "arc2face").is_dir() else "ldm", "folder": text}
     if path.is_file():

@@ -93,7 +93,7 @@ def project(
 
     _check_outputs(output, picture, video, overwrite)
     chosen = settings.read(setting, SETTINGS)
-    projection, compared = settings.built(chosen[""], ProjectionSettings, ComparisonSettings)
+    projection, compared = ProjectionSettings.within(chosen[""]), ComparisonSettings.within(chosen[""])
     spec = options.generator_spec(generator, chosen["generator"])
     sections = {"generator": spec, "network": options.network_spec(chosen["network"])}
     model = load_face_model(sections, weights, compared.frame)

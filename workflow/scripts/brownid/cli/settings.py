@@ -17,12 +17,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from brownid.runtime.errors import BrownidError, suggestion
-from brownid.runtime.settings import Settings, object_schema, settings_of
+from brownid.runtime.settings import Settings, object_schema
 
 Properties = dict[str, dict[str, Any]]  # setting -> its JSON schema
 Groups = Mapping[str, Callable[[], Properties]]  # "" (the algorithm), "generator", "network" -> what can be set
 
-GENERATORS = ("procedural", "stylegan2", "stylegan3", "ldm", "arc2face")
 NETWORK = ("family", "architecture", "template", "precision", "reads_bytes", "colour_order")
 LIST = "help"  # --set help
 NAME = {"type": "string", "description": "Name in the collection that is written."}
@@ -125,9 +124,14 @@ def of(*classes: type[Settings], without: Sequence[str] = (), **defaults: Any) -
     return properties
 
 
-def generator(families: Sequence[str] = GENERATORS) -> Properties:
-    """What generators of some families can be told; where families differ, the sentence begins with their names."""
-    definitions = _definitions()
+def generator_families() -> list[str]:
+    """The families of generators in the configuration."""
+    return _definitions()["generator"]["properties"]["family"]["enum"]
+
+
+def generator(*families: str) -> Properties:
+    """What generators of some families (default: all) can be told; a sentence names the families where they differ."""
+    definitions, families = _definitions(), families or tuple(generator_families())
     found: Properties = {"name": NAME}
     owners: dict[str, list[str]] = {}
     for family in families:
@@ -163,11 +167,6 @@ def read(pairs: Sequence[str] | None, settings: Groups, place: str = "--set") ->
             raise BrownidError(f"{place} {name}: {unknown(name, _known(settings))}")
         found[group][inner] = read_value(f"{place} {name}", value)
     return found
-
-
-def built(given: Mapping[str, Any], *classes: type[Settings]) -> list[Any]:
-    """One object of each class, of what is `given` of its settings."""
-    return [each(**{name: value for name, value in given.items() if name in settings_of(each)}) for each in classes]
 
 
 def unknown(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

@@ -88,6 +88,11 @@ class Settings:
             raise BrownidError(f"{place}: there is no setting {unknown[0]!r}; {hint}")
         return cls(**given)
 
+    @classmethod
+    def within(cls, section: Mapping[str, Any]) -> Self:
+        """The settings of this class in a section that has those of others too."""
+        return cls(**{name: value for name, value in section.items() if name in settings_of(cls)})
+
 
 def settings_of(settings: type) -> dict[str, Field]:
     """The fields of a settings class that are made by `setting`, by name."""
