@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import brownid
+
 PROJECT = Path(__file__).parents[2]
 LIBRARY = PROJECT / "workflow" / "scripts" / "brownid"
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md")]
@@ -27,3 +29,9 @@ def test_source_files_that_are_named_exist(document):
     places = (PROJECT, LIBRARY, LIBRARY.parent)
     named = [path for path in named if not path.endswith("RULE.py")]  # any rule
     assert not [path for path in named if not any((place / path).exists() for place in places)]
+
+
+def test_the_citation_and_the_changelog_are_those_of_this_version():
+    (changed, *_) = re.findall(r"^## (\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (cited,) = re.findall(r"^version: (\S+)$", (PROJECT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert changed == cited == brownid.__version__
