@@ -128,7 +128,7 @@ def taken(device: str, work: Callable, *arguments: object) -> tuple[float, float
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     begin = clock()
     work(*arguments)
     if on_gpu:

@@ -8,8 +8,9 @@
 
 Embeddings are random, of 512 numbers each. `compare` takes in turns, in one process, an iteration of ours in float32
 and in bfloat16, and of the form that most would write: a parameter, the whole matrices of cosines, autograd, torch's
-Adam, and normalisation. The peak memory of each is what a process of its own grows by, beside start and gallery; 12
-bytes a number of these are references and Adam's moments, which every form holds. `ends` compares where runs in float32
+Adam, and normalisation. The peak memory of each is the growth of its own process after start and
+gallery are loaded; 12 bytes per number of these are references and Adam's moments, which every form
+holds. `ends` compares where runs in float32
 and bfloat16 end. `sizes` measures iterations and memory by the number of references. `quality` compares smallest and
 mean nearest-neighbour angles with the bound that no packing exceeds. `codes` counts the random starts that reach the
 best spherical codes; antipodal ones are random lines, both ends of each.

@@ -1,4 +1,4 @@
-"""What storing samples costs: our columns, one HDF5 group a sample, and the bare bytes, side by side in one run.
+"""What storing samples costs: our columns, one HDF5 group per sample, and the bare bytes, side by side in one run.
 
     python benchmarks/store.py [--samples 100000] [--groups 3000] [--rounds 3] [--folder FOLDER]
 
@@ -57,7 +57,7 @@ def sync(path: Path) -> None:
 
 
 def write_bare(path: Path, samples: SampleCollection) -> None:
-    """The same bytes with nothing around them, beside the old file until they are whole, as ours."""
+    """The same bytes without a format, written next to the old file and renamed when complete, as ours."""
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:
             samples.latents.tofile(file)

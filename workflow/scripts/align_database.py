@@ -28,7 +28,7 @@ def align_database(
     """Write the images of one shard (1 to `shards`) of a database, and the list of those that failed.
 
     Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
-    `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes an image of the shard.
+    `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes per image of the shard.
     """
     align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
     with DatabaseIndex.open(index) as database:

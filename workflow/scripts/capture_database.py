@@ -24,7 +24,7 @@ CAPTURES = {
 
 
 def capture_database(settings: Mapping[str, Any], *, manifest: Path) -> None:
-    """Photograph a database into `images/` beside `manifest`, which lists every image with its checksum.
+    """Render a database into `images/` next to `manifest`, which lists every image with its checksum.
 
     The folder is no declared output of the rule, so what an earlier run left there goes first.
     """

@@ -18,7 +18,7 @@ from brownid.samples.collection import SampleCollection
 
 
 def embed_faces(settings: Mapping[str, Any], *, weights: Path, samples: Path, batch_size: int = 64) -> None:
-    """Write the latents and embeddings of `settings["faces"]`: so many with the label "start", so many "gallery".
+    """Write latents and embeddings of random faces; `settings["faces"]` has their number by label: "start", "gallery".
 
     The faces of "start" are those of a random references entry; identities count from 0 through all labels.
     """

@@ -110,7 +110,7 @@ def invert_in_group(
 
 
 def write_angles(table: Path, identities: np.ndarray, angles: torch.Tensor, kept: list[int]) -> None:
-    """One row an identity: the angle between the embedding reached and its target (radians; none where the target
+    """One row per identity: the angle between the embedding reached and its target (radians; none where the target
     itself is rendered), and whether it is kept."""
     marks = np.zeros(len(identities), dtype=bool)
     marks[kept] = True

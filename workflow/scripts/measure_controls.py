@@ -43,7 +43,7 @@ def measure_controls(
     weights: Sequence[Path],
     table: Path,
 ) -> None:
-    """Write one row a quantity: dataset or covariates entry, control, what was measured, value.
+    """Write one row per quantity: dataset or covariates entry, control, what was measured, value.
 
     The files are in the order of `datasets`, `covariates` and `networks` in `settings`.
 

@@ -73,14 +73,14 @@ def measure_packing(
     packed, reached = _references(targets), _references(samples)
     begun = load_faces(start, "start", count=len(packed))  # as the packing took them: row i became identity i
     _check_one_network({start: begun, targets: packed, samples: reached})
-    kept, everybody = np.sort(reached.identities), np.sort(packed.identities)
+    kept, all_identities = np.sort(reached.identities), np.sort(packed.identities)
     stages = {START: begun.embeddings[kept], TARGETS: _embeddings(packed, kept, targets)}
     if "target_embedding" in reached.extra:
         stages[REACHED] = _embeddings(reached, kept, samples)
     stages[IMAGES] = _embed(settings["network"], images, weights, kept)
     unselected = {}
-    if len(everybody) > len(kept):
-        unselected = {START: begun.embeddings[everybody], TARGETS: _embeddings(packed, everybody, targets)}
+    if len(all_identities) > len(kept):
+        unselected = {START: begun.embeddings[all_identities], TARGETS: _embeddings(packed, all_identities, targets)}
     angles = separations(stages)
     _write(table, packing_table(stages, angles, unselected))
     name, share = settings["references"], gain_kept(angles, IMAGES).get("mean")
@@ -149,8 +149,8 @@ def separations(stages: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name, embeddings in stages.items():
         if len(embeddings) < 2:
             raise BrownidError(
-                f"The packing's {name} are {len(embeddings)}, and whoever is alone has no neighbour: if the inversion "
-                "rejected the others, raise its maximum_angle"
+                f"The packing's {name} are {len(embeddings)}, too few for nearest neighbours: if the inversion "
+                "rejected the others, raise its maximum_angle."
             )
     return {name: nearest_angles(embeddings)[1] for name, embeddings in stages.items()}
 

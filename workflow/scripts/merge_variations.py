@@ -38,14 +38,14 @@ def merge_variations(
     (of HyperFace: some), and no other may; the statistics must be of those identities. BrownidError says which shard is
     wrong.
     """
-    everybody = SampleCollection.load(references, columns=()).identities
+    all_identities = SampleCollection.load(references, columns=()).identities
     measured = [load_statistics(path) for path in shard_statistics]
     merged = merge_statistics(measured)
     for found, path, described in zip(measured, shard_statistics, shard_samples, strict=True):
         _check_count(found["identities"], path, described)
     entry = settings["variations"]
     complete = entry["algorithm"] != "hyperface"  # whose images are left out where they miss what they aim at
-    merge(shard_samples, samples, identities=everybody, labels=_labels(entry), complete=complete)
+    merge(shard_samples, samples, identities=all_identities, labels=_labels(entry), complete=complete)
     save_statistics(statistics, merged)
     inputs = [references, weights, *([covariates] if covariates else []), *generator]
     checksums = {str(path): sha256(path) for path in inputs}

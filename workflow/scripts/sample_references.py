@@ -1,4 +1,4 @@
-"""Sample one latent an identity: at random, with rejection or repulsion, or by Langevin dynamics."""
+"""Sample one latent per identity: at random, with rejection or repulsion, or by Langevin dynamics."""
 
 from brownid.runtime.process import run, start_job
 

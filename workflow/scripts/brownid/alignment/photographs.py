@@ -150,7 +150,7 @@ class NotAligned:
 def align_photograph(image: np.ndarray, detector: Detector, template: str, side: int) -> AlignedImage | NotAligned:
     """The most prominent face (`choose_face`) of a uint8 RGB photograph `[H, W, 3]`, on the named template.
 
-    The photograph must be upright: whoever reads it applies its EXIF orientation. BrownidError only for what concerns
+    The photograph must be upright: the reader applies its EXIF orientation. BrownidError only for what concerns
     every photograph: an unknown template, a wrong side, an image of another kind.
     """
     template_points(template, side)  # a wrong name or side is no failure of this photograph

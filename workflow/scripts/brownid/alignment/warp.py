@@ -132,7 +132,7 @@ def realign(images: np.ndarray, source_template: str, target_template: str, side
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise BrownidError(
-            f"Images to align anew are uint8 [number, side, side, 3], not {images.dtype} {list(images.shape)}."
+            f"Images to realign are uint8 [number, side, side, 3], not {images.dtype} {list(images.shape)}."
         )
     shared = common_points(source_template, target_template)
     target = template(target_template, side)[shared]

@@ -53,7 +53,7 @@ class Commands(settings.Group):
         return sorted(self.commands, key=ORDER.index)
 
     def invoke(self, ctx):
-        """Run the command; an exception that nobody foresaw keeps its traceback."""
+        """Run the command; an unexpected exception keeps its traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:

@@ -88,7 +88,7 @@ def edit(
 
 
 def _one_each(collection: SampleCollection, path: Path) -> SampleCollection:
-    """One sample an identity: all of them, or the references where there are more."""
+    """One sample per identity: all of them, or the references where there are more."""
     import numpy as np
 
     from brownid.samples.collection import REFERENCE
@@ -136,7 +136,7 @@ def _edited(
 def _show_edits(
     spec: Mapping[str, Any], originals: SampleCollection, edited: SampleCollection, samples: Path, path: Path
 ) -> None:
-    """Draw a row an identity: the original, then its edits."""
+    """Draw one row per identity: the original, then its edits."""
     import torch
 
     from brownid.facemodel.loading import load_generator, render

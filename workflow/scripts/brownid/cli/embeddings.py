@@ -39,7 +39,7 @@ def embed(
 ) -> None:
     """Embed aligned images, and print the angles between a few.
 
-    A folder of folders, one a person, gives each person one identity; any other
+    A folder of folders, one per person, gives each person one identity; any other
     image is an identity of its own. Images that cannot be read are reported.
 
     Examples:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_new_file(path: Path | None, overwrite: bool) -> None:
-    """Refuse, before any work, a file that exists already (unless `overwrite`); None is a file nobody asked for."""
+    """Refuse, before any work, an existing file (unless `overwrite`); None: no file was asked for."""
     if path is None:
         return
     if path.is_dir():

@@ -125,7 +125,7 @@ def generate(
 
 
 def show(collection: SampleCollection, images: Sequence[np.ndarray], path: Path) -> None:
-    """Draw the images of a collection: one row an identity where identities have several, else one after the other."""
+    """Draw the images of a collection: one row per identity where identities have several, else one after the other."""
     import numpy as np
 
     from brownid.figures.faces import contact_sheet, image_grid

@@ -91,7 +91,9 @@ def info(
 def convert(
     path: Collection,
     output: options.Output,
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="columns (ours, fast) or published (one group a sample).")],
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="columns (ours, fast) or published (one group per sample).")
+    ],
     identities: options.Identities = None,
     label: options.Labels = None,
     precision: Precision = None,

@@ -204,7 +204,7 @@ TRUTH_VALUES = "YAML reads on, off, yes and no as true and false: put them in qu
 
 
 def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
-    """The configuration with every default filled in; raises a `BrownidError` that lists every mistake, one a line.
+    """The configuration with every default filled in; raises a `BrownidError` that lists every mistake, one per line.
 
     `config` is what the YAML files and the command line gave. The files that it names must be there, unless `files` is
     False.

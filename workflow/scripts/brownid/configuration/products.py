@@ -48,7 +48,7 @@ def figures(config: Mapping) -> list[str]:
 
 
 def tables(config: Mapping) -> list[str]:
-    """The tables that stages write beside their figures."""
+    """The tables that stages write next to their figures."""
     guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
     return [
         *[f"results/tables/distances/{name}.csv" for name in sorted(config["variations"])],

@@ -1,6 +1,6 @@
 """The settings of each stage: exactly what its job uses, and so exactly what makes it run again.
 
-One function a rule, named after it; it takes the whole configuration and the names of the entries it works on. What a
+One function per rule, named after it; it takes the whole configuration and the names of the entries it works on. What a
 stage reads from other entries (the generator's specification, say) is copied in; what reaches it through an input file
 is not.
 """

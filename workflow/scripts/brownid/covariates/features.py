@@ -124,7 +124,7 @@ class Layout:
 
     name: str
     convolutions: tuple[str, ...]  # 13 modules, each with a weight and a bias
-    linear: tuple[str, ...]  # five weights `[C]`, of any shape with so many numbers; () where they are another file
+    linear: tuple[str, ...]  # five weights `[C]`, of any shape with C numbers; () where they are another file
     unused: tuple[str, ...]  # beginnings of the names of what only classification needs
 
 

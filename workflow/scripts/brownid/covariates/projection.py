@@ -45,7 +45,7 @@ class Projection:
 def project(
     model: GeneratorFaceModel,
     targets: Tensor,  # [n, 3, S, S] in [-1, 1], aligned as `model` renders
-    start: Tensor,  # [D] for all, or one latent an image: [n, D], [n, L, D]
+    start: Tensor,  # [D] for all, or one latent per image: [n, D], [n, L, D]
     settings: ProjectionSettings,
     *,
     features: Features,
@@ -94,7 +94,7 @@ def project(
 
 
 def _layers(model: GeneratorFaceModel) -> int:
-    """How many latents an image has in W+."""
+    """Number of latents per image in W+."""
     generator = model.generator
     if generator.layers == 1:
         raise BrownidError(

@@ -40,7 +40,7 @@ class WarmStart:
         inputs = torch.cat(_inputs(images, self.pixel_side, embed), dim=1)
         if inputs.shape[1] != len(self.weight):
             raise BrownidError(
-                f"The warm start was fitted on {len(self.weight)} numbers an image and got {inputs.shape[1]}: "
+                f"The warm start was fitted on {len(self.weight)} numbers per image and got {inputs.shape[1]}: "
                 "use the face-recognition network that it was fitted with."
             )
         return inputs @ self.weight.to(inputs.device) + self.bias.to(inputs.device)

@@ -127,7 +127,7 @@ def _orientation(image: Image.Image) -> int:
 def _as_rgb(image: Image.Image) -> Image.Image:
     """The image as RGB, in front of black where it has transparent parts."""
     if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")  # which copies, 4 bytes a pixel
+        return image if image.mode == "RGB" else image.convert("RGB")  # which copies, 4 bytes per pixel
     seen = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen).convert("RGB")
 

@@ -1,6 +1,6 @@
 """FFHQ by its metadata: which image is which, how it may be used, and where the face is.
 
-The file ffhq-dataset-v2.json of https://github.com/NVlabs/ffhq-dataset: an object with one entry an image, "0" to
+The file ffhq-dataset-v2.json of https://github.com/NVlabs/ffhq-dataset: an object with one entry per image, "0" to
 "69999", of `category` (training or validation), `metadata` (author, licence) and, for each of the three sets of files,
 `file_path` below the dataset's folder and 68 landmarks in those pixels (the thumbnails have none).
 """

@@ -297,7 +297,7 @@ def _check_listed(path: str, picture: Picture | None, client: str | None, place:
 def _subjects_of_groups(
     protocols: Mapping[str, Mapping[str, Sequence[str]]], found: Mapping[str, Picture]
 ) -> dict[str, set[int]]:
-    """The subjects of each group, over all protocols; nobody may be in two groups."""
+    """The subjects of each group, over all protocols; no subject may be in two groups."""
     subjects: dict[str, set[int]] = {}
     owner: dict[int, str] = {}
     for groups in protocols.values():

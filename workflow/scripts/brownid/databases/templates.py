@@ -1,4 +1,4 @@
-"""Databases of templates, as IJB-B and IJB-C: sets of images of one person, given by lists beside the images.
+"""Databases of templates, as IJB-B and IJB-C: sets of images of one person, given by lists next to the images.
 
 Two forms of list are read. The text files that insightface hands out with its crops have lines `image template media`
 (ijbc_face_tid_mid.txt) and `image x1 y1 ... x5 y5 score` (ijbc_name_5pts_score.txt); they do not say who is shown. A

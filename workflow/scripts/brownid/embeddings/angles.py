@@ -59,7 +59,7 @@ def neighbour_repulsion(
         embeddings: e_i of the identities first … first+B−1, `[B,E]`.
         others: e_j of all identities, `[N,E]`, perhaps older ones; the row of the identity i itself is left out.
         coefficient, radius: k and d0 (radians).
-        tile: side of the tiles; memory is a few of them beside the result.
+        tile: side of the tiles; memory is a few of them in addition to the result.
 
     Returns:
         Energies `[B]` in float64 and gradients `[B,E]`.
@@ -153,7 +153,7 @@ def _repulsion(
             if first is not None:
                 _fill_diagonal(cosines, first + row - column, -COSINE_SCALE)
             if cosines.max() <= touching:
-                continue  # nobody within the radius: usual for a leak guard, whose radius is small
+                continue  # no pair within the radius: usual for a leak guard, whose radius is small
             overlaps = torch.acos(cosines).neg_().add_(radius).clamp_(min=0.0)
             if first is not None:
                 _fill_diagonal(overlaps, first + row - column, 0.0)

@@ -104,7 +104,8 @@ class GeneratorFaceModel:
     ) -> Tensor:
         """RGB images `[B, 3, S, S]` of latents `[B, D]` in the frame of the model; differentiable.
 
-        In [-1, 1] but for small excesses of the generator, which keep their gradient: whoever stores pixels cuts them.
+        In [-1, 1] except for small excesses of the generator, which keep their gradient; code that stores pixels clips
+        them.
         `noise` replaces the generator's noise maps.
         """
         if self.frame == "network" and not (noise or self.needs_noise_key):

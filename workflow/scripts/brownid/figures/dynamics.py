@@ -58,7 +58,7 @@ ITERATION = "iteration"  # the statistic that says which iterations were recorde
 def plot_statistics(statistics: Mapping[str, np.ndarray], path: str | Path, *, title: str | None = None) -> None:
     """Draw the statistics of a stats.h5: name -> array `[records]`. Panels without any statistic are left out.
 
-    There is one record an iteration, unless the statistic `iteration` says which iteration each describes. A
+    There is one record per iteration, unless the statistic `iteration` says which iteration each describes. A
     statistic that is NaN throughout counts as absent.
     """
     statistics = {name: values for name, values in statistics.items() if not _is_blank(values)}
@@ -108,7 +108,7 @@ PANEL_HEIGHT = 0.82  # inches
 def plot_packing(angles: Mapping[str, np.ndarray], bound: float, path: str | Path, *, title: str | None = None) -> None:
     """Draw a histogram of `angles[stage]` (radians, `[k]`) for each stage, on one axis of angles.
 
-    Each has a height of its own, because a packing gathers its angles in a hair's breadth, beside which those of
+    Each has a height of its own, because a packing gathers its angles in a narrow range, compared with which those of
     pictures would be flat. `bound` (radians), which no smallest angle can exceed, is marked through all of them.
     """
     require(angles, "angles")

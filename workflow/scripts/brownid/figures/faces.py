@@ -31,7 +31,7 @@ def image_grid(
 ) -> None:
     """Write rows of uint8 RGB images `[H, W, 3]`, all of one size; rows may be of different length.
 
-    Row labels stand on the left, column labels on top, captions (one an image) below. Each image is shown `height`
+    Row labels stand on the left, column labels on top, captions (one per image) below. Each image is shown `height`
     pixels high.
     """
     require(cells, "images")

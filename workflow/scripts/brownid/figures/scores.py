@@ -54,7 +54,7 @@ Scores = Mapping[str, Mapping[str, float]]  # network -> benchmark -> accuracy b
 
 
 def score_table(scores: Scores) -> pd.DataFrame:
-    """One row a network, one column a benchmark, in the order given, and their mean; accuracies between 0 and 1.
+    """One row per network, one column per benchmark, in the order given, and their mean; accuracies between 0 and 1.
 
     A network that was not scored on a benchmark has NaN there and no mean: means over different benchmarks would not be
     comparable.

@@ -77,7 +77,8 @@ class Generator(Protocol):
     def render(self, latents: Tensor) -> Tensor:
         """Latents `[B, D]` to RGB images `[B, 3, H, W]` in [-1, 1], as a rule differentiable in the latents.
 
-        Small excesses over [-1, 1] are allowed, since cutting them would stop the gradient; whoever stores pixels cuts.
+        Small excesses over [-1, 1] are allowed, since clipping would stop the gradient; code that stores pixels clips
+        them.
         """
         ...
 

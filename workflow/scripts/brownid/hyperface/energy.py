@@ -59,7 +59,7 @@ def repel(
     The factor n, of the n that move, makes a sum of the mean: Adam is blind to it but for its epsilon.
 
     Args:
-        gradient: `[n,E]`, or `[n+1,E]` with `places`: the last row takes what falls on nobody that moves.
+        gradient: `[n,E]`, or `[n+1,E]` with `places`: the last row collects gradients of references outside the batch.
         moving: x_i `[n,E]` that move.
         others: the vectors `[N,E]` that the rows of the neighbours count.
         places: `[N]`, where each of the others is among the moving; n for those that are not. None: they are the same.

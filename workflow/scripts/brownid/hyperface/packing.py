@@ -34,7 +34,7 @@ class SphereOptimizer:
         gallery: `[m,E]`, unit norm, or None.
         precision: of the products that look for neighbours, float32 or bfloat16.
         seed: of the mini-batches.
-        in_place: whether a block may overwrite the tensors that it is given: where nobody saves them.
+        in_place: whether a block may overwrite the tensors that it is given: if they are not saved.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class SphereOptimizer:
         return self._gradient[:count]
 
     def _batches_an_epoch(self, count: int) -> int:
-        """How many batches share `count` references; never so many that one is left alone in its batch."""
+        """How many batches share `count` references; never a number that leaves one reference alone in its batch."""
         return min(-(-count // (self.settings.batch or count)), count // 2)
 
     def _batches(self, iterations: range, panel: Panel) -> list[torch.Tensor]:

@@ -59,7 +59,7 @@ TARGET = "target_embedding"  # the column of references that were packed and the
 
 
 class Varied(NamedTuple):
-    """The variations of some identities, one row an image."""
+    """The variations of some identities, one row per image."""
 
     latents: torch.Tensor | None  # [M, D]; None where the generator is conditioned on embeddings
     embeddings: torch.Tensor  # [M, E]
@@ -157,6 +157,6 @@ def _check_everybody(identities: np.ndarray, kept: np.ndarray, limit: float | No
     if len(lost):
         raise BrownidError(
             f"identity {lost[0]} loses all its images (and {len(lost) - 1} more do): none came within maximum_angle "
-            f"{limit} of what it aimed at; raise maximum_angle ({enough:.3f} leaves everybody one) or iterations, or "
+            f"{limit} of its target; raise maximum_angle ({enough:.3f} leaves each identity one) or iterations, or "
             "lower embedding_noise or start_interpolation."
         )

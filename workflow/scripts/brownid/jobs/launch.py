@@ -104,7 +104,7 @@ def _module(function: Callable[..., None]) -> str:
 
 def _command(launcher: str, processes: int, call: Path) -> list[str]:
     worker = ["-m", "brownid.jobs.launch", str(call)]
-    if launcher == "srun":  # beside the step that this process runs in, on the same CPUs, memory and GPUs
+    if launcher == "srun":  # next to the step of this process, on the same CPUs, memory and GPUs
         options = ["--overlap", "--overcommit", f"--ntasks={processes}", "--kill-on-bad-exit=1"]
         if granted().nodes > 1:  # else srun may put all on one node, and all their GPUs on another
             each = processes // granted().nodes

@@ -37,7 +37,7 @@ class SavedState:
 
 @dataclass
 class StateFile:
-    """The state of one run, saved every so many iterations or minutes, whichever comes first."""
+    """The state of one run, saved after a number of iterations or minutes, whichever comes first."""
 
     path: Path
     belongs_to: Mapping[str, object]  # what decides the result, as JSON knows it

@@ -33,8 +33,8 @@ def amount(count: float) -> str:
 
 
 DISK = "Disk (estimates, formulas in brownid/planning/resources.py)"
-BESIDE_NUMBERS = 20  # bytes of a sample beside its latent and embedding: identity, label, chunk index
-PUBLISHED_FACTOR = 1.75  # a published collection (a group a sample) over its numbers: 7040 bytes for 4096, counted
+BESIDE_NUMBERS = 20  # bytes of a sample in addition to its latent and embedding: identity, label, chunk index
+PUBLISHED_FACTOR = 1.75  # a published collection (one group per sample) over its numbers: 7040 bytes for 4096, counted
 PNG_SHARE = (
     0.5  # of the raw bytes, 18.8 kB at 112 pixels: assumed for natural faces (the embedded world: 0.38, counted)
 )
@@ -137,7 +137,7 @@ OVERHEAD = 1.5  # working space of convolutions and gradients in flight, over wh
 
 
 class Need(NamedTuple):
-    """What a job needs: bytes whatever the batch, bytes an image, images in a batch."""
+    """What a job needs: bytes whatever the batch, bytes per image, images in a batch."""
 
     job: str
     fixed: float
@@ -152,7 +152,7 @@ class Need(NamedTuple):
 
 
 def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: float | None) -> Iterator[Finding]:
-    """A finding for each job that may be too large; `gpu_bytes` is what a GPU has, None where nobody knows."""
+    """A finding for each job that may be too large; `gpu_bytes` is what a GPU has, None if unknown."""
     found = list(_needs(config, catalogue))
     needs = [need for need in found if isinstance(need, Need)]
     for job in (need for need in found if isinstance(need, str)):

@@ -12,7 +12,7 @@ from brownid.weights.catalogue import Model, model_at
 USUAL_WIDTH = 512  # numbers of a latent, and of an embedding
 USUAL_RESOLUTION = 256  # of a generator whose file does not say it in its name
 RESOLUTIONS = {"arc2face": 512}  # of families that are published at one other resolution
-EXPRESSIONS = 5  # beside the neutral one
+EXPRESSIONS = 5  # in addition to the neutral one
 MULTIPIE_DEFAULTS = {"cameras": 7, "flashes": 7, "expressions": 6}  # of a captured multipie database
 
 
@@ -107,7 +107,7 @@ def _shape(entry: Mapping[str, Any], side: int) -> dict[str, Any]:
 
 
 FLOAT32 = 4  # bytes
-# MB an image, float32: what autograd keeps of one crop of 112 pixels, counted
+# MB per image, float32: what autograd keeps of one crop of 112 pixels, counted
 FOR_BACKWARD_AT_112: dict[str, dict[str, float]] = {
     "insightface": {"iresnet18": 46, "iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
     "nizhib": {"iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
@@ -121,7 +121,7 @@ PARAMETERS = {  # millions, with embeddings of 512 numbers and crops of 112 pixe
     "slim": {"slim_iresnet": 0.25, "slim_iresnet_wide": 0.52},
 }
 STYLEGAN2_KEPT = 2.2  # numbers that autograd keeps for each number of a layer's output, counted at 64 to 256 pixels
-STYLEGAN3_AT_256 = 880e6  # bytes an image, config t with channel_base 16384, counted; grows as the side
+STYLEGAN3_AT_256 = 880e6  # bytes per image, config t with channel_base 16384, counted; grows as the side
 STYLEGAN3_RADIAL = 2.0  # config r has twice the channels
 PROCEDURAL_KEPT = 300  # numbers that autograd keeps for each pixel, counted at 56 and 112 pixels
 GENERATOR_WEIGHTS = 120e6  # bytes; StyleGAN2-256 has 100 MB with its buffers

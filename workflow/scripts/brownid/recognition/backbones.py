@@ -21,7 +21,7 @@ WIDTHS = (64, 128, 256, 512)
 
 @dataclass(frozen=True)
 class Description:
-    """What a network is; saved beside its weights."""
+    """Description of a network, saved with its weights."""
 
     family: str
     architecture: str
@@ -110,7 +110,7 @@ class IBasicBlock(nn.Module):
 
 
 def final_side(side: int, halvings: int) -> int:
-    """The side of the feature map after so many convolutions of stride 2, each rounding up."""
+    """The side of the feature map after a number of convolutions of stride 2, each rounding up."""
     for _ in range(halvings):
         side = (side + 1) // 2
     return side

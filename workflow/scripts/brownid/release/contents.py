@@ -71,7 +71,7 @@ class ModelPart:
     name: str
     checkpoint: Path  # .ckpt, of Lightning
     weights: Path  # .safetensors, to load without executing anything
-    history: Path  # CSV, a row an epoch
+    history: Path  # CSV, one row per epoch
     hyperparameters: Path  # YAML
     scores: Path  # JSON
     results: tuple[Path, ...] = ()  # further files for its results folder: a log, a picture of a training batch

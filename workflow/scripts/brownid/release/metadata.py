@@ -112,7 +112,7 @@ def _check_record(record: DatasetRecord) -> None:
 
 
 def _record_set(record: DatasetRecord) -> dict:
-    """A dataset as a Croissant record set: one record a sample."""
+    """A dataset as a Croissant record set: one record per sample."""
     numbers = {"w_latent": record.latent_dimension, "embedding": record.embedding_dimension}
     fields: list[dict[str, Any]] = [
         {"name": "identity", "dataType": "Integer", "description": "the person, counted from 0"},

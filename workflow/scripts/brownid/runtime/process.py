@@ -46,7 +46,7 @@ def set_process_environment() -> None:
     """Set what must be known before a worker process starts; values the user has set are kept.
 
     glibc keeps big blocks instead of giving them back (page faults cost StyleGAN2-256 a factor of three), and OpenMP's
-    waiting threads sleep instead of spinning (beside a busy process, spinning costs a factor of ten).
+    waiting threads sleep instead of spinning (next to a busy process, spinning costs a factor of ten).
     """
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(4 * GIBIBYTE))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 * GIBIBYTE))

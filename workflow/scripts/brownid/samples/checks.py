@@ -242,7 +242,7 @@ def _check_identities(
 
 
 def _identity_short_of(people: np.ndarray, codes: np.ndarray, labels: int) -> int | None:
-    """The first identity with fewer than so many samples; no (identity, label) is there twice."""
+    """The first identity with fewer than `labels` samples; no (identity, label) is there twice."""
     found, counts = np.unique(people, return_counts=True)
     short = found[counts < labels]
     return int(short[0]) if len(short) else None

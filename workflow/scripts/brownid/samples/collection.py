@@ -145,7 +145,7 @@ class SampleCollection:
         return self.rows(checks.rows_of(self.identities, identities, "the collection"))
 
     def of_label(self, label: str) -> "SampleCollection":
-        """The samples with this label, at most one an identity; an unknown label is a BrownidError."""
+        """The samples with this label, at most one per identity; an unknown label is a BrownidError."""
         codes, table = self.label_codes
         if label not in table:
             raise BrownidError(f"the collection has no label {label!r}; it has {listed(sorted(table))}.")
@@ -309,10 +309,10 @@ def shard_of(items: Items, shard: int, shards: int) -> Items:
 
 def identities_of_shard(samples: Path, shard: int, shards: int) -> np.ndarray:
     """The identities of a collection that a shard works on: at least one, or `BrownidError`."""
-    everybody = np.unique(SampleCollection.load(samples, columns=()).identities)
-    if len(everybody) < shards:
+    all_identities = np.unique(SampleCollection.load(samples, columns=()).identities)
+    if len(all_identities) < shards:
         raise BrownidError(
-            f"{samples} has {len(everybody)} identities, too few for {shards} shards, as some may have been rejected: "
+            f"{samples} has {len(all_identities)} identities, too few for {shards} shards (some may be rejected): "
             "use fewer shards."
         )
-    return shard_of(everybody, shard, shards)
+    return shard_of(all_identities, shard, shards)

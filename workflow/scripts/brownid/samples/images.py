@@ -186,7 +186,7 @@ class ImageShards:
         return len(self.labels)
 
     def __reduce__(self) -> tuple:
-        return (type(self), (self.paths,))  # another process maps the files anew
+        return (type(self), (self.paths,))  # another process maps the files again
 
     def path_of(self, index: int) -> Path:
         """The shard that holds an image."""

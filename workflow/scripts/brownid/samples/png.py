@@ -12,7 +12,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 13  # of the IHDR part
 RGB = 2  # colour type of the header
 MOST_DEFLATED = 1032  # bytes that one byte of zlib's format can stand for
-COMPRESSION = 2  # zlib level: a quarter smaller than OpenCV's default, at 1 ms an image of 112x112
+COMPRESSION = 2  # zlib level: a quarter smaller than OpenCV's default, at 1 ms per image of 112x112
 
 
 def encode(image: np.ndarray) -> bytes:

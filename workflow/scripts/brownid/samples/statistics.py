@@ -1,4 +1,4 @@
-"""stats.h5: what a run measured, one dataset a quantity, one number (or row) an iteration.
+"""stats.h5: what a run measured, one dataset per quantity, one number (or row) per iteration.
 
 The names of the published files have their published meaning. Of references: `dist_*` angles of pairs (radians),
 `prop_ict` the share of pairs farther apart than the inter-class threshold, `w2wd_*` latent distances of pairs,

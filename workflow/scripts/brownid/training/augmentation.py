@@ -15,7 +15,7 @@ from brownid.recognition.embedding import as_network_input
 from brownid.runtime.randomness import uniform
 from brownid.training.settings import TrainingSettings
 
-DRAWS = 14  # uniform numbers an image and epoch; the columns below
+DRAWS = 14  # uniform numbers per image and epoch; the columns below
 FLIP, CROP, LOW_RESOLUTION, PHOTOMETRIC = range(4)
 AREA, ASPECT, LEFT, TOP, RESOLUTION, BRIGHTNESS, CONTRAST, SATURATION, SHIFT_X, SHIFT_Y = range(4, DRAWS)
 

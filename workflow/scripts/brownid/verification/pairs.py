@@ -4,7 +4,7 @@ Three forms are read, told apart by their first lines:
 
 - LFW's pairs.txt: `name n m` for two images of one person and `name n other m` for two persons, below `10 300` (folds,
   and pairs of either sort in a fold) or one number or neither; image n of a person is `name/name_%04d`.
-- the pairs files of CALFW and CPLFW: two lines a pair, each `image label`, with the label 0 for two persons.
+- the pairs files of CALFW and CPLFW: two lines per pair, each `image label`, with the label 0 for two persons.
 - a pair in each line: `path path label` or `label path path`; in lines of more columns the label is the one that is a
   label in all of them. A first line with names of the columns, one of which is in `LABELS`, says which column is the
   label, and the first two others that are not in `NUMBERS` are the paths.

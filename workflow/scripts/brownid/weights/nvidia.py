@@ -131,7 +131,7 @@ def read_network_pickle(data: bytes) -> tuple[str, dict[str, PlainValue], dict[s
 
     Constructor arguments have one form for a family, whichever program wrote the file: named, even if given by
     position, and those of the synthesis network nested in `synthesis_kwargs` for StyleGAN2 (as stylegan2-ada-pytorch
-    writes them), but beside the others for StyleGAN3 (as stylegan3 writes both families).
+    writes them), but next to the others for StyleGAN3 (as stylegan3 writes both families).
     Raises `RefusedError` or, for a damaged pickle, whatever its opcodes happen to raise.
     """
     content = NetworkReader(data).read()

@@ -1,4 +1,4 @@
-"""Tensors, and the plain values beside them, in a pickle: their data are examined and read when they are needed."""
+"""Tensors, and the plain values next to them, in a pickle: their data are examined and read when they are needed."""
 
 import io
 import math

@@ -102,7 +102,7 @@ class PickleReader:
 
     def __init__(self, content: bytes | io.BytesIO | mmap.mmap, length: int | None = None):
         if length is None:
-            assert isinstance(content, bytes)  # whoever gives a file tells its length
+            assert isinstance(content, bytes)  # of a file the length is given
             length = len(content)
         # an mmap reads as a file does
         self._file = cast(IO[bytes], io.BytesIO(content) if isinstance(content, bytes) else content)

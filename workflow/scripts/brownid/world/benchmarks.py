@@ -65,7 +65,7 @@ KINDS: dict[str, Kind] = {
 
 
 def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture, *, seed: int) -> None:
-    """Photograph the pairs of a benchmark and write them to the `.bin` file `path`; `seed` decides who meets whom."""
+    """Render the pairs of a benchmark into the `.bin` file `path`; `seed` determines the pairs."""
     kind, purpose = KINDS[settings.kind], f"benchmark/{settings.kind}"
     raw = world.people(list(PeopleRange(settings.first_person, settings.people).items))  # [people, identity]
     pairs, same = _pairs(raw, settings, seed, purpose)

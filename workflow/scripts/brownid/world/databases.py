@@ -24,7 +24,7 @@ BATCH = 64
 PORTRAITS_PER_FOLDER = 1000
 EXPRESSION_AMOUNT = 1.0
 LIGHT_SCALE = 0.9 * NUISANCE["light_yaw"].range[1] / 90  # the rig's lamps reach 90 degrees, the world's a little less
-SIDE_STRENGTH = 1.4  # a flash from the side must show beside the room light
+SIDE_STRENGTH = 1.4  # a flash from the side must be visible in addition to the room light
 NO_FLASH_STRENGTH = 0.35  # room light only
 
 

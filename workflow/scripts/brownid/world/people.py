@@ -22,7 +22,9 @@ def photo_items(people: Sequence[int], photos: Sequence[int]) -> list[int]:
     """The item number of photo `photos[i]` of person `people[i]`: no two photos of a world share one."""
     for photo in photos:
         if not 0 <= photo < PHOTOS_PER_PERSON:
-            raise BrownidError(f"Photo {photo} of a person: at most {PHOTOS_PER_PERSON} photos a person are possible.")
+            raise BrownidError(
+                f"Photo {photo} of a person: at most {PHOTOS_PER_PERSON} photos per person are possible."
+            )
     return [person * PHOTOS_PER_PERSON + photo for person, photo in zip(people, photos, strict=True)]
 
 

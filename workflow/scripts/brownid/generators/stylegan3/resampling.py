@@ -36,7 +36,7 @@ def radial_low_pass(taps: int, cutoff: float, width: float, rate: float) -> Tens
 
 
 def kaiser_beta(taps: int, width: float, rate: float) -> float:
-    """The window parameter that reaches the best attenuation with so many taps (Kaiser's empirical formulae)."""
+    """The window parameter that reaches the best attenuation with this number of taps (Kaiser's empirical formulae)."""
     attenuation = 2.285 * (taps - 1) * np.pi * (2 * width / rate) + 7.95  # decibels
     if attenuation > 50:
         return 0.1102 * (attenuation - 8.7)

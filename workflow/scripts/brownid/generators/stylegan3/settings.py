@@ -57,7 +57,7 @@ class StyleGAN3Settings(Settings):
 
     @property
     def num_ws(self) -> int:
-        """How many latents an image takes: one for the input and one for every layer, the last included."""
+        """Number of latents per image: one for the input and one for every layer, the last included."""
         return self.num_layers + 2
 
     @classmethod
