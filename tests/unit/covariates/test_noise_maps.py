@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from brownid.covariates.optimization import autocorrelation, random_maps, renormalised
+from brownid.covariates.projection import autocorrelation, random_maps, renormalised
 
 STRIPES = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 8, 8)  # upright, one pixel wide
 

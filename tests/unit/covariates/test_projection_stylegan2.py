@@ -7,8 +7,7 @@ from torch import nn
 from vgg16_weights import convolutions
 
 from brownid.covariates.features import PerceptualFeatures, pixel_pyramid
-from brownid.covariates.optimization import LATENTS, LatentOptimization
-from brownid.covariates.projection import project
+from brownid.covariates.projection import LATENTS, LatentOptimization, project
 from brownid.covariates.settings import ProjectionSettings
 from brownid.facemodel.model import GeneratorFaceModel
 from brownid.runtime.errors import BrownidError

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
 from brownid.dynamics.steps import as_arrays, finite_norms, pairwise_statistics
 from brownid.embeddings.angles import angles_to, fixed_repulsion, scaled_cosines
@@ -20,6 +19,7 @@ from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.model import FaceModel
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import check_matrix
 from brownid.runtime.process import progress
 
 Draw = Callable[[Sequence[int]], torch.Tensor]

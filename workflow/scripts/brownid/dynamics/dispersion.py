@@ -16,7 +16,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.settings import DispersionSettings
 from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, summary, timesteps
 from brownid.embeddings.angles import angles_to, attraction_gradient, latent_repulsion
@@ -27,7 +26,8 @@ from brownid.jobs.distributed import SINGLE
 from brownid.jobs.iteration import Tensors, iterate
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.randomness import image_items, normal, uniform
+from brownid.runtime.precision import check_matrix
+from brownid.runtime.randomness import check_items, image_items, normal, uniform
 from brownid.samples.collection import variation_label
 
 STATISTICS = (

@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.settings import LangevinSettings
 from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, pairwise_record, summary, timesteps
 from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion
@@ -25,8 +24,9 @@ from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
 from brownid.jobs.iteration import Tensors, iterate
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import check_matrix
 from brownid.runtime.process import logger
-from brownid.runtime.randomness import normal
+from brownid.runtime.randomness import check_items, normal
 
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "prop_ict", "nn_mean", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.steps import as_arrays, summary
 from brownid.embeddings.angles import angles_to, attraction_gradient, check_widths, unit_rows
 from brownid.embeddings.neighbours import nearest
@@ -24,6 +23,7 @@ from brownid.jobs.iteration import Tensors, iterate
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.optimization import adam, fit_ridge
+from brownid.runtime.precision import check_matrix
 from brownid.runtime.process import logger, progress
 from brownid.samples.collection import SampleCollection
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from brownid.dynamics.checks import check_matrix
 from brownid.dynamics.steps import as_arrays, summary
 from brownid.embeddings.angles import check_widths
 from brownid.embeddings.neighbours import Nearest, NeighbourSearch, Panel, chunks
@@ -17,7 +16,7 @@ from brownid.jobs.iteration import Tensors, iterate
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.optimization import adam_
-from brownid.runtime.precision import resolve_precision
+from brownid.runtime.precision import check_matrix, resolve_precision
 from brownid.runtime.randomness import stream
 
 STATISTICS = ("iteration", "nn_min", "nn_avg", "nn_max", "gallery_avg", "energy", "learning_rate")

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from brownid.dynamics.checks import check_items, check_matrix
 from brownid.dynamics.steps import summary
 from brownid.embeddings.angles import angles_to
 from brownid.facemodel.loading import generator_latent_std, random_latents
@@ -19,7 +18,8 @@ from brownid.hyperface.inversion import check_targets, invert, reached
 from brownid.hyperface.settings import ConditioningSettings
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.randomness import image_items, normal
+from brownid.runtime.precision import check_matrix
+from brownid.runtime.randomness import check_items, image_items, normal
 from brownid.samples.collection import SampleCollection, variation_label
 
 CONDITIONING = "hyperface/conditioning"

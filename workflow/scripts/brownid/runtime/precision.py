@@ -1,7 +1,7 @@
-"""Number formats of networks, and batches that become smaller where the memory runs out."""
+"""Number formats of networks, checks of matrices, and batches that become smaller where the memory runs out."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -106,3 +106,25 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(words in str(error).lower() for words in TOO_LARGE)
+
+
+def check_matrix(name: str, matrix: torch.Tensor, shape: Sequence[int | None]) -> None:
+    """Refuse a tensor that is empty, not floating-point, not finite, or not of `shape` (None = any length)."""
+    fits = matrix.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, matrix.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise BrownidError(f"{name} has shape {list(matrix.shape)}, but must have shape [{wanted}].")
+    if not matrix.numel():
+        raise BrownidError(f"{name} is empty, its shape is {list(matrix.shape)}; give at least one row.")
+    if matrix.dtype not in (torch.float32, torch.float64):
+        raise BrownidError(
+            f"{name} has element type {matrix.dtype}, but must be float32 or float64: angles need the digits."
+        )
+    finite = torch.isfinite(matrix).flatten(1).all(dim=1)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise BrownidError(
+            f"{name} contains a value that is not finite, first in row {row}; correct or leave out that row."
+        )

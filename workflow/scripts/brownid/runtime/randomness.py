@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from brownid.runtime.errors import BrownidError
+
 if TYPE_CHECKING:
     import torch
 
@@ -75,3 +77,15 @@ def _rows(items: Iterable[int], shape: tuple[int, ...], draw: Callable[[int], np
 
     rows = [draw(item) for item in items]
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty((0, *shape))
+
+
+def check_items(items: Sequence[int] | None, count: int) -> list[int]:
+    """The global identity numbers: `items`, or 0 … count−1; refuses a wrong count, negative or repeated numbers."""
+    if items is None:
+        return list(range(count))
+    numbers = [int(item) for item in items]
+    if len(numbers) != count:
+        raise BrownidError(f"There are {len(numbers)} identity numbers for {count} identities; give one for each.")
+    if len(set(numbers)) != count or min(numbers, default=0) < 0:
+        raise BrownidError("Identity numbers must be non-negative and differ from each other: they address the noise.")
+    return numbers
