@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_stages import check_use
 
 from brownid.configuration import paths, stages
 from brownid.configuration.loading import load_configuration
@@ -126,22 +127,9 @@ USES = [
 ]
 
 
-def fingerprints(config):
-    return {":".join((f.__name__, *names)): repr(stages.sorted_keys(f(config, *names))) for f, *names in STAGES}
-
-
 @pytest.mark.parametrize(("key", "value", "expected"), USES, ids=[use[0] for use in USES])
 def test_a_key_is_in_the_settings_of_the_stages_that_use_it_and_of_no_other(loaded, key, value, expected):
-    before = fingerprints(loaded)
-    *path, last = key.split(".")
-    section = loaded
-    for name in path:
-        section = section[name]
-    assert section[last] != value
-    section[last] = value
-    changed = {stage for stage, settings in fingerprints(loaded).items() if settings != before[stage]}
-    wanted = expected.split()
-    assert changed == {stage for stage in before if any(stage == w or stage.split(":")[0] == w for w in wanted)}
+    check_use(loaded, STAGES, key, value, expected)
 
 
 WRONG = [

@@ -170,19 +170,24 @@ USES = [
 ]
 
 
-def fingerprints(config):
-    return {":".join((f.__name__, *names)): repr(stages.sorted_keys(f(config, *names))) for f, *names in STAGES}
+def check_use(config, tested, key, value, expected):
+    """Assert that a new value of a key changes the settings of exactly the expected (`rule` or `rule:entry`) stages."""
 
+    def fingerprints():
+        return {":".join((f.__name__, *names)): repr(stages.sorted_keys(f(config, *names))) for f, *names in tested}
 
-@pytest.mark.parametrize(("key", "value", "expected"), USES, ids=[use[0] for use in USES])
-def test_a_key_is_in_the_settings_of_the_stages_that_use_it_and_of_no_other(config, key, value, expected):
-    before = fingerprints(config)
+    before = fingerprints()
     *path, last = key.split(".")
     section = config
     for name in path:
         section = section[name]
     assert section[last] != value
     section[last] = value
-    changed = {stage for stage, settings in fingerprints(config).items() if settings != before[stage]}
+    changed = {stage for stage, settings in fingerprints().items() if settings != before[stage]}
     wanted = expected.split()
     assert changed == {stage for stage in before if any(stage == w or stage.split(":")[0] == w for w in wanted)}
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), USES, ids=[use[0] for use in USES])
+def test_a_key_is_in_the_settings_of_the_stages_that_use_it_and_of_no_other(config, key, value, expected):
+    check_use(config, STAGES, key, value, expected)

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from test_listing import touch
 
 from brownid.databases.ffhq import index_ffhq
 from brownid.databases.folders import index_utkface
@@ -14,12 +15,6 @@ from brownid.databases.templates import index_templates
 from brownid.runtime.errors import BrownidError
 
 POINTS = np.random.default_rng(0).uniform(0, 900, (68, 2)).round(2)
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def samples_of(path, **query):

@@ -1,18 +1,13 @@
 """Identity folders, portraits, and the ranges of persons."""
 
 import pytest
+from test_listing import touch
 
 from brownid.databases.folders import doubt_about_root, index_identity_folders, index_portraits
 from brownid.databases.index import DatabaseIndex
 from brownid.runtime.errors import BrownidError
 from brownid.world.people import PHOTOS_PER_PERSON, photo_items
 from brownid.world.settings import PeopleRange, check_disjoint
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def test_a_folder_is_an_identity(tmp_path):

@@ -5,6 +5,10 @@ import threading
 import torch
 
 
+def unit(vectors):
+    return torch.nn.functional.normalize(vectors)
+
+
 def plain_energy(moving, others, gallery, alpha, repulsion, own):
     """U of rows that move; row i of them is row own[i] of the others."""
     unit = torch.nn.functional.normalize(moving)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from slow_packing import in_threads, plain_energy, random_vectors
+from slow_packing import in_threads, plain_energy, random_vectors, unit
 
 from brownid.embeddings.neighbours import NeighbourSearch, Panel
 from brownid.hyperface.energy import angles_between, attract, energy, project, repel
@@ -31,10 +31,6 @@ START, GALLERY = random_vectors(11, 6), random_vectors(9, 6, seed=1)
 
 def run(settings=SETTINGS, start=START, gallery=GALLERY, seed=5, **more):
     return pack(start, gallery, settings, seed=seed, **more)
-
-
-def unit(vectors):
-    return torch.nn.functional.normalize(vectors)
 
 
 def same(first, second):

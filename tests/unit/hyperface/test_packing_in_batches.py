@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from slow_packing import plain_energy, random_vectors
+from slow_packing import plain_energy, random_vectors, unit
 
 from brownid.hyperface import packing
 from brownid.hyperface.packing import pack
@@ -15,10 +15,6 @@ from brownid.runtime.randomness import stream
 SETTINGS = PackingSettings(iterations=8, learning_rate=0.1, decay_every=3, record_every=3, batch=4)
 START, GALLERY = random_vectors(11, 6), random_vectors(9, 6, seed=1)
 BATCHES = 3  # of 11 references in batches of at most 4
-
-
-def unit(vectors):
-    return torch.nn.functional.normalize(vectors)
 
 
 @pytest.mark.parametrize("neighbours", ["all", "batch"])
