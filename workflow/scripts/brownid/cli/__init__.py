@@ -1,7 +1,7 @@
 """The `brownid` command: what the workflow does to whole datasets, on single items."""
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,11 +48,11 @@ ORDER = (
 class Commands(settings.Group):
     """A group of commands whose mistakes end in one sentence on stderr and exit status 1, without a traceback."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: Any) -> list[str]:
         """The commands in the order of use, which is also the order of their groups in the help."""
         return sorted(self.commands, key=ORDER.index)
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; an unexpected exception keeps its traceback."""
         try:
             return super().invoke(ctx)

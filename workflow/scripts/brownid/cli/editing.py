@@ -48,7 +48,7 @@ def edit(
     only: Edits = None,
     identities: options.Identities = None,
     label: options.Labels = None,
-    generator: options.Generator = None,
+    generator: options.GeneratorChoice = None,
     setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:

@@ -40,7 +40,7 @@ def checksums(**paths: Path | None) -> dict[str, str | None]:
     """The SHA-256 of files by role, None where there is none, for the settings that a collection records."""
     from brownid.runtime.files import sha256
 
-    return {f"{role}_sha256": path and sha256(path) for role, path in paths.items()}
+    return {f"{role}_sha256": None if path is None else sha256(path) for role, path in paths.items()}
 
 
 def check_new_folder(path: Path | None) -> None:

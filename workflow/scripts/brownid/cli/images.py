@@ -76,7 +76,7 @@ def generate(
     label: options.Labels = None,
     template: Template = None,
     crop_side: CropSide = None,
-    generator: options.Generator = None,
+    generator: options.GeneratorChoice = None,
     setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:

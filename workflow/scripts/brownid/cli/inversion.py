@@ -63,7 +63,7 @@ def invert(
     identities: options.Identities = None,
     label: options.Labels = None,
     seed: options.Seed = 1,
-    generator: options.Generator = None,
+    generator: options.GeneratorChoice = None,
     setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:

@@ -34,7 +34,7 @@ Values = Annotated[
     ),
 ]
 
-Generator = Annotated[
+GeneratorChoice = Annotated[
     str | None,
     typer.Option(
         "--generator",

@@ -70,7 +70,7 @@ def project(
     batch_size: BatchSize = BATCH_SIZE,
     not_square: options.NotSquare = None,
     seed: options.Seed = 1,
-    generator: options.Generator = None,
+    generator: options.GeneratorChoice = None,
     setting: settings.Given = None,
     overwrite: options.Overwrite = False,
 ) -> None:

@@ -71,41 +71,45 @@ def show(
         typer.echo("\n".join([f"{name}: {definitions[name].get('description', '')}".rstrip(": "), *lines]))
 
 
-class PlainHelp:
-    """A command or group whose help names no Python types."""
-
-    def get_params(self, ctx: typer.Context) -> list[Any]:
-        """The parameters: flags take no value, and the name of an argument says what it is."""
-        parameters = super().get_params(ctx)
-        for parameter in parameters:
-            if not isinstance(parameter, TyperOption):
-                parameter.display_type = lambda ctx: ""
-            elif parameter.is_flag:
-                parameter.metavar = ""
-        return parameters
-
-
-class Group(PlainHelp, TyperGroup):
+class Group(TyperGroup):
     """A group of commands."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, without types of Python in the help."""
+        return _plain(super().get_params(ctx))
 
-class Command(PlainHelp, TyperCommand):
+
+class Command(TyperCommand):
     """A command with the settings of its algorithm below its options, and `--set help` for all settings."""
 
     settings: ClassVar[Groups] = {}
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, without types of Python in the help."""
+        return _plain(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments; `--set help` among them lists the settings instead of running the command."""
         if self.settings and LIST in [word for before, word in pairwise(args) if before == "--set"]:
             typer.echo("\n".join(listing(self.settings)))
             raise typer.Exit
         return super().parse_args(ctx, args)
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, and below it the settings of the algorithm."""
         super().format_help(ctx, formatter)
         if "" in self.settings:
             typer.echo("\n".join(["Settings (--set NAME=VALUE):", *listing({"": self.settings[""]})]))
+
+
+def _plain(parameters: list[Any]) -> list[Any]:
+    """Flags take no value, and the name of an argument says what it is."""
+    for parameter in parameters:
+        if not isinstance(parameter, TyperOption):
+            parameter.display_type = lambda ctx: ""
+        elif parameter.is_flag:
+            parameter.metavar = ""
+    return parameters
 
 
 def command(settings: Groups) -> type[Command]:

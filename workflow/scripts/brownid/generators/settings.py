@@ -54,6 +54,7 @@ class GeneratorSettings(Settings):
     family: ClassVar[str]
     source: ClassVar[tuple[str, ...]] = ("file",)  # what names the weights
 
+    random: Settings = setting(ABSENT, "Random weights of these sizes, for tests and benchmarks.")
     seed: int = setting(ABSENT, "Seed of random weights.", minimum=0)
     template: str = setting(
         "ffhq",
