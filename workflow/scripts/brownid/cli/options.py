@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brownid.cli import settings
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, listed
 
 if TYPE_CHECKING:
     from brownid.generators.protocol import Generator
@@ -170,8 +170,8 @@ def selected(
     if labels:
         missing = set(labels) - set(collection.labels)
         if missing:
-            known = ", ".join(sorted(set(collection.labels))[:5])
-            raise BrownidError(f"{path}: no sample has the label {sorted(missing)[0]!r}; there are {known} …")
+            known = listed(sorted(set(collection.labels)))
+            raise BrownidError(f"{path}: no sample has the label {sorted(missing)[0]!r}; there are {known}.")
         collection = collection.rows(np.flatnonzero(np.isin(collection.labels, labels)))
     return collection
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-SHOWN = 10  # names of files that are passed over; the others are counted
+from brownid.runtime.errors import listed
 
 
 def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release.")]) -> None:
@@ -25,8 +25,7 @@ def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The fold
     problems = problems_of(path)
     left = left_in(path)
     if left:
-        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
-        typer.echo(f"{path}: passed over what file managers and the like left: {', '.join(left[:SHOWN])}{more}.")
+        typer.echo(f"{path}: passed over what file managers and the like left: {listed(left, most=10)}.")
     if problems:
         for problem in problems:
             typer.echo(f"brownid: {problem}", err=True)

@@ -19,7 +19,7 @@ TILE = 512  # rows and columns of one tile of the pair matrix: 1 MiB in float32,
 _LATENT_PAIRS = 2**22  # pair distances of variations held at once
 
 
-def unit_rows(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def unit_and_norms(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows `[N,E]` of unit norm, and the norms `[N,1]` they had."""
     norms = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True).clamp_min(torch.finfo(embeddings.dtype).tiny)
     return embeddings / norms, norms
@@ -84,14 +84,14 @@ def overlap_weights(overlaps: torch.Tensor, cosines: torch.Tensor) -> torch.Tens
 def angles_to(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
     """The angles d(e_a, e_ref) `[N]`, radians, of embeddings `[N,E]` to the reference in the same row `[N,E]`."""
     check_widths(embeddings, references)
-    return torch.acos(scaled_cosines((unit_rows(embeddings)[0] * unit_rows(references)[0]).sum(dim=1)))
+    return torch.acos(scaled_cosines((unit_and_norms(embeddings)[0] * unit_and_norms(references)[0]).sum(dim=1)))
 
 
 def attraction_gradient(embeddings: torch.Tensor, references: torch.Tensor, coefficient: float) -> torch.Tensor:
     """The gradient `[N,E]` of k_e/4 · d(e_a,e_ref)² by e_a `[N,E]`, with the reference in the same row `[N,E]`."""
     check_widths(embeddings, references)
-    unit, norms = unit_rows(embeddings)
-    targets, _ = unit_rows(references)
+    unit, norms = unit_and_norms(embeddings)
+    targets, _ = unit_and_norms(references)
     cosines = scaled_cosines((unit * targets).sum(dim=1))
     weights = -0.5 * coefficient * COSINE_SCALE * torch.acos(cosines) / (1.0 - cosines.square()).sqrt()
     return tangential(weights[:, None] * targets, unit, norms)
@@ -141,14 +141,14 @@ def _repulsion(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Repulsion of embeddings from others; where `first` is given, row i is the same identity as row first+i there."""
     check_widths(embeddings, others)
-    unit, norms = unit_rows(embeddings)
+    unit, norms = unit_and_norms(embeddings)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
     weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
     for row in range(0, len(unit), tile):
         own = unit[row : row + tile]
         for column in range(0, len(others), tile):
-            theirs, _ = unit_rows(others[column : column + tile])  # in the cache, and without a copy of all
+            theirs, _ = unit_and_norms(others[column : column + tile])  # in the cache, and without a copy of all
             cosines = scaled_cosines(own @ theirs.T)
             if first is not None:
                 _fill_diagonal(cosines, first + row - column, -COSINE_SCALE)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from brownid.embeddings.angles import TILE, check_widths, unit_rows
+from brownid.embeddings.angles import TILE, check_widths, unit_and_norms
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
 TILES = {"cpu": 512, "cuda": 4096}  # side of a tile: a cache holds it, and it keeps the device busy
@@ -31,7 +31,7 @@ def nearest(embeddings: torch.Tensor, others: torch.Tensor, count: int = 1, *, t
     Memory is a few tiles and the result.
     """
     check_widths(embeddings, others)
-    unit, targets = unit_rows(embeddings)[0], unit_rows(others)[0]
+    unit, targets = unit_and_norms(embeddings)[0], unit_and_norms(others)[0]
     found = []
     for own in unit.split(tile):
         best, rows = own.new_empty(len(own), 0), torch.empty(len(own), 0, dtype=torch.int64, device=own.device)

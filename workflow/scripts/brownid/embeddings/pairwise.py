@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from brownid.embeddings.angles import COSINE_SCALE, TILE, overlap_weights, scaled_cosines, tangential, unit_rows
+from brownid.embeddings.angles import COSINE_SCALE, TILE, overlap_weights, scaled_cosines, tangential, unit_and_norms
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
 _SUSPECTS = 4096  # pairs of latents measured at once
@@ -96,7 +96,7 @@ def angle_statistics(
     embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, group: ProcessGroup = SINGLE
 ) -> AngleStatistics:
     """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share above `threshold`."""
-    unit, _ = unit_rows(embeddings)
+    unit, _ = unit_and_norms(embeddings)
     tally = AngleTally(unit, threshold)
     for part in upper_tiles(len(unit), tile, unit.device, group):
         tally.add(part, torch.acos(scaled_cosines(unit[part.rows] @ unit[part.columns].T)))
@@ -106,7 +106,7 @@ def angle_statistics(
 def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
     """The angles (radians) between the n embeddings of each of N groups `[N,n,E]`: `[N, n(n−1)/2]`."""
     groups, members, width = embeddings.shape
-    unit = unit_rows(embeddings.reshape(-1, width))[0].view(groups, members, width)
+    unit = unit_and_norms(embeddings.reshape(-1, width))[0].view(groups, members, width)
     first, second = torch.triu_indices(members, members, offset=1, device=embeddings.device)
     parts = unit.split(max(1, TILE**2 // members**2))
     return torch.cat([torch.acos(scaled_cosines((part @ part.mT)[:, first, second])) for part in parts])
@@ -187,7 +187,7 @@ def pairwise_forces(
         tile: side of the tiles.
         group: which of several processes this is; they share the tiles, and each gets the whole result.
     """
-    unit, norms = unit_rows(embeddings)
+    unit, norms = unit_and_norms(embeddings)
     tally = AngleTally(unit, threshold)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
     weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j

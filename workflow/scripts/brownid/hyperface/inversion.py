@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from brownid.dynamics.steps import as_arrays, summary
-from brownid.embeddings.angles import angles_to, attraction_gradient, check_widths, unit_rows
+from brownid.embeddings.angles import angles_to, attraction_gradient, check_widths, unit_and_norms
 from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import generator_latent_std, random_latents
@@ -332,7 +332,7 @@ def starting_latents(targets: Tensor, latents: Tensor, embeddings: Tensor, setti
     targets = targets.to(latents)
     parts = [latents[nearest(targets, embeddings.to(latents), neighbours).rows]]
     if guessed:
-        weight, bias = fit_ridge([unit_rows(embeddings)[0]], latents, RIDGE_PENALTY)
-        guess = unit_rows(targets)[0] @ weight.to(latents) + bias.to(latents)
+        weight, bias = fit_ridge([unit_and_norms(embeddings)[0]], latents, RIDGE_PENALTY)
+        guess = unit_and_norms(targets)[0] @ weight.to(latents) + bias.to(latents)
         parts.insert(0, guess[:, None])
     return torch.cat(parts, dim=1)
