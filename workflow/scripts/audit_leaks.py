@@ -31,7 +31,8 @@ def audit_leaks(
     ours, theirs = (
         SampleCollection.load(path, columns=("embeddings",), required=True) for path in (references, guarded)
     )
-    closest = leak_audit(ours.embeddings, theirs.embeddings, settings["audit"]["pairs"])
+    pairs = settings["audit"]["pairs"]
+    closest = leak_audit(ours.columns()["embeddings"], theirs.columns()["embeddings"], pairs)
     write_audit(table, closest, [f"{identity:05}" for identity in ours.identities], theirs.labels)
     image_pairs(
         _images_of(ours, [pair.reference for pair in closest], reference_images),

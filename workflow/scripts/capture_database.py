@@ -7,16 +7,17 @@ if __name__ == "__main__":
 
 import csv
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from brownid.runtime.files import atomic_path, sha256
+from brownid.runtime.settings import Settings
 from brownid.world.databases import capture_multipie, capture_people, capture_portraits
 from brownid.world.people import capture_arguments, embedded_world
 from brownid.world.settings import MultipieCapture, PeopleCapture, PortraitCapture
 
-CAPTURES = {
+CAPTURES: dict[str, tuple[type[Settings], Callable[..., int]]] = {
     "multipie": (MultipieCapture, capture_multipie),
     "people": (PeopleCapture, capture_people),
     "portraits": (PortraitCapture, capture_portraits),

@@ -43,17 +43,17 @@ def fit_covariates(
     merged = SampleCollection.concatenate(
         SampleCollection.load(path, columns=("latents",), required=True) for path in shard_samples
     )
-    rows = dict(zip(merged.labels, range(len(merged)), strict=True))
+    projected, rows = merged.columns()["latents"], dict(zip(merged.labels, range(len(merged)), strict=True))
     _check_failures(shard_failures, failures, len(merged), settings["maximum_failed_share"])
     fitted, table = {}, []
     with DatabaseIndex.open(index) as database:
         for name, contrast in CONTRASTS.items():
-            latents, positive = _side_latents(database, name, FITTED, merged.latents, rows)
+            latents, positive = _side_latents(database, name, FITTED, projected, rows)
             covariate = fit_covariate(latents, positive)
             fitted[name] = covariate
             held_out = None
             if HELD_OUT in database.groups(contrast.protocol):
-                held_out = _held_out_accuracy(database, name, covariate, merged.latents, rows)
+                held_out = _held_out_accuracy(database, name, covariate, projected, rows)
             table.append(_summary(name, covariate, held_out))
     made_by = {"fit": settings, "projection": merged.settings}
     save_covariates(covariates, fitted, generator=settings["generator_name"], settings=made_by)

@@ -54,17 +54,18 @@ def invert_embeddings(
     Resuming and `processes` are those of `sample_references`.
     """
     paths = {"targets": targets, "faces": faces, "weights": weights}
-    inputs = {name: path and sha256(path) for name, path in paths.items()}
-    named = {str(path): inputs[name] for name, path in paths.items() if path}
+    named = {str(path): sha256(path) for path in paths.values() if path}
+    inputs: dict[str, Any] = {name: path and named[str(path)] for name, path in paths.items()}
     if faces is None:
         _write_targets_as_references(settings, targets, packing_statistics, samples, statistics, table)
     else:
-        inputs["generator"] = generator_checksums(settings)
-        named |= inputs["generator"]
+        generator = generator_checksums(settings)
+        inputs["generator"] = generator
+        named |= generator
         # which identities are left out in the end does not matter to the optimisation
         optimised = {name: value for name, value in settings.items() if name != "maximum_rejected_share"}
         optimised["inversion"] = {**settings["inversion"], "maximum_angle": None}
-        call = {"settings": settings, "batch_size": batch_size}
+        call: dict[str, Any] = {"settings": settings, "batch_size": batch_size}
         call |= {"state": job_state(state, optimised, code, inputs, saving)}
         call |= {name: str(path) for name, path in paths.items()}
         call |= {"samples": samples, "statistics": statistics, "table": table}

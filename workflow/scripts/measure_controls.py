@@ -14,7 +14,7 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def measure_controls(
                 rows += _rows(varied, "angle to the reference", found)
     for name, generator in settings["covariates"].items():
         fitted = {key: covariate.normal for key, covariate in load_covariates(covariates_of[name]).items()}
-        cosines = covariate_control(load_generator(generator), fitted)
+        cosines = covariate_control(cast(TruthfulGenerator, load_generator(generator)), fitted)
         rows += [_row(name, "cosine with the true direction", key, value) for key, value in cosines.items()]
     controls = pd.DataFrame(rows)
     logger.info("controls:\n%s", controls.to_string(index=False, float_format="%.4f"))

@@ -11,7 +11,7 @@ from brownid.runtime.process import default_device, logger, progress, run, start
 if __name__ == "__main__":
     start_job(snakemake)
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ PAIRS = {  # how far a stage misses the one before
     "image to target": (IMAGES, TARGETS),
     "image to latent's embedding": (IMAGES, REACHED),
 }
-FIGURES = {"minimum": np.min, "mean": np.mean, "maximum": np.max}
+FIGURES: dict[str, Callable[[np.ndarray], float]] = {"minimum": np.min, "mean": np.mean, "maximum": np.max}
 COLUMNS = ["measured", *FIGURES, "count"]
 LEAST_GAIN = 1e-4  # radians; who gained less did not move, and there is no share of nothing
 
@@ -74,13 +74,14 @@ def measure_packing(
     begun = load_faces(start, "start", count=len(packed))  # as the packing took them: row i became identity i
     _check_one_network({start: begun, targets: packed, samples: reached})
     kept, all_identities = np.sort(reached.identities), np.sort(packed.identities)
-    stages = {START: begun.embeddings[kept], TARGETS: _embeddings(packed, kept, targets)}
+    start_embeddings = begun.columns()["embeddings"]
+    stages = {START: start_embeddings[kept], TARGETS: _embeddings(packed, kept, targets)}
     if "target_embedding" in reached.extra:
         stages[REACHED] = _embeddings(reached, kept, samples)
     stages[IMAGES] = _embed(settings["network"], images, weights, kept)
     unselected = {}
     if len(all_identities) > len(kept):
-        unselected = {START: begun.embeddings[all_identities], TARGETS: _embeddings(packed, all_identities, targets)}
+        unselected = {START: start_embeddings[all_identities], TARGETS: _embeddings(packed, all_identities, targets)}
     angles = separations(stages)
     _write(table, packing_table(stages, angles, unselected))
     name, share = settings["references"], gain_kept(angles, IMAGES).get("mean")
@@ -98,7 +99,9 @@ def _references(path: Path) -> SampleCollection:
 
 
 def _check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
-    (first, wanted), *others = ((path, (c.recognition, c.embeddings.shape[1])) for path, c in collections.items())
+    (first, wanted), *others = (
+        (path, (c.recognition, c.columns()["embeddings"].shape[1])) for path, c in collections.items()
+    )
     for path, found in others:
         if found != wanted:
             raise BrownidError(
@@ -113,7 +116,7 @@ def _embeddings(collection: SampleCollection, identities: np.ndarray, path: Path
         chosen = collection.select(identities)
     except BrownidError as error:
         raise BrownidError(f"{path}: {error}") from None
-    return chosen.embeddings[np.argsort(chosen.identities)]
+    return chosen.columns()["embeddings"][np.argsort(chosen.identities)]
 
 
 def _embed(network: Mapping[str, Any], images: Sequence[Path], weights: Path, identities: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def pack_references(
     """
     inputs = {str(path): sha256(path) for path in (start, gallery)}
     roles = {"start": inputs[str(start)], "gallery": inputs[str(gallery)]}
-    call = {"settings": settings, "start": str(start), "gallery": str(gallery)}
+    call: dict[str, Any] = {"settings": settings, "start": str(start), "gallery": str(gallery)}
     call |= {"samples": samples, "statistics": statistics, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(pack_in_group, call, processes, launcher)
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="pack_references")

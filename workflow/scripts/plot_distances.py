@@ -36,7 +36,7 @@ def plot_distances(
         None if guarded is None else SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings
     )
     found = distance_distributions(
-        both.embeddings, both.identities, training, maximum_rows=IMPOSTOR_ROWS, seed=settings["seed"]
+        both.columns()["embeddings"], both.identities, training, maximum_rows=IMPOSTOR_ROWS, seed=settings["seed"]
     )
     histograms = {name: distribution.histogram for name, distribution in found.items()}
     plot_angles(histograms, BIN_EDGES, figure, title=settings["variations"])

@@ -90,7 +90,7 @@ def pack_pairs(
 
 def pack_crops(
     encoded: Iterable[bytes],
-    same: Sequence[bool],
+    same: Sequence[bool] | np.ndarray,
     source: str | Path,
     benchmark: str | Path,
     align: Align,
@@ -99,7 +99,7 @@ def pack_crops(
     """Align the encoded images of pairs, as `read_bin` and `read_adaface` give them from `source`; see `pack_pairs`."""
     names = [f"image {number}" for number in range(2 * len(same))]
     readers = ((name, lambda data=data: decode_rgb(data)) for name, data in zip(names, encoded, strict=True))
-    pairs = [Pair(*names[2 * number : 2 * number + 2], bool(label)) for number, label in enumerate(same)]
+    pairs = [Pair(names[2 * number], names[2 * number + 1], bool(label)) for number, label in enumerate(same)]
     return _pack(pairs, readers, len(names), source, benchmark, align, maximum_failed_share)
 
 

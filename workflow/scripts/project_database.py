@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from brownid.covariates.directions import CONTRASTS, FITTED, HELD_OUT
-from brownid.covariates.features import load_perceptual_features, pixels_and_embedding
+from brownid.covariates.features import Features, load_perceptual_features, pixels_and_embedding
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.warm_start import WarmStart
@@ -61,11 +61,13 @@ def project_database(
     align = image_aligner(settings.get("alignment"), model.side, detector, settings.get("not_square"))
     images, kept, failed = read_images(chosen, settings["root"], model.side, settings["maximum_failed_share"], align)
     files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
-    inputs = {name: path and sha256(path) for name, path in files.items()}
+    inputs = {name: sha256(path) if path else None for name, path in files.items()}
     inputs |= generator_checksums(settings)
     inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
     described = job_state(state, settings, code, inputs, saving, shard=f"{shard} of {shards}")
+    features: Features
     if compared.features == "vgg16":
+        assert vgg16 is not None  # a configuration without it is refused
         features = load_perceptual_features(vgg16, vgg16_linear, model.device)
     else:
         features = pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)

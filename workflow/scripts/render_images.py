@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, render_in_batches
-from brownid.generators.protocol import device_of
+from brownid.generators.protocol import device_of, is_embedding_conditioned
 from brownid.runtime.randomness import NoiseKey, image_items
 from brownid.samples.collection import SampleCollection, identities_of_shard
 from brownid.samples.images import write_image_shard
@@ -24,7 +24,7 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     generator = load_generator(settings["generator"], default_device())
     crop = crop_for(generator, settings["template"], settings["side"])
     wanted = identities_of_shard(samples, shard, shards)
-    column = "embeddings" if generator.embedding_conditioned else "latents"
+    column = "embeddings" if is_embedding_conditioned(generator) else "latents"
     chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)
     rendered = torch.from_numpy(chosen.columns()[column]).to(device_of(generator))
     noise_key = NoiseKey(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)

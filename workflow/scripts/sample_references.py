@@ -51,13 +51,12 @@ def sample_references(
     and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says; it may run in
     several `processes`.
     """
-    files = {
-        name: path and str(path) for name, path in {"weights": weights, "start": start, "guarded": guarded}.items()
-    }
+    given = {"weights": weights, "start": start, "guarded": guarded}
+    files = {name: None if path is None else str(path) for name, path in given.items()}
     inputs = {path: sha256(path) for path in files.values() if path is not None}
     generator = generator_checksums(settings)
-    roles = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
-    call = {"settings": settings, **files, "samples": samples, "statistics": statistics}
+    roles: dict[str, Any] = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
+    call: dict[str, Any] = {"settings": settings, **files, "samples": samples, "statistics": statistics}
     call |= {"batch_size": batch_size, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(sample_in_group, call, processes, launcher)
     inputs |= generator

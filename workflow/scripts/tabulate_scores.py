@@ -38,7 +38,7 @@ def tabulate_scores(
     notes = _fold_notes(results)
     for name in notes:
         stratified = {model: rows[name]["stratified_accuracy"] for model, rows in results.items() if name in rows}
-        compared.insert(compared.columns.get_loc(name) + 1, f"{name} (stratified)", pd.Series(stratified))
+        compared.insert(list(compared.columns).index(name) + 1, f"{name} (stratified)", pd.Series(stratified))
     results = {model: results[model] for model in compared.index}
     logger.info("scores:\n%s", compared.to_string(float_format="%.4f"))
     _write(table, _long_table(results).to_csv(index=False, float_format="%.6f"))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brownid.covariates.directions import directions, edit_references, load_covariates
+from brownid.covariates.directions import Covariate, directions, edit_references, load_covariates
 from brownid.covariates.settings import EditingSettings
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.settings import DispersionSettings
@@ -57,7 +57,7 @@ def vary_references(
     else:
         chosen = SampleCollection.load(references, identities=wanted, required=True)
         roles = {"references": references, "weights": weights, "covariates": covariates}
-        inputs = {name: path and sha256(path) for name, path in roles.items()}
+        inputs: dict[str, Any] = {name: path and sha256(path) for name, path in roles.items()}
         inputs["generator"] = generator_checksums(settings)
         described = job_state(state, _optimised(settings), code, inputs, saving, shard=f"{shard} of {shards}")
         model = load_face_model(settings, weights)
@@ -110,7 +110,7 @@ def _dispersed(
     settings: Mapping[str, Any],
     model: GeneratorFaceModel,
     references: SampleCollection,
-    fitted: Mapping[str, Any] | None,
+    fitted: Mapping[str, Covariate] | None,
     batch_size: int,
     state: StateFile | None,
 ) -> Varied:
@@ -118,7 +118,7 @@ def _dispersed(
     latents = torch.from_numpy(references.latents).to(model.latent_mean)
     moves = None
     if entry["algorithm"] == "disco":
-        moves = torch.from_numpy(directions(fitted, entry["covariate_scales"])).to(latents)
+        moves = torch.from_numpy(directions(fitted or {}, entry["covariate_scales"])).to(latents)
     result = dispersion(
         model,
         latents,
@@ -138,13 +138,13 @@ def _edited(
     settings: Mapping[str, Any],
     model: GeneratorFaceModel,
     references: SampleCollection,
-    fitted: Mapping[str, Any],
+    fitted: Mapping[str, Covariate],
     batch_size: int,
     state: StateFile | None,
 ) -> Varied:
     editing = EditingSettings(**settings["variations"]["settings"])
-    edited, labels = edit_references(references.latents, fitted, editing)
-    edited = torch.from_numpy(edited).to(model.latent_mean)
+    moved, labels = edit_references(references.columns()["latents"], fitted, editing)
+    edited = torch.from_numpy(moved).to(model.latent_mean)
     images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
     batched = BatchedFaceModel(model, batch_size, settings["seed"])
     embeddings = batched.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])

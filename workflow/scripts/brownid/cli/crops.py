@@ -116,7 +116,7 @@ def crop(
     files.check_new_folder(output)
     if table is not None:
         rows, root = _read_table(table), root or table.parent
-    elif detector is not None:
+    elif detector is not None and photograph is not None:
         rows, root = _rows_below(photograph), photograph
     else:
         raise BrownidError(f"{photograph} is a folder: its landmarks come from a --csv or a --detector.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from brownid.runtime.process import default_device
 
 if TYPE_CHECKING:
     from brownid.covariates.directions import Covariate
+    from brownid.generators.protocol import Generator
     from brownid.samples.collection import SampleCollection
 
 NEUTRAL, ORIGINAL = "neutral", "original"
@@ -72,10 +73,11 @@ def edit(
     originals = _one_each(loaded, samples)
     fitted = load_covariates(covariates, generator=originals.generator or None)
     widths = {len(covariate.normal) for covariate in fitted.values()}
-    if widths - {originals.latents.shape[1]}:
+    width = originals.columns()["latents"].shape[1]
+    if widths - {width}:
         raise BrownidError(
             f"{covariates}: its covariates have {max(widths)} numbers, the latents of {samples} "
-            f"{originals.latents.shape[1]}: they are of different generators."
+            f"{width}: they are of different generators."
         )
     edited = _edited(originals, fitted, only, EditingSettings(**chosen[""]))
     if sheet is not None:
@@ -117,13 +119,14 @@ def _edited(
     unknown = set(only or ()) - set(known)
     if unknown:
         raise BrownidError(f"--only {sorted(unknown)[0]}: there is no such edit; choose among {', '.join(known)}.")
-    moved, names = edit_references(originals.latents, covariates, editing)
-    latents = np.concatenate([neutralise(originals.latents, covariates)[:, None], moved], axis=1)
+    before = originals.columns()["latents"]
+    moved, names = edit_references(before, covariates, editing)
+    latents = np.concatenate([neutralise(before, covariates)[:, None], moved], axis=1)
     names = [NEUTRAL, *names]
     # sweeps are labelled pose_0, pose_1, ...; no other edit has an underscore in its name
     kept = [place for place, name in enumerate(names) if not only or name.split("_")[0] in only]
     return type(originals)(
-        latents=latents[:, kept].reshape(-1, latents.shape[-1]).astype(originals.latents.dtype),
+        latents=latents[:, kept].reshape(-1, latents.shape[-1]).astype(before.dtype),
         embeddings=None,
         identities=np.repeat(originals.identities, len(kept)),
         labels=[names[place] for place in kept] * len(originals),
@@ -142,12 +145,13 @@ def _show_edits(
     from brownid.facemodel.loading import load_generator, render
     from brownid.figures.faces import image_grid
 
-    generator = load_generator(spec, default_device())
-    options.check_latents(generator, originals.latents.shape[1], samples)
+    generator = cast("Generator", load_generator(spec, default_device()))
+    before, after = originals.columns()["latents"], edited.columns()["latents"]
+    options.check_latents(generator, before.shape[1], samples)
     edits = len(edited) // len(originals)
     rows = []
     for row in range(min(len(originals), SHOWN_IDENTITIES)):
-        own = [originals.latents[row : row + 1], edited.latents[row * edits : (row + 1) * edits]]
+        own = [before[row : row + 1], after[row * edits : (row + 1) * edits]]
         latents = torch.cat([torch.from_numpy(part).to(generator.latent_mean) for part in own])
         rows.append(list(render(generator, torch.nn.Identity(), latents)))
     image_grid(

@@ -85,7 +85,7 @@ def embed(
         collection.save(output)
         files.wrote(output, f"{len(kept)} embeddings, {len(found) - len(kept)} images failed")
     if 1 < len(kept) <= FEW:
-        print_angles(collection.embeddings, [sample.path for sample in kept])
+        print_angles(collection.columns()["embeddings"], [sample.path for sample in kept])
 
 
 def print_angles(embeddings: np.ndarray, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -105,20 +105,21 @@ def generate(
     collection = None if samples is None else _latents_of(samples, identities, label)
     given = settings.read(setting, SETTINGS)["generator"]
     spec = options.generator_spec(generator, given, collection)
-    model = load_generator(spec, default_device())
+    model = cast("Generator", load_generator(spec, default_device()))
     if collection is None:
         name = options.generator_name(given, spec)
         truncation = TRUNCATION if truncation is None else truncation
         collection = _draw(model, count or COUNT, seed, truncation, name, spec)
-    else:
-        options.check_latents(model, collection.latents.shape[1], samples)
+    elif samples is not None:
+        options.check_latents(model, collection.columns()["latents"].shape[1], samples)
     if sheet is not None and len(collection) > SHEET_LIMIT:
         raise BrownidError(f"{len(collection)} images are too many for one sheet: choose {SHEET_LIMIT} at most.")
-    crop = torch.nn.Identity()
+    crop: torch.nn.Module = torch.nn.Identity()
     if template is not None or crop_side is not None:
         crop = crop_for(model, template or "arcface", crop_side or model.resolution)
     if output is not None or sheet is not None:
-        _write_images(collection, _rendered(model, crop, collection.latents), output, sheet, flat=samples is None)
+        rendered = _rendered(model, crop, collection.columns()["latents"])
+        _write_images(collection, rendered, output, sheet, flat=samples is None)
     if save_samples is not None:
         collection.save(save_samples)
         files.wrote(save_samples, f"{len(collection)} latents")
@@ -137,7 +138,7 @@ def show(collection: SampleCollection, images: Sequence[np.ndarray], path: Path)
     rows = [np.flatnonzero(collection.identities == identity) for identity in identities[np.argsort(first)]]
     labels = [[collection.labels[row] for row in members] for members in rows]
     image_grid(
-        [[images[row] for row in members] for members in rows],
+        [[images[int(row)] for row in members] for members in rows],
         path,
         row_labels=[f"{collection.identities[members[0]]:05}" for members in rows],
         column_labels=labels[0] if all(own == labels[0] for own in labels) else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -104,9 +104,9 @@ def invert(
         "seed": seed,
     }
     if gallery is None:
-        gallery = draw_faces(model, recorded["random_faces"], seed, batch_size)
+        gallery = draw_faces(model, random_faces or RANDOM_FACES, seed, batch_size)
     else:
-        _check_faces(model, gallery, faces, seed)
+        _check_faces(model, gallery, cast(Path, faces), seed)
     typer.echo(f"Looking for {len(wanted)} faces, {inversion.iterations} iterations ...", err=True)
     found = search(model, wanted, gallery, inversion, seed=seed, batch_size=batch_size)
     names = _names(wanted)
@@ -164,7 +164,7 @@ def _face_model(spec: Mapping[str, Any], network: Mapping[str, Any], weights: Pa
 
 def _check_targets(model: GeneratorFaceModel, wanted: SampleCollection, path: Path, weights: Path) -> None:
     """Refuse targets of another width than the network's embeddings."""
-    width, made = wanted.embeddings.shape[1], model.network.description.embedding_dim
+    width, made = wanted.columns()["embeddings"].shape[1], model.network.description.embedding_dim
     if width != made:
         raise BrownidError(
             f"{path}: its embeddings have {width} numbers, those of {weights} {made}: they are of another network."
@@ -179,11 +179,11 @@ def _check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path,
     from brownid.embeddings.distances import row_angles, unit_rows
     from brownid.facemodel.batched import BatchedFaceModel
 
-    options.check_latents(model.generator, faces.latents.shape[1], path)
+    options.check_latents(model.generator, faces.columns()["latents"].shape[1], path)
     few = faces.rows(range(min(TRIED, len(faces))))
     latents = torch.from_numpy(few.latents).to(model.latent_mean)
     again = BatchedFaceModel(model, TRIED, seed).embed(latents, few.identities.tolist()).cpu().numpy()
-    angle = float(np.median(row_angles(unit_rows(few.embeddings), unit_rows(again))))
+    angle = float(np.median(row_angles(unit_rows(few.columns()["embeddings"]), unit_rows(again))))
     if angle > DIFFERENT:
         raise BrownidError(
             f"{path}: its faces, embedded again, are {angle:.2f} radians from the embeddings that it has of them: name "

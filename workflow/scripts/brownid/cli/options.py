@@ -13,7 +13,7 @@ from brownid.cli import settings
 from brownid.runtime.errors import BrownidError, listed
 
 if TYPE_CHECKING:
-    from brownid.generators.protocol import Generator
+    from brownid.generators.protocol import Generator as ImageGenerator
     from brownid.samples.collection import SampleCollection
 
 GENERATOR, NETWORK, OUTPUT = "Generator", "Recognition network", "Output"
@@ -147,7 +147,7 @@ def generator_name(given: Mapping[str, Any], spec: Mapping[str, Any], otherwise:
     return given.get("name") or otherwise or str(spec.get("family") or spec.get("factory"))
 
 
-def check_latents(generator: Generator, width: int, path: Path) -> None:
+def check_latents(generator: ImageGenerator, width: int, path: Path) -> None:
     """Refuse latents of another width than the generator's."""
     if width != generator.latent_dim:
         raise BrownidError(

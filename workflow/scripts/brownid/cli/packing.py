@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RECORDS = 100  # values of each statistic over a packing
 # Fewer iterations than published, for a few hundred embeddings.
-DEFAULTS = {"iterations": 2000, "decay_every": 100}
+DEFAULTS: dict[str, Any] = {"iterations": 2000, "decay_every": 100}
 SETTINGS = {"": settings.of(PackingSettings, **DEFAULTS, record_every=f"iterations / {RECORDS}")}
 
 Plot = Annotated[
@@ -80,14 +80,15 @@ def pack(
         packing = replace(packing, record_every=max(1, packing.iterations // RECORDS))
     begun = _first(start, identities)
     near = None if gallery is None else faces_of(gallery, "gallery")
-    if near is not None:
+    if near is not None and gallery is not None:
         check_one_network({start: begun, gallery: near})
-    on_device = [
+    first, others = (
         None if part is None else torch.from_numpy(part.embeddings).float().to(default_device())
         for part in (begun, near)
-    ]
+    )
+    assert first is not None
     typer.echo(f"Packing {len(begun)} embeddings, {packing.iterations} iterations ...", err=True)
-    result = pack(*on_device, packing, seed=seed)
+    result = pack(first, others, packing, seed=seed)
     for line in _angle_lines(result.statistics, *result.references.shape):
         typer.echo(line)
     sums = files.checksums(start=start, gallery=gallery)
@@ -123,7 +124,7 @@ def check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
     """Refuse embeddings of different networks; a network without a name may be any of its width."""
     known: dict[str, tuple[object, Path]] = {}
     for path, collection in collections.items():
-        width = collection.embeddings.shape[1]
+        width = collection.columns()["embeddings"].shape[1]
         for what, value in {"numbers": width, "network": collection.recognition or None}.items():
             if value is None:
                 continue

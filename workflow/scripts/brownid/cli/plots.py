@@ -80,13 +80,14 @@ def distances(
 
     files.check_new_file(output, overwrite)
     both = SampleCollection.concatenate(_embeddings(path) for path in samples)
+    embeddings = both.columns()["embeddings"]
     guarded = None if training is None else _embeddings(training).embeddings
-    if guarded is not None and guarded.shape[1] != both.embeddings.shape[1]:
+    if guarded is not None and guarded.shape[1] != embeddings.shape[1]:
         raise BrownidError(
-            f"{training}: its embeddings have {guarded.shape[1]} numbers, the others {both.embeddings.shape[1]}: "
+            f"{training}: its embeddings have {guarded.shape[1]} numbers, the others {embeddings.shape[1]}: "
             "angles are only between embeddings of one network."
         )
-    found = distance_distributions(both.embeddings, both.identities, guarded, maximum_rows=IMPOSTOR_ROWS)
+    found = distance_distributions(embeddings, both.identities, guarded, maximum_rows=IMPOSTOR_ROWS)
     plot_angles({name: angles.histogram for name, angles in found.items()}, BIN_EDGES, output, title=title)
     for line in angle_lines(found):
         typer.echo(line)

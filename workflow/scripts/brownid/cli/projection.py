@@ -215,7 +215,7 @@ def _descend(
         batch_size=batch_size,
         watch=watch,
     )
-    if watch is not None:
+    if watch is not None and video is not None:
         watch.save(video)
         files.wrote(video)
     return result

@@ -82,8 +82,8 @@ def info(
     from brownid.samples.checks import absent_rows
 
     found = SampleCollection.load(path, columns=("embeddings",), partial=True)
-    embedded = found.rows((~absent_rows(found.embeddings)).nonzero()[0])
-    for line in angle_lines(distance_distributions(embedded.embeddings, embedded.identities)):
+    embedded = found.rows((~absent_rows(found.columns()["embeddings"])).nonzero()[0])
+    for line in angle_lines(distance_distributions(embedded.columns()["embeddings"], embedded.identities)):
         typer.echo(f"  {line}")
 
 
@@ -187,7 +187,7 @@ def _is_ours(path: Path) -> bool:
         return hdf5.attribute(file, "magic") == MAGIC
 
 
-def _size(count: int) -> str:
+def _size(count: float) -> str:
     """Bytes in words."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:

@@ -181,7 +181,7 @@ class Projection:
     losses: Tensor  # [n], of the final latents and noise maps, without latent noise
     failed: Tensor  # [n], bool
 
-    def columns(self, rows: Sequence[int]) -> dict[str, object]:
+    def columns(self, rows: Sequence[int]) -> dict[str, Any]:
         """What a `SampleCollection` of these rows is made with.
 
         In W+ its column `w_plus_latent` `[n, L, D]` holds what was found, and `latents` `[n, D]` the mean over the

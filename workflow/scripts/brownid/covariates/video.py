@@ -81,7 +81,7 @@ def _write_mp4(frames: Sequence[np.ndarray], temporary: Path, path: Path) -> Non
     height, width = frames[0].shape[:2]
     with TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:  # OpenCV wants the ending in the name
         inside = Path(folder) / "video.mp4"
-        writer = cv2.VideoWriter(str(inside), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (width, height))
+        writer = cv2.VideoWriter(str(inside), int.from_bytes(b"mp4v", "little"), RATE, (width, height))
         if not writer.isOpened():
             raise BrownidError(f"{path}: this OpenCV cannot write .mp4 files; choose a name that ends in .gif.")
         for frame in frames:

@@ -182,8 +182,7 @@ def render(
     `noise_key` is for a generator whose noise maps are random.
     """
     if is_embedding_conditioned(generator):
-        assert noise_key is not None  # which every such generator takes
-        images = crop(generator.render_embeddings(latents, noise_key))
+        images = crop(generator.render_embeddings(latents, cast(NoiseKey, noise_key)))
     else:
         draw: Callable[..., Tensor] = generator.render
         images = crop(draw(latents, noise_key) if needs_noise_key(generator) else draw(latents))

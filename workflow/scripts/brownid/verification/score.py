@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -34,7 +35,7 @@ def score_network(
     batch_size: int = 256,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, dict[str, Any]]:
     """Score a network on every benchmark of `bins` (name to `.bin` file).
 
     The embedding of an image is the sum of the unnormalised embeddings of image and mirror image, normalised.
@@ -56,7 +57,7 @@ def score_benchmark(
     side: int,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be scored.
 
     Such an image cannot be decoded, or has another side than the network reads; its pair is left out. More than
@@ -90,7 +91,7 @@ def score_pairs(
     same: np.ndarray,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
     name: str = "the pairs",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Everything one reads off a verification, as plain numbers for a JSON file; `name` begins warnings.
 
     `accuracy`, `std`, `threshold` (10 contiguous folds; of the squared distance), `stratified_accuracy` (see
