@@ -75,14 +75,15 @@ class GeneratorSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        random = getattr(self, "random", None)  # which each family has, of its own sizes
         given = {getattr(self, name) is not None for name in self.source}
-        if given != {self.random is None}:
+        if given != {random is None}:
             names = " and ".join(map(repr, self.source))
             raise BrownidError(
                 f"A generator of the family {self.family!r} needs either {names} (its weights) or 'random' (the "
                 "sizes of one whose weights are drawn)."
             )
-        if (self.random is None) != (self.seed is None):
+        if (random is None) != (self.seed is None):
             raise BrownidError(
                 f"A generator of the family {self.family!r} with 'random' needs a 'seed' that its weights are drawn "
                 "by, one from files takes none."
