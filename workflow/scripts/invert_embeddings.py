@@ -87,7 +87,7 @@ def invert_in_group(
     state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
-    """What each process of the job does; the first one writes."""
+    """Work of each process of the job; the first one writes."""
     model = load_face_model(settings, weights)
     wanted = SampleCollection.load(targets, columns=("embeddings",), required=True)
     inversion = InversionSettings(**settings["inversion"])

@@ -100,7 +100,7 @@ def _stages(
     samples: Mapping[str, Path],
     seed: int,
 ) -> dict[str, torch.Tensor]:
-    """What to call the references `[n, D]` before and after they moved; without a name where nothing did.
+    """Names of the references `[n, D]` before and after they moved; without a name if nothing moved.
 
     Before are the latents that an entry names as its start, else the random ones of the same `identities`.
     """
@@ -126,7 +126,7 @@ def _row(entry: str, control: str, measured: str, value: float) -> dict[str, Any
 
 
 class TruthfulGenerator(Protocol):
-    """What the controls need of a generator with known ground truth."""
+    """Protocol of a generator with known ground truth."""
 
     def reset_nuisance(self, latents: Tensor) -> Tensor:
         """The latents with neutral nuisance and the same identity."""

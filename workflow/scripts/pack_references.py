@@ -63,7 +63,7 @@ def pack_in_group(
     state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
-    """What each process of the job does; the first one writes."""
+    """Work of each process of the job; the first one writes."""
     count, network = settings["identities"], settings["network_name"]
     try:
         result = pack(

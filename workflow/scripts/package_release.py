@@ -71,12 +71,12 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
 
 
 def _packed_place(path: str) -> str:
-    """Where the release keeps what a packing left: results/hyperface/<name>/…"""
+    """Path in the release of a packing's results: results/hyperface/<name>/…"""
     return str(PurePosixPath(path).relative_to("results"))
 
 
 def _place(path: str) -> str:
-    """Where the release keeps a table or figure: results/tables/… below scores/, results/figures/… below figures/."""
+    """Path in the release of a table or figure: results/tables/… below scores/, results/figures/… below figures/."""
     folder, *rest = PurePosixPath(path).relative_to("results").parts
     return str(PurePosixPath("scores" if folder == "tables" else folder, *rest))
 

@@ -50,7 +50,7 @@ def prepare_benchmark(
 
 
 def _aligner(settings: Mapping[str, Any], detector: Mapping[str, Any] | None) -> Align:
-    """What makes the crops: none of a smaller one, unless `enlarge` says so, as that would be another benchmark."""
+    """Function that makes the crops; smaller images are enlarged only with `enlarge`, which changes the benchmark."""
     alignment, side, not_square = settings["alignment"], settings["side"], settings.get("not_square")
     align = image_aligner(alignment, side, detector, not_square)
     if settings.get("enlarge") or (alignment is not None and alignment["template"] is None):

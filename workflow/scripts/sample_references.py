@@ -76,7 +76,7 @@ def sample_in_group(
     state: Mapping[str, Any] | None,
     group: ProcessGroup = SINGLE,
 ) -> None:
-    """What each process of the job does; the first one writes."""
+    """Work of each process of the job; the first one writes."""
     model = load_face_model(settings, weights)
     entry = settings["references"]
     fixed = None
@@ -100,7 +100,7 @@ def sample_in_group(
 
 @dataclass(frozen=True)
 class _Sampling:
-    """What an algorithm gets: the job's settings, E = F(A(G(w))), where to start, what to stay away from."""
+    """Arguments of an algorithm: settings, face model, initial latents, fixed embeddings."""
 
     settings: Mapping[str, Any]
     model: GeneratorFaceModel

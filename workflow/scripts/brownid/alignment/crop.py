@@ -72,13 +72,13 @@ def _low_pass(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _sampling_grid(target_to_source: np.ndarray, source_side: int, target_side: int) -> Tensor:
-    """Where each target pixel reads, `[1, T, T, 2]` in grid_sample's units: -1 and 1 are the outer pixel edges."""
+    """Sampling positions of the target pixels `[1, T, T, 2]` in grid_sample's units: -1, 1 are the outer edges."""
     x, y = np.meshgrid(np.arange(target_side), np.arange(target_side))
     pixels = np.stack([x, y, np.ones_like(x)], axis=-1) @ target_to_source.T  # [T, T, 2]
     return torch.from_numpy((2 * pixels + 1) / source_side - 1).float().unsqueeze(0)
 
 
 def _largest_shift(matrix: np.ndarray, side: int) -> float:
-    """How far the transform moves any corner of the image, in pixels."""
+    """Largest displacement of an image corner by the transform, in pixels."""
     corners = np.array([(x, y, 1.0) for x in (0, side - 1) for y in (0, side - 1)])
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())

@@ -208,7 +208,7 @@ def pyramid_sizes(height: int, width: int, smallest_face: int) -> list[tuple[int
 
 
 def _outputs(network: RNet | ONet, pixels: Tensor, boxes: np.ndarray) -> list[np.ndarray]:
-    """What the network says of each square, each output `[n, ...]` float64."""
+    """Outputs of the network for each square, `[n, ...]` float64."""
     batches = [boxes[start : start + CROPS_AT_ONCE] for start in range(0, len(boxes), CROPS_AT_ONCE)] or [boxes]
     outputs = [network(_crops(pixels, batch, network.side)) for batch in batches]
     return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]

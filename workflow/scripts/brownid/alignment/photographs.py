@@ -78,7 +78,7 @@ def _block_means(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _cut(image: np.ndarray, centre: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What lies in and near the square, and (x, y) of its first pixel."""
+    """The part of the image in and near the square, and (x, y) of its first pixel."""
     size = np.array((image.shape[1], image.shape[0]))
     first, last = _bounds(centre, across)
     border = _border(across)
@@ -109,7 +109,7 @@ def _padded(image: np.ndarray, centre: np.ndarray, across: np.ndarray) -> tuple[
 
 
 def _outwards(length: int, before: int, after: int) -> np.ndarray:
-    """How far out each pixel of a line is: 1 at its ends, 0 where the padding begins, negative inside."""
+    """Position of each pixel of a line: 1 at its ends, 0 where the padding begins, negative inside."""
     place = np.arange(length, dtype=np.float32)
     return 1 - np.minimum(place / before, place[::-1] / after)
 

@@ -1,4 +1,4 @@
-"""Where facial landmarks belong in an aligned image.
+"""Landmark positions of aligned images.
 
 Positions are (x, y) in pixels; (0, 0) is the centre of the upper left pixel, x runs right, y down. "Left" and "right"
 are those of the image, not of the person.
@@ -59,7 +59,7 @@ TEMPLATES = {
 
 
 def common_points(source: str, target: str) -> slice:
-    """Which landmarks both named templates know: all five, or the two eyes, which are the first of every template."""
+    """Landmarks that two templates share: all five, or the two eyes, the first of every template."""
     return slice(0, min(len(_named(source).points), len(_named(target).points)))
 
 

@@ -53,7 +53,7 @@ class YuNet:
         return next((faces for faces in found if faces), [])
 
     def _faces(self, image: np.ndarray, longest: int) -> list[Detection]:
-        """What is found where the photograph's longer side has `longest` pixels, best score first."""
+        """Faces detected with the photograph's longer side resized to `longest` pixels, best score first."""
         seen, ratio = resized(image, longest)
         rows = self._rows(seen)
         boxes, scores = rows[:, :4].astype(int).tolist(), rows[:, 14].tolist()

@@ -205,7 +205,7 @@ def _rows_below(folder: Path) -> list[_Row]:
 
 
 def _places(photographs: Sequence[str], paths: Sequence[str]) -> list[PurePosixPath]:
-    """Where the crops of different photographs go: to their relative `paths`, as PNG files, each of its own name."""
+    """Paths of the crops of different photographs: their relative `paths`, as PNG files, each of its own name."""
     from brownid.databases.listing import distinct_keys, without_suffix
 
     stems = dict(zip(photographs, map(without_suffix, paths), strict=True))

@@ -39,7 +39,7 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Say all that a configuration needs and does not find, each with what to do; exit status 1 if something blocks.
+    """Report everything a configuration needs but does not find, and how to fix it; exit status 1 if something blocks.
 
     Looked at: the configuration, the files and databases that it names (there,
     undamaged, licence, images and identities), packages, GPU, memory and disk

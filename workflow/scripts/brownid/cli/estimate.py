@@ -26,7 +26,7 @@ def estimate(
         typer.Option(metavar="YAML", help="Configuration of that finished run. Default: --configfile."),
     ] = None,
 ) -> None:
-    """Say how many jobs a configuration makes, and what they take: GPU-hours by stage, memory, disk.
+    """Estimate the jobs, GPU-hours per stage, memory and disk of a configuration.
 
     Orders of magnitude, from the arithmetic of each stage and the rate of a machine; the last lines say whose rate.
 

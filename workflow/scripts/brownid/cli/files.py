@@ -1,4 +1,4 @@
-"""What commands read and write: image files in, files and folders out that never replace others unasked."""
+"""Input and output files of commands; existing files are replaced only with --overwrite."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _gallery(faces: Path, targets: Path, wanted: SampleCollection) -> SampleColl
 
 
 def _recorded_template(collection: SampleCollection) -> dict[str, Any]:
-    """How the crops of a collection were aligned, where it says so, as a setting of the network."""
+    """Alignment template that a collection records for its crops, as a setting of the network."""
     network = collection.settings.get("network")
     template = network.get("template") if isinstance(network, Mapping) else None
     return {"template": str(template)} if template else {}
@@ -208,7 +208,7 @@ def draw_faces(model: GeneratorFaceModel, count: int, seed: int, batch_size: int
 
 
 def _names(wanted: SampleCollection) -> list[str]:
-    """What to call each target: its identity, with its label where there are several."""
+    """Name of each target: its identity, with its label if there are several."""
     if len(wanted.label_codes[1]) > 1:
         return [wanted.describe(row) for row in range(len(wanted))]
     return [f"identity {identity}" for identity in wanted.identities]

@@ -138,7 +138,7 @@ def check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
 
 
 def _first(path: Path, count: int | None) -> SampleCollection:
-    """What a packing starts from: the first `count` embeddings of a file, or all."""
+    """Start of a packing: the first `count` embeddings of a file, or all."""
     found = faces_of(path, "start")
     if count is not None and len(found) < count:
         raise BrownidError(

@@ -162,7 +162,7 @@ def _collection(
 
 
 def _start(model: GeneratorFaceModel, targets: Tensor, warm_start: Path | None, batch_size: int) -> Tensor:
-    """Where descent starts, `[n, D]`."""
+    """Initial latents, `[n, D]`."""
     from brownid.covariates.warm_start import WarmStart
 
     if warm_start is None:

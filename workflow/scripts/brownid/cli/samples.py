@@ -197,7 +197,7 @@ def _size(count: float) -> str:
 
 
 class _Summary:
-    """What `info` prints, gathered from the blocks of a file."""
+    """Summary printed by `info`, collected from the blocks of a file."""
 
     def __init__(self) -> None:
         self.samples = 0

@@ -150,7 +150,7 @@ def generator(*families: str) -> Properties:
 
 
 def network() -> Properties:
-    """What can be said about a network's weights."""
+    """Settings of a network's weights."""
     properties = _definitions()["network"]["properties"]
     return {"name": NAME} | {name: properties[name] for name in NETWORK}
 
@@ -174,7 +174,7 @@ def read(pairs: Sequence[str] | None, settings: Groups, place: str = "--set") ->
 
 
 def unknown(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    """What to say about a setting that does not exist."""
+    """Error message for an unknown setting."""
     return f"there is no such setting; {suggestion(name, known, f'--set {LIST} lists them.')}"
 
 

@@ -1,1 +1,1 @@
-"""What a run is made of: a checked configuration, the settings of each stage, the fingerprint of its code."""
+"""The checked configuration, the settings of each stage, and the fingerprint of its code."""

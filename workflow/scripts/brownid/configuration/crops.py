@@ -1,4 +1,4 @@
-"""Which crops each network reads, and whether those that other entries make fit them."""
+"""Crops that each network reads, checked against those that other entries produce."""
 
 from collections.abc import Mapping
 

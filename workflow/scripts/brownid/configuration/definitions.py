@@ -37,7 +37,7 @@ class Statement(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What the statements of a definition say, as a text, and the names in them that lead elsewhere."""
+    """Content of a definition as normalised text, and the references in it."""
 
     content: str
     references: tuple[tuple[str, Target], ...]
@@ -142,7 +142,7 @@ class Library:
                 yield label, target
 
     def _followed(self, module: "_Module", chain: list[str], imports: Imports) -> tuple[str, Target | None]:
-        """Where `a.b.c` leads, and how much of it does: to what a module defines, or to the module itself."""
+        """Target of `a.b.c` and the resolved prefix: a definition of a module, or the module itself."""
         label, *rest = chain
         target = self._target(*imports[label]) if label in imports else self._own(module, label)
         while isinstance(target, Definition) and target.name == ALL and rest:
@@ -153,7 +153,7 @@ class Library:
         return Definition(module.name, name) if name in module.bindings else None
 
     def _target(self, module_name: str, name: str | None) -> Target | None:
-        """What `from module import name` gives; the module itself where the name is None."""
+        """Target of `from module import name`; the module itself if the name is None."""
         module = self.module(module_name)
         if module is None:
             return module_name if name is None else f"{module_name}.{name}"
@@ -174,7 +174,7 @@ class Library:
 
 
 class _Module:
-    """What the top-level names of a file are bound to, and what it executes beyond that."""
+    """Bindings of the top-level names of a file, and its other statements."""
 
     def __init__(self, name: str, tree: ast.Module):
         self.name = name

@@ -1,4 +1,4 @@
-"""Where the workflow keeps things: the paths that several rules share, derived from the configuration."""
+"""Paths that several rules share, derived from the configuration."""
 
 import re
 from collections.abc import Mapping
@@ -163,7 +163,7 @@ def namespace(config: Mapping, dataset: str) -> str:
 
 
 def capture_manifest(config: Mapping, database: str) -> list[str]:
-    """What lists the images of a database of the embedded world; nothing for one of the user's own."""
+    """Manifest of a database of the embedded world; empty for other databases."""
     return [] if config["databases"][database]["root"] else [f"results/databases/{database}/capture.csv"]
 
 
@@ -234,7 +234,7 @@ def covariates(config: Mapping, name: str) -> str:
 
 
 def warm_start(config: Mapping, name: str) -> list[str]:
-    """Where the projection of a covariates entry starts, unless that is the mean latent."""
+    """Warm-start file of a covariates entry; empty if projection starts at the mean latent."""
     started = config["covariates"][name]["projection"]["start"] == "warm_start"
     return [f"results/covariates/{name}/warm_start.safetensors"] if started else []
 

@@ -1,4 +1,4 @@
-"""What a run makes: the files of the default target, the parts of the release, and the jobs that it takes."""
+"""Products of a run: the files of the default target, the contents of the release, and the number of jobs."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ def sorted_keys(settings: Any) -> Any:
 
 
 def _backbone(config: Mapping, model: str) -> dict[str, Any]:
-    """What it takes to build a network; how it was trained reaches a stage through the weights file."""
+    """Settings to build a network. Its training affects a stage only through the weights file."""
     entry = config[section_of(config, model, MODELS)][model]
     side = entry.get("side", config["images"]["side"])
     pixels = {key: entry[key] for key in PIXELS if entry.get(key) is not None}
@@ -84,7 +84,7 @@ def index_database(config: Mapping, database: str) -> dict[str, Any]:
 
 
 def _alignment(config: Mapping, entry: Mapping, wanted: str) -> dict[str, Any] | None:
-    """How the images of a database or benchmark come to the wanted template, None where they are crops on it.
+    """Alignment of a database or benchmark to the wanted template; None if its images are such crops already.
 
     The files of a detector reach the stage as inputs.
     """

@@ -1,4 +1,4 @@
-"""What projection compares images by: pixels, embeddings, or perceptual features of VGG16 (LPIPS)."""
+"""Features for the projection loss: pixels, embeddings, or perceptual features of VGG16 (LPIPS)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +120,7 @@ class PerceptualFeatures(nn.Module):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a publisher names the tensors."""
+    """Tensor names of a published file."""
 
     name: str
     convolutions: tuple[str, ...]  # 13 modules, each with a weight and a bias

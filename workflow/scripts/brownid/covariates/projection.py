@@ -175,14 +175,14 @@ def _maps(values: Mapping[str, Tensor]) -> Tensors:
 
 @dataclass(frozen=True)
 class Projection:
-    """What came of each photograph. A failed one has a loss above the maximum, or a latent that is not finite."""
+    """Result per photograph. A failed one has a loss above the maximum, or a latent that is not finite."""
 
     latents: Tensor  # [n, D] in W, [n, L, D] in W+
     losses: Tensor  # [n], of the final latents and noise maps, without latent noise
     failed: Tensor  # [n], bool
 
     def columns(self, rows: Sequence[int]) -> dict[str, Any]:
-        """What a `SampleCollection` of these rows is made with.
+        """Columns of these rows for a `SampleCollection`.
 
         In W+ its column `w_plus_latent` `[n, L, D]` holds what was found, and `latents` `[n, D]` the mean over the
         layers: the latent in W that stands for it, on which covariates are fitted.

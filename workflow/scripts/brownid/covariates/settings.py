@@ -76,7 +76,7 @@ class ProjectionSettings(Settings):
 
 @dataclass(frozen=True)
 class ComparisonSettings(Settings):
-    """What a projection starts from and compares."""
+    """Start of a projection and features of its loss."""
 
     start: str = setting(
         "warm_start", "Start of the descent: the linear guess or the mean latent.", choices=("warm_start", "mean")

@@ -35,7 +35,7 @@ class ProgressVideo:
         self.frames: list[np.ndarray] = []  # uint8 RGB [2S, nS, 3]
 
     def __call__(self, iteration: int, items: Sequence[int], images: Tensor, losses: Tensor) -> None:
-        """What `project` tells after each iteration, and at its end."""
+        """Callback of `project`, after each iteration and at its end."""
         seen = [(row, self.rows[item]) for row, item in enumerate(items) if item in self.rows]
         if not seen or (iteration % self.every and iteration != self.iterations):
             return

@@ -1,4 +1,4 @@
-"""Where projection starts: a linear guess of the latent from pixels and the face-recognition embedding.
+"""Warm start of projection: linear prediction of the latent from pixels and the FR embedding.
 
 From the mean latent alone, gradient descent does not find a turned head; the guess of a ridge regression on generated
 images does, and descent then adds the details.
@@ -47,7 +47,7 @@ class WarmStart:
 
     @torch.no_grad()
     def starts(self, model: GeneratorFaceModel, images: Tensor, batch_size: int) -> Tensor:
-        """Where the projection of each of the images, in the frame of the model, starts: `[n, D]` on its device."""
+        """Initial latents of the images (in the frame of the model), `[n, D]` on its device."""
         predicted, needed = self.weight.shape[1], len(model.latent_mean)
         if predicted != needed:
             raise BrownidError(

@@ -1,4 +1,4 @@
-"""Which files below a folder are images, how their paths are written as text, and the keys made from these.
+"""Image files below a folder, their paths as text, and the keys made from them.
 
 An image is told by its suffix or, where the name has none, by its content. Paths of images are text throughout the
 project, and text that UTF-8 can write: see `path_text` and `path_of`.
@@ -236,7 +236,7 @@ class _Walk:
             self._walk(heapq.heappop(self._links))
 
     def notes(self) -> list[str]:
-        """What was left out, a phrase each."""
+        """Phrases about files that were left out."""
         notes = []
         if self._passed_over:
             counts = sorted(self._passed_over.items(), key=lambda item: (-item[1], item[0]))

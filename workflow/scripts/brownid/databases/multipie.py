@@ -271,7 +271,7 @@ def _other_root(root: str | Path) -> str:
 def _listed_protocols(
     found: Mapping[str, Picture], lists: Sequence[str | Path], root: str | Path
 ) -> dict[str, dict[str, list[str]]]:
-    """What the lists say, which name pictures without suffix: protocol -> group -> paths."""
+    """Contents of the protocol lists (paths without suffix): protocol -> group -> paths."""
     files: dict[str, list[str]] = {}
     for path in found:
         files.setdefault(without_suffix(path), []).append(path)

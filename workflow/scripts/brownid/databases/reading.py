@@ -82,7 +82,7 @@ def read_images(
 
 
 def aligned(image: np.ndarray, align: Callable[[np.ndarray, Item], np.ndarray], item: Item) -> np.ndarray:
-    """What `align` makes of an image uint8 RGB `[h, w, 3]` and its `item`; BrownidError with the reason if it fails."""
+    """Result of `align` for an image uint8 RGB `[h, w, 3]` and its `item`; BrownidError with the reason if it fails."""
     try:
         return align(image, item)
     except ALIGNMENT_ERRORS as error:
@@ -187,7 +187,7 @@ def image_aligner(
     detector_spec: Mapping[str, Any] | None = None,
     not_square: str | None = None,
 ) -> Align:
-    """What brings an image of a database to `side` pixels, as `brownid.databases.read_images` takes it.
+    """Function that aligns an image of a database to `side` pixels, as `brownid.databases.read_images` takes it.
 
     `alignment` is None for images that are crops on the wanted template already. Otherwise it has `to`, the template
     that is wanted, and `template`: the one that the images are crops on, or None for photographs. Of a photograph the

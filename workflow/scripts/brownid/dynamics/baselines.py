@@ -207,7 +207,7 @@ def _gradient(
 def _far(
     embeddings: torch.Tensor, others: torch.Tensor | None, fixed: torch.Tensor | None, settings: RejectSettings
 ) -> torch.Tensor:
-    """Which embeddings `[B]` keep the promised distances."""
+    """Mask `[B]` of embeddings that keep the required distances."""
     far = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
     for targets, distance in ((others, settings.ict), (fixed, settings.fixed_distance)):
         if targets is not None:

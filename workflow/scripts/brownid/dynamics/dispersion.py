@@ -40,7 +40,7 @@ STATISTICS = (
 
 @dataclass(frozen=True)
 class DispersionResult:
-    """Where a run ended. `statistics[name][t]` describes iteration t before its update: the state it started from, the
+    """Result of a run. `statistics[name][t]` describes iteration t before its update: the state it started from, the
     forces there, and the timestep it then took. `merge_statistics` joins those of several shards."""
 
     latents: torch.Tensor  # [N,n,D]
@@ -144,7 +144,7 @@ def dispersion(
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same through a run."""
+    """Constants of a run."""
 
     batched: BatchedFaceModel
     mean: torch.Tensor  # [D]

@@ -37,7 +37,7 @@ STATISTICS = (
 
 @dataclass(frozen=True)
 class LangevinResult:
-    """Where a run ended. `statistics[name][t]` describes iteration t before its update: the state it started from, the
+    """Result of a run. `statistics[name][t]` describes iteration t before its update: the state it started from, the
     forces there, and the timestep it then took; `pairwise_statistics` describes the end itself."""
 
     latents: torch.Tensor  # [N,D]
@@ -115,7 +115,7 @@ def langevin(
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same through a run."""
+    """Constants of a run."""
 
     batched: BatchedFaceModel
     mean: torch.Tensor  # [D]

@@ -70,7 +70,7 @@ def summary(name: str, values: torch.Tensor) -> dict[str, float]:
 def pairwise_statistics(
     latents: torch.Tensor, embeddings: torch.Tensor, latent_mean: torch.Tensor, ict: float
 ) -> dict[str, float]:
-    """What describes a set of references `[N,D]`, `[N,E]` at one moment, over all pairs and none dropped.
+    """Statistics of references `[N,D]`, `[N,E]` at one iteration, over all pairs.
 
     `dist_*`: angles of pairs (radians); `prop_ict`: share of pairs farther apart than `ict`; `nn_mean`: mean angle to
     the nearest neighbour; `w2wd_*`: distances of pairs of latents; `wavg_avg`: mean distance to the mean latent.

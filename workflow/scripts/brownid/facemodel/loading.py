@@ -163,7 +163,7 @@ def render_in_batches(
     latents: Tensor,
     noise_key: NoiseKey,
 ) -> Iterator[np.ndarray]:
-    """What `render` makes of latents `[n, D]` or embeddings `[n, E]`, batch by batch, smaller where memory runs out."""
+    """Output of `render` for latents `[n, D]` or embeddings `[n, E]`, batch by batch, smaller where memory runs out."""
     return Batching(BATCH_SIZE).each(
         len(latents), lambda rows: render(generator, crop, latents[rows], noise_key.rows(rows))
     )

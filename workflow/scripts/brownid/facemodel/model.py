@@ -16,7 +16,7 @@ from brownid.runtime.randomness import NoiseKey
 
 
 class FaceModel(Protocol):
-    """What the algorithms need of a face model; any object with these works.
+    """Face model protocol of the algorithms; any object with these members works.
 
     A model with random noise maps has `needs_noise_key = True`, and its `render` and `embed` take their `NoiseKey` as
     second argument.

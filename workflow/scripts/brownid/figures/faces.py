@@ -110,7 +110,7 @@ def image_pairs(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things stand on a sheet, in pixels."""
+    """Positions on a sheet, in pixels."""
 
     left: int
     top: int

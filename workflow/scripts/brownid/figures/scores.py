@@ -126,7 +126,7 @@ def plot_scores(scores: Scores, path: str | Path, *, std: Scores | None = None, 
 
 
 def _best(table: pd.DataFrame) -> np.ndarray:
-    """Which cells show the largest number of their column, as printed: `[rows, columns]` bool; none of a lone row."""
+    """Cells with the largest printed number of their column: `[rows, columns]` bool; none of a lone row."""
     rounded = table.round(4)
     return ((rounded == rounded.max()) & (len(table) > 1)).to_numpy()
 

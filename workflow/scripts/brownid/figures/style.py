@@ -87,7 +87,7 @@ def panel_rows(count: int, columns: int) -> int:
 
 
 def legend_columns(names: Sequence[str]) -> int:
-    """How many legend entries stand side by side below a figure: fewer where names are long."""
+    """Number of legend entries per row below a figure, fewer for long names."""
     return max(1, min(len(names), 6, 110 // (max(map(len, names)) + 6)))
 
 

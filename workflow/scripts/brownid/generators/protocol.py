@@ -1,4 +1,4 @@
-"""What the rest of the project needs of an image generator, and where an average face lies in its images."""
+"""The generator protocol, and the landmarks of an average face in the images of a generator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Point = tuple[float, float]
 
 
 class GeneratorDefaults:
-    """What a generator is unless it says otherwise; every family derives from it and overrides what differs.
+    """Default attributes of generators; every family derives from it and overrides what differs.
 
     `with_defaults` gives the same to the objects of users' own factories.
     """
@@ -105,7 +105,7 @@ class EmbeddingConditionedGenerator(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the generator."""
         ...
 
     def render_embeddings(self, embeddings: Tensor, noise_key: NoiseKey) -> Tensor:
@@ -133,7 +133,7 @@ def is_embedding_conditioned(
 
 
 def device_of(generator: Generator | EmbeddingConditionedGenerator) -> torch.device:
-    """Where a generator computes."""
+    """Device of a generator."""
     return generator.device if is_embedding_conditioned(generator) else generator.latent_mean.device
 
 

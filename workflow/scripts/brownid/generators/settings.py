@@ -49,7 +49,7 @@ class Arc2FaceSizes(DiffusionSizes):
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSettings(Settings):
-    """What all families with weights have."""
+    """Settings of all families with weights."""
 
     family: ClassVar[str]
     source: ClassVar[tuple[str, ...]] = ("file",)  # what names the weights

@@ -35,7 +35,7 @@ STATISTICS = (
 
 @dataclass(frozen=True)
 class Inversion:
-    """What was found. `statistics[name][t]` describes iteration t before its update, over all attempts."""
+    """Result of an inversion. `statistics[name][t]` describes iteration t before its update, over all attempts."""
 
     latents: Tensor  # [n, D], of the best attempt of each identity
     embeddings: Tensor  # [n, E], computed from these latents
@@ -176,7 +176,7 @@ def reached(angles: Tensor, settings: LatentOptimizationSettings, items: Sequenc
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same through a run; a row is an attempt of an identity."""
+    """Constants of a run; a row is an attempt of an identity."""
 
     batched: BatchedFaceModel
     settings: LatentOptimizationSettings

@@ -166,7 +166,7 @@ class SphereOptimizer:
         return self._gradient[:count]
 
     def _batches_an_epoch(self, count: int) -> int:
-        """How many batches share `count` references; never a number that leaves one reference alone in its batch."""
+        """Number of batches for `count` references; never a number that leaves one reference alone in its batch."""
         return min(-(-count // (self.settings.batch or count)), count // 2)
 
     def _batches(self, iterations: range, panel: Panel) -> list[torch.Tensor]:
@@ -189,7 +189,7 @@ SAME = 1e-6  # radians; closer vectors are the same but for rounding, and nothin
 
 @dataclass(frozen=True)
 class Packing:
-    """Where a packing ended.
+    """Result of a packing.
 
     Record k of the statistics describes the references before iteration number `statistics["iteration"][k]`, and the
     learning rate there; the last record describes the end.

@@ -45,7 +45,7 @@ def noisy_targets(
 
 
 def variation_starts(latents: Tensor, random_latents: Tensor, share: float) -> Tensor:
-    """Where the descents of the images start `[n, count, D]`: the `share` of the way from the identity's latent
+    """Initial latents of the images `[n, count, D]`: the `share` of the way from the identity's latent
     `[n,D]` to a random latent of the generator `[n, count, D]`."""
     check_matrix("latents", latents, (None, None))
     check_matrix("random_latents", random_latents, (len(latents), None, latents.shape[1]))

@@ -1,1 +1,1 @@
-"""How one job runs: in several processes, and from the state that an interrupted one left."""
+"""How one job runs: its processes, the loop over its iterations, and states from which it resumes."""

@@ -30,7 +30,7 @@ SAME = 1e-3  # of its standard deviation: rounding of another device is less, an
 
 
 class State(Protocol):
-    """What a loop needs of its state: a `StateFile`, or the part of one that a loop inside a chunk has."""
+    """State protocol of the loops: a `StateFile`, or the part of it for a loop inside a chunk."""
 
     @property
     def path(self) -> Path:
@@ -38,7 +38,7 @@ class State(Protocol):
         ...
 
     def load(self) -> SavedState | None:
-        """What an interrupted run left; None where there is nothing."""
+        """The state of an interrupted run; None if there is none."""
         ...
 
     def due(self, iteration: int) -> bool:
@@ -106,7 +106,7 @@ def iterate(
 
 
 class _Place(NamedTuple):
-    """How far a loop over chunks is. It is replaced as a whole: an interruption finds it before a chunk or after it."""
+    """Progress of a loop over chunks. It is replaced as a whole: an interruption finds it before or after a chunk."""
 
     first: int  # rows before this one are done
     steps: int  # chunks done; of chunks with iterations inside, these
@@ -141,7 +141,7 @@ def in_chunks(
     state: StateFile | None,
     description: str | None = None,
 ) -> Tensors:
-    """What `work(rows, inner)` returns for the rows 0 … count−1, chunk by chunk, concatenated by name, on the host.
+    """Results of `work(rows, inner)` for the rows 0 … count−1, chunk by chunk, concatenated by name, on the host.
 
     A chunk has `size` rows; with a `Batching` fewer where the memory does not suffice. With a `state` the loop goes on
     behind the chunks that are done, and inside a chunk where `work` iterates with the state `inner`. The description is

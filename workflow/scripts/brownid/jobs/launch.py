@@ -115,7 +115,7 @@ def _command(launcher: str, processes: int, call: Path) -> list[str]:
 
 
 def _environment(launcher: str, processes: int) -> dict[str, str]:
-    """Where the processes meet (srun starts the first on this very node), and their part of the CPU threads."""
+    """Environment of the processes: their rendezvous address (srun starts the first here) and CPU threads."""
     inherited = dict(os.environ)
     if launcher == "srun":
         inherited = {

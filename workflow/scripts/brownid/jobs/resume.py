@@ -29,7 +29,7 @@ SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 6, 60
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a state file holds."""
+    """Content of a state file."""
 
     iteration: int  # the iteration to go on with
     tensors: dict[str, torch.Tensor]
@@ -60,7 +60,7 @@ class StateFile:
         return StateFile(self.path, {**self.belongs_to, RUN: more}, self.iterations, self.minutes)
 
     def load(self) -> SavedState | None:
-        """What an interrupted run left here; None where there is nothing, and where it is damaged: the log says so.
+        """The state of an interrupted run; None if there is none, or if it is damaged (logged).
 
         Raises `BrownidError`, naming the keys that differ, where it belongs to other settings.
         """
@@ -117,7 +117,7 @@ def state_path(folder: str | Path, belongs_to: Mapping[str, object]) -> Path:
 
 
 def read_owner(path: str | Path) -> dict[str, object]:
-    """What the state at `path` belongs to; `DamagedStateError` where the file does not say it."""
+    """Settings and inputs to which the state at `path` belongs; `DamagedStateError` where the file does not say it."""
     with _opened(Path(path)) as file:
         owner = json.loads(file.metadata()["belongs_to"])
         if not isinstance(owner, dict):
@@ -229,7 +229,7 @@ def job_state(
     saving: Mapping[str, float] | None,
     **more: object,
 ) -> dict[str, Any] | None:
-    """What `open_state` needs, as plain values that other processes can be sent; None without a folder.
+    """Arguments of `open_state` as plain values that can be sent to other processes; None without a folder.
 
     The folder is the job's own. Its state belongs to the settings, the fingerprint of the code, the checksums of the
     inputs and `more`. `saving` says how often it is saved (`iterations`, `minutes`).

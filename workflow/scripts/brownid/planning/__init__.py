@@ -1,1 +1,1 @@
-"""What a run needs and takes: missing files and packages, jobs, GPU-hours, memory and disk, before it starts."""
+"""Requirements of a run before it starts: files, packages, jobs, GPU-hours, memory and disk."""

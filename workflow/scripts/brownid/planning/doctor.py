@@ -1,4 +1,4 @@
-"""Everything that a configuration needs and does not find: GPU, packages, files, databases, licences."""
+"""Report everything a configuration needs but does not find: GPU, packages, files, databases, licences."""
 
 import logging
 import shutil
@@ -24,7 +24,7 @@ GIBIBYTE = 1024**3
 
 
 class Machine(NamedTuple):
-    """What this machine has; `gpu_bytes` is the memory of the GPU that torch sees, None without one."""
+    """Hardware of this machine; `gpu_bytes` is the memory of the GPU that torch sees, None without one."""
 
     gpu_name: str | None
     gpu_bytes: int | None
@@ -48,7 +48,7 @@ def this_machine() -> Machine:
 
 
 def examine_machine(machine: Machine) -> Iterator[Finding]:
-    """What to know about this machine's GPU."""
+    """Findings about this machine's GPU."""
     if machine.torch_version is None:
         return  # a missing package, and reported as one
     if machine.gpu_bytes is not None:
@@ -188,7 +188,7 @@ def examine_licences(config: Mapping, catalogue: Mapping[str, Model]) -> Iterato
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What is logged as a warning within the block, which is not printed."""
+    """Collect warnings that are logged within the block instead of printing them."""
     messages: list[str] = []
 
     class Collector(logging.Handler):

@@ -1,4 +1,4 @@
-"""What the queue of a Slurm cluster says before a run: is anything left of an earlier one, and is it as named?"""
+"""Checks of a Slurm cluster before a run: jobs of an earlier run, and the names of partitions."""
 
 import getpass
 import os

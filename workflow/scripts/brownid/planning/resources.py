@@ -1,4 +1,4 @@
-"""How much disk and GPU memory a configuration takes, and whether they are there."""
+"""Disk and GPU memory that a configuration needs, compared with what is available."""
 
 import shutil
 from collections import Counter
@@ -137,7 +137,7 @@ OVERHEAD = 1.5  # working space of convolutions and gradients in flight, over wh
 
 
 class Need(NamedTuple):
-    """What a job needs: bytes whatever the batch, bytes per image, images in a batch."""
+    """GPU memory of a job: bytes independent of the batch, bytes per image, images in a batch."""
 
     job: str
     fixed: float
@@ -165,7 +165,7 @@ def examine_memory(config: Mapping, catalogue: Mapping[str, Model], gpu_bytes: f
 
 
 def gpu_memory(config: Mapping, catalogue: Mapping[str, Model]) -> list[Need]:
-    """What each job needs, those with a generator or network of the user's own left out."""
+    """GPU memory of each job, without those that use a generator or network of the user's own."""
     return [need for need in _needs(config, catalogue) if isinstance(need, Need)]
 
 

@@ -1,4 +1,4 @@
-"""How many samples and images a configuration makes, and how much memory its networks take."""
+"""Numbers of samples and images of a configuration, and memory of its networks."""
 
 import re
 from collections.abc import Mapping

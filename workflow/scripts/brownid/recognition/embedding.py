@@ -69,7 +69,7 @@ def as_configured(
 
 @torch.inference_mode()
 def noise_embeddings(network: nn.Module, side: int) -> Tensor:
-    """What a network in evaluation mode makes of two images of noise, always the same two: `[2, E]` where it is one."""
+    """Embeddings of two fixed noise images by a network in evaluation mode: `[2, E]` where it is one."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     return raw_embeddings(network, 2 * uniform(0, "recognition/noise", range(2), (3, side, side)).to(device) - 1)
 

@@ -112,7 +112,7 @@ LOADERS: dict[str | None, Callable[..., FaceNetwork]] = {
 
 
 def _read(path: Path) -> tuple[Any, dict | None]:
-    """What a weight file holds and, for files of ours, the fields of its `Description`."""
+    """Content of a weight file and, for brownid's own files, the fields of its `Description`."""
     content, described = read_content(path, BACKBONE)
     if described is None:
         return content, None

@@ -323,7 +323,7 @@ def _range(values: Affine) -> tuple[float, float]:
 
 
 def _ends(nodes: Sequence[Node], images: Mapping[str, Affine], constants: _Constants) -> Iterator[Affine]:
-    """What reaches the first operations that are not affine."""
+    """Values that reach the first operations that are not affine."""
     values = dict(images)
     for node in nodes:
         given = [values.get(name) for name in node.input]

@@ -23,7 +23,7 @@ INTENDED_USE = (
 
 @dataclass(frozen=True)
 class ReleaseDescription:
-    """What the README and the metadata say in words; all of it is the publisher's to decide."""
+    """Texts of the README and the metadata, chosen by the publisher."""
 
     name: str  # short, serves as an identifier
     description: str  # a paragraph
@@ -176,7 +176,7 @@ def _is_left_behind(parts: list[str]) -> bool:
 
 
 def strange_kind(root: Path, path: str) -> str | None:
-    """What stands at a path of a release in place of a plain file, such as "a pipe"; None for a plain file.
+    """Kind of file at a path of a release that is not a plain file, such as "a pipe"; None for a plain file.
 
     Nothing is opened and no link is followed, not in the folders on the way either. FileNotFoundError where there is
     nothing.
@@ -247,7 +247,7 @@ def _rows(root: Path, path: Path) -> Iterator[list[str]]:
 
 
 def checksum_problems(root: Path, entries: dict[str, Entry]) -> list[str]:
-    """What is wrong with checksums.sha256, given the manifest."""
+    """Problems of checksums.sha256, given the manifest."""
     expected = _checksum_lines(root, list(entries.values()))
     try:
         kind = strange_kind(root, CHECKSUMS)

@@ -21,7 +21,7 @@ CONTEXT = {"@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissan
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """What a release states about one dataset; `verify` holds the files against it."""
+    """Statements of a release about one dataset; `verify` holds the files against it."""
 
     name: str
     samples: int

@@ -55,7 +55,7 @@ def build_release(
 
 
 def image_path(record: DatasetRecord, identity: int, label: str) -> str:
-    """Where a release keeps the image of a sample, given its published label."""
+    """Path of a sample's image in a release, given its published label."""
     return str(release_path(f"{record.name}/{record.image_folder}/{identity:05d}/{label}.png"))
 
 

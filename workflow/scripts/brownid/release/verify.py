@@ -135,7 +135,7 @@ def _dataset_problems(root: Path, record: DatasetRecord, entries: dict[str, Entr
 
 
 def _collection_problems(record: DatasetRecord, collection: SampleCollection) -> list[str]:
-    """Where the collection is not what the metadata states, and embeddings that are not of unit length."""
+    """Differences between a collection and the metadata, and embeddings that are not of unit length."""
     name = f"{record.name}/samples.h5"
     found = DatasetRecord.of(record.name, collection, record.side, record.statistics)
     problems = [

@@ -26,7 +26,7 @@ class BrownidError(Exception):
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """What to tell the user about an error that is not a defect of ours; None where it is one.
+    """Message for an error that is not a defect of brownid; None for a defect.
 
     Apart from `BrownidError` these are a full disk or quota, a disk that fails, and a place that one has no access to.
     """
@@ -39,13 +39,13 @@ def sentence_of(error: BaseException) -> str | None:
 
 
 def refused_read(error: BaseException, path: str | Path) -> BrownidError | None:
-    """What to tell the user where the system does not let `path` be read; None for any other error."""
+    """Message for a system error on reading `path`; None for any other error."""
     number = _number_of(error)
     return BrownidError(_sentence(path, number)) if number in REFUSALS else None
 
 
 def refused_write(error: BaseException, path: Path, temporary: Path) -> BrownidError | None:
-    """What to tell the user where `path` could not be written, by way of `temporary`; None for any other error.
+    """Message for a system error on writing `path` through `temporary`; None for any other error.
 
     Errors of the system often come without the name of the file; one that names another file is of that file.
     """
@@ -81,7 +81,7 @@ def _sentence(place: str | Path, number: int) -> str:
 
 
 def one_line(error: object) -> str:
-    """What an error says, on one line of at most `LONGEST_REASON` characters; its type where it says nothing.
+    """Message of an error, on one line of at most `LONGEST_REASON` characters; its type where it says nothing.
 
     Without what could move a terminal's cursor: others may have written it, a server for example.
     """
@@ -96,7 +96,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def suggestion(name: object, known: Iterable[str], otherwise: str | None = None) -> str:
-    """What to say about an unknown name: the known one that it is close to, or `otherwise`, or all that are known."""
+    """Advice for an unknown name: the closest known name, or `otherwise`, or all known names."""
     names = list(known)
     close = get_close_matches(str(name), names, n=1)
     return f"did you mean {close[0]!r}?" if close else otherwise or f"known are {', '.join(names) or 'none'}."

@@ -105,7 +105,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def _numbering() -> str:
-    """What tells apart processes of the same number: the host, and on Linux the container if it counts its own."""
+    """Name of the space of process numbers: the host, and on Linux the container if it has its own."""
     try:
         return f"{platform.node()}.{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:

@@ -1,4 +1,4 @@
-"""Which GPUs of a machine a job takes: those that no other job of the same user holds.
+"""GPUs for a job: those of the machine that no other job of the same user holds.
 
 A GPU is held by an abstract Unix socket that is named after it: one process can have a name at a time, and the kernel
 frees it when the process ends, however it ends. No file is involved, hence no file system and nothing to clean up.
@@ -70,7 +70,7 @@ def held_descriptors() -> list[int]:
 
 
 def given_by_slurm() -> str:
-    """What Slurm says about the GPUs that it gave this job or step, and which of them are visible; empty where none."""
+    """Slurm's description of the GPUs of this job or step, and the visible ones; empty if there are none."""
     if "SLURM_JOB_ID" not in os.environ:
         return ""
     numbers = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")

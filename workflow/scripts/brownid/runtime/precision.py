@@ -65,7 +65,7 @@ class Batching:
         self.size = size
 
     def map(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
-        """What `work` returns for each batch of the rows 0 … count−1, in order."""
+        """Results of `work` for each batch of the rows 0 … count−1, in order."""
         return list(self.each(count, work))
 
     def each(self, count: int, work: Callable[[slice], Part]) -> Iterator[Part]:
@@ -79,7 +79,7 @@ class Batching:
                 first = rows.stop
 
     def attempt(self, rows: slice, work: Callable[[slice], Part]) -> tuple[Part] | None:
-        """What `work` returns for these rows; None where it ran out of memory, and the size is smaller now."""
+        """Result of `work` for these rows; None if memory ran out, and the batch size is then reduced."""
         try:
             return (work(rows),)
         except (MemoryError, RuntimeError) as error:

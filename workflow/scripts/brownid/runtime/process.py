@@ -33,7 +33,7 @@ logger = logging.getLogger("brownid")
 
 
 class Granted(NamedTuple):
-    """What a job was given, as its rule and the profile say."""
+    """GPUs and nodes of a job, from its rule and the profile."""
 
     gpus: int = 0  # on all its nodes together
     nodes: int = 1
@@ -136,7 +136,7 @@ def run(stage: Callable[..., None], snakemake: Any, **more: Any) -> None:
 
 
 def _as(annotation: object, value: Any) -> Any:
-    """What Snakemake has under a name (the text of a path or a list of these, the text of a number) as it is wanted."""
+    """A value of Snakemake (the text of a path, a list of these, the text of a number) in the wanted type."""
     if annotation not in (Path, Path | None, Sequence[Path]):
         return int(value) if annotation is int else value
     paths = [Path(path) for path in ([value] if isinstance(value, str) else value)]
@@ -165,7 +165,7 @@ def check_device(device: object) -> None:
 
 
 def granted() -> Granted:
-    """What the job that this process runs was given."""
+    """GPUs and nodes of the job of this process."""
     return _granted
 
 
@@ -182,7 +182,7 @@ def _grant(resources: Mapping) -> None:
 
 
 def _gpus_of_a_node(resources: Mapping) -> int:
-    """What a profile asks for in Slurm's own words, where a site wants those instead of the resource `gpu`."""
+    """GPUs per node that a profile requests by Slurm's options instead of the resource `gpu`."""
     found = ASKS_FOR_GPUS.search(f"{resources.get('gres', '')} {resources.get('slurm_extra', '')}")
     return int(found[1] or 1) if found else 0
 

@@ -42,7 +42,7 @@ def uniform(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...
 
 
 class NoiseKey(NamedTuple):
-    """What a generator's random noise maps of a batch depend on; one item per row."""
+    """Key of a generator's random noise maps of a batch; one item per row."""
 
     seed: int
     items: Sequence[int]

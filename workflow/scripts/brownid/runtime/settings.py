@@ -176,7 +176,7 @@ def _fits(value: Any, rules: Mapping[str, Any]) -> bool:
 
 
 def _requirement(rules: Mapping[str, Any]) -> str:
-    """What a value must be, in words."""
+    """Requirement on a value, in words."""
     if "enum" in rules:
         return f"one of {', '.join(map(str, rules['enum']))}"
     if rules["type"] == "array":

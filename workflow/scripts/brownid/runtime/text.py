@@ -29,7 +29,7 @@ Node = TypeVar("Node")
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file says; BrownidError where it is none, repeats a key, or has a number that is not finite."""
+    """Content of a JSON file; BrownidError if it is invalid, repeats a key, or has a number that is not finite."""
     try:
         return json.loads(
             _text(path, LARGEST_JSON), object_pairs_hook=_object, parse_constant=_not_finite, parse_float=_float
@@ -49,7 +49,7 @@ def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def read_checked_json(path: str | Path) -> dict[str, Any]:
-    """What `write_checked_json` wrote, or a version before it, which wrote no checksum.
+    """Content of a file of `write_checked_json`, or of an older version, which wrote no checksum.
 
     BrownidError where the content does not match its checksum, and for what is no JSON or no mapping.
     """
@@ -73,7 +73,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def read_yaml(path: str | Path | Traversable) -> Any:
-    """What a YAML file of one document says; BrownidError where it is none, repeats a key, refers to itself, or stands
+    """Content of a YAML file of one document; BrownidError if it is invalid, repeats a key, refers to itself, or stands
     for more than `MOST_VALUES` values."""
     loader = None
     try:

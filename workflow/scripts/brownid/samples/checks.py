@@ -1,4 +1,4 @@
-"""What a collection of samples must satisfy, and in what collections must agree to be joined."""
+"""Checks of collections of samples, and of collections that are to be joined."""
 
 import math
 import operator
@@ -14,7 +14,7 @@ BLOCK_ROWS = 8192  # bounds the memory of checks and copies; 8192 rows of 512 fl
 
 
 class Samples(Protocol):
-    """What the formats and the checks use of a `SampleCollection`, which imports them."""
+    """Protocol of a `SampleCollection` for the formats and checks that it imports."""
 
     @property
     def identities(self) -> np.ndarray: ...
@@ -119,7 +119,7 @@ def not_finite_row(values: np.ndarray, absent_allowed: bool = False) -> int | No
 
 
 def absent_rows(values: np.ndarray) -> np.ndarray:
-    """Which rows of a column `[n, ...]` are absent, bool `[n]`; in a valid column a row that begins with NaN is."""
+    """Mask of absent rows of a column `[n, ...]`, bool `[n]`; in a valid column a row that begins with NaN is."""
     if not np.issubdtype(values.dtype, np.inexact):
         return np.zeros(len(values), dtype=bool)
     return np.isnan(_flat(values)[:, :1]).any(axis=1)

@@ -22,7 +22,7 @@ PRECISIONS, COMPRESSIONS = (None, "float16"), (None, "gzip", "lzf")
 
 @dataclass(frozen=True)
 class Storage:
-    """How columns of floating-point numbers are stored; `benchmarks/store.py` measures what either costs and saves."""
+    """Storage of floating-point columns; `benchmarks/store.py` measures time and size."""
 
     precision: str | None = None  # None as they are; "float16" in half the space, relative error at most 1/2048
     compression: str | None = None  # None, "gzip" or "lzf", without loss
@@ -174,7 +174,7 @@ def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, obj
 
 
 def stored(path: str | Path) -> dict[str, tuple[str, str | None, int]]:
-    """How a file holds its columns of numbers: by name the type on disk, the compression and the bytes."""
+    """Storage of a file's columns of numbers: type on disk, compression and bytes, by name."""
     with _opened(path, ("latents", "embeddings", "extra")) as table:
         return {
             name: (str(item.dtype), item.compression, item.id.get_storage_size())

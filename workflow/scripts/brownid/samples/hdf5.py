@@ -316,7 +316,7 @@ def settings_text(settings: Mapping[str, object]) -> str:
 
 
 def settings(holder: h5py.Group) -> dict[str, object]:
-    """What `set_settings` stored, empty where there is nothing; anything but a mapping in JSON is a BrownidError."""
+    """Settings stored by `set_settings`, empty if there are none; anything but a mapping in JSON is a BrownidError."""
     text = attribute(holder, "settings")
     if text is None and "settings" in holder:
         text = "".join(texts(holder, "settings"))

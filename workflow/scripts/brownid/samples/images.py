@@ -106,7 +106,7 @@ def _is_compressed(message: memoryview) -> bool:
 
 
 def _field(message: memoryview, table: int, number: int) -> int | None:
-    """Where a field of a FlatBuffer's table stands; None where it has the default value."""
+    """Position of a field of a FlatBuffer's table; None if it has the default value."""
     (back,) = struct.unpack_from("<i", message, table)
     size, *_ = struct.unpack_from("<HH", message, table - back)
     place = 4 + 2 * number

@@ -43,7 +43,7 @@ def decode(data: bytes | memoryview, side: int | None = None) -> np.ndarray:
 
 
 def _problem(data: memoryview, side: int | None) -> str | None:
-    """What is wrong with the file's structure (PNG specification, section 5), or None."""
+    """Fault of the file's structure (PNG specification, section 5), or None."""
     if data[:8] != SIGNATURE:
         return "it is not a PNG file"
     position = 8

@@ -76,7 +76,7 @@ def _crop(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _between(start: Tensor, extent: Tensor, side: int) -> Tensor:
-    """Which pixel centres `[B, side]` lie in [start, start + extent], in shares of the side."""
+    """Mask `[B, side]` of pixel centres in [start, start + extent], in shares of the side."""
     centres = (torch.arange(side, device=start.device) + 0.5) / side
     return (centres >= start[:, None]) & (centres <= (start + extent)[:, None])
 

@@ -1,4 +1,4 @@
-"""What is trained: the network under its margin head, the optimiser and the learning-rate schedule."""
+"""Trained modules: the network with its margin head, the optimiser and the learning-rate schedule."""
 
 import math
 from typing import Any

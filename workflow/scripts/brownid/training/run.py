@@ -184,7 +184,7 @@ class _Training:
 
 
 def _what_is_kept(state: StateFile | None, epochs: int) -> str:
-    """What an interruption leaves, for the log."""
+    """Log message about the state after an interruption."""
     if state is None:
         return NOTHING_KEPT
     if not epochs:
@@ -198,7 +198,7 @@ def _what_is_kept(state: StateFile | None, epochs: int) -> str:
 def _owner(
     shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str, code: str
 ) -> dict[str, object]:
-    """What decides the weights, for the state to belong to."""
+    """Settings and inputs that determine the weights, to which the state belongs."""
     images = [sha256(shard) for shard in shards]
     arguments = {"seed": seed, "side": side, "precision": precision, "code": code, "images": images}
     return {"settings": asdict(settings), **arguments}

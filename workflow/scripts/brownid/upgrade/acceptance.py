@@ -20,7 +20,7 @@ from brownid.upgrade.workflow import PROJECT, Run, open_run
 
 @dataclass
 class Acceptance:
-    """What was accepted, and what was not."""
+    """Accepted and rejected results."""
 
     results: list[Result]  # of all stages, as they were
     accepted: list[Result]
@@ -104,7 +104,7 @@ def _keep(run: Run, every: Sequence[Result], accepted: Sequence[Result]) -> None
 
 
 def _write_provenance(accepted: Sequence[Result]) -> dict[str, tuple[str, str]]:
-    """Say in `ACCEPTED`, and in each command.yml, what was accepted; returns the latter's checksums before and after.
+    """Record accepted results in `ACCEPTED` and in each command.yml; returns the latter's checksums before and after.
 
     Their file times stay: nothing runs again because of them.
     """

@@ -23,7 +23,7 @@ BLOCK = 2048  # images of a block of embed_database
 
 
 def read_checkpoint(path: Path, images: Sequence[str]) -> tuple[dict[str, Any], SavedState]:
-    """What the state of an FR training on these image files belongs to, and the state as it is laid out today.
+    """Owner of the state of an FR training on these image files, and the state in today's layout.
 
     The code and the precision that it belongs to show in its name alone: they are found among all code that ran here.
     """

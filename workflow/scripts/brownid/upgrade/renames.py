@@ -38,7 +38,7 @@ class Renames:
         return path
 
     def old_paths(self, path: str) -> Iterator[str]:
-        """Where older versions kept the file of today's `path`, the newest first."""
+        """Paths of today's `path` in older versions, the newest first."""
         for version, patterns in reversed(list(zip(self.versions, self._paths, strict=True))):
             entries = {new: old for old, new in version.get("entries", {}).items()}
             older = _replaced(_with_entries(path, entries), [(new, old) for old, new in patterns])
@@ -47,7 +47,7 @@ class Renames:
                 yield path
 
     def owner(self, rule: str, owner: Mapping[str, Any]) -> dict[str, Any]:
-        """What a result or state of today's `rule` belongs to (`settings`, ...), under the names of today."""
+        """Owner (`settings`, ...) of a result or state of today's `rule`, under today's names."""
         converted: Any = owner
         for version in self.versions:
             converted = self._converted(version, rule, converted, "")
@@ -77,7 +77,7 @@ class Renames:
 
 @cache
 def renames() -> Renames:
-    """What the versions up to this one renamed."""
+    """Renames of the versions up to this one."""
     return Renames(read_yaml(TABLE))
 
 

@@ -1,4 +1,4 @@
-"""Which results of a run other code made, or other settings, and what would run again."""
+"""Results of a run that other code or settings made, and the jobs that would run again."""
 
 import ast
 import re
@@ -53,7 +53,7 @@ class Results:
         self.all = [self._examined(job, *located[job]) for job in run.jobs]
 
     def place(self, path: str) -> str | None:
-        """Where the file of today's `path` is; None where it is not there."""
+        """Present location of the file of today's `path`; None if it is missing."""
         if Path(path).exists():
             return path
         old = (older for older in self.renames.old_paths(path) if older not in self._outputs and Path(older).exists())

@@ -46,7 +46,7 @@ def convert_states(job: Job, renames: Renames, dry_run: bool = False) -> tuple[l
 
 
 def _read(path: Path, job: Job) -> tuple[Mapping[str, Any], SavedState]:
-    """What the state of a job belongs to, and what it holds, as it would be laid out today."""
+    """Owner and content of the state of a job, in today's layout."""
     if path.suffix == CHECKPOINT:
         return read_checkpoint(path, job.inputs)
     file = StateFile(path, read_owner(path))
@@ -57,7 +57,7 @@ def _read(path: Path, job: Job) -> tuple[Mapping[str, Any], SavedState]:
 
 
 def _other_settings(owner: Mapping[str, Any], job: Job) -> list[str]:
-    """What differs between the settings of a state and those of its job, of what both name.
+    """Differences between the settings of a state and those of its job, among common keys.
 
     A state may leave settings out, or group them otherwise.
     """

@@ -29,7 +29,7 @@ class Job:
 
 
 class Records:
-    """What Snakemake has recorded of the files of a run."""
+    """Snakemake's records of the files of a run."""
 
     def __init__(self, persistence: Any):
         self._persistence = persistence

@@ -99,7 +99,7 @@ def _stratified(same: np.ndarray, folds: int) -> list[np.ndarray]:
 
 
 def _note(same: np.ndarray, folds: list[np.ndarray]) -> str | None:
-    """What is to be said of the shares of genuine pairs in folds."""
+    """Note about the shares of genuine pairs in folds."""
     genuine, sizes = (np.array([count(fold) for fold in folds], np.float64) for count in (lambda f: same[f].sum(), len))
     pairs, share = sizes.sum(), genuine.sum() / sizes.sum()
     shares = genuine / sizes
@@ -136,7 +136,7 @@ def _judged(distances: np.ndarray, same: np.ndarray, parts: list[np.ndarray]) ->
 
 
 def _correct(distances: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """How many pairs are judged rightly at each of the thresholds, `[thresholds]`."""
+    """Number of correctly classified pairs at each threshold, `[thresholds]`."""
     accepted_genuine = np.searchsorted(np.sort(distances[same]), THRESHOLDS, side="left")
     accepted_impostors = np.searchsorted(np.sort(distances[~same]), THRESHOLDS, side="left")
     return accepted_genuine + (~same).sum() - accepted_impostors

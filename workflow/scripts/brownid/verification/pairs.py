@@ -73,7 +73,7 @@ class _Line:
         return cells
 
     def error(self, problem: str) -> BrownidError:
-        """What to raise about it."""
+        """The error to raise."""
         return BrownidError(f"{self.file}, line {self.number}: {problem}.")
 
 
@@ -118,7 +118,7 @@ def _counts(lines: list[_Line]) -> list[int]:
 
 
 def _form(lines: list[_Line], separator: str | None) -> _Read | None:
-    """What reads these lines if their columns are separated so; None where the first is of none of the forms."""
+    """Reader of these lines with this column separator; None if the first line has no known form."""
     first = [cell.lower() for cell in lines[0].cells(separator)]
     width = len(first)
     if width == 2 and _is_number(first[1]) and all(len(line.cells(separator)) == 2 for line in lines[1:2]):

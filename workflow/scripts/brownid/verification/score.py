@@ -92,7 +92,7 @@ def score_pairs(
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
     name: str = "the pairs",
 ) -> dict[str, Any]:
-    """Everything one reads off a verification, as plain numbers for a JSON file; `name` begins warnings.
+    """All results of a verification as plain numbers for a JSON file; `name` begins warnings.
 
     `accuracy`, `std`, `threshold` (10 contiguous folds; of the squared distance), `stratified_accuracy` (see
     `benchmark.verification`), `fold_note` (why only that should be compared, or None), `auc`, `eer`, `tar_at_far` (rate

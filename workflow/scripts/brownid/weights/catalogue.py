@@ -69,12 +69,12 @@ def fetched_paths(config: Mapping) -> list[str]:
 
 
 def fetch_command(model: Model, own: str | None = None) -> str:
-    """What fetches a model of the project's catalogue, or of one's `own`; for the folder that paths are relative to."""
+    """Command that fetches a model of the project's catalogue or of the user's `own`, for the folder of its paths."""
     return shlex.join(["brownid", "models", "fetch", model.name, *(["--catalogue", own] if own else [])])
 
 
 def advice(catalogue: Mapping[str, Model], path: str | Path, own: str | None = None) -> str:
-    """What to do about a missing file, as the end of a sentence; `own` is the path of one's own catalogue."""
+    """Advice about a missing file, as the end of a sentence; `own` is the path of the user's own catalogue."""
     model = model_at(catalogue, path)
     if model is None:
         return ""

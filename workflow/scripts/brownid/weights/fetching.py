@@ -25,7 +25,7 @@ from brownid.weights.catalogue import SCHEMES, Model
 
 
 def mismatch(model: Model, size: int, checksum: str | None) -> str | None:
-    """How a file of this size and SHA-256 (None: any) differs from the model's; None where it does not."""
+    """Difference between a file of this size and SHA-256 (None: any) and the model's; None if equal."""
     if model.size is not None and size != model.size:
         return f"it has {size:,} bytes, not {model.size:,}"
     if model.sha256 is not None and checksum not in (None, model.sha256):
@@ -34,7 +34,7 @@ def mismatch(model: Model, size: int, checksum: str | None) -> str | None:
 
 
 def damage(model: Model, path: str | Path | None = None, content: bool = True) -> str | None:
-    """How the file at `path` (None: the model's own) differs from the model's; None where it does not.
+    """Difference between the file at `path` (None: the model's own) and the model's; None if equal.
 
     A folder is never damaged, as nothing is known of its content. The file is read in full only where a checksum is
     known, its size is right, and its `content` matters.
@@ -63,7 +63,7 @@ WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class Fetched(NamedTuple):
-    """What a fetch came to."""
+    """Result of a fetch."""
 
     path: Path
     sha256: str  # of what was fetched; empty where the file was there already
@@ -110,7 +110,7 @@ def catalogue_line(model: Model, checksum: str) -> str | None:
 
 
 def trust(model: Model) -> str:
-    """How much is known of a fetched file, as a sentence."""
+    """Verification status of a fetched file, as a sentence."""
     if model.sha256:
         return "its SHA-256 is the catalogue's"
     return "its SHA-256 was not known before, so nothing vouches for the content but the address"
@@ -144,7 +144,7 @@ def _too_long(model: Model, limit: int) -> BrownidError:
 
 
 def _received(model: Model, source: _Source) -> Iterator[bytes]:
-    """What a source gives, in chunks of about `CHUNK` bytes: all that it announced, soon enough."""
+    """Content of a source in chunks of about `CHUNK` bytes; incomplete or too slow transfers are errors."""
     started, size, waiting = time.monotonic(), 0, bytearray()
     while part := _read(model, source):
         size += len(part)
@@ -184,7 +184,7 @@ def _decompressed(model: Model, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _read(model: Model, source: _Source) -> bytes:
-    """What has arrived, at most a chunk; a slow server cannot hold this up for longer than `SILENCE`."""
+    """Received bytes, at most one chunk; waits at most `SILENCE` for a slow server."""
     try:
         return source.stream.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:

@@ -25,7 +25,7 @@ _PICKLE = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 
 @dataclass(frozen=True)
 class GeneratorFile:
-    """What a file says about a generator, under NVIDIA's names, for any format."""
+    """Content of a generator file of any format, under NVIDIA's names."""
 
     family: str  # "stylegan2" or "stylegan3"
     constructor: dict[str, PlainValue]  # named arguments of NVIDIA's Generator; see nvidia.py for their form

@@ -27,7 +27,7 @@ class Module(Inert):
         self.class_name, self.state = class_name, state
 
     def parts(self) -> tuple[object]:
-        """What its class has set."""
+        """Attributes that its class has set."""
         return (self.state,)
 
     def attribute(self, name: str, kind: type[Kind]) -> Kind:

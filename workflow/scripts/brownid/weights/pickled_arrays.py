@@ -56,7 +56,7 @@ class Array(Inert):
 
     @property
     def size(self) -> int:
-        """How many values it says that it has; 0 where it does not say."""
+        """Declared number of values; 0 if it is not declared."""
         shape = self._described[0] if self._described else None
         return math.prod(shape) if is_shape(shape) else 0
 

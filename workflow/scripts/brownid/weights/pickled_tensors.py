@@ -114,7 +114,7 @@ class TensorReader(PickleReader):
         }
 
     def finished(self, tensor: StoredTensor) -> object:
-        """What a tensor is read as."""
+        """Converted value of a tensor."""
         return tensor
 
     def count_numbers(self, numbers: int) -> None:

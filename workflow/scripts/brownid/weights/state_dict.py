@@ -75,7 +75,7 @@ def load_described(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict 
 
 
 def read_content(path: str | Path, key: str) -> tuple[Any, dict | None]:
-    """What a file of weights holds, safetensors or torch's, and what a safetensors file says under `key` (or None).
+    """Content of a weights file (safetensors or torch), and a safetensors file's metadata under `key` (or None).
 
     Of a torch file: tensors and plain containers, and placeholders for all else. Raises `BrownidError` for any other
     file, and for a damaged one.
@@ -111,7 +111,7 @@ def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Ten
 
 
 def named_tensors(content: object, names: Collection[str], path: str | Path) -> tuple[dict[str, Tensor], str]:
-    """What `find_state_dict` finds in the content of a file, all of it finite; else `BrownidError`."""
+    """Tensors found by `find_state_dict` in the content of a file; `BrownidError` if any is not finite."""
     try:
         tensors, place = find_state_dict(content, names, path)
     except RefusedError as error:
@@ -181,7 +181,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _prefixes(tensors: Mapping[str, object], wanted: Collection[str]) -> Counter[str]:
-    """How many of the wanted names there are behind each prefix."""
+    """Number of wanted names per prefix."""
     return Counter(
         name[:start]
         for name in tensors

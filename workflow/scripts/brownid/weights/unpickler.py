@@ -21,7 +21,7 @@ class Inert:
     called = "an object"  # in messages
 
     def set_state(self, state: object) -> None:
-        """What the opcode BUILD does."""
+        """The opcode BUILD."""
         raise RefusedError(f"it changes {self.called}, which must stay as it is")
 
     def parts(self) -> Iterable[object]:
@@ -121,7 +121,7 @@ class PickleReader:
         }
 
     def read(self) -> Any:
-        """What the pickle holds; the file is left at its end.
+        """Content of the pickle; the file is left at its end.
 
         Raises `RefusedError`, or whatever a damaged pickle leads to (ValueError, IndexError, KeyError ...).
         """
@@ -143,15 +143,15 @@ class PickleReader:
                 _ACTIONS[name](self, opcode.arg.reader(self._file) if opcode.arg is not None else None)
 
     def stand_in(self, module: str, name: str) -> object | None:
-        """What a name stands for; None where it has no stand-in."""
+        """Stand-in of a name; None if it has none."""
         return self.names.get((module, name))
 
     def persistent(self, key: object) -> object:
-        """What a reference to outside the pickle stands for."""
+        """Stand-in of a persistent reference."""
         raise RefusedError("it refers to an object outside the file")
 
     def python_2_string(self, raw: bytes) -> object:
-        """What a `str` of Python 2, bytes or text, is read as."""
+        """Value of a `str` of Python 2, bytes or text."""
         return raw
 
     def spend(self, values: int) -> None:
@@ -161,7 +161,7 @@ class PickleReader:
             raise RefusedError(f"it holds more than {MOST_VALUES} values")
 
     def call(self, function: object, arguments: object, keywords: object = None) -> object:
-        """What a function of ours gives; a `Placeholder` for what is none, in a lenient reader."""
+        """Result of a stand-in function; in a lenient reader a `Placeholder` for any other callable."""
         if isinstance(function, Placeholder):
             return function
         if not isinstance(function, Function) or not isinstance(arguments, tuple) or keywords:

@@ -46,7 +46,7 @@ GROUP_SHARE = 0.25  # an impostor of the same group is among this nearest share 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a benchmark stresses: yaw ranges in degrees (None: as the nuisance falls), drift in raw units."""
+    """Difficulty of a benchmark: yaw ranges in degrees (None: as the nuisance falls), drift in raw units."""
 
     nuisance_std: float  # standard deviation of the raw nuisance
     first_yaw: tuple[float, float] | None = None
@@ -86,7 +86,7 @@ def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture
 
 
 def _pairs(raw: Tensor, settings: BenchmarkCapture, seed: int, purpose: str) -> tuple[np.ndarray, list[bool]]:
-    """Who is on the two images of each pair, int `[pairs, 2]`, and whether it is one person."""
+    """Persons on the two images of each pair, int `[pairs, 2]`, and whether they are the same."""
     group = raw[:, [IDENTITY_NAMES.index(name) for name in GROUP_NAMES]].double().numpy()
     half = settings.pairs // (2 * FOLDS)
     pairs, same = [], []

@@ -29,7 +29,7 @@ NO_FLASH_STRENGTH = 0.35  # room light only
 
 
 class World(Protocol):
-    """What a capture needs of `brownid.world.people.GenuineWorld`."""
+    """Protocol of a capture for `brownid.world.people.GenuineWorld`."""
 
     def people(self, items: Sequence[int]) -> Tensor:
         """Raw identity parameters `[n, I]` of the persons."""

@@ -91,7 +91,7 @@ def slope_coefficients(polynomials: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Surface:
-    """What the rays of a batch hit; `P` pixels."""
+    """Surface points hit by the rays of a batch; `P` pixels."""
 
     monomials: Tensor  # [B, 9, P] of the surface coordinates
     gradient: Tensor  # [B, 3, P]: surface normal in scaled space, not normalised
@@ -154,7 +154,7 @@ _FOLLOW = 0.6  # share of that point's motion that framing takes back, as an ali
 
 @dataclass(frozen=True)
 class Pose:
-    """How rays and light look from the ellipsoid's scaled space (see `geometry`)."""
+    """Rays and light in the ellipsoid's scaled space (see `geometry`)."""
 
     rays: Tensor  # [B, 3, 3]: (1, x, y) of a pixel to the ray's nearest point to the centre
     direction: Tensor  # [B, 3]: unit, towards the camera

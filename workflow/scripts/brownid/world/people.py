@@ -30,7 +30,7 @@ def photo_items(people: Sequence[int], photos: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Camera:
-    """How a photograph differs from a render; all zero makes it a plain 8-bit copy."""
+    """Differences between a photograph and a render; with all zero it is an 8-bit copy."""
 
     noise: float = 0.02  # largest standard deviation of the sensor noise, of the full range
     blur: float = 0.9  # largest standard deviation of the blur, in pixels of a 112 image

@@ -100,7 +100,7 @@ class Arc2Face(GeneratorDefaults, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the generator."""
         return next(self.unet.parameters()).device
 
     @torch.inference_mode()

@@ -51,7 +51,7 @@ def fitting(folders: str, page: str) -> Iterator[None]:
 
 
 def positive_scale(number: Any) -> float:
-    """What latent images are divided by; `ValueError` where that is no positive number."""
+    """Divisor of latent images; `ValueError` if it is no positive number."""
     scale = float(number)
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scaling_factor is {number!r}")

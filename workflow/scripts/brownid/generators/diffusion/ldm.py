@@ -154,5 +154,5 @@ def random_ldm(sizes: DiffusionSizes, seed: int, **options: Any) -> LatentDiffus
 
 
 def _scale_of(described: Mapping[str, Any]) -> float:
-    """What a decoder's config.json says that latent images are divided by, or what it means where it says nothing."""
+    """Divisor of latent images in a decoder's config.json, or its default."""
     return positive_scale(described.get("scaling_factor") or _SCALES.get(described.get("_class_name", ""), 1.0))

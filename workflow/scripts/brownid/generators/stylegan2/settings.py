@@ -1,4 +1,4 @@
-"""What shape a StyleGAN2 generator has: the constructor arguments that its weights fit."""
+"""Architecture of a StyleGAN2 generator: the constructor arguments of its weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class StyleGAN2Settings(Settings):
 
     @property
     def layers(self) -> int:
-        """How many latents a picture takes in W+: one a convolution, and one for the last layer to RGB."""
+        """Number of latents per image in W+: one per convolution, and one for the last layer to RGB."""
         return 2 * len(self.resolutions)
 
     def channels(self, resolution: int) -> int:

@@ -28,7 +28,7 @@ def normalise(x: Tensor) -> Tensor:
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """What brings each output channel back to unit variance, `[B, O]`: equation 3's 1 / √(Σ (s·w)² + ε).
+    """Factor that restores unit variance of each output channel, `[B, O]`: equation 3's 1 / √(Σ (s·w)² + ε).
 
     `weight` is `[O, I, k, k]`, `styles` `[B, I]`. The sum over I is a product of squares, so that the scaled weights of
     every picture are never formed.

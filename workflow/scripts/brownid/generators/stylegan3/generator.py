@@ -153,7 +153,7 @@ class SynthesisLayer(nn.Module):
         return F.conv2d(x * scale[:, :, None, None], self.weight.to(x.dtype), padding=self.plan.kernel - 1)
 
     def _demodulation(self, styles: Tensor) -> Tensor:
-        """What makes each output channel's modulated weights of unit length, `[B, out]` (Karras et al. 2020, eq. 3).
+        """Factor to unit length of each output channel's weights, `[B, out]` (Karras et al. 2020, eq. 3).
 
         The weights are meant with mean square 1 over each output channel; that factor is included.
         """
@@ -191,7 +191,7 @@ class SynthesisNetwork(nn.Module):
 
 
 def _padding(plan: LayerPlan, up_taps: int, down_taps: int) -> Padding:
-    """What to add before and after the zero-stuffed signal, so that out come `outgoing.size` samples about the centre.
+    """Padding before and after the zero-stuffed signal that gives `outgoing.size` samples about the centre.
 
     Samples sit in the middle of their cells, so the upsampled grid starts half a fine cell less half a coarse one
     before the coarse one (appendix C.3); hence the `up` in the first half.

@@ -96,7 +96,7 @@ def downsample_transposed(x: Tensor, taps: Tensor, factor: int, size: int) -> Te
 
 
 def _trims(taps: int, factor: int, padding: Padding) -> tuple[int, int, int]:
-    """What `padding` leaves of the transposed convolution: a trim of both ends, and the rest of either end."""
+    """Trims of the transposed convolution for `padding`: of both ends, and the rest of either end."""
     before, after = taps - 1 - padding[0], taps - factor - padding[1]
     trimmed = max(0, min(before, after))
     return trimmed, before - trimmed, after - trimmed

@@ -102,7 +102,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Signal:
-    """What runs between two layers."""
+    """Signal between two layers."""
 
     channels: int
     size: int  # height and width with margins, samples
@@ -130,17 +130,17 @@ class LayerPlan:
 
     @property
     def up(self) -> int:
-        """How many samples the leaky ReLU sees for each one that comes in, along one axis."""
+        """Upsampling factor before the leaky ReLU, along one axis."""
         return self.inner_rate // self.incoming.rate
 
     @property
     def down(self) -> int:
-        """How many samples the leaky ReLU sees for each one that goes out, along one axis."""
+        """Downsampling factor after the leaky ReLU, along one axis."""
         return self.inner_rate // self.outgoing.rate
 
 
 def signals(settings: StyleGAN3Settings) -> list[Signal]:
-    """What each layer puts out, `num_layers + 1` of them; the input has the same shape and band as the first."""
+    """Output signal of each layer, `num_layers + 1` of them; the input has the shape and band of the first."""
     last_cutoff = settings.img_resolution / 2
     last_stopband = last_cutoff * settings.last_stopband_rel
     growing = settings.num_layers - settings.num_critical
