@@ -1,5 +1,6 @@
 """`brownid accept`: results of older code are kept exactly as asked, and nothing else is."""
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -10,6 +11,8 @@ import torch
 import yaml
 from conftest import PROJECT, TINY, pending
 from snakemake.cli import args_to_api, parse_args
+from snakemake.persistence import MetadataRecord
+from snakemake.persistence.file import FilePersistence
 from typer.testing import CliRunner
 
 from brownid.cli import app
@@ -181,8 +184,6 @@ def lose(small):
 
 
 def interrupt(small):
-    from snakemake.persistence.file import FilePersistence
-
     FilePersistence(path=small.folder / ".snakemake")._mark_incomplete(SAMPLES, None)
 
 
@@ -236,6 +237,25 @@ def test_results_under_names_of_an_older_version_are_moved_and_accepted(small):
     assert not (small.folder / SAMPLES).exists() and (small.folder / "results/identities/one/samples.txt").exists()
     assert (small.folder / "logs/draw/one.log").exists() and not (small.folder / "results/people").exists()
     assert read_command(small.folder / "results/identities/one/command.yml")["accepted"]
+
+
+def test_a_run_of_version_0_1_is_accepted_as_a_whole(tmp_path):
+    recorded = json.loads((PROJECT / "tests/workflow/version_0_1.json").read_text())  # the configuration as it is today
+    config, persistence = tmp_path / "config.yaml", FilePersistence(path=tmp_path / ".snakemake")
+    config.write_text(yaml.safe_dump(recorded["config"]))
+    for job in recorded["jobs"]:
+        for path in map(Path, job["outputs"]):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            if path.name == "command.yml":
+                write_command(tmp_path / path, settings={}, seed=1, inputs={})
+            else:
+                (tmp_path / path).touch()
+            os.utime(tmp_path / path, (1, 1))
+            names = {"rule": job["rule"], "input": job["inputs"], "params": job["params"]}
+            persistence._write_record(str(path), MetadataRecord(**names, endtime=1.0, record_format_version=6))
+    done = accept_results([config], directory=tmp_path, every=True)
+    assert [(result.job.rule, result.differences) for result in done.results if result not in done.accepted] == []
+    assert pending(tmp_path, configfiles=(config,)) == {}
 
 
 def interrupted_state(small, settings, code):
