@@ -12,7 +12,7 @@ that use the generator run again where that file changes. Run it with `python ex
 import torch
 from torch import Tensor, nn
 
-from brownid import backbone, load_face_model, load_generator, random_latents, save_backbone
+from brownid import backbone, load_face_model, random_latents, save_backbone
 
 
 class OwnGenerator(nn.Module):
@@ -45,15 +45,17 @@ def generator(*, latent_dim: int = 64, device: str | torch.device = "cpu") -> Ow
 
 
 def main() -> None:
-    """Use it as the stages do: random latents, images, and with an FR network the face model E = F(A(G(w)))."""
-    spec = {"factory": "own_generator:generator", "latent_dim": 64}
-    own = load_generator(spec)
-    latents = random_latents(own, range(4), truncation=0.7, seed=1)
-    print("images", list(own.render(latents).shape))
-    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", side=32))
-    network = {"template": "arcface", "precision": "float32"}  # the file says the rest
-    model = load_face_model({"generator": spec, "network": network}, "network.safetensors")
-    print("embeddings", list(model.embed(latents.to(model.latent_mean)).shape))
+    """Use it as the stages do: with a crop and an FR network it is the face model E = F(A(G(w)))."""
+    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", side=32))  # yours is trained
+    settings = {
+        "generator": {"factory": "own_generator:generator", "latent_dim": 64},
+        "network": {"template": "arcface", "precision": "float32"},  # the file of weights says the rest
+    }
+    model = load_face_model(settings, "network.safetensors")
+    latents = random_latents(model.generator, range(4), truncation=0.7, seed=1)
+    print("images", list(model.generator.render(latents).shape))
+    print("crops", list(model.render(latents).shape))
+    print("embeddings", list(model.embed(latents).shape))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""MTCNN: proposals in an image pyramid, then two networks that refine them (parameter names of facenet-pytorch)."""
+"""MTCNN: proposals in an image pyramid, then two networks that refine them (parameter names of facenet-pytorch).
+
+Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
+Processing Letters, 2016.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Features for the projection loss: pixels, embeddings, or perceptual features of VGG16 (LPIPS)."""
+"""Features for the projection loss: pixels, embeddings, or perceptual features of VGG16.
+
+LPIPS is that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

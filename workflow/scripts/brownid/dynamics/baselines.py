@@ -1,7 +1,7 @@
 """Baselines for references: drawn at random, drawn until far enough from all others, and the latter with a push.
 
-Candidates are numbered 0, 1, 2, … and `draw(numbers)` returns their latents, each from its own number alone. Accepted
-are the first that qualify in this order, whatever the batch size.
+Those of Geissbühler et al., ICML 2025. Candidates are numbered 0, 1, 2, … and `draw(numbers)` returns their latents,
+each from its own number alone. Accepted are the first that qualify in this order, whatever the batch size.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,10 @@
-"""HyperFace: references packed on the embedding hypersphere, each as far from its nearest neighbour as possible."""
+"""HyperFace: references packed on the embedding hypersphere, each as far from its nearest neighbour as possible.
+
+Algorithms 1 and 2 of Otroshi Shahreza and Marcel, "HyperFace: Generating Synthetic Face Recognition Datasets by
+Exploring Face Embedding Hypersphere", ICLR 2025. Of n unit vectors x_i, with nn(i) the nearest other one and g(i)
+the nearest gallery member, Adam lowers
+    U = (1/n) [ −Σ_i (1 − x_i·x_nn(i)) + α Σ_i (1 − x_i·g(i)) ].
+"""
 
 import math
 from dataclasses import asdict, dataclass

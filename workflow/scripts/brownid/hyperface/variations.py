@@ -1,4 +1,4 @@
-"""Variations of an identity by noise on its embedding: Algorithm 3 of HyperFace."""
+"""Variations by noise on the embedding: Algorithm 3 of HyperFace (Otroshi Shahreza and Marcel, ICLR 2025)."""
 
 from __future__ import annotations
 

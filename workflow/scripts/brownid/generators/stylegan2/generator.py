@@ -1,4 +1,8 @@
-"""StyleGAN2 behind the generator protocol, with its noise maps."""
+"""StyleGAN2 behind the generator protocol, with its noise maps.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020; parameters have the
+names of the published weights.
+"""
 
 from __future__ import annotations
 
