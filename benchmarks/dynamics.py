@@ -39,7 +39,7 @@ def world(precision: str, device: str, weights: str = WEIGHTS):
     from brownid.recognition.loading import load_backbone
 
     torch.manual_seed(SEED)
-    generator = load_generator({"family": "procedural", "side": 56}, device)
+    generator = load_generator({"family": "procedural", "image_size": 56}, device)
     if Path(weights).exists():
         network = load_backbone(weights, "slim", "slim_iresnet", 56, device=device)
     else:

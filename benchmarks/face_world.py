@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 BATCH, SEED = 64, 1
-SPEC = {"generator": {"family": "procedural", "side": 56}}
-NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 56, "template": "two_eye"}
+SPEC = {"generator": {"family": "procedural", "image_size": 56}}
+NETWORK = {"family": "slim", "architecture": "slim_iresnet", "image_size": 56, "template": "two_eye"}
 
 
 def face_models(weights: str) -> dict:

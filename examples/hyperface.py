@@ -19,8 +19,8 @@ IDENTITIES, GALLERY = 8, 32
 
 def main() -> None:
     """Pack 8 identities near a gallery of 32 random faces, and invert the packed embeddings."""
-    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", side=32))  # yours is trained
-    world = {"family": "procedural", "latent_dim": 128, "side": 32}
+    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", image_size=32))  # yours is trained
+    world = {"family": "procedural", "latent_dim": 128, "image_size": 32}
     network = {"template": "two_eye", "precision": "float32"}
     model = load_face_model({"generator": world, "network": network}, "network.safetensors")
     latents = random_latents(model.generator, range(GALLERY), truncation=0.7, seed=1)

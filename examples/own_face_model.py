@@ -13,11 +13,11 @@ from brownid import DispersionSettings, LangevinSettings, SampleCollection, disp
 class OwnFaceModel(nn.Module):
     """Here a random generator and a random FR network stand where yours belong."""
 
-    def __init__(self, latent_dim: int = 64, embedding_dim: int = 32, side: int = 16) -> None:
+    def __init__(self, latent_dim: int = 64, embedding_dim: int = 32, image_size: int = 16) -> None:
         super().__init__()
         self.latent_mean = torch.zeros(latent_dim)
         self.generator = nn.Sequential(
-            nn.Linear(latent_dim, 3 * side * side), nn.Tanh(), nn.Unflatten(1, (3, side, side))
+            nn.Linear(latent_dim, 3 * image_size * image_size), nn.Tanh(), nn.Unflatten(1, (3, image_size, image_size))
         )
         self.network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LeakyReLU(), nn.Flatten(), nn.LazyLinear(embedding_dim))
         self.embed(self.latent_mean[None])  # gives the lazy layer its size

@@ -46,7 +46,7 @@ def generator(*, latent_dim: int = 64, device: str | torch.device = "cpu") -> Ow
 
 def main() -> None:
     """Use it as the stages do: with a crop and an FR network it is the face model E = F(A(G(w)))."""
-    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", side=32))  # yours is trained
+    save_backbone("network.safetensors", backbone("slim", "slim_iresnet", image_size=32))  # yours is trained
     settings = {
         "generator": {"factory": "own_generator:generator", "latent_dim": 64},
         "network": {"template": "arcface", "precision": "float32"},  # the file of weights says the rest

@@ -3,9 +3,11 @@
 In a configuration, with the folder of this file on PYTHONPATH:
 
     networks:
-      mine: {factory: "own_network:network", weights: models/mine.safetensors, side: 32, template: arcface, width: 16}
+      mine:
+        {factory: "own_network:network", weights: models/mine.safetensors, image_size: 32, template: arcface, width: 16}
 
-The function gets `weights` (a path), `side` and `device`, and as keywords all keys that the project does not know.
+The function gets `weights` (a path), `image_size` and `device`, and as keywords all keys that the project does not
+know.
 Run it with `python examples/own_network.py`; it writes network.safetensors.
 """
 
@@ -37,7 +39,7 @@ class OwnNetwork(nn.Module):
         return self.layers(images)
 
 
-def network(*, weights: str, side: int, device: str | torch.device, width: int = 16) -> OwnNetwork:
+def network(*, weights: str, image_size: int, device: str | torch.device, width: int = 16) -> OwnNetwork:
     """The factory: a network with the weights of a file, which is data and executes nothing."""
     made = OwnNetwork(width)
     made.load_state_dict(load_file(weights))
@@ -47,7 +49,7 @@ def network(*, weights: str, side: int, device: str | torch.device, width: int =
 def main() -> None:
     """Embed pairs of images and verify them, as the workflow scores a network on a benchmark."""
     save_file(OwnNetwork(width=16).state_dict(), "network.safetensors")  # yours is trained
-    described = {"factory": "own_network:network", "side": 32, "options": {"width": 16}}
+    described = {"factory": "own_network:network", "image_size": 32, "options": {"width": 16}}
     own = load_network(described, "network.safetensors")
     random = np.random.default_rng(1)
     first = random.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)

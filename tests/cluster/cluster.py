@@ -210,7 +210,7 @@ def with_accidents(configfile, directory, processes=2, **kinds):
     overlay = {"saving": {"iterations": 1}, "generators": {}, "references": {}}
     for name, kind in kinds.items():
         accident = kind if kind == "none" else f"{kind} {directory / name}"
-        held = {"factory": "held_world:world", "latent_dim": 128, "side": 32, "accident": accident}
+        held = {"factory": "held_world:world", "latent_dim": 128, "image_size": 32, "accident": accident}
         overlay["generators"][f"world_{name}"] = held
         overlay["references"][name] = {**LANGEVIN, "generator": f"world_{name}"}
     if "shared" in kinds:

@@ -12,13 +12,13 @@ PASSES = 4  # the pass through the generator at which the accident happens
 PATIENCE = 300  # seconds until a job that nobody ends goes on by itself
 
 
-def world(latent_dim, side, accident, device="cpu"):
+def world(latent_dim, image_size, accident, device="cpu"):
     """A procedural world whose `accident` is "none", "stall NAME", "memory NAME" or "wait NAME".
 
     The file NAME.started says that it has happened. "stall" does nothing more until the job is ended, "memory" takes
     memory first, "wait" goes on when there is a file NAME.released.
     """
-    generator = ProceduralGenerator(latent_dim=latent_dim, side=side, device=device)
+    generator = ProceduralGenerator(latent_dim=latent_dim, image_size=image_size, device=device)
     kind, _, name = accident.partition(" ")
     started, released = Path(f"{name}.started"), Path(f"{name}.released")
     render, passes = generator.render, 0

@@ -43,7 +43,7 @@ PARTS = [
 @pytest.mark.parametrize(("sections", "jobs"), PARTS)
 def test_what_a_configuration_leaves_out_is_not_made(tmp_path, sections, jobs):
     (tmp_path / "net.pt").touch()
-    network = {"family": "slim", "architecture": "slim_iresnet", "weights": str(tmp_path / "net.pt"), "side": 32}
+    network = {"family": "slim", "architecture": "slim_iresnet", "weights": str(tmp_path / "net.pt"), "image_size": 32}
     config = {"seed": 1, "generators": {"world": WHOLE["generators"]["world"]}, "networks": {"net": network}}
     config |= {"references": {"faces": RANDOM}, **sections}
     path = tmp_path / "part.yaml"

@@ -3,9 +3,9 @@
 
 rule capture_benchmark:
     output:
-        benchmark="results/benchmarks/{benchmark}.{side}.bin",
+        benchmark="results/benchmarks/{benchmark}.{image_size}.bin",
     log:
-        "logs/capture_benchmark/{benchmark}.{side}.log",
+        "logs/capture_benchmark/{benchmark}.{image_size}.log",
     wildcard_constraints:
         benchmark=paths.one_of(paths.captured_benchmarks(config)),
     conda:
@@ -18,7 +18,7 @@ rule capture_benchmark:
         settings=settings("capture_benchmark"),
         code=code("capture_benchmark", "torch"),
     message:
-        "Render the stand-in for the benchmark {wildcards.benchmark}, {wildcards.side} pixels, in the embedded world"
+        "Render the stand-in for the benchmark {wildcards.benchmark}, {wildcards.image_size} pixels, in the embedded world"
     script:
         "../scripts/capture_benchmark.py"
 
@@ -29,10 +29,10 @@ rule prepare_benchmark:
         pairs=lambda w: paths.benchmark_pairs(config, w.benchmark),
         detector_files=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
     output:
-        benchmark="results/benchmarks/{benchmark}.{template}_{side}.bin",
-        failures="results/benchmarks/{benchmark}.{template}_{side}.failures.csv",
+        benchmark="results/benchmarks/{benchmark}.{template}_{image_size}.bin",
+        failures="results/benchmarks/{benchmark}.{template}_{image_size}.failures.csv",
     log:
-        "logs/prepare_benchmark/{benchmark}.{template}_{side}.log",
+        "logs/prepare_benchmark/{benchmark}.{template}_{image_size}.log",
     wildcard_constraints:
         benchmark=paths.one_of(paths.prepared_benchmarks(config)),
     conda:
@@ -45,7 +45,7 @@ rule prepare_benchmark:
         settings=settings("prepare_benchmark"),
         code=code("prepare_benchmark", "torch"),
     message:
-        "Prepare the benchmark {wildcards.benchmark} as {wildcards.template} crops of {wildcards.side} pixels"
+        "Prepare the benchmark {wildcards.benchmark} as {wildcards.template} crops of {wildcards.image_size} pixels"
     script:
         "../scripts/prepare_benchmark.py"
 

@@ -41,7 +41,7 @@ wildcard_constraints:
     shard=r"\d+",
     shards=r"\d+",
     template=r"[a-z_]+",
-    side=r"\d+",
+    image_size=r"\d+",
 
 
 def settings(rule):

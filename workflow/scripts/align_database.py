@@ -30,11 +30,11 @@ def align_database(
     Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
     `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes per image of the shard.
     """
-    align = image_aligner(settings["alignment"], settings["side"], detector, settings.get("not_square"))
+    align = image_aligner(settings["alignment"], settings["image_size"], detector, settings.get("not_square"))
     with DatabaseIndex.open(index) as database:
         chosen = database.samples_at(shard_of(range(database.counts()[0]), shard, shards))
     pixels, kept, failed = read_images(
-        chosen, settings["root"], settings["side"], settings["maximum_failed_share"], align
+        chosen, settings["root"], settings["image_size"], settings["maximum_failed_share"], align
     )
     identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
     write_image_shard(images, settings["namespace"], identities, labels, pixels)

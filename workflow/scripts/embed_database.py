@@ -99,7 +99,7 @@ def _decoded(shards: ImageShards, rows: np.ndarray) -> tuple[np.ndarray, dict[in
                 pixels.append(shards.decode([row])[0])
             except BrownidError as error:
                 failures[row] = str(error)
-        return np.array(pixels, np.uint8).reshape(-1, shards.side, shards.side, 3), failures
+        return np.array(pixels, np.uint8).reshape(-1, shards.image_size, shards.image_size, 3), failures
 
 
 def _check_failures(listed: Sequence[tuple[str, str]], total: int, maximum_failed_share: float) -> None:

@@ -122,10 +122,10 @@ def _embeddings(collection: SampleCollection, identities: np.ndarray, path: Path
 def _embed(network: Mapping[str, Any], images: Sequence[Path], weights: Path, identities: np.ndarray) -> np.ndarray:
     """Embeddings `[k, E]` of the reference image of each of these identities."""
     shards = ImageShards(images)
-    if network["side"] != shards.side:
+    if network["image_size"] != shards.image_size:
         raise BrownidError(
-            f"The images in {shards.paths[0]} are {shards.side} pixels wide, but the network reads {network['side']}: "
-            "a packing is measured with a network that reads the workflow's aligned images"
+            f"The images in {shards.paths[0]} are {shards.image_size} pixels wide, but the network reads "
+            f"{network['image_size']}: a packing is measured with a network that reads the workflow's aligned images"
         )
     of_identity = {int(i): row for row, i in enumerate(shards.identities) if shards.labels[row] == REFERENCE}
     missing = [identity for identity in identities.tolist() if identity not in of_identity]

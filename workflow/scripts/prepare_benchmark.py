@@ -31,7 +31,7 @@ def prepare_benchmark(
 ) -> None:
     """Write the `.bin` file of a folder of images with a pairs file, of AdaFace's converted folder, or of another .bin.
 
-    The images become crops on `settings["alignment"]["to"]` of `settings["side"]` pixels (see `image_aligner`); those
+    The images become crops on `settings["alignment"]["to"]` of `settings["image_size"]` pixels (`image_aligner`); those
     of AdaFace's folder stay as they are where its `alignment` is None. `source` is the other .bin file. `failures`
     lists the images that failed; pairs with one of them are not in the benchmark.
     """
@@ -51,17 +51,17 @@ def prepare_benchmark(
 
 def _aligner(settings: Mapping[str, Any], detector: Mapping[str, Any] | None) -> Align:
     """Function that makes the crops; smaller images are enlarged only with `enlarge`, which changes the benchmark."""
-    alignment, side, not_square = settings["alignment"], settings["side"], settings.get("not_square")
-    align = image_aligner(alignment, side, detector, not_square)
+    alignment, image_size, not_square = settings["alignment"], settings["image_size"], settings.get("not_square")
+    align = image_aligner(alignment, image_size, detector, not_square)
     if settings.get("enlarge") or (alignment is not None and alignment["template"] is None):
         return align
     used = min if not_square == "crop" else max
 
     def checked(image: np.ndarray, sample: Sample) -> np.ndarray:
-        if used(image.shape[:2]) < side:
+        if used(image.shape[:2]) < image_size:
             raise BrownidError(
-                f"it is {image.shape[1]} x {image.shape[0]} pixels, and the network reads {side}: set `enlarge` of the "
-                "benchmark to score enlarged crops"
+                f"it is {image.shape[1]} x {image.shape[0]} pixels, and the network reads {image_size}: set `enlarge` "
+                "of the benchmark to score enlarged crops"
             )
         return align(image, sample)
 

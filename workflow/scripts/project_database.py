@@ -58,8 +58,10 @@ def project_database(
     place = {sample.key: number for number, sample in enumerate(projected)}
     chosen = shard_of(projected, shard, shards)
     model = load_face_model(settings, weights, compared.frame)
-    align = image_aligner(settings.get("alignment"), model.side, detector, settings.get("not_square"))
-    images, kept, failed = read_images(chosen, settings["root"], model.side, settings["maximum_failed_share"], align)
+    align = image_aligner(settings.get("alignment"), model.image_size, detector, settings.get("not_square"))
+    images, kept, failed = read_images(
+        chosen, settings["root"], model.image_size, settings["maximum_failed_share"], align
+    )
     files = {"weights": weights, "warm_start": warm_start, "vgg16": vgg16, "vgg16_linear": vgg16_linear}
     inputs = {name: sha256(path) if path else None for name, path in files.items()}
     inputs |= generator_checksums(settings)

@@ -18,7 +18,7 @@ from brownid.samples.images import ImageShards, write_image_shard
 def realign_images(settings: Mapping[str, Any], *, source: Path, images: Path) -> None:
     """Write the shard `source` on another template and side; persons and labels stay the same."""
     shards = ImageShards([source])
-    pixels = realign(shards.decode(np.arange(len(shards))), settings["from"], settings["to"], settings["side"])
+    pixels = realign(shards.decode(np.arange(len(shards))), settings["from"], settings["to"], settings["image_size"])
     write_image_shard(images, settings["namespace"], shards.identities, shards.labels, pixels)
 
 

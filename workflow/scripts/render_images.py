@@ -22,7 +22,7 @@ from brownid.samples.images import write_image_shard
 def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, shards: int, images: Path) -> None:
     """Write the images of the identities of one shard (1 to `shards`)."""
     generator = load_generator(settings["generator"], default_device())
-    crop = crop_for(generator, settings["template"], settings["side"])
+    crop = crop_for(generator, settings["template"], settings["image_size"])
     wanted = identities_of_shard(samples, shard, shards)
     column = "embeddings" if is_embedding_conditioned(generator) else "latents"
     chosen = SampleCollection.load(samples, columns=(column,), identities=wanted, required=True)

@@ -35,7 +35,7 @@ def score_model(
     result = score_network(
         load_network(network, weights, default_device()),
         dict(zip(settings["benchmarks"], benchmarks, strict=True)),
-        side=network["side"],
+        image_size=network["image_size"],
         maximum_failed_share=settings["maximum_failed_share"],
         rates=settings["scoring"]["false_accept_rates"],
     )

@@ -30,7 +30,7 @@ def show_faces(settings: Mapping[str, Any], *, images: Sequence[Path], figure: P
     by_label = [{shards.labels[index]: int(index) for index in row} for row in rows[:SHOWN_ROWS]]
     longest = max(by_label, key=lambda row: len(row))
     labels = list(longest)[:SHOWN_COLUMNS]  # an identity may lack some that were left out
-    blank = np.full((shards.side, shards.side, 3), 255, np.uint8)
+    blank = np.full((shards.image_size, shards.image_size, 3), 255, np.uint8)
     cells = [[shards.decode([row[label]])[0] if label in row else blank for label in labels] for row in by_label]
     names = [f"{identity:05}" for identity in identities[:SHOWN_ROWS]]
     columns = [label.replace("augmentation_", "") for label in labels]

@@ -37,7 +37,7 @@ def train_recognition(
         images,
         TrainingSettings(family=network["family"], architecture=network["architecture"], **settings["training"]),
         seed=settings["seed"],
-        side=network["side"],
+        image_size=network["image_size"],
         output=weights,
         history=history,
         checkpoint=checkpoint,

@@ -20,8 +20,8 @@ def smooth(height, width):
     return (127.5 + 100 * np.stack(waves, axis=2)).astype(np.uint8)
 
 
-def spot_at(point, side, radius):
-    rows, columns = np.mgrid[:side, :side]
+def spot_at(point, image_size, radius):
+    rows, columns = np.mgrid[:image_size, :image_size]
     spot = 255 * np.exp(-((columns - point[0]) ** 2 + (rows - point[1]) ** 2) / (2 * radius**2))
     return np.repeat(spot[..., None], 3, axis=2).astype(np.uint8)
 
@@ -38,12 +38,12 @@ def test_the_square_of_an_upright_face_is_that_of_the_dataset():
     np.testing.assert_allclose(across, (128, 0))  # twice the eyes' distance, which beats 1.8 times 70
 
 
-@pytest.mark.parametrize(("scale", "angle", "side"), [(1.0, 0.0, 256), (1.5, 0.6, 128), (6.0, -0.3, 128)])
-def test_an_eye_lands_on_its_place_whatever_size_and_turn_the_face_has(scale, angle, side):
+@pytest.mark.parametrize(("scale", "angle", "image_size"), [(1.0, 0.0, 256), (1.5, 0.6, 128), (6.0, -0.3, 128)])
+def test_an_eye_lands_on_its_place_whatever_size_and_turn_the_face_has(scale, angle, image_size):
     landmarks = placed(scale, angle, (scale * 131.3, scale * 129.6))
-    aligned = align_ffhq(spot_at(landmarks[0], int(scale * 260), 5 * scale), landmarks, side)
+    aligned = align_ffhq(spot_at(landmarks[0], int(scale * 260), 5 * scale), landmarks, image_size)
     share = (0.5 - 32 / 256, 0.5 - 7 / 256)  # in a square of 256 about a centre 7 below the eyes
-    np.testing.assert_allclose(centre_of(aligned), np.array(share) * side - 0.5, atol=0.1)
+    np.testing.assert_allclose(centre_of(aligned), np.array(share) * image_size - 0.5, atol=0.1)
 
 
 def test_the_68_landmarks_of_the_metadata_give_the_crop_of_the_five():

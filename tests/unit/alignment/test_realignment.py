@@ -10,8 +10,8 @@ from brownid.alignment.warp import realign
 from brownid.runtime.errors import BrownidError
 
 
-def spots(points, side, radius=1.5):
-    rows, columns = np.mgrid[:side, :side]
+def spots(points, image_size, radius=1.5):
+    rows, columns = np.mgrid[:image_size, :image_size]
     image = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2)) for x, y in points)
     return np.repeat((255 * image).clip(0, 255)[..., None], 3, axis=2).astype(np.uint8)
 
@@ -22,17 +22,19 @@ def test_the_same_template_at_the_same_side_returns_the_pixels():
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "side"),
+    ("source", "target", "image_size"),
     [("ffhq_published", "arcface", 112), ("ffhq", "two_eye", 112), ("arcface", "two_eye", 112)],
 )
-def test_the_eyes_of_one_template_land_on_those_of_the_other(source, target, side):
+def test_the_eyes_of_one_template_land_on_those_of_the_other(source, target, image_size):
     images = spots(template(source, 256)[:2], 256, 4.0)[None]
-    moved = realign(images, source, target, side)[0, ..., 0].astype(float)
-    rows, columns = np.mgrid[:side, :side]
-    for half, eye in ((columns < side / 2, 0), (columns >= side / 2, 1)):
+    moved = realign(images, source, target, image_size)[0, ..., 0].astype(float)
+    rows, columns = np.mgrid[:image_size, :image_size]
+    for half, eye in ((columns < image_size / 2, 0), (columns >= image_size / 2, 1)):
         weights = moved * half
         centre = (columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()
-        np.testing.assert_allclose(centre, template(target, side)[eye], atol=0.15)  # the arcface eyes are not level
+        np.testing.assert_allclose(
+            centre, template(target, image_size)[eye], atol=0.15
+        )  # the arcface eyes are not level
 
 
 def test_generated_and_genuine_images_are_moved_by_the_same_points():
@@ -57,7 +59,7 @@ def test_a_fine_checkerboard_shrinks_to_grey():
 
 def test_no_images_give_no_images_and_other_kinds_are_refused():
     assert realign(np.empty((0, 112, 112, 3), np.uint8), "arcface", "ffhq", 64).shape == (0, 64, 64, 3)
-    with pytest.raises(BrownidError, match=r"uint8 \[number, side, side, 3\], not float64"):
+    with pytest.raises(BrownidError, match=r"uint8 \[number, S, S, 3\], not float64"):
         realign(np.zeros((1, 8, 8, 3)), "arcface", "ffhq", 64)
     with pytest.raises(BrownidError, match="no alignment template 'x'"):
         realign(np.zeros((1, 8, 8, 3), np.uint8), "x", "ffhq", 64)

@@ -75,8 +75,8 @@ def test_a_fine_checkerboard_shrinks_to_grey_in_a_photograph():
 
 @pytest.mark.parametrize("shrink", [2.3, 9.14, 36])
 def test_a_shrunk_photograph_keeps_its_brightness(shrink):
-    side, five = int(28 * shrink), template("arcface", 28)
-    photograph = np.full((side, side, 3), (200, 13, 90), np.uint8)
+    image_size, five = int(28 * shrink), template("arcface", 28)
+    photograph = np.full((image_size, image_size, 3), (200, 13, 90), np.uint8)
     aligned = warp_image(photograph, five * shrink, five, 28)
     assert (aligned[1:-1, 1:-1] == (200, 13, 90)).all()
 

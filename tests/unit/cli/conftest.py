@@ -15,7 +15,7 @@ from brownid.recognition.loading import save_backbone
 from brownid.samples.collection import SampleCollection
 
 LATENT_DIM = 128
-WORLD = ["--set", "generator.side=32", "--set", f"generator.latent_dim={LATENT_DIM}"]
+WORLD = ["--set", "generator.image_size=32", "--set", f"generator.latent_dim={LATENT_DIM}"]
 
 Run = Callable[..., Result]
 

@@ -23,7 +23,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection
 from brownid.weights.generator_files import GeneratorFile, save_generator_file
 
-WORLD = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
+WORLD = ["--set", "generator.image_size=32", "--set", "generator.latent_dim=128"]
 
 
 def test_one_seed_gives_the_same_faces_and_more_of_them_when_asked(run, faces, tmp_path):
@@ -41,8 +41,8 @@ def test_a_collection_gives_back_its_faces_without_naming_the_generator(run, fac
     assert (tmp_path / "again" / found[0]).read_bytes() == (faces / "images" / "00001.png").read_bytes()
 
 
-def test_a_crop_side_resizes_the_faces(run, faces, tmp_path):
-    run("generate", "--samples", faces / "samples.h5", "--crop-side", 48, "-o", tmp_path / "crops")
+def test_a_crop_size_resizes_the_faces(run, faces, tmp_path):
+    run("generate", "--samples", faces / "samples.h5", "--crop-size", 48, "-o", tmp_path / "crops")
     assert load_rgb(tmp_path / "crops" / "00000" / "reference.png").shape == (48, 48, 3)
 
 
@@ -147,7 +147,7 @@ def test_landmarks_that_lie_on_the_template_leave_the_image_as_it_is(run, tmp_pa
 def test_a_csv_of_landmarks_crops_what_can_be_read_and_lists_the_rest(run, photographs):
     table = photographs / "landmarks.csv"
     table.write_text("path,x1,y1,x2,y2\ngood.png,20,20,40,21\nbad.jpg,20,20,40,21\n")
-    result = run("crop", "--csv", table, "--side", 32, "-o", photographs / "out")
+    result = run("crop", "--csv", table, "--image-size", 32, "-o", photographs / "out")
     assert "1 images, 1 failed" in result.stdout and "bad.jpg" in result.stderr
     assert load_rgb(photographs / "out" / "good.png").shape == (32, 32, 3)
     assert (photographs / "out" / "failures.csv").read_text().splitlines()[1].startswith("bad.jpg,")
@@ -157,7 +157,7 @@ def test_a_csv_of_landmarks_names_files_that_are_not_utf_8(run, photographs):
     (photographs / "good.png").rename(photographs / os.fsdecode(b"\xe9.png"))
     table = photographs / "landmarks.csv"
     table.write_bytes(b"path,x1,y1,x2,y2\n\xe9.png,20,20,40,21\n")
-    assert "1 images, 0 failed" in run("crop", "--csv", table, "--side", 32, "-o", photographs / "out").stdout
+    assert "1 images, 0 failed" in run("crop", "--csv", table, "--image-size", 32, "-o", photographs / "out").stdout
     assert (photographs / "out" / r"\xe9.png").is_file()
 
 
@@ -171,7 +171,7 @@ def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photogra
     (photographs / "deep").mkdir()
     Image.new("RGB", (40, 40)).save(photographs / "deep" / "black.png")
     options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--set", "threshold=0.8")
-    result = run("crop", photographs, *options, "--side", 30, "-o", photographs / "out")
+    result = run("crop", photographs, *options, "--image-size", 30, "-o", photographs / "out")
     assert "1 images, 2 failed" in result.stdout and "deep/black.png: no face was detected." in result.stderr
     cropped, source = load_rgb(photographs / "out" / "good.png"), load_rgb(photographs / "good.png")
     assert np.abs(cropped.astype(int) - source[:30, :30]).max() <= 1  # its landmarks fit already
@@ -210,7 +210,7 @@ def test_photographs_of_every_format_are_cropped_each_to_a_file_of_its_own(run, 
         save(pixels, tmp_path / "in" / name, kind)
     (tmp_path / "in" / "notes.txt").touch()
     monkeypatch.setattr("brownid.alignment.detection.detector", lambda spec: OneFace())
-    options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--side", 30)
+    options = ("--detector", "yunet", "--detector-file", "yunet.onnx", "--image-size", 30)
     result = run("crop", tmp_path / "in", *options, "-o", tmp_path / "out")
     assert "7 images, 0 failed" in result.stdout and "passed over 1 file: 1 .txt" in caplog.text
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
@@ -227,7 +227,7 @@ def test_photographs_of_one_name_in_a_table_are_cropped_each_to_a_file_of_its_ow
     save(pixels, tmp_path / "tables" / "other.png", "PNG")
     points = "20,20,40,21"
     table.write_text(f"path,x1,y1,x2,y2\n../one/face.png,{points}\n../two/face.png,{points}\nother.png,{points}\n")
-    assert "3 images, 0 failed" in run("crop", "--csv", table, "--side", 32, "-o", tmp_path / "out").stdout
+    assert "3 images, 0 failed" in run("crop", "--csv", table, "--image-size", 32, "-o", tmp_path / "out").stdout
     assert sorted(path.name.partition("-")[0] for path in (tmp_path / "out").glob("*.png")) == [
         "face",
         "face",

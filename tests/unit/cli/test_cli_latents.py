@@ -10,7 +10,7 @@ from brownid.databases.decoding import load_rgb
 from brownid.facemodel.loading import load_generator
 from brownid.samples.collection import SampleCollection
 
-WORLD = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
+WORLD = ["--set", "generator.image_size=32", "--set", "generator.latent_dim=128"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def warm_start(weights, tmp_path_factory):
     from brownid.facemodel.model import GeneratorFaceModel
     from brownid.recognition.loading import load_backbone
 
-    generator = load_generator({"family": "procedural", "side": 32, "latent_dim": 128})
+    generator = load_generator({"family": "procedural", "image_size": 32, "latent_dim": 128})
     model = GeneratorFaceModel(generator, crop_for(generator, "arcface", 32), load_backbone(weights))
     path = tmp_path_factory.mktemp("warm") / "warm_start.safetensors"
     settings = WarmStartSettings(samples=32, pixel_side=4)
@@ -54,7 +54,7 @@ def test_bad_requests_to_project_are_refused(refusal, faces, weights, warm_start
     out = ["-o", tmp_path / "latents.h5"]
     assert "--picture FILE.png" in refusal(*words)
     assert "none: cannot be read" in refusal(*words, *WORLD, "--warm-start", tmp_path / "none", *out)
-    other = ["--set", "generator.side=32", "--set", "generator.latent_dim=130"]
+    other = ["--set", "generator.image_size=32", "--set", "generator.latent_dim=130"]
     assert "predicts latents of 128" in refusal(*words, *other, "--warm-start", warm_start, *out)
     assert "learning_rate" in refusal(*words, *WORLD, "--set", "learning_rate=0", *out)
     assert "--overwrite" in refusal(*words, *WORLD, "-o", faces / "samples.h5")

@@ -12,9 +12,9 @@ from brownid.facemodel.loading import load_face_model
 from brownid.samples.collection import SampleCollection
 from brownid.samples.statistics import load_statistics
 
-WORLD = {"family": "procedural", "side": 32, "latent_dim": 128}
+WORLD = {"family": "procedural", "image_size": 32, "latent_dim": 128}
 LIMITED = ["--set", "iterations=0", "--set", "maximum_angle=1"]
-SMALL = ["--set", "generator.side=32", "--set", "generator.latent_dim=128"]
+SMALL = ["--set", "generator.image_size=32", "--set", "generator.latent_dim=128"]
 FEW = ["--set", "iterations=40", "--set", "learning_rate=0.05"]
 
 
@@ -148,9 +148,9 @@ def test_bad_requests_to_invert_are_refused(refusal, faces, random_faces, weight
     assert "no gradient" in refusal(*words, "--generator", "arc2face").lower()
     assert "the generator's have 130" in refusal(*given, "--set", "generator.latent_dim=130")
     assert "latent_weight" in refusal(*given, "--set", "latent_weight=-1")
-    assert "the collection has no latents" in refusal(*words, "--faces", targets, "--set", "generator.side=32")
+    assert "the collection has no latents" in refusal(*words, "--faces", targets, "--set", "generator.image_size=32")
     assert "numbers: 16 in" in refusal(*words, "--faces", embedded)
-    assert "those of" in refusal("invert", embedded, *words[2:], "--set", "generator.side=32")
+    assert "those of" in refusal("invert", embedded, *words[2:], "--set", "generator.image_size=32")
     assert "None of 1 embeddings" in refusal(*given, "--identities", "3", "--set", "maximum_angle=0.5")
     assert not (tmp_path / "found.h5").exists()
 

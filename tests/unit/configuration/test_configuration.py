@@ -136,8 +136,8 @@ def test_a_database_needs_either_a_folder_or_a_capture(config):
 
 
 def test_a_network_that_reads_other_crops_than_the_aligned_images_is_refused(config):
-    config["images"]["side"] = 64
-    assert "networks.steering.side is 56, but images.side is 64" in refusal(config)
+    config["images"]["image_size"] = 64
+    assert "networks.steering.image_size is 56, but images.image_size is 64" in refusal(config)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_start_of_another_generator_is_refused(config):
 
 
 def test_two_sides_of_one_world_have_the_same_people(config):
-    config["generators"]["larger"] = {**config["generators"]["world"], "side": 64}
+    config["generators"]["larger"] = {**config["generators"]["world"], "image_size": 64}
     config["databases"]["world_ffhq"]["capture"].update(generator="larger", first_person=599)
     assert "share person 599" in refusal(config)
 
@@ -324,7 +324,7 @@ def test_steering_by_an_onnx_network_is_refused_and_embedding_with_it_is_not(con
         entry = "mine"
     else:
         config[section][entry]["network"] = "onnx"
-        config["networks"]["onnx"].update(side=56, template="two_eye")
+        config["networks"]["onnx"].update(image_size=56, template="two_eye")
     assert f"{section}.{entry} (" in (said := refusal(config)) and "an ONNX file gives none" in said
 
 

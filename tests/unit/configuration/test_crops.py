@@ -22,7 +22,7 @@ def mixed(tmp_path):
     config = deepcopy(DEFAULT)
     config["networks"]["sface"] = {"family": "onnx", "weights": str(tmp_path / "sface.onnx")}
     config["detectors"] = {"finder": {"family": "yunet", "file": str(tmp_path / "yunet.onnx")}}
-    config["realigned"] = {"moved": {"images": "world_webface", "template": "arcface", "side": 56}}
+    config["realigned"] = {"moved": {"images": "world_webface", "template": "arcface", "image_size": 56}}
     config["training"]["fr_moved"] = {**config["training"]["fr_genuine"], "datasets": ["moved"]}
     folder = {"folder": str(tmp_path), "pairs": str(tmp_path / "pairs.txt")}
     config["benchmarks"] |= {
@@ -48,9 +48,9 @@ def test_each_network_reads_crops_of_its_own(mixed):
 
 def test_a_network_is_scored_on_the_crops_that_it_reads(mixed):
     config = load_configuration(mixed)
-    for model, crop, side in [("sface", "arcface_112", 112), ("fr_genuine", "two_eye_56", 56)]:
+    for model, crop, image_size in [("sface", "arcface_112", 112), ("fr_genuine", "two_eye_56", 56)]:
         files = dict(zip(sorted(config["benchmarks"]), paths.benchmark_files(config, model), strict=True))
-        assert files["lfw"] == f"results/benchmarks/lfw.{side}.bin"
+        assert files["lfw"] == f"results/benchmarks/lfw.{image_size}.bin"
         for name in ("photos", "crops", "bin"):
             assert files[name] == f"results/benchmarks/{name}.{crop}.bin"
         assert paths.benchmark_failures(config, model) == [
@@ -63,13 +63,13 @@ def test_images_come_to_the_template_of_the_network_and_the_world_is_photographe
     photos, crops, moved = (
         stages.prepare_benchmark(config, name, "arcface", "112") for name in ("photos", "crops", "bin")
     )
-    assert {entry["side"] for entry in (photos, crops, moved)} == {112}
+    assert {entry["image_size"] for entry in (photos, crops, moved)} == {112}
     assert (photos["alignment"]["template"], photos["alignment"]["to"]) == (None, "arcface")
     assert (crops["alignment"]["template"], crops["alignment"]["to"]) == ("two_eye", "arcface")
     assert (moved["alignment"]["template"], moved["alignment"]["to"]) == ("arcface", "arcface")
     assert stages.prepare_benchmark(config, "crops", "two_eye", "56")["alignment"] is None
     captured = stages.capture_benchmark(config, "lfw", "112")["generator"]
-    assert captured == config["generators"]["world"] | {"side": 112}
+    assert captured == config["generators"]["world"] | {"image_size": 112}
 
 
 @pytest.mark.parametrize("entry", [{"file": "lfw.bin"}, {"folder": "", "format": "adaface"}])

@@ -12,7 +12,7 @@ from brownid.runtime.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
 TINY = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text())
-ARC2FACE = {"family": "arc2face", "random": {"side": 32}, "seed": 1}
+ARC2FACE = {"family": "arc2face", "random": {"image_size": 32}, "seed": 1}
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_references_of_embeddings_cannot_be_dispersed(config):
 
 
 def test_latent_diffusion_serves_as_a_gallery_and_not_for_inversion(config):
-    config["generators"]["ldm"] = {"family": "ldm", "random": {"side": 32}, "seed": 1}
+    config["generators"]["ldm"] = {"family": "ldm", "random": {"image_size": 32}, "seed": 1}
     gallery = {"algorithm": "random", "generator": "ldm", "network": "steering", "identities": 6}
     config["references"] |= {"drawn": gallery}
     config["references"]["packed"] |= {"gallery": "drawn", "gallery_size": None}
@@ -158,6 +158,6 @@ def test_a_set_that_is_only_a_gallery_is_not_shown(config):
 
 def test_a_packing_is_measured_where_the_network_reads_the_crops_of_the_workflow(config):
     assert products.measured_packings(loaded(config)) == ["packed"]
-    config["networks"]["steering"] |= {"database": None, "weights": "models/net", "side": 48}
+    config["networks"]["steering"] |= {"database": None, "weights": "models/net", "image_size": 48}
     config["references"]["moved"].pop("leak_guard")
     assert products.measured_packings(loaded(config)) == []

@@ -55,7 +55,7 @@ def own(tmp_path):
         "own": {"folder": str(tmp_path), "pairs": at("pairs.txt"), "alignment": {"detector": "cascade"}},
         "converted": {"folder": str(tmp_path), "format": "adaface"},
     }
-    config["realigned"] = {"moved": {"images": "world_n100_lang_disp_n8_rl12", "template": "ffhq", "side": 56}}
+    config["realigned"] = {"moved": {"images": "world_n100_lang_disp_n8_rl12", "template": "ffhq", "image_size": 56}}
     config["training"]["fr_moved"] = {**config["training"]["fr_genuine"], "datasets": ["world_n100_lang", "moved"]}
     return config
 
@@ -118,9 +118,9 @@ USES = [
     ("databases.rig.lists", "elsewhere", ""),
     ("images.template", "arcface", f"render_images realign_images {PHOTOGRAPHS}"),
     ("images.maximum_failed_share", 0.2, f"align_database {OWN} score_model"),
-    ("images.side", 112, "align_database render_images score_model"),
+    ("images.image_size", 112, "align_database render_images score_model"),
     ("realigned.moved.template", "two_eye", "realign_images"),
-    ("realigned.moved.side", 112, "realign_images"),
+    ("realigned.moved.image_size", 112, "realign_images"),
     ("benchmarks.own.folder", "elsewhere", OWN),
     ("benchmarks.converted.folder", "elsewhere", "prepare_benchmark:converted:arcface:112"),
     ("benchmarks.own.pairs", "elsewhere.txt", ""),
@@ -171,7 +171,7 @@ WRONG = [
     ("benchmarks.own.format", "adaface", r"own\.pairs means nothing with the format 'adaface'"),
     ("benchmarks.lfw.pairs", "{tmp}/pairs.txt", r"lfw\.pairs belongs to a `folder`"),
     ("benchmarks.own.file", "{tmp}/pairs.txt", "give exactly one of file, folder, capture"),
-    ("realigned.moved.side", 112, r"fr_moved\.datasets has 'moved', whose side is 112"),
+    ("realigned.moved.image_size", 112, r"fr_moved\.datasets has 'moved', whose image_size is 112"),
     ("realigned.moved.images", "moved", "there is no entry 'moved' under references or variations or databases"),
 ]
 

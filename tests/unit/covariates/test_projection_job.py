@@ -15,7 +15,13 @@ from brownid.recognition.loading import save_backbone
 from brownid.samples.collection import SampleCollection
 from project_database import project_database
 
-NETWORK = {"family": "slim", "architecture": "slim_iresnet", "side": 32, "template": "two_eye", "precision": "float32"}
+NETWORK = {
+    "family": "slim",
+    "architecture": "slim_iresnet",
+    "image_size": 32,
+    "template": "two_eye",
+    "precision": "float32",
+}
 PLAIN = {"iterations": 3, "pyramid_weight": 1.0, "embedding_weight": 0.1, "maximum_loss": None}
 FULL = {"iterations": 3, "frame": "generator", "features": "vgg16", "noise_maps": True, "space": "w_plus"}
 

@@ -92,7 +92,7 @@ def test_a_generator_with_noise_of_each_items_own_is_told_whose_picture_it_rende
 
 def test_the_frames_show_the_crop_or_the_whole_image(stylegan2, whole):
     images = targets_of(whole)
-    assert images.shape[-1] == whole.side == SIDE and stylegan2.side == SIDE // 2
+    assert images.shape[-1] == whole.image_size == SIDE and stylegan2.image_size == SIDE // 2
     torch.testing.assert_close(whole.crops_of(images), targets_of(stylegan2))
     torch.testing.assert_close(whole.embed_images(images), stylegan2.embed_images(targets_of(stylegan2)))
     torch.testing.assert_close(whole.embed(TRUE), stylegan2.embed(TRUE))

@@ -16,7 +16,7 @@ class Reader(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.description = type("Description", (), {"side": SIDE // 2})()
+        self.description = type("Description", (), {"image_size": SIDE // 2})()
         self.weight = nn.Parameter(torch.randn(5, 48, generator=torch.Generator().manual_seed(3)))
 
     def forward(self, images):

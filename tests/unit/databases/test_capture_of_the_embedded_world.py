@@ -18,7 +18,7 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def world():
     return GenuineWorld(
-        load_generator({"family": "procedural", "side": SIDE, "latent_dim": 512, "world_seed": 1}), seed=2
+        load_generator({"family": "procedural", "image_size": SIDE, "latent_dim": 512, "world_seed": 1}), seed=2
     )
 
 

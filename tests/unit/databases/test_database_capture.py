@@ -37,8 +37,8 @@ def test_cameras_turn_the_head_and_flashes_move_the_light_to_the_named_side(tmp_
     capture_multipie(world, tmp_path / "root", settings)
     for picture, (_, nuisance, _) in zip(settings.pictures(), world.shots, strict=True):
         assert np.sign(round(amounts(nuisance, "yaw"), 3)) == {"left": -1, "frontal": 0, "right": 1}[picture.pose]
-        side = {"left": -1, "frontal": 0, "right": 1}[picture.illumination]
-        assert np.sign(round(amounts(nuisance, "light_yaw"), 3)) == side
+        image_size = {"left": -1, "frontal": 0, "right": 1}[picture.illumination]
+        assert np.sign(round(amounts(nuisance, "light_yaw"), 3)) == image_size
     yaws = [round(amounts(nuisance, "yaw"), 2) for _, nuisance, _ in world.shots[:7]]
     assert yaws == [-45, -30, -15, 0, 15, 30, 45]
 

@@ -84,7 +84,7 @@ def test_the_images_of_a_record_file_are_indexed_and_packed(casia, tmp_path):
         samples = index.samples("train")
     assert [sample.identity for sample in samples] == LABELS
     assert [sample.key for sample in samples] == [f"{number:08}" for number in range(1, 6)]
-    settings |= {"namespace": "casia", "side": SIDE, "alignment": None, "maximum_failed_share": 0.3}
+    settings |= {"namespace": "casia", "image_size": SIDE, "alignment": None, "maximum_failed_share": 0.3}
     paths = {"images": tmp_path / "images", "failures": tmp_path / "failures.csv"}
     for shard in (1, 2):
         align_database(settings, index=tmp_path / "index", shard=shard, shards=2, **paths)
@@ -100,7 +100,7 @@ def test_a_damaged_or_empty_image_is_a_failure_like_any_other(tmp_path):
     payloads[3] = packed(1, 3)
     places = write(tmp_path / "casia", payloads)
     index_records(tmp_path / "casia", tmp_path / "index")
-    settings = {"namespace": "n", "root": str(tmp_path / "casia"), "side": SIDE, "alignment": None}
+    settings = {"namespace": "n", "root": str(tmp_path / "casia"), "image_size": SIDE, "alignment": None}
     paths = {"images": tmp_path / "images", "failures": tmp_path / "failures.csv"}
     align_database(settings | {"maximum_failed_share": 0.5}, index=tmp_path / "index", shard=1, shards=1, **paths)
     failures = list(csv.reader(paths["failures"].open()))[1:]

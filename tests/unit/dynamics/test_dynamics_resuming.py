@@ -160,9 +160,9 @@ def test_a_state_of_other_settings_is_refused_and_what_differs_is_named(tmp_path
 
 def test_a_state_of_another_context_is_refused_too(tmp_path):
     with pytest.raises(InterruptionError):
-        run_langevin(FailingModel(9, interrupt), StateFile(tmp_path / "state", {"network": {"side": 56}}))
-    with pytest.raises(BrownidError, match=r"network\.side is 56 there and 112 here"):
-        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {"network": {"side": 112}}))
+        run_langevin(FailingModel(9, interrupt), StateFile(tmp_path / "state", {"network": {"image_size": 56}}))
+    with pytest.raises(BrownidError, match=r"network\.image_size is 56 there and 112 here"):
+        run_langevin(ToyFaceModel(), StateFile(tmp_path / "state", {"network": {"image_size": 112}}))
 
 
 def test_another_batch_size_may_go_on_from_a_state(tmp_path):

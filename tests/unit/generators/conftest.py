@@ -9,12 +9,12 @@ from brownid.world.people import GenuineWorld
 
 @pytest.fixture(scope="session")
 def generator() -> ProceduralGenerator:
-    return ProceduralGenerator(latent_dim=160, side=32, world_seed=1)
+    return ProceduralGenerator(latent_dim=160, image_size=32, world_seed=1)
 
 
 @pytest.fixture(scope="session")
 def precise() -> ProceduralGenerator:
-    return ProceduralGenerator(latent_dim=160, side=20, world_seed=1).to(dtype=torch.float64)
+    return ProceduralGenerator(latent_dim=160, image_size=20, world_seed=1).to(dtype=torch.float64)
 
 
 @pytest.fixture(scope="session")

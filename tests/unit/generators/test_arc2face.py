@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation"),  # its schedulers and NumPy 2
 ]
 
-SIZES = {"side": 16, "channels": 4, "width": 8}
+SIZES = {"image_size": 16, "channels": 4, "width": 8}
 COMMON = {"family": "arc2face", "embedding_dim": 6, "steps": 3, "precision": "float32"}
 SPEC = {**COMMON, "random": SIZES, "seed": 1}
 # As Stable Diffusion 1.5 publishes it.
@@ -226,7 +226,7 @@ def test_it_is_an_embedding_conditioned_generator_and_eyes_and_side_are_settings
     )
     assert not isinstance(generator, Generator) and (generator.embedding_dim, generator.resolution) == (6, 16)
     assert generator.eyes == ((385.5 / 64 - 0.5, 485.5 / 64 - 0.5), (638.5 / 64 - 0.5, 487.5 / 64 - 0.5))
-    larger = load_generator({**SPEC, "side": 24, "eyes": [[8, 9], [15, 9.5]]})
+    larger = load_generator({**SPEC, "image_size": 24, "eyes": [[8, 9], [15, 9.5]]})
     assert larger.eyes == ((8.0, 9.0), (15.0, 9.5))
     assert larger.render_embeddings(F.normalize(torch.ones(1, 6)), NoiseKey(1, [0], None)).shape == (1, 3, 24, 24)
 
@@ -242,14 +242,14 @@ def test_every_scheduler_that_can_be_chosen_is_known():
         ({"random": None, "seed": None, "folder": "somewhere"}, "either 'folder'"),
         ({"seed": None}, "needs a 'seed'"),
         ({"random": {"depth": 3}}, "random: there is no setting 'depth'"),
-        ({"random": {"side": 18}}, "Sizes.side is 18, .* a multiple of 4"),
+        ({"random": {"image_size": 18}}, "Sizes.image_size is 18, .* a multiple of 4"),
         ({"random": {"width": 5}}, "5 numbers a word, which cannot hold an embedding of 6"),
         ({"scheduler": "heun"}, "scheduler is 'heun', but must be one of dpmsolver"),
         ({"steps": 0}, "steps is 0"),
         ({"steps": 1001}, "steps is 1001, .* at most 1000"),
         ({"guidance_scale": 0.5}, "guidance_scale is 0.5"),
         ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
-        ({"side": 22}, "side is 22, .* a multiple of 4"),
+        ({"image_size": 22}, "image_size is 22, .* a multiple of 4"),
         ({"embedding_dim": True}, "embedding_dim is True"),
         ({"eyes": [[9, 5], [2, 5]]}, r"eyes are \[\[9, 5\], \[2, 5\]\]"),
         ({"precision": "float16"}, "precision is 'float16'"),

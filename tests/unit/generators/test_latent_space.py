@@ -9,7 +9,7 @@ from brownid.world.generator import ATTRIBUTES, ProceduralGenerator
 
 
 def test_raw_parameters_have_the_documented_scales():
-    generator = ProceduralGenerator(latent_dim=512, side=16)
+    generator = ProceduralGenerator(latent_dim=512, image_size=16)
     latents = generator.map(torch.randn(4000, 512, generator=torch.Generator().manual_seed(2)))
     assert (latents - generator.latent_mean).norm(dim=1).mean() == pytest.approx(10, rel=0.01)
     assert (latents.mean(0) - generator.latent_mean).abs().max() < 0.05
@@ -65,8 +65,8 @@ def test_truncation_scales_the_distance_to_the_mean(generator):
 
 
 def test_the_seed_makes_the_world():
-    again, other = (ProceduralGenerator(latent_dim=160, side=32, world_seed=seed) for seed in (1, 2))
-    first = ProceduralGenerator(latent_dim=160, side=32, world_seed=1)
+    again, other = (ProceduralGenerator(latent_dim=160, image_size=32, world_seed=seed) for seed in (1, 2))
+    first = ProceduralGenerator(latent_dim=160, image_size=32, world_seed=1)
     assert torch.equal(first.latent_mean, again.latent_mean)
     assert not torch.equal(first.latent_mean, other.latent_mean)
 

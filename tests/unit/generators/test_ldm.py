@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 COMMON = {"family": "ldm", "steps": 3, "precision": "float32"}
-SPEC = {**COMMON, "random": {"side": 16, "channels": 4}, "seed": 2}
+SPEC = {**COMMON, "random": {"image_size": 16, "channels": 4}, "seed": 2}
 SCHEDULE = {"_class_name": "DDIMScheduler", "beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear"}
 SCHEDULE |= {"clip_sample": False, "num_train_timesteps": 1000}
 
@@ -114,7 +114,7 @@ def test_bfloat16_renders_in_float32(latents, images):
         ({"folder": "somewhere"}, "either 'folder'"),
         ({"seed": None}, "needs a 'seed'"),
         ({"random": {"width": 4}}, "random: there is no setting 'width'"),
-        ({"random": {"side": 10}}, "Sizes.side is 10"),
+        ({"random": {"image_size": 10}}, "Sizes.image_size is 10"),
         ({"steps": 0}, "steps is 0"),
         ({"steps": 2000}, "steps is 2000, but must be a whole number, at least 1 and at most 1000"),
         ({"scaling_factor": -1.0}, "scaling_factor is -1.0"),

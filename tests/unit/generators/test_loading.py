@@ -161,7 +161,7 @@ def test_a_file_that_this_project_cannot_use_is_named(files, tmp_path, change, m
 
 
 def test_the_procedural_family_is_a_generator():
-    generator = load_generator({"family": "procedural", "latent_dim": 128, "side": 32, "world_seed": 3})
+    generator = load_generator({"family": "procedural", "latent_dim": 128, "image_size": 32, "world_seed": 3})
     assert isinstance(generator, Generator)
     assert (generator.latent_dim, generator.resolution, generator.latent_mean.shape) == (128, 32, (128,))
 
@@ -202,8 +202,8 @@ def test_a_factory_gets_the_other_keys_and_the_device(monkeypatch):
         ({"family": "procedual"}, "'procedual' is unknown"),
         ({"factory": "no_colon"}, "not of the form"),
         ({"factory": "no.such.module:f"}, "cannot be imported"),
-        ({"family": "procedural", "sides": 56}, "no setting 'sides'; did you mean 'side'"),
-        ({"family": "procedural", "side": "56"}, "side is '56'"),
+        ({"family": "procedural", "image_sizes": 56}, "no setting 'image_sizes'; did you mean 'image_size'"),
+        ({"family": "procedural", "image_size": "56"}, "image_size is '56'"),
         ({"family": "procedural", "latent_dim": 64}, "latent_dim is 64, but must be a whole number, at least 128"),
         ({"family": "procedural", "world_seed": True}, "world_seed is True"),
     ],

@@ -55,7 +55,7 @@ def test_gradients_agree_with_finite_differences(precise):
 @pytest.mark.parametrize("shift", [-2.0, 0.0, 2.0])
 def test_every_parameter_moves_the_picture_even_far_from_neutral(shift):
     """No clamp kills a gradient: neither of an expression that is off, nor of a strong light."""
-    precise = ProceduralGenerator(latent_dim=160, side=56).to(dtype=torch.float64)
+    precise = ProceduralGenerator(latent_dim=160, image_size=56).to(dtype=torch.float64)
     identity = torch.zeros(1, precise.identity_dim, dtype=torch.float64)
     nuisance = torch.full((1, precise.nuisance_dim), 0.3 * shift, dtype=torch.float64)
     raw = torch.cat([identity + 0.3 * shift, nuisance], dim=1)
@@ -87,7 +87,7 @@ def test_an_empty_batch_gives_no_images(generator):
 
 
 def test_the_world_is_the_same_at_every_side(latents):
-    small, middle, large = (ProceduralGenerator(latent_dim=160, side=side) for side in (40, 80, 120))
+    small, middle, large = (ProceduralGenerator(latent_dim=160, image_size=image_size) for image_size in (40, 80, 120))
     assert torch.equal(small.latent_mean, large.latent_mean)
     with torch.no_grad():
         low, twice, thrice = (generator.render(latents[:2]) for generator in (small, middle, large))
@@ -97,7 +97,7 @@ def test_the_world_is_the_same_at_every_side(latents):
 
 
 def test_three_evaluations_of_the_relief_are_close_to_twelve(latents, monkeypatch):
-    generator = ProceduralGenerator(latent_dim=160, side=56)
+    generator = ProceduralGenerator(latent_dim=160, image_size=56)
     with torch.no_grad():
         few = generator.render(latents)
         monkeypatch.setattr(geometry_module, "ITERATIONS", 11)
@@ -106,7 +106,7 @@ def test_three_evaluations_of_the_relief_are_close_to_twelve(latents, monkeypatc
 
 
 def test_the_average_eyes_are_where_the_generator_says():
-    generator = ProceduralGenerator(latent_dim=160, side=112)
+    generator = ProceduralGenerator(latent_dim=160, image_size=112)
     neutral = torch.zeros(1, generator.identity_dim), torch.zeros(1, generator.nuisance_dim)
     with torch.no_grad():
         image = generator.render_parameters(*neutral)[0].mean(0)

@@ -38,7 +38,7 @@ def test_stylegan2_at_256_pixels_costs_what_was_counted():
 
 
 def test_a_network_costs_as_the_area_of_its_crop():
-    assert network_gflop({"architecture": "iresnet50", "side": 224}) == 4 * 12.62
+    assert network_gflop({"architecture": "iresnet50", "image_size": 224}) == 4 * 12.62
 
 
 def test_langevin_takes_three_passes_an_iteration_and_one_at_the_end():

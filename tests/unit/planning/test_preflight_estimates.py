@@ -48,7 +48,7 @@ def test_the_numbers_of_an_fr_network_are_those_that_it_has(family, architecture
     network = backbone(family, architecture).eval().requires_grad_(False)
     image = torch.zeros(1, 3, 112, 112, requires_grad=True)
     kept = kept_bytes(lambda: network(image), network)
-    entry = {"family": family, "architecture": architecture, "side": 112}
+    entry = {"family": family, "architecture": architecture, "image_size": 112}
     assert sizes.network_activations(entry) == pytest.approx(kept, rel=0.06)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert sizes.network_parameters(entry) == pytest.approx(count, rel=0.06)

@@ -7,15 +7,15 @@ from brownid.recognition.backbones import FAMILIES, backbone
 from brownid.runtime.errors import BrownidError
 
 
-def shapes(family: str, architecture: str, side: int = 112) -> dict[str, list[int]]:
+def shapes(family: str, architecture: str, image_size: int = 112) -> dict[str, list[int]]:
     with torch.device("meta"):
-        network = backbone(family, architecture, side)
+        network = backbone(family, architecture, image_size)
     return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def parameters(family: str, architecture: str, side: int = 112) -> int:
+def parameters(family: str, architecture: str, image_size: int = 112) -> int:
     with torch.device("meta"):
-        return sum(p.numel() for p in backbone(family, architecture, side).parameters())
+        return sum(p.numel() for p in backbone(family, architecture, image_size).parameters())
 
 
 def test_iresnet50_has_the_published_keys_and_shapes():
@@ -101,17 +101,17 @@ def test_families_differ_in_the_epsilon_of_the_batch_norm():
 
 
 @pytest.mark.parametrize("family, architecture", [("insightface", "iresnet18"), ("adaface", "ir_18")])
-@pytest.mark.parametrize("side, final", [(56, 4), (112, 7)])
-def test_the_side_sets_the_input_of_the_fully_connected_layer(family, architecture, side, final):
+@pytest.mark.parametrize("image_size, final", [(56, 4), (112, 7)])
+def test_the_side_sets_the_input_of_the_fully_connected_layer(family, architecture, image_size, final):
     name = "fc.weight" if family == "insightface" else "output_layer.3.weight"
-    assert shapes(family, architecture, side)[name] == [512, 512 * final**2]
+    assert shapes(family, architecture, image_size)[name] == [512, 512 * final**2]
 
 
 @pytest.mark.parametrize(
     "family, architecture", [("insightface", "iresnet18"), ("adaface", "ir_18"), ("slim", "slim_iresnet")]
 )
 def test_networks_run_at_an_odd_side(family, architecture):
-    network = backbone(family, architecture, side=35, embedding_dim=16).eval()
+    network = backbone(family, architecture, image_size=35, embedding_dim=16).eval()
     output = network(torch.zeros(2, 3, 35, 35))
     if family == "adaface":
         unit, norms = output
@@ -129,7 +129,7 @@ def test_an_unknown_name_lists_the_known_ones():
             backbone(name, "vit")
 
 
-@pytest.mark.parametrize("side", [8, 56.0, True, None])
-def test_an_impossible_side_is_refused(side):
-    with pytest.raises(BrownidError, match="side"):
-        backbone("slim", "slim_iresnet", side)
+@pytest.mark.parametrize("image_size", [8, 56.0, True, None])
+def test_an_impossible_side_is_refused(image_size):
+    with pytest.raises(BrownidError, match="image_size"):
+        backbone("slim", "slim_iresnet", image_size)

@@ -38,27 +38,27 @@ class Grey(Own):
 @pytest.fixture
 def module(monkeypatch):
     made = types.ModuleType("a_users_networks")
-    made.build, made.grey, made.image = Own, Grey, lambda weights, side, device: nn.Identity()
-    made.nothing = lambda weights, side, device: None
+    made.build, made.grey, made.image = Own, Grey, lambda weights, image_size, device: nn.Identity()
+    made.nothing = lambda weights, image_size, device: None
     monkeypatch.setitem(sys.modules, "a_users_networks", made)
 
 
 def spec(function, **options):
-    return {"factory": f"a_users_networks:{function}", "options": options, "side": SIDE, "precision": "float32"}
+    return {"factory": f"a_users_networks:{function}", "options": options, "image_size": SIDE, "precision": "float32"}
 
 
 def test_a_family_is_loaded_from_its_weights(tmp_path):
     network = backbone("slim", "slim_iresnet", SIDE, 16)
     save_backbone(tmp_path / "a", network)
-    entry = {"family": "slim", "architecture": "slim_iresnet", "side": SIDE, "template": "arcface"}
+    entry = {"family": "slim", "architecture": "slim_iresnet", "image_size": SIDE, "template": "arcface"}
     assert torch.equal(load_network(entry, tmp_path / "a").fc.weight, network.fc.weight)
-    with pytest.raises(BrownidError, match="saved with side 32, not 56"):
-        load_network({**entry, "side": 56}, tmp_path / "a")
+    with pytest.raises(BrownidError, match="saved with image_size 32, not 56"):
+        load_network({**entry, "image_size": 56}, tmp_path / "a")
 
 
 def test_a_function_of_the_users_own_gets_its_options_the_weights_the_side_and_the_device(module):
     network = load_network(spec("build", depth=3), "mine.pt")
-    assert network.keywords == {"depth": 3, "weights": "mine.pt", "side": SIDE, "device": "cpu"}
+    assert network.keywords == {"depth": 3, "weights": "mine.pt", "image_size": SIDE, "device": "cpu"}
     assert not network.training and network.description == Description("a_users_networks:build", "", SIDE, 3)
     images = torch.rand(2, 3, SIDE, SIDE)
     expected = F.normalize(images.flip(1).mean((2, 3)) + 3)

@@ -75,7 +75,7 @@ def test_uint8_images_are_embedded_as_red_green_blue_from_minus_one_to_one(tmp_p
     torch.testing.assert_close(embed_images(network, images, batch_size=3), F_.normalize(by_hand(images)))
     assert network.colour_order == "RGB"
     said = network.description
-    assert (said.family, said.architecture, said.side, said.embedding_dim) == ("onnx", "w600k", SIDE, LENGTH)
+    assert (said.family, said.architecture, said.image_size, said.embedding_dim) == ("onnx", "w600k", SIDE, LENGTH)
 
 
 def test_mirror_fusion_and_no_images_work_too(tmp_path, images):
@@ -233,7 +233,7 @@ def test_the_user_can_say_what_the_network_reads(tmp_path, images):
     assert (network.input_range, network.colour_order) == (BYTES, "BGR")
     shown = torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2).float().flatten(1)
     torch.testing.assert_close(embed_images(network, images), F_.normalize(shown @ torch.from_numpy(WEIGHTS)))
-    settings = {"family": "onnx", "architecture": None, "side": SIDE, "reads_bytes": True}
+    settings = {"family": "onnx", "architecture": None, "image_size": SIDE, "reads_bytes": True}
     assert load_network(settings, path).input_range == BYTES
     normalising = write_network(tmp_path / "b.onnx", steps=steps("minus"), constants=constants())
     assert load_backbone(normalising, reads_bytes=False).input_range == SIGNED
@@ -275,7 +275,7 @@ def test_channels_may_come_last(tmp_path, images):
     shape = ("batch", SIDE, SIDE, 3)
     chain = [*steps("minus_means_last", "channels_first")]
     network = OnnxBackbone(write_network(tmp_path / "a.onnx", shape, chain, constants()))
-    assert network.input_range == BYTES and network.description.side == SIDE
+    assert network.input_range == BYTES and network.description.image_size == SIDE
     shown = torch.from_numpy(images).float() - torch.from_numpy(MEAN)
     expected = F_.normalize(shown.permute(0, 3, 1, 2).flatten(1) @ torch.from_numpy(WEIGHTS))
     torch.testing.assert_close(embed_images(network, images), expected, atol=1e-5, rtol=1e-4)
@@ -290,8 +290,8 @@ def test_a_network_of_bytes_is_given_bytes(tmp_path, images):
 
 def test_an_open_side_is_that_of_the_configuration(tmp_path):
     path = write_mean_network(tmp_path / "open.onnx", ("batch", 3, "height", "width"))
-    assert load_network({"family": "onnx", "side": 40}, path).description.side == 40
-    assert load_backbone(path).description.side == 112
+    assert load_network({"family": "onnx", "image_size": 40}, path).description.image_size == 40
+    assert load_backbone(path).description.image_size == 112
 
 
 @pytest.mark.parametrize(("first", "second"), [((None, LENGTH), (None, 1)), ((None, LENGTH, 1, 1), None)])
@@ -393,7 +393,7 @@ def test_networks_of_another_kind_are_refused(tmp_path, settings, words):
     ("shape", "words"),
     [
         (("batch", 1, SIDE, SIDE), "network of colour images"),
-        ((3, SIDE, SIDE), r"one input of images, \[batch, 3, side"),
+        ((3, SIDE, SIDE), r"one input of images, \[batch, 3, S"),
     ],
 )
 def test_inputs_of_another_kind_are_refused(tmp_path, shape, words):
@@ -422,10 +422,10 @@ def test_without_onnxruntime_the_sentence_says_what_to_install(tmp_path, monkeyp
 
 def test_an_onnx_file_is_a_family_whose_side_is_checked(tmp_path, images):
     path = write_network(tmp_path / "a.onnx")
-    network = load_network({"family": "onnx", "architecture": None, "side": SIDE}, path)
+    network = load_network({"family": "onnx", "architecture": None, "image_size": SIDE}, path)
     torch.testing.assert_close(embed_images(network, images), F_.normalize(by_hand(images)))
-    with pytest.raises(BrownidError, match=r"a\.onnx: the network has side 8, not 112"):
-        load_network({"family": "onnx", "side": 112}, path)
+    with pytest.raises(BrownidError, match=r"a\.onnx: the network has image_size 8, not 112"):
+        load_network({"family": "onnx", "image_size": 112}, path)
 
 
 def write_mean_network(path, shape):

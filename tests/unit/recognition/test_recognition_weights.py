@@ -26,7 +26,7 @@ from brownid.weights.state_dict import read_weights
 @pytest.fixture
 def network():
     torch.manual_seed(3)
-    return backbone("slim", "slim_iresnet", side=32, embedding_dim=16)
+    return backbone("slim", "slim_iresnet", image_size=32, embedding_dim=16)
 
 
 def same(first, second) -> bool:
@@ -50,8 +50,8 @@ def test_equal_weights_give_equal_files(tmp_path, network):
 
 def test_a_description_that_differs_from_the_files_is_refused(tmp_path, network):
     save_backbone(tmp_path / "a.safetensors", network)
-    with pytest.raises(BrownidError, match=r"a\.safetensors: .* saved with side 32, not 56"):
-        load_backbone(tmp_path / "a.safetensors", "slim", "slim_iresnet", side=56)
+    with pytest.raises(BrownidError, match=r"a\.safetensors: .* saved with image_size 32, not 56"):
+        load_backbone(tmp_path / "a.safetensors", "slim", "slim_iresnet", image_size=56)
 
 
 def test_a_plain_state_dict_loads_when_the_network_is_named(tmp_path, network):
@@ -72,7 +72,7 @@ def test_a_state_dict_of_the_old_torch_format_loads(tmp_path, network):
 
 def test_an_adaface_checkpoint_loads_its_model_and_leaves_the_head(tmp_path):
     torch.manual_seed(0)
-    network = backbone("adaface", "ir_18", side=32)
+    network = backbone("adaface", "ir_18", image_size=32)
     state = {f"model.{k}": v for k, v in network.state_dict().items()} | {"head.kernel": torch.zeros(512, 7)}
     torch.save({"epoch": 25, "state_dict": state, "hyper_parameters": {"arch": "ir_18"}}, tmp_path / "a.ckpt")
     assert same(load_backbone(tmp_path / "a.ckpt", "adaface", "ir_18", 32), network)
@@ -366,7 +366,13 @@ def test_weights_that_tell_no_images_apart_are_warned_about_when_loaded(tmp_path
 
 @pytest.mark.parametrize(
     "described",
-    [[], [1], 0, {"version": 1}, {"version": 1, "family": "slim", "architecture": [], "side": 32, "embedding_dim": 16}],
+    [
+        [],
+        [1],
+        0,
+        {"version": 1},
+        {"version": 1, "family": "slim", "architecture": [], "image_size": 32, "embedding_dim": 16},
+    ],
 )
 def test_a_damaged_description_is_refused(tmp_path, described):
     safetensors.torch.save_file(
@@ -377,10 +383,16 @@ def test_a_damaged_description_is_refused(tmp_path, described):
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"embedding_dim": 10**15}, {"embedding_dim": 10**7}, {"side": 10**12}, {"side": 4096}]
+    "sizes", [{"embedding_dim": 10**15}, {"embedding_dim": 10**7}, {"image_size": 10**12}, {"image_size": 4096}]
 )
 def test_sizes_that_need_far_more_than_the_file_holds_are_refused_before_memory_is_taken(tmp_path, sizes):
-    described = {"version": 1, "family": "insightface", "architecture": "iresnet18", "side": 112, "embedding_dim": 512}
+    described = {
+        "version": 1,
+        "family": "insightface",
+        "architecture": "iresnet18",
+        "image_size": 112,
+        "embedding_dim": 512,
+    }
     safetensors.torch.save_file(
         {"a": torch.ones(1)}, tmp_path / "a.safetensors", {"brownid_backbone": json.dumps(described | sizes)}
     )

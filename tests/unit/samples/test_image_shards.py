@@ -40,7 +40,7 @@ def damage(shard, index, offset=-20):
 
 def test_images_come_back_pixel_by_pixel_in_the_order_asked(shard, pixels):
     shards = ImageShards([shard])
-    assert len(shards) == 5 and shards.side == 12
+    assert len(shards) == 5 and shards.image_size == 12
     np.testing.assert_array_equal(shards.decode([4, 0, 2]), pixels[[4, 0, 2]])
     assert shards.identities.tolist() == IDENTITIES and shards.labels == LABELS
     assert shards.namespaces == ["people"] * 5
@@ -147,9 +147,9 @@ def test_files_that_are_no_shards_or_do_not_fit_are_named(shard, tmp_path, pixel
         ImageShards([shard, tmp_path / "small.arrow"])
 
 
-def forged(path, side="12", compression=None, image=bytes(100)):
+def forged(path, image_size="12", compression=None, image=bytes(100)):
     """A shard with right checksums of three images, as a stranger could write it."""
-    metadata = {"namespace": "people", "side": side, "version": "1"}
+    metadata = {"namespace": "people", "side": image_size, "version": "1"}
     identities, labels = np.arange(3), ["reference"] * 3
     metadata["checksum"] = images._checksum(metadata, identities, labels)
     fields = [pa.field(name, kind, nullable=False) for name, kind in images.COLUMNS.items()]
@@ -161,10 +161,10 @@ def forged(path, side="12", compression=None, image=bytes(100)):
     return path
 
 
-@pytest.mark.parametrize("side", ["1000000000", "0", "-12", "twelve", "9" * 5000])
-def test_a_side_that_no_image_can_have_is_refused_before_memory_is_taken_for_it(tmp_path, side):
+@pytest.mark.parametrize("image_size", ["1000000000", "0", "-12", "twelve", "9" * 5000])
+def test_a_side_that_no_image_can_have_is_refused_before_memory_is_taken_for_it(tmp_path, image_size):
     with pytest.raises(BrownidError, match=r"images\.arrow: this is not a readable Arrow file"):
-        ImageShards([forged(tmp_path / "images.arrow", side=side)])
+        ImageShards([forged(tmp_path / "images.arrow", image_size=image_size)])
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
@@ -190,7 +190,7 @@ def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):
         write_image_shard(path, "people", [0.9] * 5, LABELS, pixels)
     with pytest.raises(BrownidError, match="identity 3, label 'reference' occurs more than once"):
         write_image_shard(path, "people", IDENTITIES, ["reference"] * 5, pixels)
-    with pytest.raises(BrownidError, match=r"images must be uint8 \[n, side, side, 3\], not float32"):
+    with pytest.raises(BrownidError, match=r"images must be uint8 \[n, S, S, 3\], not float32"):
         write_image_shard(path, "people", IDENTITIES, LABELS, pixels.astype(np.float32))
     assert not list(tmp_path.iterdir())
 

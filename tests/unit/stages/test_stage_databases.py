@@ -44,7 +44,7 @@ def database(tmp_path):
     (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:80])
     groups = {"train": [sample.key for sample in samples]}
     DatabaseIndex.create(tmp_path / "index", samples, {name: groups for name in ("P_center_lit", "U", "E_lit")})
-    settings = {"namespace": "people", "root": str(tmp_path), "side": SIDE, "maximum_failed_share": 0.3}
+    settings = {"namespace": "people", "root": str(tmp_path), "image_size": SIDE, "maximum_failed_share": 0.3}
     settings["alignment"] = None
 
     def pack(shard=1, shards=1, detector=None, **changes):
@@ -100,10 +100,10 @@ def test_photographs_without_a_face_are_listed_with_the_reason(database, monkeyp
 def test_realigned_images_keep_their_persons_and_labels(database, tmp_path):
     _, pack = database
     source = pack()[0]
-    settings = {"namespace": "people", "from": "two_eye", "to": "arcface", "side": 2 * SIDE}
+    settings = {"namespace": "people", "from": "two_eye", "to": "arcface", "image_size": 2 * SIDE}
     realign_images(settings, source=source, images=tmp_path / "moved")
     before, after = ImageShards([source]), ImageShards([tmp_path / "moved"])
-    assert after.side == 2 * SIDE and after.labels == before.labels and after.namespaces == before.namespaces
+    assert after.image_size == 2 * SIDE and after.labels == before.labels and after.namespaces == before.namespaces
     np.testing.assert_array_equal(after.identities, before.identities)
     expected = realign(before.decode(np.arange(9)), "two_eye", "arcface", 2 * SIDE)
     np.testing.assert_array_equal(after.decode(np.arange(9)), expected)
@@ -168,7 +168,7 @@ def test_scores_carry_their_settings_and_the_checksums_of_their_inputs(tmp_path,
 def test_images_that_failed_in_a_benchmark_of_ones_own_are_among_the_scores(database, weights, tmp_path):
     lines = [f"{i}.png,{(i + step) % 10}.png,{step % 2}" for step in (1, 2) for i in range(10)]
     (tmp_path / "pairs.csv").write_text("\n".join(["path1,path2,same", *lines]))
-    settings = {"folder": str(tmp_path), "side": SIDE, "alignment": None, "maximum_failed_share": 0.1}
+    settings = {"folder": str(tmp_path), "image_size": SIDE, "alignment": None, "maximum_failed_share": 0.1}
     paths = {"benchmark": tmp_path / "lfw.bin", "failures": tmp_path / "lfw.failures.csv"}
     prepare_benchmark(settings, pairs=tmp_path / "pairs.csv", **paths)
     outputs = {"scores": tmp_path / "scores.json", "failures": [paths["failures"]]}
@@ -186,11 +186,11 @@ def crops(tmp_path):
     (tmp_path / "pairs.csv").write_text("path1,path2,same\na.png,b.png,1\n")
     write_bin(tmp_path / "lfw.bin", [png.encode(image) for image in pixels], [True])
 
-    def prepare(side, form, template="arcface", **changes):
+    def prepare(image_size, form, template="arcface", **changes):
         alignment = {"to": template, "template": "arcface"}
         settings = {
             "folder": str(tmp_path),
-            "side": side,
+            "image_size": image_size,
             "alignment": alignment,
             "maximum_failed_share": 0.0,
         }

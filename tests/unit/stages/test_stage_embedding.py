@@ -29,7 +29,7 @@ def shards(tmp_path):
     paths = [tmp_path / "1-of-2.arrow", tmp_path / "2-of-2.arrow"]
     for path, rows in zip(paths, (slice(0, 6), slice(6, COUNT)), strict=True):
         numbers = list(range(COUNT))[rows]
-        write_encoded_shard(path, "people", [n // 2 for n in numbers], LABELS[rows], encoded[rows], side=SIDE)
+        write_encoded_shard(path, "people", [n // 2 for n in numbers], LABELS[rows], encoded[rows], image_size=SIDE)
     return paths
 
 
@@ -102,6 +102,6 @@ def test_a_state_of_other_inputs_is_not_gone_on_from(embed, monkeypatch, shards)
         with pytest.raises(KeyboardInterrupt):
             embed()
     images = [png.encode(image) for image in PIXELS[::-1]]
-    write_encoded_shard(shards[0], "people", [0] * 6, LABELS[:6], images[:6], side=SIDE)
+    write_encoded_shard(shards[0], "people", [0] * 6, LABELS[:6], images[:6], image_size=SIDE)
     collection, failures = embed()
     assert len(collection) == COUNT and not failures

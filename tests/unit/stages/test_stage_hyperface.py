@@ -170,7 +170,7 @@ def test_an_interrupted_packing_begins_anew_with_another_gallery(tmp_path, faces
 def test_an_interrupted_inversion_begins_anew_with_another_network(tmp_path, targets, faces, weights, monkeypatch):
     torch.manual_seed(2)
     other = tmp_path / "other.safetensors"
-    save_backbone(other, backbone("slim", "slim_iresnet", FACE_MODEL["network"]["side"], 16))
+    save_backbone(other, backbone("slim", "slim_iresnet", FACE_MODEL["network"]["image_size"], 16))
 
     def run(weights):
         return invert(tmp_path, targets, faces, weights, iterations=4)

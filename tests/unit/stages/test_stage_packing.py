@@ -135,7 +135,7 @@ def test_a_packing_may_begin_with_drawn_faces_or_with_other_references(measure):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"network": SETTINGS["network"] | {"side": 48}}, "32 pixels wide, but the network reads 48"),
+        ({"network": SETTINGS["network"] | {"image_size": 48}}, "32 pixels wide, but the network reads 48"),
         ({"start_network": "another"}, r"targets.h5 holds .* 'slim', .*faces.h5 .* 'another'"),
         ({"drop": COUNT + 1}, r"faces.h5 has 5 embeddings, but 6 are needed as start"),
         ({"reached": [3]}, "raise its maximum_angle"),

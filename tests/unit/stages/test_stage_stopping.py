@@ -42,7 +42,7 @@ from brownid.samples.provenance import write_command
 SHORT = {"fit_covariates", "plot_distances", "plot_dynamics", "show_faces", "tabulate_scores"}
 SHARED = {"verify_release", "fetch_model"}
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
-ALIGNED = {"root": "", "side": SIDE, "alignment": None, "not_square": None, "maximum_failed_share": 0.3}
+ALIGNED = {"root": "", "image_size": SIDE, "alignment": None, "not_square": None, "maximum_failed_share": 0.3}
 VARIED = FACE_MODEL | {"variations": {"algorithm": "dispersion", "settings": {"variations": 2, "iterations": 2}}}
 TRAINING = {"embedding_dim": 16, "epochs": 2, "batch_size": 8}
 WORLD = {"seed": 3, "generator": FACE_MODEL["generator"]}
@@ -172,11 +172,11 @@ STAGES = {
         **outputs(out, "benchmark", "failures"),
     ),
     "render_images": lambda given, out: render_images.render_images(
-        WORLD | {"namespace": "people", "template": "two_eye", "side": SIDE}, samples=given["references"], shard=1,
-        shards=1, images=out / "images",
+        WORLD | {"namespace": "people", "template": "two_eye", "image_size": SIDE}, samples=given["references"],
+        shard=1, shards=1, images=out / "images",
     ),
     "realign_images": lambda given, out: realign_images.realign_images(
-        {"namespace": "people", "from": "two_eye", "to": "arcface", "side": SIDE}, source=given["images"],
+        {"namespace": "people", "from": "two_eye", "to": "arcface", "image_size": SIDE}, source=given["images"],
         images=out / "images",
     ),
     "score_model": lambda given, out: score_model.score_model(

@@ -106,7 +106,7 @@ def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
         "namespace": "people",
         "generator": FACE_MODEL["generator"],
         "template": "two_eye",
-        "side": SIDE,
+        "image_size": SIDE,
     }
     paths = {shards: [tmp_path / f"{shards}-{number}" for number in range(1, shards + 1)] for shards in (1, 3)}
     for shards, files in paths.items():

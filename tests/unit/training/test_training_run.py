@@ -43,7 +43,7 @@ def train(shards, folder: Path, *, state: Path | None = None, seed: int = 1, **c
         shards,
         TrainingSettings(**(SETTINGS | changes)),
         seed=seed,
-        side=SIDE,
+        image_size=SIDE,
         output=folder / "model.safetensors",
         history=folder / "history.csv",
         checkpoint=folder / "model.ckpt",
@@ -247,7 +247,7 @@ def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards
 
 def test_batch_norm_activations_and_biases_do_not_decay():
     settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8)
-    module = RecognitionModule(settings, classes=3, side=32, seed=0)
+    module = RecognitionModule(settings, classes=3, image_size=32, seed=0)
     decaying, free = weight_decay_groups(module, 5e-4)
     names = {id(p): name for name, p in module.named_parameters()}
     assert (decaying["weight_decay"], free["weight_decay"]) == (5e-4, 0.0)

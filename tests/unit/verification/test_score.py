@@ -38,7 +38,7 @@ def benchmark(tmp_path):
 
 
 def test_a_benchmark_is_scored_in_plain_numbers(benchmark):
-    scores = score_benchmark(colour_embedding, benchmark[0], side=SIDE)
+    scores = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
     assert scores["accuracy"] > 0.8 and scores["auc"] > 0.9 and scores["eer"] < 0.2
     assert (scores["pairs"], scores["genuine"], scores["impostors"], scores["failures"]) == (40, 20, 20, [])
     assert len(scores["accuracies"]) == 10
@@ -53,43 +53,44 @@ def test_a_benchmark_sorted_by_label_says_so_with_its_path(benchmark, tmp_path, 
     _, images, same = benchmark
     order = sorted(range(len(same)), key=lambda pair: same[pair])
     write_bin(tmp_path / "sorted.bin", [images[2 * pair + i] for pair in order for i in (0, 1)], sorted(same))
-    scores = score_benchmark(colour_embedding, tmp_path / "sorted.bin", side=SIDE)
+    scores = score_benchmark(colour_embedding, tmp_path / "sorted.bin", image_size=SIDE)
     assert f"{tmp_path / 'sorted.bin'}: the share of genuine pairs" in caplog.text
     assert scores["fold_note"] in caplog.text and scores["stratified_accuracy"] > 0.8
-    plain = score_benchmark(colour_embedding, benchmark[0], side=SIDE)
+    plain = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
     assert plain["fold_note"] is None and plain["stratified_accuracy"] == pytest.approx(plain["accuracy"], abs=0.1)
 
 
 def test_a_network_is_scored_with_image_and_mirror_image(benchmark):
     torch.manual_seed(0)
-    network = backbone("slim", "slim_iresnet", side=32)
+    network = backbone("slim", "slim_iresnet", image_size=32)
     large = [png.encode(resize(png.decode(image), 32)) for image in benchmark[1]]
     path = benchmark[0].with_name("large.bin")
     write_bin(path, large, benchmark[2])
-    scores = score_network(network, {"test": path}, side=32)
+    scores = score_network(network, {"test": path}, image_size=32)
 
     def embed(images):
         return embed_images(network, images, mirror=True).numpy()
 
-    assert scores == {"test": score_benchmark(embed, path, side=32)}
+    assert scores == {"test": score_benchmark(embed, path, image_size=32)}
 
 
-@pytest.mark.parametrize("side", [4, 16])
-def test_crops_of_another_side_than_the_network_reads_are_never_scored(benchmark, side):
-    sentence = rf"test\.bin cannot be used.* it has 8 x 8 pixels, and the network reads {side} x {side}: set `alignment"
+@pytest.mark.parametrize("image_size", [4, 16])
+def test_crops_of_another_side_than_the_network_reads_are_never_scored(benchmark, image_size):
+    read = f"{image_size} x {image_size}"
+    sentence = rf"test\.bin cannot be used.* it has 8 x 8 pixels, and the network reads {read}: set `alignment"
     with pytest.raises(BrownidError, match=sentence):
-        score_benchmark(colour_embedding, benchmark[0], side=side, maximum_failed_share=0.05)
+        score_benchmark(colour_embedding, benchmark[0], image_size=image_size, maximum_failed_share=0.05)
 
 
 def test_a_pair_with_a_damaged_image_is_left_out_and_listed(benchmark, tmp_path):
     _, images, same = benchmark
     images = [*images[:6], images[6][:60], *images[7:]]
     write_bin(tmp_path / "damaged.bin", images, same)
-    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE, maximum_failed_share=0.02)
+    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.02)
     assert scores["pairs"] == 39 and scores["genuine"] == 19
     assert [failure["image"] for failure in scores["failures"]] == [6]
     with pytest.raises(BrownidError, match=r"1 of 80 images of the benchmark .*damaged\.bin .* image 6"):
-        score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE)
+        score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE)
 
 
 def test_an_image_of_several_pairs_is_embedded_once(benchmark, tmp_path):
@@ -100,15 +101,15 @@ def test_an_image_of_several_pairs_is_embedded_once(benchmark, tmp_path):
         assert len(distinct) == len(images)
         return colour_embedding(distinct)
 
-    scores = score_benchmark(embed, tmp_path / "twice.bin", side=SIDE)
-    assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], side=SIDE)["roc"]
+    scores = score_benchmark(embed, tmp_path / "twice.bin", image_size=SIDE)
+    assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], image_size=SIDE)["roc"]
 
 
 def test_a_damaged_image_is_listed_for_every_pair_that_it_is_in(benchmark, tmp_path):
     _, images, same = benchmark
     images = [*images[:6], images[6][:60], images[7], images[6][:60], *images[9:]]
     write_bin(tmp_path / "damaged.bin", images, same)
-    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", side=SIDE, maximum_failed_share=0.03)
+    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.03)
     assert [failure["image"] for failure in scores["failures"]] == [6, 8] and scores["pairs"] == 38
 
 

@@ -18,8 +18,8 @@ BLUR_SHARE = 0.02  # standard deviation of the blur
 EASY_BLUR = 4.0  # pixels; a wider blur is computed on a smaller image, where it looks the same
 
 
-def align_ffhq(image: np.ndarray, landmarks: np.ndarray, side: int, padding: bool = True) -> np.ndarray:
-    """A photograph uint8 RGB `[H, W, 3]` as an FFHQ image `[side, side, 3]`.
+def align_ffhq(image: np.ndarray, landmarks: np.ndarray, image_size: int, padding: bool = True) -> np.ndarray:
+    """A photograph uint8 RGB `[H, W, 3]` as an FFHQ image `[S, S, 3]`.
 
     `landmarks` are the five of `ARCFACE_112` or the 68 of FFHQ's metadata, `[5, 2]` or `[68, 2]`. `padding=False`
     leaves what is beyond the photograph black. BrownidError where the landmarks give no square or are off the image.
@@ -29,13 +29,13 @@ def align_ffhq(image: np.ndarray, landmarks: np.ndarray, side: int, padding: boo
     centre, across = oriented_square(landmarks)
     image, offset = _cut(image, centre, across)
     centre = centre - offset
-    factor = int(np.hypot(*across) / side)  # half the square's side: twice the wanted resolution is left
+    factor = int(np.hypot(*across) / image_size)  # half the square's side: twice the wanted resolution is left
     if factor > 1:
         image, centre, across = _block_means(image, factor), (centre + 0.5) / factor - 0.5, across / factor
     if padding:
         image, offset = _padded(image, centre, across)
         centre = centre + offset
-    return warp_by_matrix(image, _square_matrix(centre, across, side), side)
+    return warp_by_matrix(image, _square_matrix(centre, across, image_size), image_size)
 
 
 def oriented_square(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,10 +61,10 @@ def _eyes_and_mouth(points: np.ndarray) -> tuple[np.ndarray, ...]:
     raise BrownidError(f"The FFHQ crop needs 5 or 68 landmarks, not {len(points)}.")
 
 
-def _square_matrix(centre: np.ndarray, across: np.ndarray, side: int) -> np.ndarray:
-    """The similarity `[2, 3]` that takes the square to an image of `side` pixels, outer edge to outer edge."""
+def _square_matrix(centre: np.ndarray, across: np.ndarray, image_size: int) -> np.ndarray:
+    """The similarity `[2, 3]` that takes the square to an image of `image_size` pixels, outer edge to outer edge."""
     down = np.array((-across[1], across[0]))
-    axes = 2 * np.column_stack([across, down]) / side  # one target pixel, in source pixels
+    axes = 2 * np.column_stack([across, down]) / image_size  # one target pixel, in source pixels
     corner = centre - across - down + axes @ (0.5, 0.5)  # centre of the target's first pixel
     return cv2.invertAffineTransform(np.column_stack([axes, corner]))
 
@@ -134,7 +134,7 @@ def _border(across: np.ndarray) -> int:
 
 @dataclass(frozen=True, eq=False)
 class AlignedImage:
-    """The face, uint8 RGB `[side, side, 3]`, and where it was in the photograph."""
+    """The face, uint8 RGB `[S, S, 3]`, and where it was in the photograph."""
 
     image: np.ndarray
     face: Detection
@@ -147,30 +147,32 @@ class NotAligned:
     reason: str
 
 
-def align_photograph(image: np.ndarray, detector: Detector, template: str, side: int) -> AlignedImage | NotAligned:
+def align_photograph(
+    image: np.ndarray, detector: Detector, template: str, image_size: int
+) -> AlignedImage | NotAligned:
     """The most prominent face (`choose_face`) of a uint8 RGB photograph `[H, W, 3]`, on the named template.
 
     The photograph must be upright: the reader applies its EXIF orientation. BrownidError only for what concerns
     every photograph: an unknown template, a wrong side, an image of another kind.
     """
-    template_points(template, side)  # a wrong name or side is no failure of this photograph
+    template_points(template, image_size)  # a wrong name or side is no failure of this photograph
     face = choose_face(detector.detect(image), image.shape[1], image.shape[0])
     if face is None:
         return NotAligned("no face was detected")
     try:
-        return AlignedImage(align_landmarks(image, face.points, template, side), face)
+        return AlignedImage(align_landmarks(image, face.points, template, image_size), face)
     except BrownidError as error:
         return NotAligned(f"the landmarks of the detected face cannot be aligned: {error}")
 
 
-def align_landmarks(image: np.ndarray, points: np.ndarray, template: str, side: int) -> np.ndarray:
-    """A photograph uint8 RGB `[H, W, 3]` on the named template, from five landmarks `[5, 2]`: `[side, side, 3]`.
+def align_landmarks(image: np.ndarray, points: np.ndarray, template: str, image_size: int) -> np.ndarray:
+    """A photograph uint8 RGB `[H, W, 3]` on the named template, from five landmarks `[5, 2]`: `[S, S, 3]`.
 
     `ffhq` and `ffhq_published` are the oriented crop of that dataset (which takes its 68 landmarks too); `two_eye`
     looks at the eyes alone; with two landmarks, the eyes, every template does.
     """
-    target = template_points(template, side)
+    target = template_points(template, image_size)
     if is_oriented(template) and len(points) != 2:
-        return align_ffhq(image, points, side)
+        return align_ffhq(image, points, image_size)
     shared = min(len(points), len(target))
-    return warp_image(image, points[:shared], target[:shared], side)
+    return warp_image(image, points[:shared], target[:shared], image_size)

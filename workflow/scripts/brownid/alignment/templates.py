@@ -13,26 +13,26 @@ from brownid.runtime.errors import BrownidError
 
 @dataclass(frozen=True)
 class Template:
-    """Landmark positions `points` (x, y) in a square image of `side` pixels.
+    """Landmark positions `points` (x, y) in a square image of `image_size` pixels.
 
     To an `oriented` one, photographs come by the oriented crop of FFHQ (`brownid.alignment.photographs`), which looks
     at eyes and mouth and puts faces near the points; to any other, by the similarity that best takes landmarks to the
     points.
     """
 
-    side: int
+    image_size: int
     points: tuple[tuple[float, float], ...]
     oriented: bool = False
 
-    def scaled(self, side: int) -> np.ndarray:
+    def scaled(self, image_size: int) -> np.ndarray:
         """The points `[landmarks, 2]`, float64, for a square image of another side.
 
         Pixel edges, not centres, keep their place: (p + 1/2) · ratio − 1/2. A landmark then stays on the same spot of
         the face when the image is averaged down.
         """
-        if side < 1:
-            raise BrownidError(f"An aligned image cannot have a side of {side} pixels: give a positive number.")
-        return (np.array(self.points, dtype=np.float64) + 0.5) * (side / self.side) - 0.5
+        if image_size < 1:
+            raise BrownidError(f"An aligned image cannot have a side of {image_size} pixels: give a positive number.")
+        return (np.array(self.points, dtype=np.float64) + 0.5) * (image_size / self.image_size) - 0.5
 
 
 # Left eye, right eye, tip of the nose, left and right corner of the mouth: the template of ArcFace training crops.
@@ -63,9 +63,9 @@ def common_points(source: str, target: str) -> slice:
     return slice(0, min(len(_named(source).points), len(_named(target).points)))
 
 
-def template(name: str, side: int) -> np.ndarray:
-    """The landmark positions `[landmarks, 2]` of the named template in an image of `side` pixels."""
-    return _named(name).scaled(side)
+def template(name: str, image_size: int) -> np.ndarray:
+    """The landmark positions `[landmarks, 2]` of the named template in an image of `image_size` pixels."""
+    return _named(name).scaled(image_size)
 
 
 def is_oriented(name: str) -> bool:

@@ -48,15 +48,15 @@ def low_pass_kernel(shrink: float) -> np.ndarray:
     return weights / weights.sum()
 
 
-def warp_image(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, side: int) -> np.ndarray:
+def warp_image(image: np.ndarray, landmarks: np.ndarray, template: np.ndarray, image_size: int) -> np.ndarray:
     """Move a photograph so that its `landmarks` lie on the `template` points, both `[n, 2]`.
 
-    `image` is uint8 `[H, W, 3]`; the result is uint8 `[side, side, 3]`, black where the photograph does not reach.
+    `image` is uint8 `[H, W, 3]`; the result is uint8 `[S, S, 3]`, black where the photograph does not reach.
     Antialiased and interpolated as `FixedCrop` does it, so that genuine and generated images are treated alike.
     """
     check_colour_image(image)
     check_near(image, landmarks)
-    return warp_by_matrix(image, similarity_from_points(landmarks, template), side)
+    return warp_by_matrix(image, similarity_from_points(landmarks, template), image_size)
 
 
 def check_colour_image(image: np.ndarray) -> None:
@@ -80,28 +80,28 @@ def check_near(image: np.ndarray, landmarks: np.ndarray) -> None:
         )
 
 
-def warp_by_matrix(image: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """`image` uint8 `[H, W, 3]` moved by a similarity `[2, 3]` (source to target) into `[side, side, 3]`.
+def warp_by_matrix(image: np.ndarray, matrix: np.ndarray, image_size: int) -> np.ndarray:
+    """`image` uint8 `[H, W, 3]` moved by a similarity `[2, 3]` (source to target) into `[S, S, 3]`.
 
     Antialiased where it shrinks, black where the image does not reach. Only the part that the target sees is filtered,
     so the work does not grow with the rest of a large photograph.
     """
     kernel = low_pass_kernel(1 / np.hypot(matrix[0, 0], matrix[1, 0]))
-    left, top, right, bottom = _seen_part(image, matrix, side, len(kernel) // 2 + 2)
+    left, top, right, bottom = _seen_part(image, matrix, image_size, len(kernel) // 2 + 2)
     if right <= left or bottom <= top:
-        return np.zeros((side, side, 3), np.uint8)
+        return np.zeros((image_size, image_size, 3), np.uint8)
     image = image[top:bottom, left:right]
     if len(kernel) > 1:
         image = cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
-    return cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    return cv2.warpAffine(image, moved, (image_size, image_size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
 
 
-def _seen_part(image: np.ndarray, matrix: np.ndarray, side: int, reach: int) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) of the image that a target of `side` pixels reads, `reach` pixels wider."""
+def _seen_part(image: np.ndarray, matrix: np.ndarray, image_size: int, reach: int) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) that a target of `image_size` pixels reads, `reach` pixels wider."""
     inverse = cv2.invertAffineTransform(matrix)
-    corners = np.array([(x, y) for x in (-1, side) for y in (-1, side)]) @ inverse[:, :2].T + inverse[:, 2]
+    corners = np.array([(x, y) for x in (-1, image_size) for y in (-1, image_size)]) @ inverse[:, :2].T + inverse[:, 2]
     first = np.floor(corners.min(axis=0)) - reach
     last = np.ceil(corners.max(axis=0)) + reach + 1
     height, width = image.shape[:2]
@@ -122,8 +122,8 @@ def landmark_array(points: np.ndarray, role: str) -> np.ndarray:
     return points
 
 
-def realign(images: np.ndarray, source_template: str, target_template: str, side: int) -> np.ndarray:
-    """uint8 images `[N, S, S, 3]` aligned to `source_template`, aligned to `target_template`: `[N, side, side, 3]`.
+def realign(images: np.ndarray, source_template: str, target_template: str, image_size: int) -> np.ndarray:
+    """uint8 images `[N, S, S, 3]` aligned to `source_template`, aligned to `target_template`: `[N, S, S, 3]`.
 
     Both are names of `TEMPLATES`. All five points are matched where both templates know them, else the eyes.
     Antialiased where it shrinks; black where the target shows more than the source. An image is moved as its template
@@ -131,12 +131,10 @@ def realign(images: np.ndarray, source_template: str, target_template: str, side
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
-        raise BrownidError(
-            f"Images to realign are uint8 [number, side, side, 3], not {images.dtype} {list(images.shape)}."
-        )
+        raise BrownidError(f"Images to realign are uint8 [number, S, S, 3], not {images.dtype} {list(images.shape)}.")
     shared = common_points(source_template, target_template)
-    target = template(target_template, side)[shared]
+    target = template(target_template, image_size)[shared]
     if not len(images):
-        return np.empty((0, side, side, 3), np.uint8)
+        return np.empty((0, image_size, image_size, 3), np.uint8)
     source = template(source_template, images.shape[1])[shared]
-    return np.stack([warp_image(image, source, target, side) for image in images])
+    return np.stack([warp_image(image, source, target, image_size) for image in images])

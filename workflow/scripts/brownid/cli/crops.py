@@ -83,7 +83,7 @@ def crop(
     detector_file: DetectorFiles = None,
     setting: settings.Given = None,
     template: Annotated[str, typer.Option(metavar="NAME", help=f"{options.TEMPLATES}.")] = "arcface",
-    side: Annotated[int, typer.Option(metavar="PIXELS", min=1, help="Side of the aligned image.")] = 112,
+    image_size: Annotated[int, typer.Option(metavar="PIXELS", min=1, help="Side of the aligned image.")] = 112,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Align photographs onto a template, from landmarks or with a face detector.
@@ -93,22 +93,22 @@ def crop(
 
     Examples:
     brownid crop photo.jpg --landmarks 210,180,290,184 -o aligned.png
-    brownid crop --csv landmarks.csv --template arcface --side 112 -o aligned
+    brownid crop --csv landmarks.csv --template arcface --image-size 112 -o aligned
     brownid crop photos --detector yunet --detector-file yunet.onnx -o aligned
     """
     from brownid.alignment.templates import template as template_points
 
-    template_points(template, side)  # a wrong name is no failure of a photograph
+    template_points(template, image_size)  # a wrong name is no failure of a photograph
     if (photograph is None) == (table is None) or [landmarks, table, detector].count(None) != 2:
         raise BrownidError(
             "Give one photograph with --landmarks, or many with --csv, or a photograph or folder with --detector."
         )
     if detector is not None:
-        align = _detecting(detector, detector_file or [], settings.read(setting, SETTINGS)[""], template, side)
+        align = _detecting(detector, detector_file or [], settings.read(setting, SETTINGS)[""], template, image_size)
     elif detector_file or setting:
         raise BrownidError("--detector-file and --set belong to a --detector: name it, yunet or mtcnn.")
     else:
-        align = _by_landmarks(template, side)
+        align = _by_landmarks(template, image_size)
     if photograph is not None and not photograph.is_dir():
         files.check_new_file(output, overwrite)
         _crop_one(photograph, [] if landmarks is None else landmarks.split(","), align, output)
@@ -168,14 +168,14 @@ def _cropped(path: Path, numbers: Sequence[str], align: Align) -> np.ndarray:
     return aligned(load_image(path), align, numbers)
 
 
-def _by_landmarks(template: str, side: int) -> Align:
+def _by_landmarks(template: str, image_size: int) -> Align:
     """Alignment by the landmarks that come with a photograph."""
     from brownid.alignment.photographs import align_landmarks
 
-    return lambda image, numbers: align_landmarks(image, _points(numbers), template, side)
+    return lambda image, numbers: align_landmarks(image, _points(numbers), template, image_size)
 
 
-def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], template: str, side: int) -> Align:
+def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], template: str, image_size: int) -> Align:
     """Alignment by the landmarks that a detector finds."""
     from brownid.alignment.detection import MTCNN_NETWORKS
     from brownid.alignment.detection import detector as open_detector
@@ -188,7 +188,7 @@ def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], tem
     finder = open_detector({"family": family, **places, **given})
 
     def align(image: np.ndarray, _: Sequence[str]) -> np.ndarray:
-        result = align_photograph(image, finder, template, side)
+        result = align_photograph(image, finder, template, image_size)
         if isinstance(result, AlignedImage):
             return result.image
         raise BrownidError(f"{result.reason}.")

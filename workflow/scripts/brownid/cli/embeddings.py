@@ -67,7 +67,9 @@ def embed(
     rows, kept = [], []
     starts = range(0, len(found), PORTION)
     for start in progress(starts, "embed", "portion") if len(starts) > 1 else starts:
-        pixels, readable = files.read_aligned(found[start : start + PORTION], network.description.side, not_square)
+        pixels, readable = files.read_aligned(
+            found[start : start + PORTION], network.description.image_size, not_square
+        )
         rows.append(embed_images(network, pixels, batch_size, mirror, described["precision"]).numpy())
         kept += readable
     if not kept:

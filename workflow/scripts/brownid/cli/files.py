@@ -110,9 +110,9 @@ def image_samples(paths: Sequence[Path]) -> list[Sample]:
 
 
 def read_aligned(
-    samples: Sequence[Sample], side: int, not_square: str | None = None
+    samples: Sequence[Sample], image_size: int, not_square: str | None = None
 ) -> tuple[np.ndarray, list[Sample]]:
-    """The images uint8 RGB `[n, side, side, 3]` that can be read, and their samples; the others are warned of.
+    """The images uint8 RGB `[n, S, S, 3]` that can be read, and their samples; the others are warned of.
 
     `not_square` says how crops become square, see `brownid.databases.reading.squared`.
     """
@@ -120,8 +120,8 @@ def read_aligned(
 
     if not_square is not None and not_square not in NOT_SQUARE:
         raise BrownidError(f"--not-square is {not_square!r}; it is one of {', '.join(NOT_SQUARE)}.")
-    align = image_aligner(None, side, not_square=not_square)
-    images, kept, _ = read_images(samples, "", side, maximum_failed_share=1.0, align=align)
+    align = image_aligner(None, image_size, not_square=not_square)
+    images, kept, _ = read_images(samples, "", image_size, maximum_failed_share=1.0, align=align)
     return images, kept
 
 

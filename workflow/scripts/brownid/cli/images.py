@@ -58,7 +58,7 @@ Template = Annotated[
         metavar="NAME", help=f"Crop for recognition: {options.TEMPLATES}. Default: the whole generated image."
     ),
 ]
-CropSide = Annotated[
+CropSize = Annotated[
     int | None,
     typer.Option(metavar="PIXELS", min=1, help="Side of the crop. Default: that of the generated image."),
 ]
@@ -75,7 +75,7 @@ def generate(
     identities: options.Identities = None,
     label: options.Labels = None,
     template: Template = None,
-    crop_side: CropSide = None,
+    crop_size: CropSize = None,
     generator: options.GeneratorChoice = None,
     setting: settings.Given = None,
     overwrite: options.Overwrite = False,
@@ -115,8 +115,8 @@ def generate(
     if sheet is not None and len(collection) > SHEET_LIMIT:
         raise BrownidError(f"{len(collection)} images are too many for one sheet: choose {SHEET_LIMIT} at most.")
     crop: torch.nn.Module = torch.nn.Identity()
-    if template is not None or crop_side is not None:
-        crop = crop_for(model, template or "arcface", crop_side or model.resolution)
+    if template is not None or crop_size is not None:
+        crop = crop_for(model, template or "arcface", crop_size or model.resolution)
     if output is not None or sheet is not None:
         rendered = _rendered(model, crop, collection.columns()["latents"])
         _write_images(collection, rendered, output, sheet, flat=samples is None)

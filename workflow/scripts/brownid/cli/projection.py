@@ -98,7 +98,7 @@ def project(
     sections = {"generator": spec, "network": options.network_spec(chosen["network"])}
     model = load_face_model(sections, weights, compared.frame)
     found = files.image_samples(images)
-    pixels, kept = files.read_aligned(found, model.side, not_square)
+    pixels, kept = files.read_aligned(found, model.image_size, not_square)
     if not kept:
         raise BrownidError(f"None of the {len(found)} images could be read; nothing was written.")
     targets = as_network_input(torch.from_numpy(pixels)).to(model.device)

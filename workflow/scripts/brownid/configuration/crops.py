@@ -18,13 +18,13 @@ def crop_read(config: Mapping, model: str) -> tuple[str, int]:
     A trained network reads what its datasets have; where they are on several templates, `images.template`.
     """
     if network := config["networks"].get(model):
-        return network["template"], network["side"]
+        return network["template"], network["image_size"]
     moved, images = config["realigned"], config["images"]
     found = {
         moved[name]["template"] if name in moved else images["template"]
         for name in config["training"][model]["datasets"]
     }
-    return found.pop() if len(found) == 1 else images["template"], images["side"]
+    return found.pop() if len(found) == 1 else images["template"], images["image_size"]
 
 
 def has_fixed_crops(benchmark: Mapping) -> bool:
@@ -53,7 +53,7 @@ def _check_networks(config: Mapping) -> None:
         if entry["leak_guard"] or entry["gallery"] in config["databases"]
     }
     for name, network in config["networks"].items():
-        for key in ("side", "template"):
+        for key in ("image_size", "template"):
             wanted = config["images"][key]
             if (network["database"] or name in guards) and network[key] != wanted:
                 raise BrownidError(

@@ -110,10 +110,10 @@ def _check_benchmark(place: str, entry: Mapping) -> None:
 
 def _check_side(config: Mapping, training: str, dataset: str) -> None:
     realigned = config["realigned"].get(dataset)
-    if realigned and realigned["side"] != config["images"]["side"]:
+    if realigned and realigned["image_size"] != config["images"]["image_size"]:
         raise BrownidError(
-            f"training.{training}.datasets has {dataset!r}, whose side is {realigned['side']}, but networks are "
-            f"trained on images of images.side, {config['images']['side']}: make both the same"
+            f"training.{training}.datasets has {dataset!r}, whose image_size is {realigned['image_size']}, but "
+            f"networks are trained on images of images.image_size, {config['images']['image_size']}: make both the same"
         )
 
 

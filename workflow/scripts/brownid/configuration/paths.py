@@ -42,11 +42,11 @@ def database_root(config: Mapping, database: str) -> str:
 def benchmark_file(config: Mapping, benchmark: str, model: str) -> str:
     """The .bin file of a benchmark that a network is scored on: the user's, or one of the crops that it reads."""
     entry = config["benchmarks"][benchmark]
-    template, side = crop_read(config, model)
+    template, image_size = crop_read(config, model)
     if entry.get("capture"):  # photographed at any side; its eyes lie where arcface and two_eye have them
-        return f"results/benchmarks/{benchmark}.{side}.bin"
+        return f"results/benchmarks/{benchmark}.{image_size}.bin"
     if benchmark in prepared_benchmarks(config):
-        return f"results/benchmarks/{benchmark}.{template}_{side}.bin"
+        return f"results/benchmarks/{benchmark}.{template}_{image_size}.bin"
     return entry["file"]
 
 

@@ -67,7 +67,7 @@ def measured_packings(config: Mapping) -> list[str]:
     """The packings that are measured on their images: where the network reads the crops of the workflow."""
 
     def readable(network: Mapping) -> bool:
-        return all(network[key] == config["images"][key] for key in ("side", "template"))
+        return all(network[key] == config["images"][key] for key in ("image_size", "template"))
 
     packed = packed_references(config)
     return [name for name in packed if readable(config["networks"][config["references"][name]["network"]])]

@@ -16,7 +16,7 @@ from brownid.configuration.paths import database_root, namespace, section_of
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
 PIXELS = ("reads_bytes", "colour_order")  # what a network reads, where it is not what its family reads
 # The keys of a networks entry that are this project's; others go to the user's own factory.
-NETWORK_KEYS = ("factory", "side", "mirror", "weights", "database", "training", *PIXELS, *STEERING)
+NETWORK_KEYS = ("factory", "image_size", "mirror", "weights", "database", "training", *PIXELS, *STEERING)
 
 
 def sorted_keys(settings: Any) -> Any:
@@ -32,11 +32,16 @@ def sorted_keys(settings: Any) -> Any:
 def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """Settings to build a network. Its training affects a stage only through the weights file."""
     entry = config[section_of(config, model, MODELS)][model]
-    side = entry.get("side", config["images"]["side"])
+    image_size = entry.get("image_size", config["images"]["image_size"])
     pixels = {key: entry[key] for key in PIXELS if entry.get(key) is not None}
     if "factory" in entry:
-        return {"factory": entry["factory"], "options": _without(entry, *NETWORK_KEYS), "side": side, **pixels}
-    return {"family": entry["family"], "architecture": entry.get("architecture"), "side": side, **pixels}
+        return {
+            "factory": entry["factory"],
+            "options": _without(entry, *NETWORK_KEYS),
+            "image_size": image_size,
+            **pixels,
+        }
+    return {"family": entry["family"], "architecture": entry.get("architecture"), "image_size": image_size, **pixels}
 
 
 def _face_model(config: Mapping, generator: str, network: str) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def align_database(config: Mapping, database: str) -> dict[str, Any]:
     return {
         "namespace": database,
         "root": database_root(config, database),
-        "side": config["images"]["side"],
+        "image_size": config["images"]["image_size"],
         "alignment": _alignment(config, config["databases"][database], config["images"]["template"]),
         "not_square": config["databases"][database]["not_square"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
@@ -239,7 +244,7 @@ def render_images(config: Mapping, dataset: str) -> dict[str, Any]:
         "namespace": source,
         "generator": config["generators"][config["references"][source]["generator"]],
         "template": config["images"]["template"],
-        "side": config["images"]["side"],
+        "image_size": config["images"]["image_size"],
     }
 
 
@@ -249,7 +254,7 @@ def realign_images(config: Mapping, realigned: str) -> dict[str, Any]:
         "namespace": namespace(config, realigned),
         "from": config["images"]["template"],
         "to": entry["template"],
-        "side": entry["side"],
+        "image_size": entry["image_size"],
     }
 
 
@@ -261,20 +266,20 @@ def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
     }
 
 
-def capture_benchmark(config: Mapping, benchmark: str, side: str) -> dict[str, Any]:
+def capture_benchmark(config: Mapping, benchmark: str, image_size: str) -> dict[str, Any]:
     capture = config["benchmarks"][benchmark]["capture"]
-    generator = config["generators"][capture["generator"]] | {"side": int(side)}
+    generator = config["generators"][capture["generator"]] | {"image_size": int(image_size)}
     return {"seed": config["seed"], "capture": capture, "generator": generator}
 
 
-def prepare_benchmark(config: Mapping, benchmark: str, template: str, side: str) -> dict[str, Any]:
+def prepare_benchmark(config: Mapping, benchmark: str, template: str, image_size: str) -> dict[str, Any]:
     entry = config["benchmarks"][benchmark]
     if has_fixed_crops(entry):
         return {"folder": entry["folder"], "format": entry["format"], "alignment": None}
     return {
         "folder": entry["folder"],
         "format": entry["format"],
-        "side": int(side),
+        "image_size": int(image_size),
         "alignment": _alignment(config, entry, template),
         "not_square": entry["not_square"],
         "enlarge": entry["enlarge"],

@@ -51,24 +51,24 @@ LONGEST_SHAPE = 4  # longer side over shorter one: beyond, an image is no crop o
 SEARCHED_FOLDERS = 1000  # of each level, where the right root is looked for
 Failure = tuple[str, str]  # (path as in the index, reason)
 Item = TypeVar("Item")
-# uint8 RGB [h, w, 3] and its sample -> [side, side, 3]; a BrownidError is the reason why this image fails
+# uint8 RGB [h, w, 3] and its sample -> [S, S, 3]; a BrownidError is the reason why this image fails
 Align = Callable[[np.ndarray, Sample], np.ndarray]
 
 
 def read_images(
     samples: Sequence[Sample],
     root: str | Path,
-    side: int,
+    image_size: int,
     maximum_failed_share: float = 0.0,
     align: Align | None = None,
 ) -> tuple[np.ndarray, list[Sample], list[Failure]]:
-    """The images uint8 RGB `[n, side, side, 3]` of the samples that can be read, these samples, and the failures.
+    """The images uint8 RGB `[n, S, S, 3]` of the samples that can be read, these samples, and the failures.
 
     Without `align` (see `brownid.databases.reading.image_aligner`) an image is taken to be aligned already and is
     only resized. A missing or damaged image, and one that `align` refuses, is a failure with its path; more than
     `maximum_failed_share` of them (0 to 1) raises BrownidError.
     """
-    move = align or (lambda image, sample: resize(image, side))
+    move = align or (lambda image, sample: resize(image, image_size))
     kept, images, failures = [], [], []
     for sample in progress(samples, "read images", "image"):
         try:
@@ -77,7 +77,7 @@ def read_images(
         except BrownidError as error:
             failures.append((sample.path, str(error)))
     check_failures(failures, len(samples), root, maximum_failed_share)
-    stacked = np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
+    stacked = np.stack(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
     return stacked, kept, failures
 
 
@@ -150,13 +150,13 @@ def squared(image: np.ndarray, not_square: str | None) -> np.ndarray:
     return padded
 
 
-def resize(image: np.ndarray, side: int, not_square: str | None = None) -> np.ndarray:
-    """An image uint8 RGB, made square as in `squared`, at `side` pixels, antialiased; itself if it is so already."""
-    if image.shape[:2] == (side, side):
+def resize(image: np.ndarray, image_size: int, not_square: str | None = None) -> np.ndarray:
+    """An image uint8 RGB, made square as in `squared`, at `image_size` pixels, antialiased; itself if it is so."""
+    if image.shape[:2] == (image_size, image_size):
         return image
     image = squared(image, not_square)
-    method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(image, (side, side), interpolation=method)
+    method = cv2.INTER_AREA if image_size < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (image_size, image_size), interpolation=method)
 
 
 def write_failures(path: str | Path, failures: Sequence[Failure]) -> None:
@@ -183,11 +183,11 @@ def check_failures(failures: Sequence[Failure], total: int, root: str | Path, ma
 
 def image_aligner(
     alignment: Mapping[str, Any] | None,
-    side: int,
+    image_size: int,
     detector_spec: Mapping[str, Any] | None = None,
     not_square: str | None = None,
 ) -> Align:
-    """Function that aligns an image of a database to `side` pixels, as `brownid.databases.read_images` takes it.
+    """Function that aligns an image of a database to `image_size` pixels, as `brownid.databases.read_images` takes it.
 
     `alignment` is None for images that are crops on the wanted template already. Otherwise it has `to`, the template
     that is wanted, and `template`: the one that the images are crops on, or None for photographs. Of a photograph the
@@ -196,12 +196,12 @@ def image_aligner(
     how crops become square (see `brownid.databases.reading.squared`); photographs need not be.
     """
     if alignment is None:
-        return lambda image, sample: resize(image, side, not_square)
+        return lambda image, sample: resize(image, image_size, not_square)
     source, wanted = alignment["template"], alignment["to"]
     if source is not None:
-        return lambda image, sample: realign(squared(image, not_square)[None], source, wanted, side)[0]
+        return lambda image, sample: realign(squared(image, not_square)[None], source, wanted, image_size)[0]
     finder = _open_detector(detector_spec) if detector_spec is not None else None
-    return lambda image, sample: _aligned(image, sample.meta.get(LANDMARKS), finder, wanted, side)
+    return lambda image, sample: _aligned(image, sample.meta.get(LANDMARKS), finder, wanted, image_size)
 
 
 def _open_detector(spec: Mapping[str, Any]) -> Detector:
@@ -212,12 +212,12 @@ def _open_detector(spec: Mapping[str, Any]) -> Detector:
     return detector(spec, default_device())
 
 
-def _aligned(image: np.ndarray, landmarks: object, finder: Detector | None, wanted: str, side: int) -> np.ndarray:
+def _aligned(image: np.ndarray, landmarks: object, finder: Detector | None, wanted: str, image_size: int) -> np.ndarray:
     if landmarks is not None:
-        return align_landmarks(image, landmark_points(landmarks), wanted, side)
+        return align_landmarks(image, landmark_points(landmarks), wanted, image_size)
     if finder is None:
         raise BrownidError("the index has no landmarks of it, and no detector is configured")
-    result = align_photograph(image, finder, wanted, side)
+    result = align_photograph(image, finder, wanted, image_size)
     if isinstance(result, AlignedImage):
         return result.image
     raise BrownidError(result.reason)

@@ -57,7 +57,7 @@ def load_generator(
 ) -> Generator | EmbeddingConditionedGenerator:
     """The generator that `spec` describes, on `device`.
 
-    `spec` names either a family of this project, `{family: procedural, latent_dim: 512, side: 56, world_seed: 1}` or
+    `spec` names either a family of this project, `{family: procedural, image_size: 56, world_seed: 1}` or
     `{family: stylegan2, file: ffhq.pkl}`, or a function of the user's own, `{factory: "path.to.module:factory"}`. Every
     other key is passed on as a keyword, and so is `device`. Raises `BrownidError` where the spec, or the file that it
     names, is wrong, or the result is no generator.
@@ -86,14 +86,14 @@ def load_generator(
     return with_defaults(generator)
 
 
-def crop_for(generator: Generator | EmbeddingConditionedGenerator, template_name: str, side: int) -> FixedCrop:
-    """The crop that brings the generator's faces to an alignment template, in images of `side` pixels.
+def crop_for(generator: Generator | EmbeddingConditionedGenerator, template_name: str, image_size: int) -> FixedCrop:
+    """The crop that brings the generator's faces to an alignment template, in images of `image_size` pixels.
 
     All five landmarks are matched where generator and template know them, else the eyes, as in `realign`.
     """
-    source, target = getattr(generator, "landmarks", generator.eyes), template(template_name, side)
+    source, target = getattr(generator, "landmarks", generator.eyes), template(template_name, image_size)
     shared = min(len(source), len(target))
-    return FixedCrop(source[:shared], target[:shared], generator.resolution, side).to(device_of(generator))
+    return FixedCrop(source[:shared], target[:shared], generator.resolution, image_size).to(device_of(generator))
 
 
 def load_face_model(settings: Mapping[str, Any], weights: str | Path, frame: str = "network") -> GeneratorFaceModel:
@@ -108,7 +108,7 @@ def load_face_model(settings: Mapping[str, Any], weights: str | Path, frame: str
     network = load_network(described, weights, device)
     return GeneratorFaceModel(
         generator,
-        crop_for(generator, described["template"], network.description.side),
+        crop_for(generator, described["template"], network.description.image_size),
         network,
         described["precision"],
         frame=frame,

@@ -95,9 +95,9 @@ class GeneratorFaceModel:
         return self.generator.needs_noise_key
 
     @property
-    def side(self) -> int:
+    def image_size(self) -> int:
         """Height and width of the images that `render` makes, pixels."""
-        return self.generator.resolution if self.frame == "generator" else self.network.description.side
+        return self.generator.resolution if self.frame == "generator" else self.network.description.image_size
 
     def render(
         self, latents: Tensor, noise_key: NoiseKey | None = None, noise: Mapping[str, Tensor] | None = None

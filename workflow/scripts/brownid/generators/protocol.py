@@ -165,10 +165,10 @@ class AverageFace:
                     "on the left of the image first."
                 )
 
-    def points(self, side: int) -> tuple[Point, ...]:
-        """The landmarks in images of `side` pixels: five where all are known, else the two eyes."""
+    def points(self, image_size: int) -> tuple[Point, ...]:
+        """The landmarks in images of `image_size` pixels: five where all are known, else the two eyes."""
         given = self.landmarks if self.eyes is None else self.eyes
-        known = template(self.template, side) if given is None else given
+        known = template(self.template, image_size) if given is None else given
         return tuple((float(x), float(y)) for x, y in known)
 
 

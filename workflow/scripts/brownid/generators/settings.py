@@ -35,7 +35,7 @@ class StyleGAN3Sizes(StyleGAN2Sizes):
 class DiffusionSizes(Settings):
     """Sizes of a latent diffusion model with random weights."""
 
-    side: int = setting(32, "Image side.", unit="pixels", minimum=4, multiple_of=4)
+    image_size: int = setting(32, "Image side.", unit="pixels", minimum=4, multiple_of=4)
     channels: int = setting(8, "Number of channels of the first layers.", minimum=4, multiple_of=4)
 
 
@@ -158,7 +158,7 @@ class Arc2FaceSettings(GeneratorSettings):
         "Scheduler of the steps; none that draws noise at every step, which would make an image depend on its batch.",
         choices=SCHEDULERS,
     )
-    side: int | None = setting(
+    image_size: int | None = setting(
         None, "Image side; null: that of the weights' training. In pixels.", minimum=8, multiple_of=4
     )
     embedding_dim: int = setting(512, "Dimension of the embeddings that the weights were trained with.", minimum=1)

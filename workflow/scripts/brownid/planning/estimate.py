@@ -74,7 +74,7 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         yield Stage(rule, name, 1, gflop, training=True)
     models = {**config["networks"], **sizes.training_entries(config)}
     for name, entry in models.items():
-        shape = {"side": config["images"]["side"], **entry}
+        shape = {"image_size": config["images"]["image_size"], **entry}
         images = PASSES_A_PAIR * sum(_pairs(benchmark) for benchmark in config["benchmarks"].values())
         yield Stage("score_model", name, 1, images * network_gflop(shape))
 
@@ -115,21 +115,21 @@ def _projections(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[St
 
 def generator_gflop(spec: Mapping[str, Any]) -> float:
     """GFLOP of one image of a generator; that of the user's own is taken for a StyleGAN2."""
-    side = sizes.resolution(spec)
+    image_size = sizes.resolution(spec)
     if spec.get("family") == "procedural":
-        return PROCEDURAL_GFLOP_A_PIXEL * side**2
+        return PROCEDURAL_GFLOP_A_PIXEL * image_size**2
     if spec.get("family") == "arc2face":
         passes = spec["steps"] * (2 if spec["guidance_scale"] > 1 else 1)
-        return (passes * ARC2FACE_STEP + ARC2FACE_DECODER) * (side / 512) ** 2
+        return (passes * ARC2FACE_STEP + ARC2FACE_DECODER) * (image_size / 512) ** 2
     if spec.get("family") == "ldm":
-        return (spec["steps"] * LDM_STEP + LDM_DECODER) * (side / 256) ** 2
+        return (spec["steps"] * LDM_STEP + LDM_DECODER) * (image_size / 256) ** 2
     if spec.get("family") == "stylegan3":
-        return STYLEGAN3_AT_256 * (side / 256) ** 2 * (2 if "stylegan3-r" in str(spec.get("file")) else 1)
+        return STYLEGAN3_AT_256 * (image_size / 256) ** 2 * (2 if "stylegan3-r" in str(spec.get("file")) else 1)
     random = spec.get("random") or {}
-    base = random.get("channel_base", 32768 if side >= FULL_CHANNELS_FROM else 16384)
+    base = random.get("channel_base", 32768 if image_size >= FULL_CHANNELS_FROM else 16384)
     largest = random.get("channel_max", 512)
     total = 0
-    for power in range(2, side.bit_length()):
+    for power in range(2, image_size.bit_length()):
         r = 2**power
         channels, before = min(base // r, largest), min(2 * base // r, largest)
         total += 18 * channels**2 * r**2  # 3×3 convolution, multiplications and additions
@@ -140,7 +140,7 @@ def generator_gflop(spec: Mapping[str, Any]) -> float:
 def network_gflop(network: Mapping[str, Any]) -> float:
     """GFLOP of one crop through an FR network; that of the user's own is taken for an iresnet50."""
     counted = NETWORK_GFLOP.get(network.get("architecture", ""), UNKNOWN_NETWORK_GFLOP)
-    return counted * (network["side"] / 112) ** 2
+    return counted * (network["image_size"] / 112) ** 2
 
 
 def _passes(entry: Mapping) -> int:

@@ -53,7 +53,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
     """
     room: Counter[str] = Counter()
     release = config["release"] or {}
-    encoded = round(PNG_SHARE * 3 * config["images"]["side"] ** 2)
+    encoded = round(PNG_SHARE * 3 * config["images"]["image_size"] ** 2)
     for section, copies in (("references", 1), ("variations", 2)):
         for name in config[section]:
             numbers = _numbers_a_sample(config, name)

@@ -25,7 +25,7 @@ def resolution(spec: Mapping[str, Any]) -> int:
     """Side of a generator's images in pixels; that of a file is the one in its name (ffhq-256x256)."""
     named = re.search(r"(\d+)x\1", Path(spec.get("file") or "").name)
     random = spec.get("random") or {}
-    stated = random.get("resolution") or random.get("side") or spec.get("side")
+    stated = random.get("resolution") or random.get("image_size") or spec.get("image_size")
     return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family", ""), USUAL_RESOLUTION)
 
 
@@ -86,13 +86,13 @@ def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Mo
 def training_entries(config: Mapping) -> dict[str, dict[str, Any]]:
     """The networks that a run trains, by name: datasets, family, architecture, side, settings."""
     trained = {
-        name: {"datasets": [entry["database"]], "settings": entry["training"], **_shape(entry, entry["side"])}
+        name: {"datasets": [entry["database"]], "settings": entry["training"], **_shape(entry, entry["image_size"])}
         for name, entry in config["networks"].items()
         if entry.get("database")
     }
-    side = config["images"]["side"]
+    image_size = config["images"]["image_size"]
     return trained | {
-        name: {"datasets": entry["datasets"], "settings": entry["settings"], **_shape(entry, side)}
+        name: {"datasets": entry["datasets"], "settings": entry["settings"], **_shape(entry, image_size)}
         for name, entry in config["training"].items()
     }
 
@@ -102,8 +102,8 @@ def embedding_width(network: Mapping[str, Any]) -> int:
     return network.get("training", {}).get("embedding_dim", USUAL_WIDTH)
 
 
-def _shape(entry: Mapping[str, Any], side: int) -> dict[str, Any]:
-    return {"family": entry["family"], "architecture": entry["architecture"], "side": side}
+def _shape(entry: Mapping[str, Any], image_size: int) -> dict[str, Any]:
+    return {"family": entry["family"], "architecture": entry["architecture"], "image_size": image_size}
 
 
 FLOAT32 = 4  # bytes
@@ -134,7 +134,7 @@ def network_activations(network: Mapping[str, Any]) -> float | None:
     `network` has a family, an architecture and a side; None for one of the user's own, and for ONNX, which has none.
     """
     counted = FOR_BACKWARD_AT_112.get(network.get("family", ""), {}).get(network.get("architecture", ""))
-    return None if counted is None else counted * 1e6 * (network["side"] / 112) ** 2
+    return None if counted is None else counted * 1e6 * (network["image_size"] / 112) ** 2
 
 
 def network_parameters(network: Mapping[str, Any]) -> float:
@@ -152,17 +152,17 @@ def generator_activations(spec: Mapping[str, Any]) -> float | None:
 
     StyleGAN2: 4 bytes × 2.2 × Σ_r (layers at r) · c(r) · r², with c(r) = min(channel_base / r, channel_max) channels.
     """
-    side, family = resolution(spec), spec.get("family")
+    image_size, family = resolution(spec), spec.get("family")
     if family == "procedural":
-        return FLOAT32 * PROCEDURAL_KEPT * side**2
+        return FLOAT32 * PROCEDURAL_KEPT * image_size**2
     if family == "stylegan2":
         sizes = spec.get("random") or {}
-        base = sizes.get("channel_base", 32768 if side >= FULL_CHANNELS_FROM else 16384)
+        base = sizes.get("channel_base", 32768 if image_size >= FULL_CHANNELS_FROM else 16384)
         largest = sizes.get("channel_max", 512)
-        sides = [2**power for power in range(2, side.bit_length())]
+        sides = [2**power for power in range(2, image_size.bit_length())]
         numbers = sum((1 if r == 4 else 2) * min(base // r, largest) * r * r for r in sides)
         return FLOAT32 * STYLEGAN2_KEPT * numbers
     if family == "stylegan3":
         radial = STYLEGAN3_RADIAL if "stylegan3-r" in str(spec.get("file")) else 1.0
-        return STYLEGAN3_AT_256 * radial * side / 256
+        return STYLEGAN3_AT_256 * radial * image_size / 256
     return None

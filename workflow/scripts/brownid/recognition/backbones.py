@@ -25,12 +25,12 @@ class Description:
 
     family: str
     architecture: str
-    side: int  # pixels; the crops it reads are side × side
+    image_size: int  # pixels; the crops it reads are side × side
     embedding_dim: int
 
 
 class FaceNetwork(nn.Module):
-    """Maps images `[B, 3, side, side]` to embeddings `[B, embedding_dim]`, and says which images it reads."""
+    """Maps images `[B, 3, S, S]` to embeddings `[B, embedding_dim]`, and says which images it reads."""
 
     description: Description
     colour_order: str  # "RGB" or "BGR"
@@ -38,9 +38,9 @@ class FaceNetwork(nn.Module):
 
 
 class IResNet(FaceNetwork):
-    """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`.
+    """RGB images `[B, 3, S, S]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`.
 
-    The four stages halve the side four times (rounding up); `fc` reads what is left, so its shape depends on `side`.
+    The four stages halve the side four times (rounding up); `fc` reads what is left: its shape depends on `image_size`.
     `train_scale=False` keeps the scale of the last batch-norm at one, as arcface_torch does.
     """
 
@@ -53,7 +53,7 @@ class IResNet(FaceNetwork):
     def __init__(
         self,
         architecture: str,
-        side: int = 112,
+        image_size: int = 112,
         embedding_dim: int = 512,
         *,
         epsilon: float = 1e-5,
@@ -72,7 +72,7 @@ class IResNet(FaceNetwork):
             incoming = width
         self.bn2 = nn.BatchNorm2d(incoming, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(incoming * final_side(side, halvings=4) ** 2, embedding_dim)
+        self.fc = nn.Linear(incoming * final_side(image_size, halvings=4) ** 2, embedding_dim)
         self.features = nn.BatchNorm1d(embedding_dim, eps=epsilon)
         self.features.weight.requires_grad_(train_scale)
         for module in self.modules():
@@ -120,11 +120,11 @@ IR_DEPTHS = {"ir_18": (2, 2, 2, 2), "ir_34": (3, 4, 6, 3), "ir_50": (3, 4, 14, 3
 
 
 class AdaFaceIR(FaceNetwork):
-    """BGR images `[B, 3, side, side]` in [-1, 1] to (unit embeddings `[B, embedding_dim]`, norms `[B, 1]`)."""
+    """BGR images `[B, 3, S, S]` in [-1, 1] to (unit embeddings `[B, embedding_dim]`, norms `[B, 1]`)."""
 
     colour_order = "BGR"
 
-    def __init__(self, architecture: str, side: int = 112, embedding_dim: int = 512):
+    def __init__(self, architecture: str, image_size: int = 112, embedding_dim: int = 512):
         super().__init__()
         self.input_layer = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0])
@@ -138,7 +138,7 @@ class AdaFaceIR(FaceNetwork):
             nn.BatchNorm2d(incoming),
             nn.Dropout(0.4),
             nn.Flatten(),
-            nn.Linear(incoming * final_side(side, halvings=4) ** 2, embedding_dim),
+            nn.Linear(incoming * final_side(image_size, halvings=4) ** 2, embedding_dim),
             nn.BatchNorm1d(embedding_dim, affine=False),
         )
         for module in self.modules():
@@ -185,18 +185,18 @@ SLOPE = 0.25  # where PReLU starts
 
 
 class SlimIResNet(FaceNetwork):
-    """RGB images `[B, 3, side, side]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`."""
+    """RGB images `[B, 3, S, S]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`."""
 
     colour_order = "RGB"
 
-    def __init__(self, architecture: str = "slim_iresnet", side: int = 56, embedding_dim: int = 512):
+    def __init__(self, architecture: str = "slim_iresnet", image_size: int = 56, embedding_dim: int = 512):
         super().__init__()
         stem, stages = SLIM_WIDTHS[architecture]
         self.conv1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.activation = nn.LeakyReLU(SLOPE)
         self.stages = nn.Sequential(*(SlimBlock(i, o) for i, o in zip((stem, *stages[:-1]), stages, strict=True)))
-        final = final_side(side, halvings=1 + len(stages))
+        final = final_side(image_size, halvings=1 + len(stages))
         self.bn2 = nn.BatchNorm2d(stages[-1])
         self.pool = nn.Conv2d(stages[-1], stages[-1], final, groups=stages[-1], bias=False)
         self.fc = nn.Linear(stages[-1], embedding_dim, bias=False)
@@ -245,20 +245,22 @@ FAMILIES = {
 }
 
 
-def backbone(family: str, architecture: str, side: int = 112, embedding_dim: int = 512) -> FaceNetwork:
-    """A network with fresh weights for crops of `side` pixels; `.description` says what it is.
+def backbone(family: str, architecture: str, image_size: int = 112, embedding_dim: int = 512) -> FaceNetwork:
+    """A network with fresh weights for crops of `image_size` pixels; `.description` says what it is.
 
-    The forward pass maps images `[B, 3, side, side]` in [-1, 1], in the network's own `.colour_order` (adaface BGR, all
+    The forward pass maps images `[B, 3, S, S]` in [-1, 1], in the network's own `.colour_order` (adaface BGR, all
     others RGB), to unnormalised embeddings `[B, embedding_dim]` (family adaface: to unit embeddings and norms).
     `brownid.recognition.embedding` hides these differences. Raises `BrownidError` for names it does not know.
     """
     check_names(family, architecture)
-    if isinstance(side, bool) or not isinstance(side, int) or side < SMALLEST_SIDE:
-        raise BrownidError(f"the side of a recognition crop must be at least {SMALLEST_SIDE} pixels, not {side!r}")
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < SMALLEST_SIDE:
+        raise BrownidError(
+            f"image_size of a recognition network must be at least {SMALLEST_SIDE} pixels, not {image_size!r}"
+        )
     if isinstance(embedding_dim, bool) or not isinstance(embedding_dim, int) or embedding_dim < 2:
         raise BrownidError(f"embedding_dim must be a whole number of at least 2, not {embedding_dim!r}")
-    network = FAMILIES[family].build(architecture, side, embedding_dim)
-    network.description = Description(family, architecture, side, embedding_dim)
+    network = FAMILIES[family].build(architecture, image_size, embedding_dim)
+    network.description = Description(family, architecture, image_size, embedding_dim)
     return network
 
 

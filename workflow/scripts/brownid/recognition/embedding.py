@@ -56,7 +56,7 @@ def as_configured(
         network.colour_order = colour_order
     if getattr(network, "colour_order", "RGB") not in COLOUR_ORDERS:
         raise BrownidError(f"{source} has the colour_order {network.colour_order!r}: it must be RGB or BGR.")
-    rows = noise_embeddings(network, network.description.side).double()
+    rows = noise_embeddings(network, network.description.image_size).double()
     cosine = float(F.cosine_similarity(rows[0], rows[1], dim=0))
     if not cosine < BLIND or not rows.any(dim=1).all():  # NaN is not below
         logger.warning(
@@ -68,10 +68,12 @@ def as_configured(
 
 
 @torch.inference_mode()
-def noise_embeddings(network: nn.Module, side: int) -> Tensor:
+def noise_embeddings(network: nn.Module, image_size: int) -> Tensor:
     """Embeddings of two fixed noise images by a network in evaluation mode: `[2, E]` where it is one."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    return raw_embeddings(network, 2 * uniform(0, "recognition/noise", range(2), (3, side, side)).to(device) - 1)
+    return raw_embeddings(
+        network, 2 * uniform(0, "recognition/noise", range(2), (3, image_size, image_size)).to(device) - 1
+    )
 
 
 @torch.inference_mode()
@@ -137,8 +139,8 @@ def _check_images(network: nn.Module, images: Tensor) -> None:
             f"images to embed lie in [-1, 1] where they are float, but these reach {images.abs().max():.4g}"
         )
     description = getattr(network, "description", None)
-    if description is not None and sides != (description.side, description.side):
-        raise BrownidError(f"the network reads crops of {description.side} pixels, not {sides[1]}×{sides[0]}")
+    if description is not None and sides != (description.image_size, description.image_size):
+        raise BrownidError(f"the network reads crops of {description.image_size} pixels, not {sides[1]}×{sides[0]}")
 
 
 def _embedding_dim(network: nn.Module) -> int:

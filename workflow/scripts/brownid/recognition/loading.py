@@ -25,11 +25,13 @@ from brownid.weights.state_dict import (
 
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
+ON_DISK = {"image_size": "side"}  # names in the file of fields of a `Description`
 
 
 def save_backbone(path: str | Path, network: FaceNetwork) -> None:
     """Write the weights of a network made by `backbone` with its description; equal weights give equal bytes."""
-    about = {"version": FORMAT_VERSION, **asdict(network.description)}
+    fields = asdict(network.description).items()
+    about = {"version": FORMAT_VERSION, **{ON_DISK.get(name, name): value for name, value in fields}}
     save_described(path, network.state_dict(), BACKBONE, about)
 
 
@@ -37,7 +39,7 @@ def load_backbone(
     path: str | Path,
     family: str | None = None,
     architecture: str | None = None,
-    side: int | None = None,
+    image_size: int | None = None,
     embedding_dim: int | None = None,
     device: str | torch.device = "cpu",
     *,
@@ -46,10 +48,10 @@ def load_backbone(
 ) -> FaceNetwork:
     """The network whose weights a file holds, in evaluation mode on `device`.
 
-    A file of ours and an ONNX file say what they are; for any other, `family` and `architecture` are needed (`side` is
-    then 112 and `embedding_dim` 512 unless given). Every key must be there, with its shape, and no other:
-    `BrownidError` names what is missing, unexpected or misshapen, and a description given here that differs from the
-    file's; `find_state_dict` says where the keys may stand. The family "onnx" has no architectures: the file is the
+    A file of ours and an ONNX file say what they are; for any other, `family` and `architecture` are needed
+    (`image_size` is then 112 and `embedding_dim` 512 unless given). Every key must be there, with its shape, and no
+    other: `BrownidError` names what is missing, unexpected or misshapen, and a description given here that differs from
+    the file's; `find_state_dict` says where the keys may stand. The family "onnx" has no architectures: the file is the
     whole network (see `OnnxBackbone`), and takes no gradients.
 
     `reads_bytes` says that the network reads pixels from 0 to 255 (True) or from -1 to 1 (False) and `colour_order`
@@ -61,34 +63,38 @@ def load_backbone(
     if family == FAMILY and not found:
         raise BrownidError(f"{path}: the family is onnx, but this is no ONNX file: name the family of its weights.")
     load = LOADERS.get(FAMILY if found else family, _load_weights)  # a family that is not known is refused there
-    network = load(path, family, architecture, side, embedding_dim)
+    network = load(path, family, architecture, image_size, embedding_dim)
     return as_configured(network.eval().to(device), path, reads_bytes, colour_order)
 
 
 def _load_onnx(
-    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+    path: Path, family: str | None, architecture: str | None, image_size: int | None, embedding_dim: int | None
 ) -> FaceNetwork:
     if family not in (None, FAMILY) or architecture is not None:
         raise BrownidError(
             f"{path}: an ONNX file, which holds the whole network: its family is onnx, not {family or 'another'!r}, "
             "and it has no architecture to name."
         )
-    network = OnnxBackbone(path, side=side)
-    for name, value in (("side", side), ("embedding_dim", embedding_dim)):
+    network = OnnxBackbone(path, image_size=image_size)
+    for name, value in (("image_size", image_size), ("embedding_dim", embedding_dim)):
         if value not in (None, (found := getattr(network.description, name))):
             raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
     return network
 
 
 def _load_weights(
-    path: Path, family: str | None, architecture: str | None, side: int | None, embedding_dim: int | None
+    path: Path, family: str | None, architecture: str | None, image_size: int | None, embedding_dim: int | None
 ) -> FaceNetwork:
     content, described = _read(path)
-    given = {"family": family, "architecture": architecture, "side": side, "embedding_dim": embedding_dim}
+    given = {"family": family, "architecture": architecture, "image_size": image_size, "embedding_dim": embedding_dim}
     for name, value in given.items():
         if described and value is not None and value != described[name]:
             raise BrownidError(f"{path}: the weights were saved with {name} {described[name]!r}, not {value!r}")
-    settings = {"side": 112, "embedding_dim": 512, **(described or {k: v for k, v in given.items() if v is not None})}
+    settings = {
+        "image_size": 112,
+        "embedding_dim": 512,
+        **(described or {k: v for k, v in given.items() if v is not None}),
+    }
     if "family" not in settings or "architecture" not in settings:
         raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture")
     description = Description(**settings)
@@ -120,6 +126,8 @@ def _read(path: Path) -> tuple[Any, dict | None]:
         raise BrownidError(
             f"{path}: weights of another format version; this program reads version {FORMAT_VERSION} and older."
         )
+    ours = {on_disk: name for name, on_disk in ON_DISK.items()}
+    described = {ours.get(name, name): value for name, value in described.items()}
     if {name: type(value) for name, value in described.items()} != Description.__annotations__:
         raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again.")
     return content, described
@@ -128,11 +136,11 @@ def _read(path: Path) -> tuple[Any, dict | None]:
 def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> FaceNetwork:
     """The FR network that `network` describes, with the weights of a file, in evaluation mode on `device`.
 
-    `network` names a family of this project, `{family: insightface, architecture: iresnet50, side: 112}` or
-    `{family: onnx, side: 112}`, of which may be left out what the file itself says; or a function of the user's own,
-    `{factory: "path.to.module:function", side: 112, options: {...}}`, which is called with the options and the keywords
-    `weights`, `side` and `device`. What it returns
-    must be a torch module from images `[B, 3, side, side]` in [-1, 1] to embeddings `[B, E]`, or to unit embeddings and
+    `network` names a family of this project, `{family: insightface, architecture: iresnet50, image_size: 112}` or
+    `{family: onnx, image_size: 112}`, of which may be left out what the file itself says; or a function of the user's
+    own, `{factory: "path.to.module:function", image_size: 112, options: {...}}`, which is called with the options and
+    the keywords `weights`, `image_size` and `device`. What it returns
+    must be a torch module from images `[B, 3, S, S]` in [-1, 1] to embeddings `[B, E]`, or to unit embeddings and
     norms `[B, 1]`; the images are RGB unless its `colour_order` is "BGR". For any network, `reads_bytes` and
     `colour_order` say otherwise (see `load_backbone`). Other keys are not read.
 
@@ -140,28 +148,28 @@ def load_network(network: Mapping[str, Any], weights: str | Path, device: str | 
     """
     pixels = {"reads_bytes": network.get("reads_bytes"), "colour_order": network.get("colour_order")}
     if network.get("factory") is None:
-        named = {key: network.get(key) for key in ("family", "architecture", "side")}
+        named = {key: network.get(key) for key in ("family", "architecture", "image_size")}
         return load_backbone(weights, **named, device=device, **pixels)
-    factory, side = network["factory"], network["side"]
+    factory, image_size = network["factory"], network["image_size"]
     build = import_factory(factory, "network")
-    keywords = {**network.get("options", {}), "weights": str(weights), "side": side, "device": device}
+    keywords = {**network.get("options", {}), "weights": str(weights), "image_size": image_size, "device": device}
     check_keywords(build, f"The network of factory {factory!r}", keywords)
     made = build(**keywords)
     name = f"What the network factory {factory!r} returned"
     if not isinstance(made, nn.Module):
         raise BrownidError(f"{name} is no torch module but {type(made).__name__}.")
     made = cast(FaceNetwork, made.eval().to(device))
-    made.description = Description(factory, "", side, _embedding_dim(made, name, side, device))
+    made.description = Description(factory, "", image_size, _embedding_dim(made, name, image_size, device))
     return as_configured(made, name, **pixels)
 
 
 @torch.inference_mode()
-def _embedding_dim(network: nn.Module, name: str, side: int, device: str | torch.device) -> int:
-    output = network(torch.zeros(2, 3, side, side, device=device))
+def _embedding_dim(network: nn.Module, name: str, image_size: int, device: str | torch.device) -> int:
+    output = network(torch.zeros(2, 3, image_size, image_size, device=device))
     unit = output[0] if isinstance(output, tuple) and len(output) == 2 else output
     if not isinstance(unit, Tensor) or unit.ndim != 2 or len(unit) != 2:
         raise BrownidError(
-            f"{name} makes no embeddings of images [2, 3, {side}, {side}]: its output must be [2, E], or unit "
-            "embeddings [2, E] and norms [2, 1]."
+            f"{name} makes no embeddings of images [2, 3, {image_size}, {image_size}]: its output must be [2, E], or "
+            "unit embeddings [2, E] and norms [2, 1]."
         )
     return unit.shape[1]

@@ -43,20 +43,20 @@ def is_onnx(path: str | Path) -> bool:
 
 
 class OnnxBackbone(FaceNetwork):
-    """Images `[B, 3, side, side]` to unnormalised embeddings `[B, embedding_dim]`, through onnxruntime.
+    """Images `[B, 3, S, S]` to unnormalised embeddings `[B, embedding_dim]`, through onnxruntime.
 
-    Takes a torch network's place in `embed_images`. The file must have one input of images, `[batch, 3, side, side]` or
-    `[batch, side, side, 3]`, and one output `[batch, embedding_dim]`, or two, of embeddings and of norms. Inputs that
+    Takes a torch network's place in `embed_images`. The file must have one input of images, `[batch, 3, S, S]` or
+    `[batch, S, S, 3]`, and one output `[batch, embedding_dim]`, or two, of embeddings and of norms. Inputs that
     only name weights are left out. The pixels are in `input_range`, which the beginning of the graph shows (see
     `input_range` in onnx_graph.py), and in the order RGB, unless `as_configured` says otherwise. A file that leaves the
-    side open reads crops of `side` pixels (112 unless given). Runs on a GPU where onnxruntime has its CUDA provider,
-    else on as many CPU threads as torch has. BrownidError where onnxruntime is missing, and for a file that is missing,
-    damaged or of another kind.
+    side open reads crops of `image_size` pixels (112 unless given). Runs on a GPU where onnxruntime has its CUDA
+    provider, else on as many CPU threads as torch has. BrownidError where onnxruntime is missing, and for a file that
+    is missing, damaged or of another kind.
     """
 
     colour_order = "RGB"
 
-    def __init__(self, path: str | Path, side: int | None = None) -> None:
+    def __init__(self, path: str | Path, image_size: int | None = None) -> None:
         super().__init__()
         self.path = Path(path)
         self.session, self.input_range = _session(self.path)
@@ -72,13 +72,15 @@ class OnnxBackbone(FaceNetwork):
         if height != width and isinstance(height, int) and isinstance(width, int):
             raise BrownidError(f"{path}: the network reads {width} x {height} pixels; crops are square.")
         fixed = next((length for length in (height, width) if isinstance(length, int)), None)
-        side = (side or USUAL_SIDE) if fixed is None else fixed
+        image_size = (image_size or USUAL_SIDE) if fixed is None else fixed
         self.batch_size = shape[0] if isinstance(shape[0], int) else None  # None: any
-        if side < 1 or (self.batch_size or 1) < 1 or (self.batch_size or 1) * 3 * side**2 > LARGEST_BATCH:
+        if image_size < 1 or (self.batch_size or 1) < 1 or (self.batch_size or 1) * 3 * image_size**2 > LARGEST_BATCH:
             raise BrownidError(
                 f"{path}: not a recognition network: its input {shape} is empty or larger than {LARGEST_BATCH} numbers."
             )
-        self.description = Description(FAMILY, self.path.stem, side, self(torch.zeros(1, 3, side, side)).shape[1])
+        self.description = Description(
+            FAMILY, self.path.stem, image_size, self(torch.zeros(1, 3, image_size, image_size)).shape[1]
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         if torch.is_grad_enabled() and images.requires_grad:
@@ -162,8 +164,8 @@ def _image_input(inputs: Sequence["onnxruntime.NodeArg"], path: Path) -> "onnxru
     shapes = [entry.shape for entry in inputs]
     if len(inputs) != 1 or len(inputs[0].shape) not in (0, RANK):
         raise BrownidError(
-            f"{path}: not a recognition network: it should have one input of images, [batch, 3, side, side] or [batch, "
-            f"side, side, 3], but has {len(inputs)}: {shapes}."
+            f"{path}: not a recognition network: it should have one input of images, [batch, 3, S, S] or [batch, "
+            f"S, S, 3], but has {len(inputs)}: {shapes}."
         )
     return inputs[0]
 

@@ -64,7 +64,7 @@ def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
     folder.mkdir()
     collection = SampleCollection.load(part.samples)
     shards = ImageShards(part.image_shards)
-    record = DatasetRecord.of(part.name, collection, shards.side, part.statistics is not None)
+    record = DatasetRecord.of(part.name, collection, shards.image_size, part.statistics is not None)
     _copy_images(root, record, collection, shards)
     collection.publishable().save_published(folder / "samples.h5")
     shutil.copyfile(part.command, folder / "command.yml")

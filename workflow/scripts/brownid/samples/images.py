@@ -25,13 +25,13 @@ COLUMNS = {"identity": pa.int64(), "label": pa.string(), "image": pa.large_binar
 def write(
     path: str | Path,
     namespace: str,
-    side: int,
+    image_size: int,
     identities: np.ndarray,
     labels: Sequence[str],
     encoded: Sequence[bytes],
 ) -> None:
     """Write n rows: identities int64 `[n]`, labels and PNG files; the file appears whole or not at all."""
-    metadata = {"namespace": namespace, "side": str(side), "version": VERSION}
+    metadata = {"namespace": namespace, "side": str(image_size), "version": VERSION}
     metadata["checksum"] = _checksum(metadata, identities, labels)
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in COLUMNS.items()], metadata=metadata)
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
@@ -114,11 +114,11 @@ def _field(message: memoryview, table: int, number: int) -> int | None:
     return table + offset if offset else None
 
 
-def _check_side(side: str, table: pa.Table) -> None:
+def _check_side(image_size: str, table: pa.Table) -> None:
     """Refuse a side of which no image of the shard can be: memory for all is allocated by it."""
     longest = pa.compute.max(pa.compute.binary_length(table["image"])).as_py() or 0
-    if int(side) < 1 or (len(table) and 3 * int(side) ** 2 > png.MOST_DEFLATED * longest):
-        raise ValueError(f"its images cannot have the side {side}")
+    if int(image_size) < 1 or (len(table) and 3 * int(image_size) ** 2 > png.MOST_DEFLATED * longest):
+        raise ValueError(f"its images cannot have the side {image_size}")
 
 
 def _checksum(metadata: Mapping[str, str], identities: np.ndarray, labels: Sequence[str]) -> str:
@@ -132,9 +132,9 @@ def write_image_shard(
     """Encode images uint8 `[n, S, S, 3]` RGB and write one shard; the file appears whole or not at all."""
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != (images.shape[1], images.shape[1], 3):
-        raise BrownidError(f"{path}: images must be uint8 [n, side, side, 3], not {images.dtype} {list(images.shape)}.")
+        raise BrownidError(f"{path}: images must be uint8 [n, S, S, 3], not {images.dtype} {list(images.shape)}.")
     encoded = [png.encode(image) for image in progress(images, "encoding images", "image")]
-    write_encoded_shard(path, namespace, identities, labels, encoded, side=images.shape[1])
+    write_encoded_shard(path, namespace, identities, labels, encoded, image_size=images.shape[1])
 
 
 def write_encoded_shard(
@@ -144,7 +144,7 @@ def write_encoded_shard(
     labels: Sequence[str],
     encoded: Sequence[bytes],
     *,
-    side: int,
+    image_size: int,
 ) -> None:
     """As `write_image_shard`, for images that are PNG files of this side already."""
     numbers, labels = checks.whole_numbers(identities, f"{path}: identities"), list(labels)
@@ -155,14 +155,14 @@ def write_encoded_shard(
     if repeated is not None:
         row = repeated[1]
         raise BrownidError(f"{path}: identity {numbers[row]}, label {labels[row]!r} occurs more than once.")
-    write(path, namespace, side, numbers, labels, encoded)
+    write(path, namespace, image_size, numbers, labels, encoded)
 
 
 class ImageShards:
     """The images of several shards as one sequence; pixels are decoded when they are asked for.
 
-    `identities` int64 `[n]`, `labels` and `namespaces` (lists `[n]`) and `side` describe it. The encoded images stay
-    in the files, which are mapped into memory. A file that is not an image shard is a BrownidError naming it.
+    `identities` int64 `[n]`, `labels` and `namespaces` (lists `[n]`) and `image_size` describe it. The encoded images
+    stay in the files, which are mapped into memory. A file that is not an image shard is a BrownidError naming it.
     """
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
@@ -171,10 +171,10 @@ class ImageShards:
             raise BrownidError("there are no image shards to read.")
         tables = [read(path) for path in self.paths]
         sides = [int(table.schema.metadata[b"side"]) for table in tables]
-        self.side = sides[0]
-        for path, side in zip(self.paths, sides, strict=True):
-            if side != self.side:
-                raise BrownidError(f"{path}: the images have side {side}, those before it {self.side}.")
+        self.image_size = sides[0]
+        for path, image_size in zip(self.paths, sides, strict=True):
+            if image_size != self.image_size:
+                raise BrownidError(f"{path}: the images have side {image_size}, those before it {self.image_size}.")
         self.namespaces = [table.schema.metadata[b"namespace"].decode() for table in tables for _ in range(len(table))]
         self._ends = np.cumsum([len(table) for table in tables])
         joined = pa.concat_tables([table.replace_schema_metadata() for table in tables])  # of the same memory
@@ -198,10 +198,10 @@ class ImageShards:
 
     def decode(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Images uint8 `[len(indices), S, S, 3]` RGB; a damaged one is a BrownidError naming file, identity, label."""
-        images = np.empty((len(indices), self.side, self.side, 3), dtype=np.uint8)
+        images = np.empty((len(indices), self.image_size, self.image_size, 3), dtype=np.uint8)
         for place, index in enumerate(indices):
             try:
-                images[place] = png.decode(self.encoded(index), self.side)
+                images[place] = png.decode(self.encoded(index), self.image_size)
             except BrownidError as error:
                 raise BrownidError(f"{self._describe(index)} is not readable: {error}; make the shard again.") from None
         return images
@@ -214,12 +214,12 @@ class ImageShards:
         A failure is (file, identity, label, reason). More than `maximum_failed_share` (0..1) of failures is a
         BrownidError that names the first.
         """
-        images = np.empty((len(self), self.side, self.side, 3), dtype=np.uint8)
+        images = np.empty((len(self), self.image_size, self.image_size, 3), dtype=np.uint8)
         kept: list[int] = []
         failed = {}
         for index in progress(range(len(self)), "decoding images", "image"):
             try:
-                images[len(kept)] = png.decode(self.encoded(index), self.side)
+                images[len(kept)] = png.decode(self.encoded(index), self.image_size)
                 kept.append(index)
             except BrownidError as error:
                 failed[index] = str(error)

@@ -18,19 +18,19 @@ COMPRESSION = 2  # zlib level: a quarter smaller than OpenCV's default, at 1 ms 
 def encode(image: np.ndarray) -> bytes:
     """The PNG file of an image uint8 `[S, S, 3]` RGB; the same pixels give the same bytes."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
-        raise BrownidError(f"an image must be uint8 [side, side, 3] RGB, not {image.dtype} {list(image.shape)}.")
+        raise BrownidError(f"an image must be uint8 [S, S, 3] RGB, not {image.dtype} {list(image.shape)}.")
     bgr = np.ascontiguousarray(image[:, :, ::-1])  # OpenCV's colour order
     _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     return data.tobytes()
 
 
-def decode(data: bytes | memoryview, side: int | None = None) -> np.ndarray:
+def decode(data: bytes | memoryview, image_size: int | None = None) -> np.ndarray:
     """The image uint8 `[S, S, 3]` RGB of a PNG file.
 
     Raises BrownidError with the reason alone (the caller knows whose image it is) for anything but a whole, undamaged,
-    square 8-bit RGB file, of this `side` where one is given.
+    square 8-bit RGB file, of this `image_size` where one is given.
     """
-    problem = _problem(memoryview(data).cast("B"), side)
+    problem = _problem(memoryview(data).cast("B"), image_size)
     if problem:
         raise BrownidError(problem)
     try:
@@ -42,7 +42,7 @@ def decode(data: bytes | memoryview, side: int | None = None) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def _problem(data: memoryview, side: int | None) -> str | None:
+def _problem(data: memoryview, image_size: int | None) -> str | None:
     """Fault of the file's structure (PNG specification, section 5), or None."""
     if data[:8] != SIGNATURE:
         return "it is not a PNG file"
@@ -60,8 +60,10 @@ def _problem(data: memoryview, side: int | None) -> str | None:
             width, height, depth, colour = struct.unpack_from(">IIBB", data, position + 8)
             if (depth, colour) != (8, RGB):
                 return "it is not 8-bit RGB"
-            if width != height or (side is not None and width != side):
-                return f"it is {width}x{height} instead of {side or 'square'}" + (f"x{side}" if side else "")
+            if width != height or (image_size is not None and width != image_size):
+                return f"it is {width}x{height} instead of {image_size or 'square'}" + (
+                    f"x{image_size}" if image_size else ""
+                )
             if width == 0 or 3 * width * height > MOST_DEFLATED * len(data):
                 return f"its {len(data)} bytes cannot hold the {width}x{height} pixels that it declares"
         if kind == b"IEND":

@@ -28,13 +28,15 @@ class RecognitionModule(nn.Module):
     `precision` is resolved ("float32" or "bfloat16").
     """
 
-    def __init__(self, settings: TrainingSettings, *, classes: int, side: int, seed: int, precision: str = "float32"):
+    def __init__(
+        self, settings: TrainingSettings, *, classes: int, image_size: int, seed: int, precision: str = "float32"
+    ):
         super().__init__()
         self.settings = settings
         self.precision = precision
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "training/initialisation"))
-            network = backbone(settings.family, settings.architecture, side, settings.embedding_dim)
+            network = backbone(settings.family, settings.architecture, image_size, settings.embedding_dim)
             self.head = make_head(settings, classes)
         self.model = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's gap
 

@@ -46,7 +46,7 @@ def train_recognition(
     settings: TrainingSettings,
     *,
     seed: int,
-    side: int,
+    image_size: int,
     output: str | Path,
     history: str | Path,
     checkpoint: str | Path | None = None,
@@ -56,7 +56,7 @@ def train_recognition(
     device: str | None = None,
     threads: int = 1,
 ) -> None:
-    """Train a network on the images of `shards` (crops of `side` pixels) and write the weights of the last epoch.
+    """Train a network on the images of `shards` (crops of `image_size` pixels) and write the weights of the last epoch.
 
     Writes `output` (safetensors), `history` (CSV: epoch, images_seen, loss, accuracy of the nearest class on the
     training batches without margin, learning_rate at the start of the epoch) and, where named, `checkpoint`
@@ -71,8 +71,8 @@ def train_recognition(
     """
     chosen = torch.device(device or default_device())
     with _reproducible(threads, chosen):
-        data = TrainingImages(shards, side)
-        training = _Training(settings, data, side=side, seed=seed, device=chosen, threads=threads)
+        data = TrainingImages(shards, image_size)
+        training = _Training(settings, data, image_size=image_size, seed=seed, device=chosen, threads=threads)
         logger.info(
             "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s",
             *(settings.architecture, len(data), data.classes),
@@ -82,7 +82,7 @@ def train_recognition(
             _write_picture(Path(picture), training.module, training.batches(epoch=0))
         saved = None
         if state is not None:
-            belongs_to = _owner(shards, settings, seed, side, training.module.precision, code)
+            belongs_to = _owner(shards, settings, seed, image_size, training.module.precision, code)
             saved = StateFile(state_path(state, belongs_to), belongs_to)
         training.run(saved)
     if checkpoint is not None:
@@ -101,7 +101,7 @@ class _Training:
         settings: TrainingSettings,
         data: TrainingImages,
         *,
-        side: int,
+        image_size: int,
         seed: int,
         device: torch.device,
         threads: int,
@@ -113,7 +113,7 @@ class _Training:
         self.workers = max(1, threads - 1) if on_gpu or data.cached is None else 0
         self.pin_memory = on_gpu
         precision = resolve_precision(settings.precision, device)
-        self.identity = {"classes": data.classes, "side": side, "seed": seed}
+        self.identity = {"classes": data.classes, "image_size": image_size, "seed": seed}
         self.module = RecognitionModule(settings, **self.identity, precision=precision).to(device)
         self.optimiser = Optimiser(self.module, settings)
         self.history: list[Epoch] = []
@@ -196,11 +196,11 @@ def _what_is_kept(state: StateFile | None, epochs: int) -> str:
 
 
 def _owner(
-    shards: Sequence[str | Path], settings: TrainingSettings, seed: int, side: int, precision: str, code: str
+    shards: Sequence[str | Path], settings: TrainingSettings, seed: int, image_size: int, precision: str, code: str
 ) -> dict[str, object]:
     """Settings and inputs that determine the weights, to which the state belongs."""
     images = [sha256(shard) for shard in shards]
-    arguments = {"seed": seed, "side": side, "precision": precision, "code": code, "images": images}
+    arguments = {"seed": seed, "image_size": image_size, "precision": precision, "code": code, "images": images}
     return {"settings": asdict(settings), **arguments}
 
 

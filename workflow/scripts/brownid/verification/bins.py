@@ -187,7 +187,7 @@ def _memory_map(folder: Path) -> np.ndarray:
     except (KeyError, TypeError) as error:
         raise BrownidError(f"{settings}: this does not describe a memory map ({short_reason(error)}).") from None
     if not is_shape(shape) or len(shape) != 4 or 0 in shape or shape[1] != 3 or shape[2] != shape[3]:
-        raise BrownidError(f"{settings}: expected the shape [2n, 3, side, side] of images.")
+        raise BrownidError(f"{settings}: expected the shape [2n, 3, S, S] of images.")
     if dtype not in DTYPES:
         raise BrownidError(
             f"{settings}: expected images of {', '.join(DTYPES)}, not {dtype if is_name(dtype) else 'of another type'}."

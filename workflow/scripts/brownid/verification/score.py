@@ -24,14 +24,14 @@ from brownid.verification.bins import read_bin
 FOLDS = 10
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
 
-Embed = Callable[[np.ndarray], np.ndarray]  # uint8 RGB [n, side, side, 3] -> embeddings [n, E]
+Embed = Callable[[np.ndarray], np.ndarray]  # uint8 RGB [n, S, S, 3] -> embeddings [n, E]
 
 
 def score_network(
     network: nn.Module,
     bins: Mapping[str, str | Path],
     *,
-    side: int,
+    image_size: int,
     batch_size: int = 256,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
@@ -45,7 +45,9 @@ def score_network(
         return embed_images(network, images, batch_size, mirror=True).numpy()
 
     return {
-        name: score_benchmark(embed, path, side=side, maximum_failed_share=maximum_failed_share, rates=rates)
+        name: score_benchmark(
+            embed, path, image_size=image_size, maximum_failed_share=maximum_failed_share, rates=rates
+        )
         for name, path in bins.items()
     }
 
@@ -54,7 +56,7 @@ def score_benchmark(
     embed: Embed,
     path: str | Path,
     *,
-    side: int,
+    image_size: int,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
 ) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def score_benchmark(
     """
     encoded, same = read_bin(path)
     rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
-    images, reasons = _decode(list(rows), side)
+    images, reasons = _decode(list(rows), image_size)
     numbers = [rows[data] for data in encoded]
     failures = [(number, reasons[row]) for number, row in enumerate(numbers) if row in reasons]
     if len(failures) > maximum_failed_share * len(encoded):
@@ -128,23 +130,23 @@ def _plain(entry: TarAtFar) -> dict[str, object]:
     return {"tar": entry.tar, "threshold": entry.threshold if np.isfinite(entry.threshold) else None}
 
 
-def _decode(encoded: Sequence[bytes], side: int) -> tuple[np.ndarray, dict[int, str]]:
-    """All images uint8 RGB `[n, side, side, 3]`, black where one cannot be used, and the reasons, by row."""
-    images = np.zeros((len(encoded), side, side, 3), np.uint8)
+def _decode(encoded: Sequence[bytes], image_size: int) -> tuple[np.ndarray, dict[int, str]]:
+    """All images uint8 RGB `[n, S, S, 3]`, black where one cannot be used, and the reasons, by row."""
+    images = np.zeros((len(encoded), image_size, image_size, 3), np.uint8)
     reasons = {}
     for row, data in enumerate(encoded):
         try:
-            images[row] = _of_side(decode_rgb(data), side)
+            images[row] = _of_side(decode_rgb(data), image_size)
         except BrownidError as error:
             reasons[row] = str(error)
     return images, reasons
 
 
-def _of_side(image: np.ndarray, side: int) -> np.ndarray:
+def _of_side(image: np.ndarray, image_size: int) -> np.ndarray:
     """The image, if it has the side that the network reads: crops of another side may be others in all."""
-    if image.shape[:2] != (side, side):
+    if image.shape[:2] != (image_size, image_size):
         raise BrownidError(
-            f"it has {image.shape[1]} x {image.shape[0]} pixels, and the network reads {side} x {side}: set "
-            "`alignment.template` of the benchmark, and its images become the crops that each network reads"
+            f"it has {image.shape[1]} x {image.shape[0]} pixels, and the network reads {image_size} x {image_size}: "
+            "set `alignment.template` of the benchmark, and its images become the crops that each network reads"
         )
     return image

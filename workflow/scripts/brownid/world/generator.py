@@ -94,25 +94,27 @@ _CHUNK_PIXELS = 16 * 56 * 56  # rendered at a time on a CPU: small enough for th
 class ProceduralGenerator(GeneratorDefaults):
     """A differentiable face generator without weights: everything follows from `world_seed`.
 
-    `side` is the image's height and width in pixels; the world (latents, parameters, faces) does not depend on it.
+    `image_size` is the image's height and width in pixels; latents, parameters and faces do not depend on it.
     """
 
     def __init__(
         self,
         latent_dim: int = ProceduralSettings.latent_dim,
-        side: int = ProceduralSettings.side,
+        image_size: int = ProceduralSettings.image_size,
         world_seed: int = ProceduralSettings.world_seed,
         device: str | torch.device = "cpu",
     ) -> None:
-        ProceduralSettings(latent_dim, side, world_seed)  # refuses what is out of bounds
-        self.latent_dim, self.resolution, self.world_seed = latent_dim, side, world_seed
+        ProceduralSettings(latent_dim, image_size, world_seed)  # refuses what is out of bounds
+        self.latent_dim, self.resolution, self.world_seed = latent_dim, image_size, world_seed
         # pixel edges keep their place from side to side, pixel centres do not
-        self.landmarks = tuple(((x + 0.5) * side / 112 - 0.5, (y + 0.5) * side / 112 - 0.5) for x, y in EYES_112)
+        self.landmarks = tuple(
+            ((x + 0.5) * image_size / 112 - 0.5, (y + 0.5) * image_size / 112 - 0.5) for x, y in EYES_112
+        )
         self.identity_dim, self.nuisance_dim = len(IDENTITY_NAMES), len(NUISANCE_NAMES)
         stds = torch.tensor([amount.generator_std for amount in NUISANCE.values()])
         self.device = torch.device(device)
         self._space = LatentSpace(latent_dim, self.identity_dim, stds, world_seed).to(self.device)
-        self._renderer = Renderer(side).to(self.device)
+        self._renderer = Renderer(image_size).to(self.device)
 
     @property
     def latent_mean(self) -> Tensor:
@@ -168,4 +170,4 @@ class ProceduralGenerator(GeneratorDefaults):
 
 def procedural(settings: ProceduralSettings, device: str | torch.device = "cpu") -> ProceduralGenerator:
     """The generator of these settings."""
-    return ProceduralGenerator(settings.latent_dim, settings.side, settings.world_seed, device)
+    return ProceduralGenerator(settings.latent_dim, settings.image_size, settings.world_seed, device)

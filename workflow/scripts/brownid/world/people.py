@@ -45,10 +45,10 @@ class Camera:
     def photograph(self, images: Tensor, seed: int, items: list[int]) -> np.ndarray:
         """Images `[n, 3, H, W]` in [-1, 1] to photographs uint8 `[n, H, W, 3]`; row i belongs to items[i] alone."""
         images = 0.5 * (images.detach().cpu().float() + 1.0)
-        side = images.shape[-1]
+        image_size = images.shape[-1]
         share = uniform(seed, "camera/shares", items, (2,))
         if self.blur:
-            images = _blur(images, self.blur * share[:, 0] * side / 112)
+            images = _blur(images, self.blur * share[:, 0] * image_size / 112)
         if self.exposure:
             gain = torch.exp(self.exposure * normal(seed, "camera/exposure", items, (1,)))
             images = 1.0 - (1.0 - images).clamp_min(0.0) ** gain[:, :, None, None]
@@ -111,8 +111,8 @@ class GenuineWorld:
                 f"and items ({len(items)})."
             )
         camera, items, device = camera or Camera(), list(items), self.generator.device
-        side = self.generator.resolution
-        pictures = [np.empty((0, side, side, 3), np.uint8)]
+        image_size = self.generator.resolution
+        pictures = [np.empty((0, image_size, image_size, 3), np.uint8)]
         with torch.inference_mode():
             for start in range(0, len(items), _BATCH):
                 part = slice(start, start + _BATCH)

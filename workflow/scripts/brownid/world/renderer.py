@@ -245,26 +245,26 @@ _EAR_DEPTH = -0.08  # behind the head's centre
 
 
 class Renderer(torch.nn.Module):
-    """Images of settings `[B, S]` (in the order of `SETTING_NAMES`); nothing but the pixel grid depends on `side`."""
+    """Images of settings `[B, S]` (in the order of `SETTING_NAMES`); only the pixel grid depends on `image_size`."""
 
     pixels: Tensor  # [3, P]
     pixel_monomials: Tensor  # [9, P]
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, image_size: int) -> None:
         super().__init__()
         self.bumps = EllipseTable(expand(BUMPS), SETTING_NAMES)
         self.head = Painting(LAYERS, "skin", HEAD_TONES, SETTING_NAMES)
         self.scene = Painting(SURROUNDINGS, "background", SCENE_TONES, SETTING_NAMES)
         self.palette = Palette(SETTING_NAMES)
         # the frame reaches from -1 to 1 between the outer pixel edges, at every side: all sides show one picture
-        grid = (torch.arange(side, dtype=torch.float64) + 0.5) * (2.0 / side) - 1.0
-        x, y = grid.repeat(side)[None], (-grid).repeat_interleave(side)[None]
+        grid = (torch.arange(image_size, dtype=torch.float64) + 0.5) * (2.0 / image_size) - 1.0
+        x, y = grid.repeat(image_size)[None], (-grid).repeat_interleave(image_size)[None]
         self.register_buffer("pixels", torch.cat([torch.ones_like(x), x, y]).float(), persistent=False)
         self.register_buffer("pixel_monomials", monomials(x, y)[0].float(), persistent=False)
-        self.side = side
+        self.image_size = image_size
 
     def forward(self, settings: Tensor) -> Tensor:
-        """RGB images `[B, 3, side, side]` in (-1, 1)."""
+        """RGB images `[B, 3, S, S]` in (-1, 1)."""
         value = dict(zip(SETTING_NAMES, settings.unbind(1), strict=True))
         view = pose(value)
         colours = self.palette(settings)
@@ -281,7 +281,7 @@ class Renderer(torch.nn.Module):
         linear = torch.addcmul(behind, head - behind, cover[:, None])
         # film: 1 − exp(−exposure) saturates softly, so that every pixel keeps a gradient
         image = 1.0 - 2.0 * torch.exp(-linear * colours["camera"][:, :, None])
-        return image.view(-1, 3, self.side, self.side)
+        return image.view(-1, 3, self.image_size, self.image_size)
 
     def _head(
         self, settings: Tensor, value: dict[str, Tensor], colours: dict[str, Tensor], view: Pose, surface: Surface

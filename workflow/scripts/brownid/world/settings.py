@@ -50,7 +50,7 @@ class ProceduralSettings(Settings):
     """The embedded world, a procedural renderer of faces."""
 
     latent_dim: int = setting(512, "Dimension D of the latent space.", minimum=128)
-    side: int = setting(56, "Image side.", unit="pixels", minimum=16, maximum=512)
+    image_size: int = setting(56, "Image side.", unit="pixels", minimum=16, maximum=512)
     world_seed: int = setting(1, "Seed of the world: another seed, other people and looks.", minimum=0)
 
 

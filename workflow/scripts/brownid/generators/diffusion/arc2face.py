@@ -86,10 +86,10 @@ class Arc2Face(GeneratorDefaults, nn.Module):
             )
         self._scale = positive_scale(vae.config.scaling_factor)
         self._shrinks = _halvings(vae)
-        self.resolution: int = settings.side or unet.config.sample_size * self._shrinks
+        self.resolution: int = settings.image_size or unet.config.sample_size * self._shrinks
         multiple = self._shrinks * _halvings(unet)
         if self.resolution % multiple:
-            raise BrownidError(f"side is {self.resolution}, but Arc2Face's images have a multiple of {multiple}.")
+            raise BrownidError(f"image_size is {self.resolution}, but Arc2Face's images have a multiple of {multiple}.")
         self.landmarks = AverageFace().points(self.resolution)
         make_scheduler(settings.scheduler, noise_levels, settings.steps, self.device)  # refuses wrong steps now
 
@@ -111,8 +111,10 @@ class Arc2Face(GeneratorDefaults, nn.Module):
         dimension, or not of unit length.
         """
         self._check(embeddings)
-        side = self.resolution // self._shrinks
-        noise = noise_key.normal("arc2face/noise", (self.vae.config.latent_channels, side, side)).to(self.device)
+        latent_size = self.resolution // self._shrinks
+        noise = noise_key.normal("arc2face/noise", (self.vae.config.latent_channels, latent_size, latent_size)).to(
+            self.device
+        )
         prompts = self.encoder(embeddings.to(self.device))
         guided = self.settings.guidance_scale != 1
         if guided:
@@ -194,13 +196,13 @@ def random_arc2face(sizes: Arc2FaceSizes, settings: Arc2FaceSettings, seed: int)
     common = {"block_out_channels": blocks, "layers_per_block": 1, "norm_num_groups": 4}
     vae = {
         **common,
-        "sample_size": sizes.side,
+        "sample_size": sizes.image_size,
         "down_block_types": ["DownEncoderBlock2D"] * 2,
         "up_block_types": ["UpDecoderBlock2D"] * 2,
     }
     unet = {
         **common,
-        "sample_size": sizes.side // 2,
+        "sample_size": sizes.image_size // 2,
         "cross_attention_dim": width,
         "attention_head_dim": 2,
         "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],

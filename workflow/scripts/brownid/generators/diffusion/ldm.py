@@ -133,14 +133,14 @@ def random_ldm(sizes: DiffusionSizes, seed: int, **options: Any) -> LatentDiffus
     common = {"block_out_channels": blocks, "layers_per_block": 1, "norm_num_groups": 4}
     vqvae = {
         **common,
-        "sample_size": sizes.side,
+        "sample_size": sizes.image_size,
         "num_vq_embeddings": 64,
         "down_block_types": ["DownEncoderBlock2D"] * 2,
         "up_block_types": ["UpDecoderBlock2D"] * 2,
     }
     unet = {
         **common,
-        "sample_size": sizes.side // 2,
+        "sample_size": sizes.image_size // 2,
         "attention_head_dim": 4,
         "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
         "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
