@@ -1,5 +1,7 @@
 """The process around the work: environment variables, log file, threads, device, progress."""
 
+import atexit
+import gc
 import inspect
 import json
 import logging
@@ -153,6 +155,7 @@ def start_process(rank: int = 0) -> None:
     level = logging.INFO if rank == 0 else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     sys.excepthook = _report
+    atexit.register(gc.freeze)  # else the interpreter looks for cycles among all that torch has made, for half a second
 
 
 def check_device(device: object) -> None:
