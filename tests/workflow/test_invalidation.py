@@ -152,8 +152,8 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
         ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", MOVED),
         # neither the random faces that a packing begins with, nor other references
         ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
-        ("benchmark/verification.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
-        ("generators/stylegan3/filters.py", "0.07886", "0.07887", {}),
+        ("verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
+        ("generators/stylegan3/resampling.py", "0.07886", "0.07887", {}),
     ],
 )
 def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone, file, old, new, stages):

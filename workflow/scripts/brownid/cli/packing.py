@@ -133,7 +133,7 @@ def check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
                 both = f"{first!r} in {where}, {value!r} in {path}"
                 raise BrownidError(
                     f"The embeddings are of different networks ({what}: {both}), between which angles mean nothing: "
-                    "make both with one network, and give it one name (--network-name of brownid embed)."
+                    "make both with one network, and give it one name (brownid embed --set network.name=...)."
                 )
 
 

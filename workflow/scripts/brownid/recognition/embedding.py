@@ -61,7 +61,7 @@ def as_configured(
     if not cosine < BLIND or not rows.any(dim=1).all():  # NaN is not below
         logger.warning(
             "%s: two unrelated images of noise have almost the same embedding (cosine %.4f): the network is not "
-            "trained, or it reads pixels in another range than from %g to %g (set reads_bytes, --reads-bytes).",
+            "trained, or it reads pixels in another range than from %g to %g (set reads_bytes).",
             *(source, cosine, *getattr(network, "input_range", SIGNED)),
         )
     return network
