@@ -1,6 +1,6 @@
 # make release      environment, pipeline on config/config.yaml, report
 # make test         environment, test suite
-# make check        formatters and linters
+# make check        formatters, linters, types
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
 # make photographs  published weights and photographs from packages, compared with the peers' own code
 # make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
@@ -46,6 +46,7 @@ check: $(VENV)/installed
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+	mypy
 
 real: $(VENV)/installed
 	@python tests/real.py
