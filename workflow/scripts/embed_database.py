@@ -1,6 +1,6 @@
 """Embed the images of a genuine database, for references to keep away from."""
 
-from brownid.runtime.process import default_device, logger, run, start_job
+from brownid.runtime.process import check_failures, default_device, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -19,7 +19,6 @@ from brownid.jobs.iteration import in_chunks
 from brownid.jobs.resume import StateFile, discard_state, job_state, open_state
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
-from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.runtime.precision import Batching
 from brownid.samples.collection import SampleCollection
@@ -52,7 +51,7 @@ def embed_database(
     network = load_network(settings["network"], weights, default_device())
     embeddings, why_not = _embed(shards, network, settings["network"], kept)
     listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
-    _check_failures(listed, len(shards), settings["maximum_failed_share"])
+    check_failures(listed, len(shards), settings["maximum_failed_share"], f"images of {settings['database']}")
     rows = np.setdiff1d(np.arange(len(shards)), list(why_not))
     SampleCollection(
         latents=None,
@@ -75,7 +74,7 @@ def _embed(
 
     def embed(chunk: slice, _: object) -> dict[str, Tensor]:
         rows = np.arange(chunk.start, chunk.stop)
-        pixels, failures = _decoded(shards, rows)
+        pixels, failures = shards.decode_readable(rows)
         embeddings = embed_images(network, pixels, **options)
         readable = [row for row in rows.tolist() if row not in failures]
         finite = embeddings.isfinite().all(dim=1)
@@ -86,31 +85,6 @@ def _embed(
     found = in_chunks(len(shards), embed, BLOCK, state=state, description="embed")
     lines = found["failures"].numpy().tobytes().decode().splitlines()
     return found["embeddings"], dict(json.loads(line) for line in lines)
-
-
-def _decoded(shards: ImageShards, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """The pixels uint8 `[k, S, S, 3]` of those rows that can be read, and why others cannot, by row."""
-    try:
-        return shards.decode(rows), {}
-    except BrownidError:
-        pixels, failures = [], {}
-        for row in rows.tolist():
-            try:
-                pixels.append(shards.decode([row])[0])
-            except BrownidError as error:
-                failures[row] = str(error)
-        return np.array(pixels, np.uint8).reshape(-1, shards.image_size, shards.image_size, 3), failures
-
-
-def _check_failures(listed: Sequence[tuple[str, str]], total: int, maximum_failed_share: float) -> None:
-    for image, reason in listed:
-        logger.warning("%s: %s", image, reason)
-    logger.info("embedded %d of %d images", total - len(listed), total)
-    if len(listed) > maximum_failed_share * total:
-        raise BrownidError(
-            f"{len(listed)} of {total} images could not be embedded, more than images.maximum_failed_share "
-            f"({maximum_failed_share}) allows; the first is {listed[0][0]}: {listed[0][1]}"
-        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fit the covariates on projected latents."""
 
-from brownid.runtime.process import logger, run, start_job
+from brownid.runtime.process import check_failures, logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -44,7 +44,11 @@ def fit_covariates(
         SampleCollection.load(path, columns=("latents",), required=True) for path in shard_samples
     )
     projected, rows = merged.columns()["latents"], dict(zip(merged.labels, range(len(merged)), strict=True))
-    _check_failures(shard_failures, failures, len(merged), settings["maximum_failed_share"])
+    listed = pd.concat([pd.read_csv(path, quoting=csv.QUOTE_MINIMAL) for path in shard_failures])
+    named, total = list(listed.itertuples(index=False, name=None)), len(merged) + len(listed)
+    check_failures(named, total, settings["maximum_failed_share"], "photographs to project")
+    with atomic_path(failures) as temporary:
+        listed.to_csv(temporary, index=False)
     fitted, table = {}, []
     with DatabaseIndex.open(index) as database:
         for name, contrast in CONTRASTS.items():
@@ -59,22 +63,6 @@ def fit_covariates(
     save_covariates(covariates, fitted, generator=settings["generator_name"], settings=made_by)
     with atomic_path(summary) as temporary:
         pd.DataFrame(table).to_csv(temporary, index=False, float_format="%.4f")
-
-
-def _check_failures(shard_failures: Sequence[Path], output: Path, projected: int, maximum_failed_share: float) -> None:
-    """Log every image that failed and write the list; BrownidError when it is more than the share of all."""
-    listed = pd.concat([pd.read_csv(path, quoting=csv.QUOTE_MINIMAL) for path in shard_failures])
-    for path, reason in listed.itertuples(index=False):
-        logger.warning("%s: %s", path, reason)
-    total = projected + len(listed)
-    logger.info("%d of %d images failed", len(listed), total)
-    if len(listed) > maximum_failed_share * total:
-        raise BrownidError(
-            f"{len(listed)} of {total} images could not be projected, more than images.maximum_failed_share "
-            f"({maximum_failed_share}) allows; the log of this job lists each with its reason."
-        )
-    with atomic_path(output) as temporary:
-        listed.to_csv(temporary, index=False)
 
 
 def _side_latents(

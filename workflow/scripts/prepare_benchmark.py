@@ -1,6 +1,6 @@
 """Turn a benchmark of one's own into a .bin file of the crops that a network reads."""
 
-from brownid.runtime.process import logger, progress, run, start_job
+from brownid.runtime.process import check_failures, logger, progress, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
@@ -13,7 +13,7 @@ import numpy as np
 
 from brownid.databases.decoding import decode_rgb
 from brownid.databases.index import Sample
-from brownid.databases.reading import Align, Failure, aligned, check_failures, image_aligner, load_image, write_failures
+from brownid.databases.reading import Align, Failure, aligned, image_aligner, load_image, write_failures
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 from brownid.verification.bins import read_adaface, read_bin, write_bin
@@ -120,7 +120,8 @@ def _pack(
             encoded[name] = png.encode(aligned(read(), align, sample))
         except BrownidError as error:
             failures.append((name, str(error)))
-    check_failures(failures, total, source, maximum_failed_share)
+    named = [(str(Path(source) / name), reason) for name, reason in failures]
+    check_failures(named, total, maximum_failed_share, f"images of the benchmark in {source}")
     whole = [pair for pair in pairs if pair.first in encoded and pair.second in encoded]
     if not whole:
         raise BrownidError(f"No pair of the benchmark in {source} has two images that can be read.")

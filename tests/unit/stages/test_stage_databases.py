@@ -136,7 +136,7 @@ def test_projection_lists_what_failed_and_the_fit_says_when_it_is_too_much(datab
     assert loaded[0].latents.shape == (4, LATENT_DIM)
     outputs = {name: folder / name for name in ("covariates", "summary", "failures")}
     caplog.clear()
-    with pytest.raises(BrownidError, match=r"1 of 10 images .* the log of this job lists each"):
+    with pytest.raises(BrownidError, match=r"1 of 10 photographs to project failed"):
         fit_covariates(
             {"generator_name": "world", "maximum_failed_share": 0.05},
             shard_samples=[samples for samples, _ in shards],

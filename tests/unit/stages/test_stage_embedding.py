@@ -65,7 +65,7 @@ def test_mirror_fusion_is_a_setting(embed, weights):
 
 
 def test_more_failures_than_the_share_stop_the_job_and_leave_no_output(embed, tmp_path):
-    with pytest.raises(BrownidError, match=r"1 of 11 images could not be embedded.*the first is 00002/k5"):
+    with pytest.raises(BrownidError, match=r"1 of 11 images of people failed.*the first is 00002/k5"):
         embed(maximum_failed_share=0.05)
     assert not (tmp_path / "a.h5").exists() and not (tmp_path / "a.csv").exists()
 

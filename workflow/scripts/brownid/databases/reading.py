@@ -21,7 +21,7 @@ from brownid.databases.listing import path_of
 from brownid.databases.recordio import read_image, split_address
 from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.files import atomic_path
-from brownid.runtime.process import logger, progress
+from brownid.runtime.process import check_failures, progress
 
 LANDMARKS = "landmarks"  # the attribute: "x1,y1,...,x5,y5" in pixels of the upright image, as `ARCFACE_112` orders them
 
@@ -76,7 +76,8 @@ def read_images(
             kept.append(sample)
         except BrownidError as error:
             failures.append((sample.path, str(error)))
-    check_failures(failures, len(samples), root, maximum_failed_share)
+    named = [(str(Path(root) / path), reason) for path, reason in failures]
+    check_failures(named, len(samples), maximum_failed_share, f"images below {root}")
     stacked = np.stack(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
     return stacked, kept, failures
 
@@ -165,20 +166,6 @@ def write_failures(path: str | Path, failures: Sequence[Failure]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "reason"))
         writer.writerows(failures)
-
-
-def check_failures(failures: Sequence[Failure], total: int, root: str | Path, maximum_failed_share: float) -> None:
-    """Log every failure; BrownidError where they are more than the share (0 to 1) of all `total` images."""
-    for path, reason in failures:
-        logger.warning("%s: %s", Path(root) / path, reason)
-    if failures:
-        logger.warning("%d of %d images failed", len(failures), total)
-    if len(failures) > maximum_failed_share * total:
-        path, reason = failures[0]
-        raise BrownidError(
-            f"{len(failures)} of {total} images below {root} failed, more than the share of {maximum_failed_share} "
-            f"that `maximum_failed_share` allows; the first is {Path(root) / path}: {reason}."
-        )
 
 
 def image_aligner(

@@ -294,3 +294,17 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         logger.error("error: %s", sentence)
     else:
         logger.error("unexpected error", exc_info=(kind, error, trace))
+
+
+def check_failures(failures: Sequence[tuple[str, str]], total: int, maximum_failed_share: float, images: str) -> None:
+    """Log the name and reason of every failure; BrownidError where they exceed the share (0 to 1) of all `images`."""
+    for name, reason in failures:
+        logger.warning("%s: %s", name, reason)
+    if failures:
+        logger.warning("%d of %d %s failed", len(failures), total, images)
+    if len(failures) > maximum_failed_share * total:
+        name, reason = failures[0]
+        raise BrownidError(
+            f"{len(failures)} of {total} {images} failed, more than the share of {maximum_failed_share} that "
+            f"`maximum_failed_share` allows; the first is {name}: {reason.removesuffix('.')}."
+        )

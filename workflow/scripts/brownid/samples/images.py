@@ -1,6 +1,5 @@
 """Image shards: the encoded images of a dataset in few large Arrow files, read in place by every later stage."""
 
-import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -206,30 +205,18 @@ class ImageShards:
                 raise BrownidError(f"{self._describe(index)} is not readable: {error}; make the shard again.") from None
         return images
 
-    def decode_all(
-        self, maximum_failed_share: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray, list[tuple[Path, int, str, str]]]:
-        """All images that can be read: pixels uint8 `[k, S, S, 3]`, their indices `[k]`, and the list of failures.
-
-        A failure is (file, identity, label, reason). More than `maximum_failed_share` (0..1) of failures is a
-        BrownidError that names the first.
-        """
-        images = np.empty((len(self), self.image_size, self.image_size, 3), dtype=np.uint8)
-        kept: list[int] = []
-        failed = {}
-        for index in progress(range(len(self)), "decoding images", "image"):
+    def decode_readable(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        """The pixels uint8 `[k, S, S, 3]` of those images that are not damaged, and why others are, by index."""
+        try:
+            return self.decode(indices), {}
+        except BrownidError:
+            pixels, failures = [np.empty((0, self.image_size, self.image_size, 3), dtype=np.uint8)], {}
+        for index in map(int, indices):
             try:
-                images[len(kept)] = png.decode(self.encoded(index), self.image_size)
-                kept.append(index)
+                pixels.append(self.decode([index]))
             except BrownidError as error:
-                failed[index] = str(error)
-        allowed = math.floor(maximum_failed_share * len(self) + 1e-9)
-        if len(failed) > allowed:
-            first, reason = next(iter(failed.items()))
-            many = f"{len(failed)} of {len(self)} images are not readable, {allowed} may be"
-            raise BrownidError(f"{many}; the first is {self._describe(first)}: {reason}.")
-        failures = [(self.path_of(i), int(self.identities[i]), self.labels[i], why) for i, why in failed.items()]
-        return images[: len(kept)], np.array(kept, dtype=np.int64), failures
+                failures[index] = str(error)
+        return np.concatenate(pixels), failures
 
     def _describe(self, index: int) -> str:
         return f"{self.path_of(index)}: the image of identity {self.identities[index]}, label {self.labels[index]!r}"

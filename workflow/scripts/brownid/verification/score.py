@@ -10,7 +10,7 @@ from torch import nn
 from brownid.databases.decoding import decode_rgb
 from brownid.recognition.embedding import embed_images
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.process import logger
+from brownid.runtime.process import check_failures, logger
 from brownid.verification.accuracy import (
     TarAtFar,
     equal_error_rate,
@@ -70,14 +70,8 @@ def score_benchmark(
     images, reasons = _decode(list(rows), image_size)
     numbers = [rows[data] for data in encoded]
     failures = [(number, reasons[row]) for number, row in enumerate(numbers) if row in reasons]
-    if len(failures) > maximum_failed_share * len(encoded):
-        number, reason = failures[0]
-        raise BrownidError(
-            f"{len(failures)} of {len(encoded)} images of the benchmark {path} cannot be used, more than the share "
-            f"of {maximum_failed_share} that `maximum_failed_share` allows; the first is image {number}: {reason}."
-        )
-    for number, reason in failures:
-        logger.warning("%s: image %d cannot be used: %s", path, number, reason)
+    named = [(f"{path}: image {number}", reason) for number, reason in failures]
+    check_failures(named, len(encoded), maximum_failed_share, f"images of the benchmark {path}")
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
     embeddings = np.asarray(embed(images))[numbers]
