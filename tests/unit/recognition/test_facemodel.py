@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from brownid.facemodel import model as module
 from brownid.facemodel.model import GeneratorFaceModel
-from brownid.recognition import compiling
 from brownid.recognition.backbones import backbone
 from brownid.runtime.errors import BrownidError
 
@@ -115,7 +115,7 @@ def compare_with_compiled() -> int:
 
 
 def test_a_compiled_model_gives_the_same_with_few_programs_for_all_batch_sizes(monkeypatch):
-    monkeypatch.setattr(compiling, "BACKEND", "eager")  # traces and guards as ever, but needs no C++ compiler
+    monkeypatch.setattr(module, "BACKEND", "eager")  # traces and guards as ever, but needs no C++ compiler
     assert compare_with_compiled() == 4  # rendering and embedding, a batch of one and all others
 
 
@@ -126,7 +126,7 @@ def test_a_model_compiled_to_machine_code_gives_the_same():
 
 
 def test_a_generator_that_cannot_be_compiled_is_left_as_it_is(monkeypatch):
-    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    monkeypatch.setattr(module, "BACKEND", "eager")
     generator, compiling_while_rendering = ToyGenerator(), []
     generator.compiles = False
     render = generator.render
@@ -150,7 +150,7 @@ def test_what_cannot_be_compiled_is_a_sentence(monkeypatch):
     def refuse(graph, inputs):
         raise RuntimeError("no registers left")
 
-    monkeypatch.setattr(compiling, "BACKEND", refuse)
+    monkeypatch.setattr(module, "BACKEND", refuse)
     faces = GeneratorFaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
     with pytest.raises(BrownidError, match=r"torch\.compile failed \(.*no registers left.*set compile: false"):
         faces.render(torch.zeros(2, 4))
