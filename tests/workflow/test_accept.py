@@ -67,7 +67,7 @@ rule tabulate:
 OLD = {
     "sample": "sample",
     "folder": "people",
-    "settings": {"network": {"side": 112}, "iterations": 3},
+    "settings": {"network": {"width": 112}, "iterations": 3},
     "codes": ["a" * 16, "b" * 16, "c" * 16],
 }
 SAMPLES, COMMAND = "results/people/one/samples.txt", "results/people/one/command.yml"
@@ -167,7 +167,7 @@ def test_file_times_of_a_copy_do_not_undo_an_acceptance(small):
 
 
 def test_other_settings_are_refused_unless_asked_for(small):
-    small.configure(settings={"network": {"side": 112}, "iterations": 4}, codes=new_codes(0))
+    small.configure(settings={"network": {"width": 112}, "iterations": 4}, codes=new_codes(0))
     done = small.accept(every=True)
     assert [result.differences for result in done.results if result.status == "settings"] == [
         ["settings.iterations is 3 there and 4 here"]
@@ -215,7 +215,7 @@ RENAMES = Renames(
                 "results/people/{name}/": "results/identities/{name}/",
                 "results/state/people/": "results/state/x/",
             },
-            "keys": {"draw": {"settings.network.side": "image_size"}},
+            "keys": {"draw": {"settings.network.width": "image_size"}},
             "added": {"draw": {"settings.noise": 0.5}},
         },
         {"paths": {"results/state/x/": "results/state/identities/"}},
