@@ -28,6 +28,7 @@ from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 from brownid.runtime.precision import Batching
+from brownid.samples.checks import current_names
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.images import ImageShards
 from brownid.samples.statistics import load_statistics
@@ -100,7 +101,7 @@ def _references(path: Path) -> SampleCollection:
 
 def _check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
     (first, wanted), *others = (
-        (path, (c.recognition, c.columns()["embeddings"].shape[1])) for path, c in collections.items()
+        (path, (current_names(c.recognition), c.columns()["embeddings"].shape[1])) for path, c in collections.items()
     )
     for path, found in others:
         if found != wanted:

@@ -20,6 +20,7 @@ from brownid.jobs.launch import run_in_processes
 from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
+from brownid.samples.checks import current_names
 from brownid.samples.collection import REFERENCE, SampleCollection
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
@@ -93,7 +94,7 @@ def pack_in_group(
 def _embeddings(path: Path, label: str, network: str, count: int | None, at_least: int = 0) -> torch.Tensor:
     """Float32 embeddings `[n, E]` of a network on this machine's device: the first `count`, or all if enough."""
     faces = load_faces(path, label, count=count)
-    if faces.recognition != network:
+    if current_names(faces.recognition) != current_names(network):
         raise BrownidError(f"{path}: these are embeddings of {faces.recognition!r}, the packing is of {network!r}.")
     if count is None and len(faces) < at_least:
         faces = load_faces(path, label, count=at_least)  # refuses

@@ -147,3 +147,21 @@ def test_identities_and_labels_are_exactly_those_expected(collection, save, merg
 def test_merging_nothing_is_refused(merged):
     with pytest.raises(BrownidError, match="there are no collections to merge"):
         merge([], merged)
+
+
+def test_shards_of_version_0_1_and_of_today_are_joined(make_collection, save, merged):
+    old = {"network_name": "off_the_shelf", "painted": True, "variations": {"settings": {"start_spread": 0.8}}}
+    new = {
+        "network_name": "steering",
+        "embedding_conditioned": True,
+        "variations": {"settings": {"start_interpolation": 0.8}},
+    }
+    parts = [
+        make_collection(settings=old, recognition="off_the_shelf").select([0]),
+        make_collection(settings=new, recognition="steering").select([1]),
+    ]
+    merge(save(*parts), merged)
+    assert SampleCollection.load(merged).recognition == "off_the_shelf"
+    new["variations"]["settings"]["start_interpolation"] = 0.7
+    with pytest.raises(BrownidError, match=r"variations\.settings\.start_interpolation differ"):
+        merge(save(parts[0], make_collection(settings=new, recognition="steering").select([1])), merged)

@@ -1,5 +1,6 @@
 """Names of older versions become those of today, and only these."""
 
+from brownid.samples.checks import FORMER_NAMES
 from brownid.upgrade.renames import Renames, renames
 
 TABLE = Renames(
@@ -58,6 +59,18 @@ def test_entries_of_older_configurations_have_the_names_of_today_unless_a_run_ha
 def test_a_factory_s_own_options_are_left_alone():
     owner = {"settings": {"generator": {"factory": "my.module:make", "side": 64}, "network": {"options": {"side": 32}}}}
     assert TABLE.owner("render", owner) == owner
+
+
+def test_collections_of_an_older_version_are_compared_under_the_names_of_today():
+    entries = {old: new for version in renames().versions for old, new in version.get("entries", {}).items()}
+    keys = {
+        pattern.split(".")[-1]: new
+        for version in renames().versions
+        for rule, patterns in version.get("keys", {}).items()
+        for pattern, new in patterns.items()
+        if rule == "*" and not pattern.startswith("run.")  # the others write no collection
+    }
+    assert {**entries, **keys} == FORMER_NAMES
 
 
 def test_names_of_today_stay_whatever_the_table_says():

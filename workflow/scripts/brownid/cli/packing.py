@@ -122,10 +122,12 @@ def faces_of(path: Path, label: str, columns: Sequence[str] = ("embeddings",)) -
 
 def check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
     """Refuse embeddings of different networks; a network without a name may be any of its width."""
+    from brownid.samples.checks import current_names
+
     known: dict[str, tuple[object, Path]] = {}
     for path, collection in collections.items():
         width = collection.columns()["embeddings"].shape[1]
-        for what, value in {"numbers": width, "network": collection.recognition or None}.items():
+        for what, value in {"numbers": width, "network": current_names(collection.recognition) or None}.items():
             if value is None:
                 continue
             first, where = known.setdefault(what, (value, path))

@@ -10,6 +10,12 @@ import numpy as np
 from brownid.runtime.errors import BrownidError, listed
 
 LARGEST = np.iinfo(np.int64).max
+# Names of entries and settings in collections of version 0.1 -> those of today; brownid.upgrade has all renames.
+FORMER_NAMES = {
+    "off_the_shelf": "steering",
+    "painted": "embedding_conditioned",
+    "start_spread": "start_interpolation",
+}
 BLOCK_ROWS = 8192  # bounds the memory of checks and copies; 8192 rows of 512 float32 are 16 MiB
 
 
@@ -138,11 +144,20 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
+def current_names(value: Any) -> Any:
+    """A name or settings of a collection, with the names of version 0.1 replaced by those of today, for comparisons."""
+    if isinstance(value, Mapping):
+        return {FORMER_NAMES.get(key, key): current_names(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [current_names(item) for item in value]
+    return FORMER_NAMES.get(value, value) if isinstance(value, str) else value
+
+
 def check_joinable(first: Samples, other: Samples, name: str) -> None:
     """Raise BrownidError where `other` cannot stand below `first` in one collection; `name` tells the user which."""
     for what in ("generator", "recognition"):
         mine, theirs = getattr(first, what), getattr(other, what)
-        if mine != theirs:
+        if current_names(mine) != current_names(theirs):
             raise BrownidError(f"{name} has the {what} {theirs!r}, the ones before it {mine!r}; they cannot be joined.")
     mine, theirs = ({key: values.shape[1:] for key, values in part.columns().items()} for part in (first, other))
     if mine != theirs:
@@ -166,7 +181,7 @@ def check_parts(
     """
     for part, name in zip(parts[1:], names[1:], strict=True):
         check_joinable(parts[0], part, name)
-        keys = [] if any_settings else differing_keys(parts[0].settings, part.settings)
+        keys = [] if any_settings else differing_keys(*map(current_names, (parts[0].settings, part.settings)))
         if keys:
             raise BrownidError(
                 f"{name} was made with other settings than {names[0]}: {listed(keys)} differ. Make it again, or, if it"
