@@ -14,6 +14,7 @@ LARGEST = np.iinfo(np.int64).max
 FORMER_NAMES = {
     "off_the_shelf": "steering",
     "painted": "embedding_conditioned",
+    "side": "image_size",
     "start_spread": "start_interpolation",
 }
 BLOCK_ROWS = 8192  # bounds the memory of checks and copies; 8192 rows of 512 float32 are 16 MiB
