@@ -107,7 +107,7 @@ def _check_one_network(collections: Mapping[Path, SampleCollection]) -> None:
         if found != wanted:
             raise BrownidError(
                 f"{path} holds embeddings of {found[1]} numbers of the network {found[0]!r}, {first} of {wanted[1]} "
-                f"of {wanted[0]!r}: angles mean nothing between two networks, make all of them with one"
+                f"of {wanted[0]!r}: angles mean nothing between two networks, make all of them with one."
             )
 
 
@@ -126,13 +126,13 @@ def _embed(network: Mapping[str, Any], images: Sequence[Path], weights: Path, id
     if network["image_size"] != shards.image_size:
         raise BrownidError(
             f"The images in {shards.paths[0]} are {shards.image_size} pixels wide, but the network reads "
-            f"{network['image_size']}: a packing is measured with a network that reads the workflow's aligned images"
+            f"{network['image_size']}: a packing is measured with a network that reads the workflow's aligned images."
         )
     of_identity = {int(i): row for row, i in enumerate(shards.identities) if shards.labels[row] == REFERENCE}
     missing = [identity for identity in identities.tolist() if identity not in of_identity]
     if missing:
         raise BrownidError(
-            f"{shards.paths[0]}, …: there is no reference image of identity {missing[0]}: render them again"
+            f"{shards.paths[0]}, …: there is no reference image of identity {missing[0]}: render them again."
         )
     rows = np.array([of_identity[identity] for identity in identities.tolist()])
     model = load_network(network, weights, default_device())

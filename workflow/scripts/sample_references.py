@@ -181,7 +181,7 @@ def _starting_latents(path: Path, identities: int) -> torch.Tensor:
     if len(collection) < identities:
         raise BrownidError(
             f"{path} has {len(collection)} identities, but {identities} are to start from it: "
-            "ask for fewer identities, or make its entry larger"
+            "ask for fewer identities, or make its entry larger."
         )
     return torch.from_numpy(collection.rows(range(identities)).latents)
 

@@ -112,7 +112,7 @@ def test_references_that_start_from_each_other_are_a_circle(config):
 
 def test_one_name_for_two_datasets_is_refused(config):
     config["variations"][LANG] = config["variations"].pop(DISCO)
-    assert f"the name '{LANG}' stands under references and under variations" in refusal(config)
+    assert f"The name '{LANG}' stands under references and under variations" in refusal(config)
 
 
 def test_a_person_in_two_databases_is_refused(config):

@@ -54,7 +54,7 @@ def conditioned(config, **entry):
         ({"settings": {"gallery_coefficient": -0.1}}, "references.packed.settings.gallery_coefficient: -0.1"),
         ({"settings": {"gallery_coefficient": float("nan")}}, "references.packed.settings.gallery_coefficient: nan"),
         ({"gallery": "nobody"}, "references.packed.gallery: there is no entry 'nobody' under references or databases"),
-        ({"gallery": "packed"}, "references start from each other in a circle: packed -> packed"),
+        ({"gallery": "packed"}, "References start from each other in a circle: packed -> packed"),
         ({"leak_guard": "portraits"}, "references.packed.leak_guard: this key means nothing with the algorithm"),
         ({"inversion": {"maximum_angle": 4.0}}, "references.packed.inversion.maximum_angle: 4.0"),
     ],
@@ -73,7 +73,7 @@ def test_keys_of_a_packing_mean_nothing_to_langevin(config, key):
 def test_a_forgotten_algorithm_is_not_drowned_in_the_keys_of_all(config):
     del config["references"]["packed"]["algorithm"]
     said = refusal(config).splitlines()
-    assert "  references.packed: the key 'algorithm' is missing" in said and len(said) <= 4
+    assert "  references.packed: the key 'algorithm' is missing." in said and len(said) <= 4
 
 
 def test_a_batch_of_all_and_a_gallery_that_just_suffices_will_do(config):

@@ -181,7 +181,7 @@ def test_a_file_cannot_be_put_outside_the_release_folders(tmp_path, path):
 def test_names_and_descriptions_are_checked(tmp_path):
     with pytest.raises(BrownidError, match=r"dataset name '../x' must consist of"):
         DatasetPart("../x", tmp_path, tmp_path, (tmp_path,))
-    with pytest.raises(BrownidError, match="a dataset cannot be called 'scores'"):
+    with pytest.raises(BrownidError, match="A dataset cannot be called 'scores'"):
         DatasetPart("scores", tmp_path, tmp_path, (tmp_path,))
     with pytest.raises(BrownidError, match="release 'x' needs a licence"):
         ReleaseDescription("x", "a release", "somebody", " ")

@@ -162,7 +162,7 @@ def test_metadata_that_leads_elsewhere_is_refused(release):
     content["recordSet"][0]["name"] = "../material"
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
-    assert verify(release) == ["the dataset name '../material' must consist of letters, digits, '.', '_' and '-'."]
+    assert verify(release) == ["The dataset name '../material' must consist of letters, digits, '.', '_' and '-'."]
 
 
 def test_a_dataset_that_the_metadata_does_not_describe_is_found(release):
@@ -321,7 +321,7 @@ def test_a_name_that_would_move_the_cursor_or_is_no_utf8_is_told_in_plain_letter
 def test_a_manifest_that_leaves_the_release_is_refused(release, path):
     with open(release / "manifest.csv", "a") as file:
         file.write(f"{path},1,{'0' * 64}\n")
-    with pytest.raises(BrownidError, match=r"manifest\.csv: line 22: the path .* is refused"):
+    with pytest.raises(BrownidError, match=r"manifest\.csv: line 22: The path .* is refused"):
         verify(release)
 
 

@@ -60,7 +60,7 @@ def test_images_that_miss_what_they_aim_at_are_left_out_and_the_rest_is_merged(t
     )
     assert SampleCollection.load(tmp_path / "samples.h5").labels == kept.labels
     nearest = float(np.sort(whole.extra["target_angle"].reshape(-1, 3).min(axis=1))[-2:].mean())
-    with pytest.raises(BrownidError, match=r"identity \d loses all its images"):
+    with pytest.raises(BrownidError, match=r"Identity \d loses all its images"):
         vary(tmp_path / "lost", packed, weights, conditioned(maximum_angle=nearest))
 
 

@@ -221,7 +221,7 @@ def _points(numbers: Sequence[str]) -> np.ndarray:
     try:
         values = np.array([float(number) for number in numbers])
     except ValueError:
-        raise BrownidError(f"the landmarks {','.join(numbers)!r} are not all numbers.") from None
+        raise BrownidError(f"The landmarks {','.join(numbers)!r} are not all numbers.") from None
     if len(values) not in [2 * count for count in LANDMARK_COUNTS]:
         raise BrownidError(f"{len(values)} numbers are no landmarks: give x,y of two eyes or of five points.")
     return values.reshape(-1, 2)

@@ -39,10 +39,10 @@ def _check_faces(config: Mapping) -> None:
             continue  # its keys are those of the user's own function
         place, eyes, landmarks = f"generators.{name}", entry.get("eyes"), entry.get("landmarks")
         if eyes and landmarks:
-            raise BrownidError(f"{place} has eyes and landmarks, which begin with the eyes: leave one of them out")
+            raise BrownidError(f"{place} has eyes and landmarks, which begin with the eyes: leave one of them out.")
         for key, points in (("eyes", eyes), ("landmarks", landmarks)):
             if points and points[0][0] >= points[1][0]:
-                raise BrownidError(f"{place}.{key} begin with the right eye of the image: give its left one first")
+                raise BrownidError(f"{place}.{key} begin with the right eye of the image: give its left one first.")
 
 
 def _check_networks(config: Mapping) -> None:
@@ -58,7 +58,7 @@ def _check_networks(config: Mapping) -> None:
             if (network["database"] or name in guards) and network[key] != wanted:
                 raise BrownidError(
                     f"networks.{name}.{key} is {network[key]!r}, but images.{key} is {wanted!r}: the network reads the "
-                    "aligned images of a database, so both must be the same"
+                    "aligned images of a database, so both must be the same."
                 )
 
 
@@ -74,5 +74,5 @@ def _check_benchmarks(config: Mapping) -> None:
             raise BrownidError(
                 f"benchmarks.{name} does not say on which template its images are, but {one} reads {first[0]} crops of "
                 f"{first[1]} pixels and {other} {second[0]} crops of {second[1]}: set benchmarks.{name}.alignment."
-                "template (arcface for insightface's files), and each network gets the crops that it reads"
+                "template (arcface for insightface's files), and each network gets the crops that it reads."
             )

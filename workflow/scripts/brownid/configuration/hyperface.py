@@ -32,13 +32,13 @@ def check_hyperface(config: Mapping) -> None:
         if family in FAMILIES_WITHOUT_GRADIENTS:
             raise BrownidError(
                 f"{place} ({algorithm}) needs latents with gradients, and the generator {generator!r} of the family "
-                f"{family!r} has none: name a procedural or StyleGAN generator, or one of your own"
+                f"{family!r} has none: name a procedural or StyleGAN generator, or one of your own."
             )
     for name, entry in config["references"].items():
         if takes_embeddings(config, entry["generator"]) and entry["algorithm"] != "hyperface":
             raise BrownidError(
                 f"references.{name}.generator is {entry['generator']!r}, which is conditioned on embeddings and has "
-                f"no latents to sample by {entry['algorithm']!r}: use the algorithm hyperface"
+                f"no latents to sample by {entry['algorithm']!r}: use the algorithm hyperface."
             )
 
 
@@ -60,41 +60,41 @@ def check_embedding_conditioned(given: Mapping, config: Mapping) -> None:
 def _refuse(given: Mapping, place: str, keys: Sequence[str]) -> None:
     for key in keys:
         if key in given:
-            raise BrownidError(f"{place}.{key} means nothing to an embedding-conditioned generator: leave it out")
+            raise BrownidError(f"{place}.{key} means nothing to an embedding-conditioned generator: leave it out.")
 
 
 def _check_packed(config: Mapping, name: str) -> None:
     entry = config["references"][name]
     place, count, batch = f"references.{name}", entry["identities"], entry["settings"]["batch"]
     if batch is not None and batch > count:
-        raise BrownidError(f"{place}.settings.batch is {batch}, more than its {count} identities: use fewer, or null")
+        raise BrownidError(f"{place}.settings.batch is {batch}, more than its {count} identities: use fewer, or null.")
     if batch is None and entry["settings"]["batch_neighbours"] == "batch":
         raise BrownidError(
-            f"{place}.settings.batch_neighbours is 'batch', but there are no batches: set batch, or leave it out"
+            f"{place}.settings.batch_neighbours is 'batch', but there are no batches: set batch, or leave it out."
         )
     if entry["inversion"]["attempts"] > (entry["gallery_size"] or count):
         raise BrownidError(
             f"{place}.inversion.attempts is {entry['inversion']['attempts']}, more than the "
-            f"{entry['gallery_size'] or count} random faces to start from: use fewer, or a larger gallery_size"
+            f"{entry['gallery_size'] or count} random faces to start from: use fewer, or a larger gallery_size."
         )
     for role in ("start", "gallery"):
         source = config["references"].get(entry[role])
         if source and source["network"] != entry["network"]:
             raise BrownidError(
                 f"{place} is about embeddings of the network {entry['network']!r}, its {role} {entry[role]} about "
-                f"those of {source['network']!r}: embeddings mean nothing to another network"
+                f"those of {source['network']!r}: embeddings mean nothing to another network."
             )
         if entry[role] is None and takes_embeddings(config, entry["generator"]):
             raise BrownidError(
                 f"{place}.{role} is missing: the generator {entry['generator']!r} makes no random faces, so name a "
-                "references entry of a generator that does, such as a random one of a StyleGAN"
+                "references entry of a generator that does, such as a random one of a StyleGAN."
             )
     gallery = config["references"].get(entry["gallery"])
     if gallery and gallery["identities"] < (entry["gallery_size"] or count):
         wanted = f"gallery_size {entry['gallery_size']}" if entry["gallery_size"] else f"{count} identities"
         raise BrownidError(
             f"{place} has {wanted}, but its gallery {entry['gallery']} only {gallery['identities']} faces: make the "
-            f"gallery larger, or say that so few will do by gallery_size: {gallery['identities']}"
+            f"gallery larger, or say that so few will do by gallery_size: {gallery['identities']}."
         )
 
 

@@ -41,11 +41,11 @@ def _check_captured(place: str, entry: Mapping) -> None:
     if entry["kind"] not in PHOTOGRAPHED_KINDS:
         raise BrownidError(
             f"{place}.kind is {entry['kind']!r}, which the embedded world cannot be photographed as: choose one of "
-            f"{', '.join(PHOTOGRAPHED_KINDS)}, or give the `root` of a database of your own"
+            f"{', '.join(PHOTOGRAPHED_KINDS)}, or give the `root` of a database of your own."
         )
     given = [key for key in OWN_KEYS if entry[key] not in (None, False, USUAL_SET)]
     if given:
-        raise BrownidError(f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out")
+        raise BrownidError(f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out.")
 
 
 def _check_own(place: str, entry: Mapping) -> None:
@@ -53,10 +53,10 @@ def _check_own(place: str, entry: Mapping) -> None:
     for key, kinds in KEYS_OF_KINDS.items():
         if entry[key] not in (None, False, USUAL_SET) and (kind not in kinds or entry["index"]):
             reason = "an index is given" if kind in kinds else f"its kind is {kind!r}"
-            raise BrownidError(f"{place}.{key} means nothing here, as {reason}: leave it out")
+            raise BrownidError(f"{place}.{key} means nothing here, as {reason}: leave it out.")
     if kind in KEYS_OF_KINDS["metadata"] and entry["metadata"] is None and entry["index"] is None:
         what = "ffhq-dataset-v2.json" if kind == "ffhq" else "the list of templates, such as ijbc_face_tid_mid.txt"
-        raise BrownidError(f"{place}.metadata is missing: the kind {kind!r} needs {what}, or an `index`")
+        raise BrownidError(f"{place}.metadata is missing: the kind {kind!r} needs {what}, or an `index`.")
 
 
 def _has_landmarks(entry: Mapping) -> bool:
@@ -73,38 +73,38 @@ def _check_alignment(place: str, entry: Mapping, landmarks: bool) -> None:
     if alignment is None:
         return
     if entry["not_square"] and not alignment["template"]:
-        raise BrownidError(f"{place}.not_square means nothing where photographs are aligned: leave it out")
+        raise BrownidError(f"{place}.not_square means nothing where photographs are aligned: leave it out.")
     if alignment["template"] and alignment["detector"]:
         raise BrownidError(
             f"{place}.alignment has a template, which says that the images are crops on it, and a detector, which "
-            "looks for faces in photographs: give one of them"
+            "looks for faces in photographs: give one of them."
         )
     if not (alignment["template"] or alignment["detector"] or landmarks):
         raise BrownidError(
-            f"{place}.alignment says neither on which `template` the images are nor which `detector` finds their faces"
+            f"{place}.alignment says neither on which `template` the images are nor which `detector` finds their faces."
         )
 
 
 def _check_benchmark(place: str, entry: Mapping) -> None:
     if entry["pairs"] is not None and not entry["folder"]:
-        raise BrownidError(f"{place}.pairs belongs to a `folder` of images, which is not given: leave it out")
+        raise BrownidError(f"{place}.pairs belongs to a `folder` of images, which is not given: leave it out.")
     if entry["pairs"] is not None and entry["format"] == "adaface":
-        raise BrownidError(f"{place}.pairs means nothing with the format 'adaface': leave it out")
+        raise BrownidError(f"{place}.pairs means nothing with the format 'adaface': leave it out.")
     if entry.get("capture"):
         given = [key for key in ("alignment", "not_square", "enlarge") if entry[key]]
         if given:
             raise BrownidError(
-                f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out"
+                f"{place}.{given[0]} means nothing where the embedded world is photographed: leave it out."
             )
     elif has_fixed_crops(entry):
         given = [key for key in ("not_square", "enlarge") if entry[key]]
         if given:
             raise BrownidError(
                 f"{place}.{given[0]} is about images that are moved, and these are scored as they are: set "
-                f"{place}.alignment.template, or leave it out"
+                f"{place}.alignment.template, or leave it out."
             )
     elif entry["folder"] and entry["format"] == "pairs" and entry["pairs"] is None:
-        raise BrownidError(f"{place}.pairs is missing: a folder of images needs a pairs file, or the format 'adaface'")
+        raise BrownidError(f"{place}.pairs is missing: a folder of images needs a pairs file, or the format 'adaface'.")
     _check_alignment(place, entry, landmarks=False)
 
 
@@ -113,7 +113,7 @@ def _check_side(config: Mapping, training: str, dataset: str) -> None:
     if realigned and realigned["image_size"] != config["images"]["image_size"]:
         raise BrownidError(
             f"training.{training}.datasets has {dataset!r}, whose image_size is {realigned['image_size']}, but "
-            f"networks are trained on images of images.image_size, {config['images']['image_size']}: make both the same"
+            f"networks are trained on images of images.image_size {config['images']['image_size']}: make both the same."
         )
 
 
@@ -148,7 +148,7 @@ def check_links(config: Mapping) -> None:
     _check_unique(config, DATASETS)
     _check_unique(config, MODELS)
     for name in RESERVED & {entry for section in DATASETS for entry in config[section]}:
-        raise BrownidError(f"the name {name!r} of a dataset is that of a folder of every release: rename the dataset")
+        raise BrownidError(f"The name {name!r} of a dataset is that of a folder of every release: rename the dataset.")
     for section, fields in LINKS.items():
         for entry, settings in config.get(section, {}).items():
             for field, targets in fields.items():
@@ -175,7 +175,7 @@ def _check_release(config: Mapping) -> None:
     if release.get("models") and not config["benchmarks"]:
         raise BrownidError(
             "release.models names networks, which are published with their scores, but there are no benchmarks: add "
-            "some, or leave release.models out"
+            "some, or leave release.models out."
         )
 
 
@@ -200,7 +200,7 @@ def _people(config: Mapping, section: str, counts: tuple[str, ...]) -> dict[str,
             if generator.get("family") != "procedural":
                 raise BrownidError(
                     f"{section}.{name}.capture.generator is {capture['generator']!r}, which is no embedded world: only "
-                    "a generator of the family 'procedural' has people to photograph"
+                    "a generator of the family 'procedural' has people to photograph."
                 )
             count = next(capture[key] for key in counts if key in capture)
             ranges[name] = (generator["world_seed"], PeopleRange(capture["first_person"], count))
@@ -216,13 +216,13 @@ def _check_agreement(config: Mapping) -> None:
             if start["identities"] < entry["identities"]:
                 raise BrownidError(
                     f"references.{name} has {entry['identities']} identities, but its start {entry['start']} only "
-                    f"{start['identities']}: ask for fewer, or make the start larger"
+                    f"{start['identities']}: ask for fewer, or make the start larger."
                 )
         _check_shards(f"references.{name}", entry["shards"], entry["identities"])
         if entry["processes"] > entry["identities"]:
             raise BrownidError(
                 f"references.{name}.processes is {entry['processes']}, more than its {entry['identities']} identities: "
-                "use fewer"
+                "use fewer."
             )
     for name, entry in config["variations"].items():
         references = config["references"][entry["references"]]
@@ -234,7 +234,7 @@ def _check_agreement(config: Mapping) -> None:
         if config["databases"][entry["database"]]["kind"] != "multipie":
             raise BrownidError(
                 f"covariates.{name}.database is {entry['database']!r}, which has no poses, flashes and expressions to "
-                "compare: name a database of the kind multipie"
+                "compare: name a database of the kind multipie."
             )
 
 
@@ -249,13 +249,13 @@ def _check_networks(config: Mapping) -> None:
         if is_named_onnx(entry["weights"]) and entry.get("family", ONNX) != ONNX:
             raise BrownidError(
                 f"networks.{name}.family is {entry['family']!r}, but its weights {entry['weights']} are an ONNX file: "
-                "leave family and architecture out"
+                "leave family and architecture out."
             )
         for key in ("reads_bytes", "colour_order"):
             if entry["database"] and entry[key] is not None:
                 raise BrownidError(
                     f"networks.{name}.{key} is for weights from a file, but this network is trained on the database "
-                    f"{entry['database']!r}: remove it"
+                    f"{entry['database']!r}: remove it."
                 )
 
 
@@ -264,7 +264,7 @@ def _check_training(config: Mapping) -> None:
     recipes |= {f"training.{name}.settings": entry["settings"] for name, entry in config["training"].items()}
     for place, settings in recipes.items():
         if settings["milestones"] != sorted(set(settings["milestones"])):
-            raise BrownidError(f"{place}.milestones are {settings['milestones']}: epochs must rise")
+            raise BrownidError(f"{place}.milestones are {settings['milestones']}: epochs must rise.")
 
 
 def _check_gradients(config: Mapping) -> None:
@@ -286,7 +286,7 @@ def _check_gradients(config: Mapping) -> None:
         if config["networks"][network].get("family") == ONNX:
             raise BrownidError(
                 f"{place} needs gradients through the network {network!r}, and an ONNX file gives none: name a network "
-                "of another family, with PyTorch weights"
+                "of another family, with PyTorch weights."
             )
 
 
@@ -296,7 +296,7 @@ def _check_noise_maps(config: Mapping) -> None:
         if entry["projection"]["noise_maps"] and family in WITHOUT_NOISE_MAPS:
             raise BrownidError(
                 f"covariates.{name}.projection.noise_maps is true, but the generator {entry['generator']!r} is of the "
-                f"family {family!r}, which has none to optimise: set it to false"
+                f"family {family!r}, which has none to optimise: set it to false."
             )
 
 
@@ -304,13 +304,13 @@ def _same(place: str, entry: Mapping, other_place: str, other: Mapping) -> None:
     if entry["generator"] != other["generator"]:
         raise BrownidError(
             f"{place} is about the generator {entry['generator']!r}, {other_place} about {other['generator']!r}: "
-            "latents mean nothing in another generator"
+            "latents mean nothing in another generator."
         )
 
 
 def _check_shards(place: str, shards: int, identities: int) -> None:
     if shards > identities:
-        raise BrownidError(f"{place}.shards is {shards}, more than its {identities} identities: use fewer")
+        raise BrownidError(f"{place}.shards is {shards}, more than its {identities} identities: use fewer.")
 
 
 def _names(settings: Mapping, field: str) -> Iterator[str]:
@@ -336,7 +336,7 @@ def _check_unique(config: Mapping, sections: tuple[str, ...]) -> None:
         for name in config.get(section, {}):
             if name in owner:
                 raise BrownidError(
-                    f"the name {name!r} stands under {owner[name]} and under {section}: rename one of them"
+                    f"The name {name!r} stands under {owner[name]} and under {section}: rename one of them."
                 )
             owner[name] = section
 
@@ -350,5 +350,5 @@ def _check_acyclic(references: Mapping[str, Mapping]) -> None:
             for following in references.keys() & {references[chain[-1]].get(key) for key in ("start", "gallery")}:
                 if following in chain:
                     circle = " -> ".join([*chain, following])
-                    raise BrownidError(f"references start from each other in a circle: {circle}")
+                    raise BrownidError(f"References start from each other in a circle: {circle}.")
                 chains.append([*chain, following])

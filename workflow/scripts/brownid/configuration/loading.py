@@ -89,7 +89,7 @@ def check_files(config: Mapping) -> None:
             what = "folder" if own.is_folder else "file"
             below = "" if Path(own.path).is_absolute() else f" in {Path.cwd()}"
             steps = advice(catalogue, own.path, own_catalogue)
-            raise BrownidError(f"{own.place}: there is no {what} {own.path}{below}{steps}")
+            raise BrownidError(f"{own.place}: there is no {what} {own.path}{below}{steps}.")
 
 
 def _named(config: Mapping, keys: Mapping[str, tuple[str, ...]], is_folder: bool) -> Iterator[OwnPath]:
@@ -118,7 +118,7 @@ def merged(configfiles: Sequence[str | Path], values: Sequence[str] = ()) -> dic
     for path in configfiles:
         content = read_yaml(path)
         if not isinstance(content, Mapping):
-            raise BrownidError(f"{path}: a configuration is a file of sections, see config/config.yaml")
+            raise BrownidError(f"{path}: a configuration is a file of sections, see config/config.yaml.")
         _merge(together, content)
     return override(together, values)
 
@@ -156,7 +156,7 @@ def read_value(place: str, text: str) -> Any:
             check_document(place, node)
         return content(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such day
-        raise BrownidError(f"{place}: no YAML: {one_line(error)}") from error
+        raise BrownidError(f"{place}: no YAML: {one_line(error)}.") from error
 
 
 def _merge(merged: dict[str, Any], content: Mapping) -> None:
@@ -228,7 +228,7 @@ def _check_size(config: Mapping) -> None:
     try:
         check_expansion(config, _parts, "the aliases (*name)")
     except (ValueError, RecursionError) as error:
-        raise BrownidError(f"the configuration cannot be used: {error}; write their values out.") from None
+        raise BrownidError(f"The configuration cannot be used: {error}; write their values out.") from None
 
 
 def _parts(value: Any) -> Iterable[Any]:
@@ -246,7 +246,8 @@ def _name_onnx(config: Mapping) -> None:
 
 
 def _join(sentences: Iterator[str]) -> str:
-    return "the configuration cannot be used:\n  " + "\n  ".join(dict.fromkeys(sentences))
+    ended = (sentence if sentence.endswith((".", "?")) else f"{sentence}." for sentence in sentences)
+    return "The configuration cannot be used:\n  " + "\n  ".join(dict.fromkeys(ended))
 
 
 @cache

@@ -156,7 +156,7 @@ def _check_everybody(identities: np.ndarray, kept: np.ndarray, limit: float | No
     lost = np.setdiff1d(identities, kept)
     if len(lost):
         raise BrownidError(
-            f"identity {lost[0]} loses all its images (and {len(lost) - 1} more do): none came within maximum_angle "
+            f"Identity {lost[0]} loses all its images (and {len(lost) - 1} more do): none came within maximum_angle "
             f"{limit} of its target; raise maximum_angle ({enough:.3f} leaves each identity one) or iterations, or "
             "lower embedding_noise or start_interpolation."
         )

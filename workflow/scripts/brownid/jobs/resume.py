@@ -48,7 +48,7 @@ class StateFile:
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.minutes < 0:
             raise BrownidError(
-                f"a state every {self.iterations} iterations or {self.minutes} minutes cannot be: "
+                f"A state every {self.iterations} iterations or {self.minutes} minutes cannot be: "
                 "iterations must be at least 1, and minutes not negative."
             )
         self.path = Path(self.path)

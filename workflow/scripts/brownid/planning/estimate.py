@@ -195,7 +195,7 @@ MACHINES = {
 def machine(name: str) -> Machine:
     """A machine of the table."""
     if name not in MACHINES:
-        raise BrownidError(f"there are no rates for {name!r}; {suggestion(name, MACHINES)}")
+        raise BrownidError(f"There are no rates for {name!r}; {suggestion(name, MACHINES)}")
     return MACHINES[name]
 
 
@@ -225,7 +225,7 @@ def benchmark_seconds(folder: str | Path) -> Mapping[str, float]:
                 try:
                     seconds[path.relative_to(folder).parts[0]] += float(row["s"])
                 except (KeyError, TypeError, ValueError):
-                    raise BrownidError(f"{path}: this is no benchmark table of Snakemake") from None
+                    raise BrownidError(f"{path}: this is no benchmark table of Snakemake.") from None
     return seconds
 
 

@@ -255,10 +255,10 @@ def backbone(family: str, architecture: str, image_size: int = 112, embedding_di
     check_names(family, architecture)
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < SMALLEST_SIDE:
         raise BrownidError(
-            f"image_size of a recognition network must be at least {SMALLEST_SIDE} pixels, not {image_size!r}"
+            f"image_size of a recognition network must be at least {SMALLEST_SIDE} pixels, not {image_size!r}."
         )
     if isinstance(embedding_dim, bool) or not isinstance(embedding_dim, int) or embedding_dim < 2:
-        raise BrownidError(f"embedding_dim must be a whole number of at least 2, not {embedding_dim!r}")
+        raise BrownidError(f"embedding_dim must be a whole number of at least 2, not {embedding_dim!r}.")
     network = FAMILIES[family].build(architecture, image_size, embedding_dim)
     network.description = Description(family, architecture, image_size, embedding_dim)
     return network
@@ -267,7 +267,7 @@ def backbone(family: str, architecture: str, image_size: int = 112, embedding_di
 def check_names(family: str, architecture: str) -> None:
     """Raise `BrownidError`, listing the known names, unless the family and its architecture exist."""
     if family not in FAMILIES:
-        raise BrownidError(f"unknown recognition family {family!r}; {suggestion(family, FAMILIES)}")
+        raise BrownidError(f"Unknown recognition family {family!r}; {suggestion(family, FAMILIES)}")
     if architecture not in FAMILIES[family].architectures:
         hint = suggestion(architecture, FAMILIES[family].architectures)
-        raise BrownidError(f"unknown architecture {architecture!r} of recognition family {family!r}; {hint}")
+        raise BrownidError(f"Unknown architecture {architecture!r} of recognition family {family!r}; {hint}")

@@ -131,16 +131,16 @@ def _check_images(network: nn.Module, images: Tensor) -> None:
     last = images.dtype == torch.uint8
     if images.ndim != 4 or images.shape[3 if last else 1] != 3 or not (last or images.is_floating_point()):
         raise BrownidError(
-            f"images to embed are uint8 [N, S, S, 3] or float [N, 3, S, S], not {images.dtype} {list(images.shape)}"
+            f"Images to embed are uint8 [N, S, S, 3] or float [N, 3, S, S], not {images.dtype} {list(images.shape)}."
         )
     sides = tuple(images.shape[1:3] if last else images.shape[2:4])
     if not last and images.numel() and images.abs().max() > LARGEST:
         raise BrownidError(
-            f"images to embed lie in [-1, 1] where they are float, but these reach {images.abs().max():.4g}"
+            f"Images to embed lie in [-1, 1] where they are float, but these reach {images.abs().max():.4g}."
         )
     description = getattr(network, "description", None)
     if description is not None and sides != (description.image_size, description.image_size):
-        raise BrownidError(f"the network reads crops of {description.image_size} pixels, not {sides[1]}×{sides[0]}")
+        raise BrownidError(f"The network reads crops of {description.image_size} pixels, not {sides[1]}×{sides[0]}.")
 
 
 def _embedding_dim(network: nn.Module) -> int:

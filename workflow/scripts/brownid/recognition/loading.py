@@ -78,7 +78,7 @@ def _load_onnx(
     network = OnnxBackbone(path, image_size=image_size)
     for name, value in (("image_size", image_size), ("embedding_dim", embedding_dim)):
         if value not in (None, (found := getattr(network.description, name))):
-            raise BrownidError(f"{path}: the network has {name} {found}, not {value}")
+            raise BrownidError(f"{path}: the network has {name} {found}, not {value}.")
     return network
 
 
@@ -89,14 +89,14 @@ def _load_weights(
     given = {"family": family, "architecture": architecture, "image_size": image_size, "embedding_dim": embedding_dim}
     for name, value in given.items():
         if described and value is not None and value != described[name]:
-            raise BrownidError(f"{path}: the weights were saved with {name} {described[name]!r}, not {value!r}")
+            raise BrownidError(f"{path}: the weights were saved with {name} {described[name]!r}, not {value!r}.")
     settings = {
         "image_size": 112,
         "embedding_dim": 512,
         **(described or {k: v for k, v in given.items() if v is not None}),
     }
     if "family" not in settings or "architecture" not in settings:
-        raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture")
+        raise BrownidError(f"{path}: the file does not say which network it belongs to; name family and architecture.")
     description = Description(**settings)
     if described:
         network = made_within(lambda: backbone(**asdict(description)), content, str(path))

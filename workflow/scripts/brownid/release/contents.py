@@ -37,7 +37,7 @@ class ReleaseDescription:
         check_name("release", self.name)
         for what in ("description", "creator", "licence", "version", "intended_use"):
             if not getattr(self, what).strip():
-                raise BrownidError(f"the release {self.name!r} needs a {what.replace('_', ' ')}; it is empty.")
+                raise BrownidError(f"The release {self.name!r} needs a {what.replace('_', ' ')}; it is empty.")
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class DatasetPart:
         check_name("dataset", self.name)
         if self.name in SHARED_FOLDERS:
             raise BrownidError(
-                f"a dataset cannot be called {self.name!r}, a release has a folder of that name already."
+                f"A dataset cannot be called {self.name!r}, a release has a folder of that name already."
             )
         if not self.image_shards:
-            raise BrownidError(f"the dataset {self.name!r} needs at least one image shard.")
+            raise BrownidError(f"The dataset {self.name!r} needs at least one image shard.")
 
     def sources(self) -> list[Path]:
         """The files it is made from."""
@@ -104,13 +104,13 @@ class FilePart:
         place = release_path(self.path)
         if len(place.parts) < 2 or place.parts[0] not in SHARED_FOLDERS:
             folders = ", ".join(SHARED_FOLDERS)
-            raise BrownidError(f"the file {self.path!r} must go into one of the release's folders: {folders}.")
+            raise BrownidError(f"The file {self.path!r} must go into one of the release's folders: {folders}.")
 
 
 def check_name(what: str, name: str) -> None:
     """Raise BrownidError for a name that cannot be a file name everywhere."""
     if not NAME.fullmatch(name):
-        raise BrownidError(f"the {what} name {name!r} must consist of letters, digits, '.', '_' and '-'.")
+        raise BrownidError(f"The {what} name {name!r} must consist of letters, digits, '.', '_' and '-'.")
 
 
 def release_path(text: str) -> PurePosixPath:
@@ -118,7 +118,7 @@ def release_path(text: str) -> PurePosixPath:
     path = PurePosixPath(text)
     plain = text and str(path) == text and not path.is_absolute() and ".." not in path.parts
     if not plain or re.search(r"[\x00-\x1f\x7f\\:]", text):
-        raise BrownidError(f"the path {text!r} is refused: it does not stay plainly inside the release folder.")
+        raise BrownidError(f"The path {text!r} is refused: it does not stay plainly inside the release folder.")
     return path
 
 

@@ -36,7 +36,7 @@ def build_release(
     destination = Path(destination)
     _check_destination(destination)
     if not datasets:
-        raise BrownidError(f"the release {description.name!r} needs at least one dataset.")
+        raise BrownidError(f"The release {description.name!r} needs at least one dataset.")
     copies = _copies(models, files, score_table)
     if accepted is not None:
         copies[PurePosixPath(accepted.name)] = accepted
@@ -138,4 +138,4 @@ def _check_sources(sources: Sequence[Path]) -> None:
 def _check_distinct(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BrownidError(f"the release would hold the {what} {twice[0]!r} twice; give it another name.")
+        raise BrownidError(f"The release would hold the {what} {twice[0]!r} twice; give it another name.")

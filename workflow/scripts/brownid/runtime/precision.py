@@ -19,7 +19,7 @@ def resolve_precision(precision: str, device: str | torch.device) -> str:
     more slowly than it computes in float32.
     """
     if precision not in PRECISIONS:
-        raise BrownidError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        raise BrownidError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
     if precision != "auto":
         return precision
     if torch.device(device).type == "cuda":

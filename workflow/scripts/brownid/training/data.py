@@ -45,18 +45,18 @@ class TrainingImages:
 
     def __init__(self, shards: Sequence[str | Path], image_size: int, cache_bytes: int = CACHE_BYTES):
         if not shards:
-            raise BrownidError("training needs at least one file of images")
+            raise BrownidError("Training needs at least one file of images.")
         self.shards = ImageShards(shards)
         if self.shards.image_size != image_size:
             raise BrownidError(
-                f"{shards[0]}: the images have side {self.shards.image_size}, the network reads {image_size}"
+                f"{shards[0]}: the images have side {self.shards.image_size}, the network reads {image_size}."
             )
         keys = list(zip(self.shards.namespaces, (int(i) for i in self.shards.identities), strict=True))
         numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
         self.classes = len(numbers)
         self.labels = torch.tensor([numbers[key] for key in keys], dtype=torch.int64)
         if self.classes < 2:
-            raise BrownidError(f"{shards[0]}: training needs at least two identities, found {self.classes}")
+            raise BrownidError(f"{shards[0]}: training needs at least two identities, found {self.classes}.")
         self.cached = self._decode_all() if len(self) * image_size * image_size * 3 <= cache_bytes else None
 
     def __len__(self) -> int:

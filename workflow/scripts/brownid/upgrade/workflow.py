@@ -128,7 +128,7 @@ def _workflow(arguments: Sequence[str]) -> Iterator[tuple[Any, int]]:
         except SystemExit as refusal:  # of a configuration that cannot be used
             raise BrownidError(str(refusal.code).removeprefix("error: ")) from None
         except WorkflowError as error:
-            raise BrownidError(f"Snakemake: {one_line(error)}") from None
+            raise BrownidError(f"Snakemake: {one_line(error)}.") from None
         yield workflow, largest_checked
 
 

@@ -108,21 +108,21 @@ def _model(path: str, name: str, entry: object) -> Model:
         raise BrownidError(f"{place}: there is no key {unknown[0]!r}; {suggestion(unknown[0], known)}")
     missing = [key for key in ("path", "what", "source", "licence") if not entry.get(key)]
     if missing:
-        raise BrownidError(f"{place}: the key {missing[0]!r} is missing")
+        raise BrownidError(f"{place}: the key {missing[0]!r} is missing.")
     for key in ("path", "what", "source", "licence", "url", "note"):
         if not isinstance(entry.get(key), str | None):
-            raise BrownidError(f"{place}.{key}: {entry[key]!r} is no text")
+            raise BrownidError(f"{place}.{key}: {entry[key]!r} is no text.")
     if not isinstance(entry.get("folder", False), bool):
-        raise BrownidError(f"{place}.folder: {entry['folder']!r} is neither true nor false")
+        raise BrownidError(f"{place}.folder: {entry['folder']!r} is neither true nor false.")
     model = Model(name=name, **entry)
     if model.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(model.sha256)):
-        raise BrownidError(f"{place}.sha256: {model.sha256!r} is no SHA-256, 64 small hexadecimal digits in quotes")
+        raise BrownidError(f"{place}.sha256: {model.sha256!r} is no SHA-256, 64 small hexadecimal digits in quotes.")
     if model.url is not None and not str(model.url).startswith(SCHEMES):
-        raise BrownidError(f"{place}.url: {model.url!r} must begin with {' or '.join(SCHEMES)}")
+        raise BrownidError(f"{place}.url: {model.url!r} must begin with {' or '.join(SCHEMES)}.")
     for key in ("size", "images", "identities"):
         value = getattr(model, key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise BrownidError(f"{place}.{key}: {value!r} is no positive whole number")
+            raise BrownidError(f"{place}.{key}: {value!r} is no positive whole number.")
     return model
 
 

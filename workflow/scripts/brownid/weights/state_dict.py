@@ -255,5 +255,5 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     )
     problems = [f"{len(names)} {what}: {listed(names)}" for what, names in named if names]
     if problems:
-        raise BrownidError(f"{source}: the weights do not fit the network; {'; '.join(problems)}")
+        raise BrownidError(f"{source}: the weights do not fit the network; {'; '.join(problems)}.")
     network.load_state_dict(tensors, strict=False)
