@@ -73,7 +73,7 @@ def checkpoint(tmp_path, monkeypatch):
     for number, code in enumerate(("a" * 16, "b" * 16)):
         (fingerprints / str(number)).write_text(code)
     settings = {"epochs": 3, "precision": "auto"}
-    owner = {"settings": settings, "seed": 1, "image_size": 32, "precision": "bfloat16", "code": "b" * 16}
+    owner = {"settings": settings, "seed": 1, "side": 32, "precision": "bfloat16", "code": "b" * 16}
     path = state_path(tmp_path / "state", {**owner, "images": [sha256("images.arrow")]}).with_suffix(".ckpt")
     moments = {number: {"momentum_buffer": torch.full((2,), float(number))} for number in range(3)}
     row = {"epoch": 1, "images_seen": 6, "loss": 2.0, "accuracy": 0.5, "learning_rate": 0.1}

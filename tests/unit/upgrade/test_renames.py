@@ -73,6 +73,10 @@ def test_collections_of_an_older_version_are_compared_under_the_names_of_today()
     assert {**entries, **keys} == FORMER_NAMES
 
 
+def test_the_image_size_of_an_interrupted_training_has_its_name_of_today():
+    assert renames().owner("train_recognition", {"settings": {}, "side": 32}) == {"settings": {}, "image_size": 32}
+
+
 def test_names_of_today_stay_whatever_the_table_says():
     owner = {"settings": {"embedding_conditioned": True}, "inputs": {"results/references/one/samples.h5": "f" * 64}}
     assert renames().owner("vary_references", owner) == owner

@@ -33,7 +33,7 @@ def read_checkpoint(path: Path, images: Sequence[str]) -> tuple[dict[str, Any], 
     saved = load_torch(io.BytesIO(content))
     settings = {name: value for name, value in saved["hyper_parameters"].items() if name not in IDENTITY}
     owner = {"settings": settings, "images": [checksum_of(image) for image in images]}
-    owner |= {"seed": saved["hyper_parameters"]["seed"], "image_size": saved["hyper_parameters"]["side"]}
+    owner |= {name: saved["hyper_parameters"][name] for name in ("seed", "side")}  # under the names of its time
     codes = [fingerprint.read_text() for fingerprint in sorted(Path(FINGERPRINTS).glob("*"))]
     named = [{**owner, "precision": precision, "code": code} for precision in ("float32", "bfloat16") for code in codes]
     found = [candidate for candidate in named if state_path(path.parent, candidate).stem == path.stem]
