@@ -87,16 +87,18 @@ class ModelCheckpoint:
 
 def test_classes_of_the_writing_program_are_read_as_nothing(tmp_path, network, monkeypatch):
     monkeypatch.setattr(ModelCheckpoint, "__module__", "pytorch_lightning.callbacks.model_checkpoint")
-    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
-    module.ModelCheckpoint = ModelCheckpoint
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    modules = ("pytorch_lightning", "pytorch_lightning.callbacks", ModelCheckpoint.__module__)
+    for name in modules:  # what pickle imports to write the class
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules[ModelCheckpoint.__module__].ModelCheckpoint = ModelCheckpoint
     content = {
         "callbacks": {ModelCheckpoint: {"best": 1.0}, "other": ModelCheckpoint()},
         "hyper_parameters": Namespace(lr=0.1),
         "state_dict": {f"model.{k}": v for k, v in network.state_dict().items()},
     }
     torch.save(content, tmp_path / "a.ckpt")
-    monkeypatch.delitem(sys.modules, module.__name__)  # the reader does not have it
+    for name in modules:  # the reader does not have them
+        monkeypatch.delitem(sys.modules, name)
     assert same(load_backbone(tmp_path / "a.ckpt", "slim", "slim_iresnet", 32, 16), network)
 
 
