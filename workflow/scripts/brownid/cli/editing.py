@@ -67,7 +67,7 @@ def edit(
 
     chosen = settings.read(setting, SETTINGS)
     if output is None and sheet is None:
-        raise BrownidError("Say where the edits go: --output FILE.h5, --sheet FILE.png, or both.")
+        raise BrownidError("There is nothing to write: give --output FILE.h5, --sheet FILE.png, or both.")
     files.check_new_files(overwrite, output, sheet)
     loaded = options.loaded(samples, identities, label, columns=("latents",))
     originals = _one_each(loaded, samples)

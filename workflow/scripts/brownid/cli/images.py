@@ -97,7 +97,7 @@ def generate(
     from brownid.facemodel.loading import crop_for, load_generator
 
     if output is None and sheet is None and save_samples is None:
-        raise BrownidError("Say where the faces go: --output FOLDER, --sheet FILE.png, or both.")
+        raise BrownidError("There is nothing to write: give --output FOLDER, --sheet FILE.png, or both.")
     if samples is not None and (count, truncation, save_samples) != (None, None, None):
         raise BrownidError("--count, --truncation and --save-samples are for faces from a seed, not for --samples.")
     files.check_new_folder(output)

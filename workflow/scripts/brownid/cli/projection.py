@@ -133,7 +133,7 @@ def _check_outputs(output: Path | None, picture: Path | None, video: Path | None
     from brownid.covariates.video import check_ending
 
     if output is picture is video is None:
-        raise BrownidError("Say where the result goes: --output FILE.h5, --picture FILE.png, --video FILE.mp4.")
+        raise BrownidError("There is nothing to write: give --output FILE.h5, --picture FILE.png or --video FILE.mp4.")
     files.check_new_files(overwrite, output, picture, video)
     if video is not None:
         check_ending(video)
