@@ -14,7 +14,7 @@ LEARNED = {"datasets": ["faces", "varied"], "family": "slim", "architecture": "s
 RELEASE = {"name": "small", "description": "d", "creator": "c", "licence": "l", "datasets": ["faces"]}
 PICTURES = {"render_images": 1, "show_faces": 1}
 
-# sections beside generators, networks and references, and the jobs
+# sections in addition to generators, networks and references, and the jobs
 PARTS = [
     ({}, {"sample_references": 1, "measure_controls": 1, **PICTURES}),
     (

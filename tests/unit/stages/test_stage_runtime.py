@@ -189,7 +189,7 @@ def directive(rule, keyword):
 
 
 def stage_of(script):
-    """The parameters of the function that a script runs, with their annotations, and what it is given beside."""
+    """The parameters of the function that a script runs, with their annotations, and what else it is given."""
     tree = ast.parse((SCRIPTS / f"{script}.py").read_text())
     (call,) = (
         node.value

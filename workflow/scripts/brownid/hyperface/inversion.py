@@ -76,8 +76,7 @@ def invert(
 
     Returns:
         Latents, embeddings, angles, and statistics: `angle_*` to the target (radians), `wavg_*` distance to the mean
-        latent, `loss_avg`, `learning_rate`, and `identities`, the number
-        of rows: attempts of all identities.
+        latent, `loss_avg`, `learning_rate`, and `identities`, the number of rows: attempts of all identities.
 
     Raises:
         BrownidError: wrong shapes or values; an embedding or gradient that is not finite; a state of other settings.
@@ -85,22 +84,13 @@ def invert(
     mean = model.latent_mean.to(starts)
     attempts = starts[:, None] if starts.dim() == 2 else starts
     check_matrix("starts", attempts, (None, None, len(mean)))
-    check_targets(targets)
     count, tries = attempts.shape[:2]
-    if len(targets) != count:
-        raise BrownidError(f"{len(targets)} targets cannot be reached from {count} starts: give a start for each.")
     items = list(range(count)) if items is None else [int(item) for item in items]
-    if len(items) != count:
-        raise BrownidError(f"There are {len(items)} item numbers for {count} targets; give one for each.")
-    if settings.latent_weight and not (latent_std is not None and 0 < latent_std < math.inf):
-        raise BrownidError(
-            f"latent_weight is {settings.latent_weight}, but latent_std, its unit, is {latent_std}; "
-            "give a positive number."
-        )
+    _check(targets, count, items, settings.latent_weight, latent_std)
     if group.size > count * tries:
         raise BrownidError(f"{group.size} processes cannot share {count * tries} latents; take fewer processes.")
     if state is not None:
-        # who is left out in the end does not matter to the descent
+        # which identities are left out at the end does not change the optimization
         state = state.of_run(
             algorithm="inversion",
             settings=asdict(replace(settings, maximum_angle=None)),
@@ -139,6 +129,19 @@ def invert(
     angles, best = angles_to(embeddings, run.targets).view(count, tries).min(dim=1)
     kept = best + tries * torch.arange(count, device=best.device)
     return Inversion(end["latents"][kept], embeddings[kept], angles, best, as_arrays(records, STATISTICS))
+
+
+def _check(targets: Tensor, count: int, items: Sequence[int], latent_weight: float, latent_std: float | None) -> None:
+    """Refuse what does not fit `count` starts, and a latent term without its unit."""
+    check_targets(targets)
+    if len(targets) != count:
+        raise BrownidError(f"{len(targets)} targets cannot be reached from {count} starts: give a start for each.")
+    if len(items) != count:
+        raise BrownidError(f"There are {len(items)} item numbers for {count} targets; give one for each.")
+    if latent_weight and not (latent_std is not None and 0 < latent_std < math.inf):
+        raise BrownidError(
+            f"latent_weight is {latent_weight}, but latent_std, its unit, is {latent_std}; give a positive number."
+        )
 
 
 def check_targets(targets: Tensor) -> None:
