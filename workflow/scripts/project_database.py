@@ -21,6 +21,7 @@ from brownid.covariates.warm_start import WarmStart
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.reading import image_aligner, read_images, write_failures
 from brownid.facemodel.loading import generator_checksums, generator_latent_std, load_face_model
+from brownid.facemodel.model import GeneratorFaceModel
 from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime.files import sha256
@@ -67,12 +68,6 @@ def project_database(
     inputs |= generator_checksums(settings)
     inputs["images"] = hashlib.sha256(images.tobytes()).hexdigest()
     described = job_state(state, settings, code, inputs, saving, shard=f"{shard} of {shards}")
-    features: Features
-    if compared.features == "vgg16":
-        assert vgg16 is not None  # a configuration without it is refused
-        features = load_perceptual_features(vgg16, vgg16_linear, model.device)
-    else:
-        features = pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
     targets = as_network_input(torch.from_numpy(images))
     start = model.latent_mean
     if warm_start is not None:
@@ -82,7 +77,7 @@ def project_database(
         targets,
         start,
         ProjectionSettings.within(settings["projection"]),
-        features=features,
+        features=_features(compared, model, vgg16, vgg16_linear),
         seed=settings["seed"],
         items=[place[sample.key] for sample in kept],
         latent_std=generator_latent_std(model.generator, settings["seed"]),
@@ -109,6 +104,16 @@ def project_database(
     ).save(samples)
     write_failures(failures, failed + beyond)
     discard_state(state)
+
+
+def _features(
+    compared: ComparisonSettings, model: GeneratorFaceModel, vgg16: Path | None, vgg16_linear: Path | None
+) -> Features:
+    """The features of the loss, by name in the settings."""
+    if compared.features == "vgg16":
+        assert vgg16 is not None  # a configuration without it is refused
+        return load_perceptual_features(vgg16, vgg16_linear, model.device)
+    return pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
 
 
 def _projected_images(index: Path) -> list[Sample]:
