@@ -23,6 +23,7 @@ from brownid.covariates.directions import (
     save_covariates,
     sides,
 )
+from brownid.covariates.within_class import fit_within_class
 from brownid.databases.index import DatabaseIndex
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
@@ -39,7 +40,10 @@ def fit_covariates(
     summary: Path,
     failures: Path,
 ) -> None:
-    """Fit the seven covariates on the train group, test them on the eval group, and join the lists of failures."""
+    """Fit the seven covariates on the train group, test them on the eval group, and join the lists of failures.
+
+    The within-class covariance is fitted on all photographs that were projected.
+    """
     merged = SampleCollection.concatenate(
         SampleCollection.load(path, columns=("latents",), required=True) for path in shard_samples
     )
@@ -60,7 +64,13 @@ def fit_covariates(
                 held_out = _held_out_accuracy(database, name, covariate, projected, rows)
             table.append(_summary(name, covariate, held_out))
     made_by = {"fit": settings, "projection": merged.settings}
-    save_covariates(covariates, fitted, generator=settings["generator_name"], settings=made_by)
+    save_covariates(
+        covariates,
+        fitted,
+        generator=settings["generator_name"],
+        settings=made_by,
+        within_class={"w": fit_within_class(projected, merged.identities)},
+    )
     with atomic_path(summary) as temporary:
         pd.DataFrame(table).to_csv(temporary, index=False, float_format="%.4f")
 

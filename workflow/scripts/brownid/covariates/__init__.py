@@ -1,3 +1,3 @@
-"""From genuine photographs to directions in latent space: projection, linear SVMs, latent editing."""
+"""From genuine photographs to latent space: projection, linear SVMs, within-class covariance, latent editing."""
 
-__all__ = ["directions", "projection", "settings"]
+__all__ = ["directions", "projection", "settings", "within_class"]
