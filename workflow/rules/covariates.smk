@@ -92,6 +92,12 @@ rule fit_covariates:
             category="Ground truth",
             labels={"entry": "{covariates}", "figure": "covariates"},
         ),
+        within_class=report(
+            "results/covariates/{covariates}/within_class.csv",
+            caption="../report/within_class.rst",
+            category="Within-class covariance",
+            labels={"entry": "{covariates}", "figure": "table"},
+        ),
         failures="results/covariates/{covariates}/failures.csv",
     log:
         "logs/fit_covariates/{covariates}.log",
@@ -101,7 +107,7 @@ rule fit_covariates:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(4000),
         runtime=growing(30),
     params:
         settings=settings("fit_covariates"),

@@ -1,4 +1,4 @@
-"""Project the images of a controlled capture into latent space."""
+"""Project the images of a database with identities into latent space."""
 
 from brownid.runtime.process import logger, run, start_job
 
@@ -6,7 +6,8 @@ if __name__ == "__main__":
     start_job(snakemake)
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from brownid.covariates.features import Features, load_perceptual_features, pixe
 from brownid.covariates.projection import project
 from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.warm_start import WarmStart
+from brownid.covariates.within_class import check_pooled
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.databases.reading import image_aligner, read_images, write_failures
 from brownid.facemodel.loading import generator_checksums, generator_latent_std, load_face_model
@@ -25,6 +27,7 @@ from brownid.facemodel.model import GeneratorFaceModel
 from brownid.jobs.resume import discard_state, job_state, open_state
 from brownid.recognition.embedding import as_network_input
 from brownid.runtime.files import sha256
+from brownid.runtime.randomness import stream
 from brownid.samples.collection import SampleCollection, shard_of
 
 
@@ -55,9 +58,9 @@ def project_database(
     often as `saving` (`iterations`, `minutes`) says.
     """
     compared = ComparisonSettings.within(settings["projection"])
-    projected = _projected_images(index)
-    place = {sample.key: number for number, sample in enumerate(projected)}
-    chosen = shard_of(projected, shard, shards)
+    candidates = _candidates(index, settings.get("selection"))
+    place = {sample.key: number for number, sample in enumerate(candidates)}
+    chosen = shard_of(_selected(candidates, settings.get("selection"), settings["seed"]), shard, shards)
     model = load_face_model(settings, weights, compared.frame)
     align = image_aligner(settings.get("alignment"), model.image_size, detector, settings.get("not_square"))
     images, kept, failed = read_images(
@@ -116,14 +119,46 @@ def _features(
     return pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
 
 
-def _projected_images(index: Path) -> list[Sample]:
-    """The images that covariates are fitted and tested on, each once, in the index's order."""
+def _candidates(index: Path, selection: Mapping[str, int | None] | None) -> list[Sample]:
+    """The images that may be projected, each once, in the order of their keys.
+
+    Without a `selection` these are the images of MultiPIE's protocols that covariates are fitted and tested on, else
+    all images of persons who have several.
+    """
     with DatabaseIndex.open(index) as database:
-        groups = [group for group in (FITTED, HELD_OUT) if group in database.groups()]
-        protocols = {contrast.protocol for contrast in CONTRASTS.values()}
-        found = [database.samples(group=group, protocol=name) for group in groups for name in sorted(protocols)]
-    samples = {sample.key: sample for group in found for sample in group}
-    return sorted(samples.values(), key=lambda sample: sample.key)
+        if selection is None:
+            groups = [group for group in (FITTED, HELD_OUT) if group in database.groups()]
+            protocols = {contrast.protocol for contrast in CONTRASTS.values()}
+            found = [database.samples(group=group, protocol=name) for group in groups for name in sorted(protocols)]
+            samples = list({sample.key: sample for group in found for sample in group}.values())
+        else:
+            samples = database.samples()
+    counts = Counter(sample.identity for sample in samples)
+    check_pooled(sum(count > 1 for count in counts.values()), len(counts), f"The database index {index} has")
+    if selection is not None:
+        samples = [sample for sample in samples if counts[sample.identity] > 1]
+    return sorted(samples, key=lambda sample: sample.key)
+
+
+def _selected(candidates: Sequence[Sample], selection: Mapping[str, int | None] | None, seed: int) -> list[Sample]:
+    """The candidates of at most `persons` persons, at most `images_per_person` of each, drawn at random.
+
+    The number that each person and each image is drawn by is its own: a larger selection contains a smaller one.
+    """
+    selection = selection or {}
+    persons, images = selection.get("persons"), selection.get("images_per_person")
+
+    def order(purpose: str, number: int) -> float:
+        return stream(seed, f"projection/{purpose}", number).random()
+
+    identities = sorted({sample.identity for sample in candidates})
+    kept = set(sorted(identities, key=lambda identity: order("persons", identity))[:persons])
+    rows: dict[int, list[int]] = {}
+    for row, sample in enumerate(candidates):
+        if sample.identity in kept:
+            rows.setdefault(sample.identity, []).append(row)
+    chosen = [row for own in rows.values() for row in sorted(own, key=lambda row: order("images", row))[:images]]
+    return [candidates[row] for row in sorted(chosen)]
 
 
 if __name__ == "__main__":

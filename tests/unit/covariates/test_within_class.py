@@ -30,9 +30,9 @@ def test_persons_with_one_image_are_left_out_and_counted():
 @pytest.mark.parametrize(
     ("latents", "persons", "words"),
     [
-        (ON_A_LINE, [1, 1, 2, 3, 4, 5], "1 of 5 persons"),
-        (ON_A_LINE, [1] * 6, "1 of 1 persons"),
-        (ON_A_LINE[:0], [], "0 of 0 persons"),
+        (ON_A_LINE, [1, 1, 2, 3, 4, 5], "5 persons, 1 of them"),
+        (ON_A_LINE, [1] * 6, "1 persons, 1 of them"),
+        (ON_A_LINE[:0], [], "0 persons, 0 of them"),
         (np.ones((4, 3)), [1, 1, 2, 2], "same latents"),
         (np.full((4, 3), np.nan), [1, 1, 2, 2], "not finite"),
         (ON_A_LINE, [1, 2], "do not fit"),

@@ -15,9 +15,12 @@ from align_database import align_database
 from brownid.alignment.faces import Detection
 from brownid.alignment.templates import template
 from brownid.alignment.warp import realign
+from brownid.covariates.directions import load_covariates
+from brownid.covariates.within_class import load_within_class
 from brownid.databases import reading
 from brownid.databases.decoding import load_rgb
 from brownid.databases.index import DatabaseIndex, Sample
+from brownid.databases.reading import write_failures
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.samples import png
@@ -134,7 +137,7 @@ def test_projection_lists_what_failed_and_the_fit_says_when_it_is_too_much(datab
     loaded = [SampleCollection.load(samples) for samples, _ in shards]
     assert [label for part in loaded for label in part.labels] == [f"k{i}" for i in (0, 1, 2, 3, 5, 6, 7, 8, 9)]
     assert loaded[0].latents.shape == (4, LATENT_DIM)
-    outputs = {name: folder / name for name in ("covariates", "summary", "failures")}
+    outputs = {name: folder / name for name in ("covariates", "summary", "within_class", "failures")}
     caplog.clear()
     with pytest.raises(BrownidError, match=r"1 of 10 photographs to project failed"):
         fit_covariates(
@@ -146,6 +149,77 @@ def test_projection_lists_what_failed_and_the_fit_says_when_it_is_too_much(datab
         )
     assert "4.png: not a readable image" in caplog.text
     assert not any(path.exists() for path in outputs.values())
+
+
+def test_persons_of_any_database_are_projected_as_many_as_asked_for(database, weights):
+    folder, _ = database
+    settings = FACE_MODEL | {"projection": PROJECTION, "root": str(folder), "maximum_failed_share": 0.5}
+    options = {"index": folder / "index", "weights": weights, "warm_start": None, "shard": 1, "shards": 1}
+
+    def project(persons, images_per_person):
+        selection = {"persons": persons, "images_per_person": images_per_person}
+        outputs = {"samples": folder / "samples.h5", "failures": folder / "failures.csv"}
+        project_database(settings | {"selection": selection}, **options, **outputs)
+        found = SampleCollection.load(outputs["samples"])
+        return dict(zip(found.labels, found.latents, strict=True)), set(found.identities.tolist())
+
+    two, persons = project(2, None)
+    assert len(two) == 4 and len(persons) == 2
+    more, more_persons = project(3, None)
+    assert two.keys() < more.keys() and len(more_persons) == 3, "a larger selection contains a smaller one"
+    np.testing.assert_allclose([more[key] for key in two], list(two.values()), atol=1e-5)
+
+
+def fit(folder, samples, latents, identities, w_plus=None, failures=()):
+    """The outputs of the fit on latents of a database of photographs without attributes."""
+    SampleCollection(
+        latents=latents,
+        embeddings=None,
+        identities=identities,
+        labels=[sample.key for sample in samples[: len(latents)]],
+        generator="world",
+        recognition="slim",
+        extra={} if w_plus is None else {"w_plus_latent": w_plus},
+    ).save(folder / "samples.h5")
+    write_failures(folder / "shard.csv", failures)
+    DatabaseIndex.create(folder / "index", samples, {"all": {"all": None}})
+    outputs = {name: folder / name for name in ("covariates", "summary", "within_class", "failures")}
+    fit_covariates(
+        {"generator_name": "world", "maximum_failed_share": 0.3, "attributes": False},
+        shard_samples=[folder / "samples.h5"],
+        shard_failures=[folder / "shard.csv"],
+        index=folder / "index",
+        **outputs,
+    )
+    return outputs
+
+
+def test_a_database_without_attributes_has_a_within_class_covariance_and_no_directions(tmp_path):
+    """Two persons on a line, one person whose second photograph failed, and one with a single photograph."""
+    samples = [Sample(f"k{i}", f"{i}.png", identity) for i, identity in enumerate([1, 1, 2, 2, 3, 3, 4])]
+    latents = np.array([[0.0, 1], [2, 1], [5, 0], [7, 0], [9, 9]], np.float32)
+    w_plus = np.stack([latents - 3, latents + 3], axis=1)
+    outputs = fit(tmp_path, samples, latents, [1, 1, 2, 2, 3], w_plus, failures=[("5.png", "no face")])
+    found = load_within_class(outputs["covariates"], generator="world")
+    np.testing.assert_allclose(found.directions, [[1, 0]], atol=1e-6)
+    np.testing.assert_allclose(found.eigenvalues, [2])
+    assert load_covariates(outputs["covariates"]) == {}
+    assert load_within_class(outputs["covariates"], space="w_plus").directions.shape == (1, 4)
+    assert list(csv.DictReader(outputs["summary"].open())) == []
+    row, in_w_plus = csv.DictReader(outputs["within_class"].open())
+    assert (row["space"], in_w_plus["space"], in_w_plus["dimensions"]) == ("w", "w_plus", "4")
+    assert (row["persons"], row["images"], row["excluded_persons"], row["failed_images"]) == ("2", "4", "2", "1")
+    assert (row["rank"], row["directions_90"], float(row["variance"])) == ("1", "1", 2)
+
+
+def test_too_few_persons_are_refused_before_anything_is_projected(database, weights):
+    folder, _ = database
+    samples = [Sample(f"k{i}", f"{i}.png", max(0, i - 1)) for i in range(10)]
+    DatabaseIndex.create(folder / "few", samples, {"all": {"all": None}})
+    outputs = {"samples": folder / "samples.h5", "failures": folder / "failures.csv"}
+    with pytest.raises(BrownidError, match=r"few has 9 persons, 1 of them with two images or more, and a within-class"):
+        settings = FACE_MODEL | {"projection": PROJECTION, "selection": {}}
+        project_database(settings, index=folder / "few", weights=weights, warm_start=None, shard=1, shards=1, **outputs)
 
 
 SCORING = {

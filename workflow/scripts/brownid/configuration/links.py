@@ -17,6 +17,7 @@ KEYS_OF_KINDS = {
     "identity_subfolders": ("people",),
 }
 PHOTOGRAPHED_KINDS = ("multipie", "people", "portraits")
+ONE_IMAGE_KINDS = ("portraits", "ffhq", "utkface")  # each image is taken for a person of its own
 USUAL_SET = "aligned"  # the default of `images`
 OWN_KEYS = ("index", *KEYS_OF_KINDS, "alignment", "not_square")  # mean nothing where the embedded world is photographed
 
@@ -122,6 +123,7 @@ RESERVED = {"trained_models", "databases", "covariates", "hyperface", "scores", 
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 ONNX = "onnx"  # the family
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
+ATTRIBUTE_ALGORITHMS = ("disco", "covariates")  # that move along directions fitted on MultiPIE's attributes
 WITHOUT_NOISE_MAPS = ("procedural", "stylegan3", "ldm", "arc2face")
 
 # section -> the fields of an entry that name other entries, and the sections where those are looked up
@@ -158,6 +160,7 @@ def check_links(config: Mapping) -> None:
     _check_people(config)
     check_crops(config)
     _check_agreement(config)
+    _check_covariates(config)
     _check_networks(config)
     _check_training(config)
     _check_gradients(config)
@@ -230,12 +233,39 @@ def _check_agreement(config: Mapping) -> None:
             covariates = config["covariates"][entry["covariates"]]
             _same(f"variations.{name}", references, f"its covariates {entry['covariates']}", covariates)
         _check_shards(f"variations.{name}", entry["shards"], references["identities"])
+
+
+def _check_covariates(config: Mapping) -> None:
+    """Whether the database of each covariates entry has what is fitted on it, and what is made of it."""
     for name, entry in config["covariates"].items():
-        if config["databases"][entry["database"]]["kind"] != "multipie":
+        place, database = f"covariates.{name}", config["databases"][entry["database"]]
+        capture = database.get("capture") or {}
+        if database["kind"] in ONE_IMAGE_KINDS or capture.get("photos") == 1:
             raise BrownidError(
-                f"covariates.{name}.database is {entry['database']!r}, which has no poses, flashes and expressions to "
-                "compare: name a database of the kind multipie."
+                f"{place}.database is {entry['database']!r}, which has one image per person, and a within-class "
+                "covariance is fitted on several images of each: name a database of the kind multipie, people, "
+                "templates or recordio."
             )
+        given = [key for key in ("persons", "images_per_person") if entry[key] is not None]
+        if given and database["kind"] == "multipie":
+            raise BrownidError(
+                f"{place}.{given[0]} is not used with a database of the kind multipie, of which the images of the "
+                "protocols are projected: remove it."
+            )
+        if entry["persons"] is not None and entry["persons"] > capture.get("people", entry["persons"]):
+            raise BrownidError(
+                f"{place}.persons is {entry['persons']}, but databases.{entry['database']}.capture has "
+                f"{capture['people']} people: use fewer, or null for all."
+            )
+    for name, entry in config["variations"].items():
+        if entry["algorithm"] in ATTRIBUTE_ALGORITHMS and entry["covariates"]:
+            database = config["covariates"][entry["covariates"]]["database"]
+            if config["databases"][database]["kind"] != "multipie":
+                raise BrownidError(
+                    f"variations.{name}.algorithm is {entry['algorithm']!r}, which needs directions of pose, "
+                    f"illumination and expressions, and covariates.{entry['covariates']}.database is {database!r}, "
+                    "which has no such attributes: name covariates of a database of the kind multipie."
+                )
 
 
 def is_named_onnx(path: object) -> bool:

@@ -14,6 +14,7 @@ from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, namespace, section_of
 
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
+SELECTION = ("persons", "images_per_person")  # of a database without MultiPIE's protocols
 PIXELS = ("reads_bytes", "colour_order")  # what a network reads, where it is not what its family reads
 # The keys of a networks entry that are this project's; others go to the user's own factory.
 NETWORK_KEYS = ("factory", "image_size", "mirror", "weights", "database", "training", *PIXELS, *STEERING)
@@ -159,14 +160,18 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
         "not_square": database["not_square"],
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
+        **({} if database["kind"] == "multipie" else {"selection": {key: entry[key] for key in SELECTION}}),
         **_of_covariates(config, covariates),
     }
 
 
 def fit_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
+    entry = config["covariates"][covariates]
+    attributes = config["databases"][entry["database"]]["kind"] == "multipie"
     return {
-        "generator_name": config["covariates"][covariates]["generator"],
+        "generator_name": entry["generator"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
+        **({} if attributes else {"attributes": False}),
     }
 
 

@@ -9,7 +9,7 @@ is across all layers, and `root(share).reshape(-1, L, D)` gives latents of W+. A
 W, and that of W+ where the photographs were projected into W+: `load_within_class(path, space="w_plus")`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,19 @@ from brownid.covariates.directions import WITHIN_CLASS, reading_covariates
 from brownid.runtime.errors import BrownidError
 from brownid.samples import hdf5
 
-MOST_DIRECTIONS = 1024  # that are kept: all of W, and the leading ones of W+, where all would take a gigabyte
+LEAST_PERSONS = 2  # with two images or more; fewer are not pooled
+FEW_PERSONS = 10  # that the log warns of
+# All of W has 512 directions. Of W+, where all would take a gigabyte, the leading ones are kept.
+MOST_DIRECTIONS = 512
+# Directions with a smaller share of the largest variance are rounding of latents that are stored in float32.
+LEAST_VARIANCE = 1e-10
+BLOCK = 1024  # rows that are centred at a time
 ARRAYS = ("directions", "variances", "eigenvalues")
 
 
 @dataclass(frozen=True, eq=False)
 class WithinClass:
-    """A within-class covariance by its directions, in decreasing order of variance."""
+    """A within-class covariance by its directions, in decreasing order of variance, and what it was fitted on."""
 
     directions: np.ndarray  # [R, D], orthonormal rows, float64
     variances: np.ndarray  # [R], shrunk, along the directions
@@ -37,7 +43,7 @@ class WithinClass:
     images: int  # of these persons
     fewest_images: int  # of a pooled person
     most_images: int
-    excluded_persons: int  # with one image only, which say nothing about variation within a person
+    excluded_persons: int  # with one image only, which says nothing about variation within a person
 
     @property
     def rank(self) -> int:
@@ -85,32 +91,29 @@ def fit_within_class(latents: np.ndarray, persons: Sequence[int] | np.ndarray) -
 
     The directions are those of the pooled scatter. Its eigenvalues λ become (1 − ρ) λ + ρ tr(S) / D, with the weight ρ
     of the oracle approximating shrinkage estimator (`oas_shrinkage`). The part of that estimate outside the span of the
-    data is left out: there it is isotropic noise, which tells nothing about faces.
+    data is left out: it is isotropic noise.
 
     Raises BrownidError where fewer than two persons have two images, where a person's latents do not vary, and for
     latents that are no finite numbers.
     """
-    latents, persons = np.asarray(latents, dtype=np.float64), np.asarray(persons)
+    latents, persons = np.asarray(latents), np.asarray(persons)
     if latents.ndim != 2 or persons.shape != (len(latents),):
         raise BrownidError(
             f"Latents {latents.shape} and persons {persons.shape} do not fit: one row and one person each are needed."
         )
     if not np.isfinite(latents).all():
         raise BrownidError("Some latents are not finite numbers: leave failed projections out of the fit.")
-    _, rows_person, counts = np.unique(persons, return_inverse=True, return_counts=True)
+    _, row_persons, counts = np.unique(persons, return_inverse=True, return_counts=True)
     pooled = counts > 1
-    if pooled.sum() < 2:
-        raise BrownidError(
-            f"A within-class covariance needs two persons with two images each, but {pooled.sum()} of {len(counts)} "
-            "persons have that many: project more images."
-        )
-    sums = np.zeros((len(counts), latents.shape[1]))
-    np.add.at(sums, rows_person, latents)
-    deviations = (latents - (sums / counts[:, None])[rows_person])[pooled[rows_person]]
+    check_pooled(int(pooled.sum()), len(counts), "The latents are those of")
+    order = np.argsort(row_persons, kind="stable")
+    order = order[pooled[row_persons[order]]]  # the rows of each person one after the other
     counts, dimensions = counts[pooled], latents.shape[1]
-    freedom = len(deviations) - len(counts)
-    eigenvalues, directions = _principal_axes(deviations / np.sqrt(freedom))
-    if not len(eigenvalues):
+    freedom = len(order) - len(counts)
+    eigenvalues, directions = _principal_axes(_deviations(latents, order, counts), len(order), dimensions)
+    eigenvalues = eigenvalues / freedom
+    rounding = np.finfo(np.float32).eps * np.abs(latents).max()
+    if not eigenvalues.sum() > dimensions * rounding**2:
         raise BrownidError("The images of each person have the same latents: there is no variation within a person.")
     shrinkage = oas_shrinkage(eigenvalues, dimensions, freedom)
     shrunk = (1 - shrinkage) * eigenvalues + shrinkage * eigenvalues.sum() / dimensions
@@ -120,11 +123,60 @@ def fit_within_class(latents: np.ndarray, persons: Sequence[int] | np.ndarray) -
         eigenvalues=eigenvalues,
         shrinkage=shrinkage,
         persons=len(counts),
-        images=len(deviations),
+        images=len(order),
         fewest_images=int(counts.min()),
         most_images=int(counts.max()),
         excluded_persons=int((~pooled).sum()),
     )
+
+
+def check_pooled(pooled: int, persons: int, place: str) -> None:
+    """Refuse fewer than two persons with two images; `place` begins the sentence."""
+    if pooled < LEAST_PERSONS:
+        raise BrownidError(
+            f"{place} {persons} persons, {pooled} of them with two images or more, and a within-class covariance needs "
+            f"{LEAST_PERSONS} such persons: project more images of the same persons."
+        )
+
+
+def _deviations(latents: np.ndarray, order: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of deviations from the person's mean, float64 `[m, D]`, of the rows in this `order`.
+
+    `counts` are the numbers of rows of each person, who follow one another.
+    """
+    ends = np.cumsum(counts)
+    person = 0
+    while person < len(counts):
+        begin = int(ends[person] - counts[person])
+        stop = max(person + 1, int(np.searchsorted(ends, begin + BLOCK, side="right")))
+        rows = latents[order[begin : ends[stop - 1]]].astype(np.float64)
+        starts = ends[person:stop] - counts[person:stop] - begin
+        means = np.add.reduceat(rows, starts, axis=0) / counts[person:stop, None]
+        yield rows - np.repeat(means, counts[person:stop], axis=0)
+        person = stop
+
+
+def _principal_axes(blocks: Iterable[np.ndarray], count: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues `[rank]` of XᵀX in decreasing order, and their unit eigenvectors as rows `[rank, D]`.
+
+    X `[count, D]` comes in blocks of rows. The smaller one of XᵀX and XXᵀ is decomposed. The sign of each vector
+    makes its largest component positive.
+    """
+    if count > dimensions:
+        scatter, rows = np.zeros((dimensions, dimensions)), None
+        for block in blocks:
+            scatter += block.T @ block
+    else:
+        rows = np.concatenate(list(blocks))
+        scatter = rows @ rows.T
+    values, vectors = np.linalg.eigh(scatter)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    sound = values > LEAST_VARIANCE * values[0]
+    values, axes = values[sound], vectors[:, sound].T
+    if rows is not None:
+        axes = axes @ rows / np.sqrt(values[:, None])
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return values, axes * np.sign(largest)
 
 
 def oas_shrinkage(eigenvalues: np.ndarray, dimensions: int, freedom: int) -> float:
@@ -139,22 +191,6 @@ def oas_shrinkage(eigenvalues: np.ndarray, dimensions: int, freedom: int) -> flo
         return 1.0
     two = 2 / dimensions
     return min(1.0, ((1 - two) * squares + trace**2) / ((freedom + 1 - two) * spread))
-
-
-def _principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues `[rank]` of rowsᵀ rows in decreasing order, and their unit eigenvectors as rows `[rank, D]`.
-
-    By the singular values of the rows, or of their triangular factor where there are more rows than columns. The sign
-    of each vector is that which makes its largest component positive.
-    """
-    count, dimensions = rows.shape
-    if count > dimensions:
-        rows = np.asarray(np.linalg.qr(rows, mode="r"))
-    _, singular, axes = np.linalg.svd(rows, full_matrices=False)
-    sound = singular > singular[0] * max(count, dimensions) * np.finfo(np.float64).eps
-    axes = axes[sound]
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
-    return np.square(singular[sound]), axes * np.sign(largest)
 
 
 def load_within_class(path: str | Path, *, generator: str | None = None, space: str = "w") -> WithinClass:

@@ -106,7 +106,7 @@ def _projections(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[St
         entry = config["covariates"][name]
         g = generator_gflop(config["generators"][entry["generator"]])
         compared = VGG16_GFLOP if entry["vgg16"] else network_gflop(config["networks"][entry["network"]])
-        images = sizes.image_count(config, entry["database"], catalogue) or 0
+        images = sizes.projected_images(config, name, catalogue) or 0
         gflop = images * entry["projection"]["iterations"] * 2 * (g + compared)
         yield Stage("project_database", name, entry["shards"], gflop)
         if paths.warm_start(config, name):

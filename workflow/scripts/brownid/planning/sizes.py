@@ -61,6 +61,26 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
     return capture["subjects"] * (counts[0] + counts[1] + counts[2])
 
 
+def projected_images(config: Mapping, covariates: str, catalogue: Mapping[str, Model]) -> int | None:
+    """Images that a covariates entry projects at most; None for all of a database of unknown size."""
+    entry = config["covariates"][covariates]
+    capture = config["databases"][entry["database"]].get("capture") or {}
+    limits = {
+        "persons": [entry["persons"], person_count(config, entry["database"], catalogue)],
+        "images": [entry["images_per_person"], capture.get("photos")],
+    }
+    persons, each = (min(filter(None, known), default=None) for known in limits.values())
+    bounds = [image_count(config, entry["database"], catalogue), persons and each and persons * each]
+    return min(filter(None, bounds), default=None)
+
+
+def person_count(config: Mapping, database: str, catalogue: Mapping[str, Model]) -> int | None:
+    """Persons of a database; None where their number is unknown."""
+    entry = config["databases"][database]
+    capture, model = entry.get("capture") or {}, model_at(catalogue, entry["root"] or "")
+    return capture.get("people") or capture.get("subjects") or (model.identities if model else None)
+
+
 def gallery_size(config: Mapping, references: str, catalogue: Mapping[str, Model]) -> int:
     """Embeddings that attract a packing; those of a database of unknown size count as many as its
     identities."""
@@ -77,9 +97,7 @@ def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Mo
         if name in config["references"]:
             counts += config["references"][name]["identities"]
         else:
-            capture = config["databases"][name].get("capture") or {}
-            model = model_at(catalogue, config["databases"][name]["root"] or "")
-            counts += capture.get("people") or capture.get("subjects") or (model and model.identities) or 0
+            counts += person_count(config, name, catalogue) or 0
     return counts
 
 
