@@ -102,14 +102,16 @@ def test_another_shape_of_the_same_configuration_runs_nothing(tiny_run, tmp_path
     assert pending(tiny_run, configfiles=(shuffled,)) == {}
 
 
-def test_a_new_entry_adds_its_own_jobs_only(tiny_run, tmp_path):
+def test_new_entries_add_their_own_jobs_only(tiny_run, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(
-        "variations: {edited: {algorithm: covariates, references: moved, covariates: directions, settings: {steps: 2}}}"
+        "variations:\n"
+        "  edited: {algorithm: covariates, references: moved, covariates: directions, settings: {steps: 2}}\n"
+        "  within: {algorithm: within_class, references: moved, covariates: directions, settings: {iterations: 2}}\n"
     )
     assert pending(tiny_run, configfiles=(TINY, overlay)) == {
-        **{"vary_references": 1, "merge_variations": 1, "render_images": 1, "show_faces": 1, "plot_distances": 1},
-        **{"measure_controls": 1, **RELEASED},
+        **{"vary_references": 2, "merge_variations": 2, "render_images": 2, "show_faces": 2, "plot_distances": 2},
+        **{"plot_dynamics": 1, "measure_controls": 1, **RELEASED},
     }
 
 

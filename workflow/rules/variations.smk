@@ -1,4 +1,4 @@
-"""Variations: several latents per identity, by Dispersion, DisCo, HyperFace or latent editing along the covariates."""
+"""Variations: several latents per identity, by Dispersion, DisCo, within-class, HyperFace or latent editing."""
 
 
 rule vary_references:

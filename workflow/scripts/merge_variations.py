@@ -67,7 +67,7 @@ def _labels(entry: Mapping[str, Any]) -> list[str] | None:
     """The labels that each identity must have; None where the settings alone do not tell."""
     if entry["algorithm"] in ("covariates", "hyperface"):
         return None
-    return [variation_label(number) for number in range(DispersionSettings(**entry["settings"]).variations)]
+    return [variation_label(number) for number in range(DispersionSettings.within(entry["settings"]).variations)]
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
-"""Vary identities: Dispersion, DisCo, HyperFace's noise, or editing along the covariates; one shard at a time."""
+"""Vary identities: Dispersion, DisCo, within-class, HyperFace's noise, or editing; one shard at a time."""
 
-from brownid.runtime.process import run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from brownid.covariates.directions import Covariate, directions, edit_references, load_covariates
+from brownid.covariates.directions import directions, edit_references, load_covariates
 from brownid.covariates.settings import EditingSettings
+from brownid.covariates.within_class import load_within_class
 from brownid.dynamics.dispersion import dispersion
-from brownid.dynamics.settings import DispersionSettings
+from brownid.dynamics.settings import DispersionSettings, WithinClassSettings
 from brownid.dynamics.steps import summary
 from brownid.embeddings.angles import angles_to
 from brownid.facemodel.batched import BatchedFaceModel
@@ -61,7 +63,8 @@ def vary_references(
         inputs["generator"] = generator_checksums(settings)
         described = job_state(state, _optimised(settings), code, inputs, saving, shard=f"{shard} of {shards}")
         model = load_face_model(settings, weights)
-        varied = _run(settings, model, chosen, covariates, batch_size, open_state(described))
+        varying = _Varying(settings, model, chosen, covariates, batch_size, open_state(described))
+        varied = ALGORITHMS[settings["variations"]["algorithm"]](varying)
     SampleCollection(
         latents=varied.latents,
         embeddings=varied.embeddings,
@@ -83,70 +86,73 @@ def _optimised(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "variations": {**entry, "settings": kept}}
 
 
-def _run(
-    settings: Mapping[str, Any],
-    model: GeneratorFaceModel,
-    references: SampleCollection,
-    covariates: Path | None,
-    batch_size: int,
-    state: StateFile | None,
-) -> Varied:
-    fitted = None if covariates is None else load_covariates(covariates, generator=settings["generator_name"])
-    return ALGORITHMS[settings["variations"]["algorithm"]](settings, model, references, fitted, batch_size, state)
+@dataclass(frozen=True)
+class _Varying:
+    """Arguments of an algorithm."""
+
+    settings: Mapping[str, Any]
+    model: GeneratorFaceModel
+    references: SampleCollection
+    covariates: Path | None
+    batch_size: int
+    state: StateFile | None
+
+    def directions_file(self) -> Path:
+        """The covariates, which the configuration of some algorithms must name."""
+        assert self.covariates is not None
+        return self.covariates
 
 
-def _inverted(
-    settings: Mapping[str, Any],
-    model: GeneratorFaceModel,
-    references: SampleCollection,
-    fitted: None,
-    batch_size: int,
-    state: StateFile | None,
-) -> Varied:
-    return inverted_variations(settings, model, references, batch_size, state)
+def _inverted(varying: _Varying) -> Varied:
+    return inverted_variations(varying.settings, varying.model, varying.references, varying.batch_size, varying.state)
 
 
-def _dispersed(
-    settings: Mapping[str, Any],
-    model: GeneratorFaceModel,
-    references: SampleCollection,
-    fitted: Mapping[str, Covariate] | None,
-    batch_size: int,
-    state: StateFile | None,
-) -> Varied:
-    entry = settings["variations"]
-    latents = torch.from_numpy(references.latents).to(model.latent_mean)
-    moves = None
-    if entry["algorithm"] == "disco":
-        moves = torch.from_numpy(directions(fitted or {}, entry["covariate_scales"])).to(latents)
+def _dispersed(varying: _Varying) -> Varied:
+    return _run_dispersion(varying, DispersionSettings(**varying.settings["variations"]["settings"]))
+
+
+def _disco(varying: _Varying) -> Varied:
+    entry = varying.settings["variations"]
+    fitted = load_covariates(varying.directions_file(), generator=varying.settings["generator_name"])
+    moves = torch.from_numpy(directions(fitted, entry["covariate_scales"]))
+    return _run_dispersion(varying, DispersionSettings(**entry["settings"]), covariates=moves)
+
+
+def _within_class(varying: _Varying) -> Varied:
+    settings = WithinClassSettings(**varying.settings["variations"]["settings"])
+    fitted = load_within_class(varying.directions_file(), generator=varying.settings["generator_name"])
+    root = torch.from_numpy(fitted.root(settings.variance_share))
+    logger.info("the start varies in %d within-class directions", len(root))
+    return _run_dispersion(varying, settings, within_class=root)
+
+
+def _run_dispersion(varying: _Varying, settings: DispersionSettings, **start: torch.Tensor) -> Varied:
+    """The result of Dispersion from a random start along the given directions."""
+    references = varying.references
+    latents = torch.from_numpy(references.latents).to(varying.model.latent_mean)
     result = dispersion(
-        model,
+        varying.model,
         latents,
         torch.from_numpy(references.embeddings).to(latents),
-        DispersionSettings(**entry["settings"]),
-        seed=settings["seed"],
+        settings,
+        seed=varying.settings["seed"],
         items=references.identities.tolist(),
-        covariates=moves,
-        batch_size=batch_size,
-        state=state,
+        batch_size=varying.batch_size,
+        state=varying.state,
+        **start,
     )
-    labels = [variation_label(number) for number in range(result.latents.shape[1])]
+    labels = [variation_label(number) for number in range(settings.variations)]
     return Varied.of_each(references, labels, result.latents, result.embeddings, result.statistics)
 
 
-def _edited(
-    settings: Mapping[str, Any],
-    model: GeneratorFaceModel,
-    references: SampleCollection,
-    fitted: Mapping[str, Covariate],
-    batch_size: int,
-    state: StateFile | None,
-) -> Varied:
+def _edited(varying: _Varying) -> Varied:
+    settings, model, references = varying.settings, varying.model, varying.references
+    fitted = load_covariates(varying.directions_file(), generator=settings["generator_name"])
     editing = EditingSettings(**settings["variations"]["settings"])
     moved, labels = edit_references(references.columns()["latents"], fitted, editing)
     edited = torch.from_numpy(moved).to(model.latent_mean)
     images = image_items(np.repeat(references.identities, len(labels)), labels * len(references))
-    batched = BatchedFaceModel(model, batch_size, settings["seed"])
+    batched = BatchedFaceModel(model, varying.batch_size, settings["seed"])
     embeddings = batched.embed(edited.flatten(0, 1), images).unflatten(0, edited.shape[:2])
     targets = torch.from_numpy(references.embeddings).to(embeddings)
     angles = angles_to(embeddings.flatten(0, 1), targets.repeat_interleave(len(labels), dim=0))
@@ -156,9 +162,10 @@ def _edited(
 
 
 # Of this table a job's fingerprint covers its own algorithm alone.
-ALGORITHMS: dict[str, Callable[..., Varied]] = {
+ALGORITHMS: dict[str, Callable[[_Varying], Varied]] = {
     "dispersion": _dispersed,
-    "disco": _dispersed,
+    "disco": _disco,
+    "within_class": _within_class,
     "covariates": _edited,
     "hyperface": _inverted,
 }

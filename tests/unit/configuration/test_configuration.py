@@ -55,7 +55,7 @@ def test_every_key_of_the_schema_has_a_description_or_speaks_for_itself():
 
     for name, definition in DEFINITIONS.items():
         walk(definition, name)
-    assert [name for name in silent if ".covariate_scales." not in name] == []
+    assert [name for name in silent if not name.startswith("covariate_scales.")] == []
 
 
 def test_a_misspelt_key_is_named_with_the_one_that_was_meant(config):
@@ -128,6 +128,29 @@ def test_a_benchmark_of_people_that_networks_learned_is_refused(config):
 def test_disco_without_covariates_is_refused(config):
     del config["variations"][DISCO]["covariates"]
     assert f"variations.{DISCO}" in refusal(config)
+
+
+def test_within_class_variations_need_covariates_and_take_neither_scales_of_disco_nor_others_settings(config):
+    entry = config["variations"][DISCO]
+    entry["algorithm"] = "within_class"
+    settings = load_configuration(config)["variations"][DISCO]["settings"]
+    assert settings["initial_noise"] == 0.0 and settings["within_class_scale"] == 1.0
+    entry["covariate_scales"] = {"smile": 0.5}
+    assert f"variations.{DISCO}.covariate_scales: this key means nothing with the algorithm" in refusal(config)
+    entry["covariate_scales"] = None
+    entry["settings"]["variance_share"] = 0
+    assert "variance_share: 0 is less than or equal to the minimum of 0" in refusal(config)
+    del entry["settings"]["variance_share"], entry["covariates"]
+    assert f"variations.{DISCO}" in refusal(config)
+    entry.update(algorithm="dispersion", settings={"within_class_scale": 2.0})
+    assert "there is no key 'within_class_scale'" in refusal(config)
+
+
+def test_within_class_variations_need_covariates_of_the_generator_of_their_references(config):
+    config["generators"]["other"] = {**config["generators"]["world"], "world_seed": 5}
+    config["covariates"]["world_covariates"]["generator"] = "other"
+    config["variations"][DISCO]["algorithm"] = "within_class"
+    assert "latents mean nothing in another generator" in refusal(config)
 
 
 def test_a_database_needs_either_a_folder_or_a_capture(config):

@@ -314,6 +314,8 @@ SCRIPT_EDITS = [
     ),
     ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"hyperface"}, True),
     ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"disco"}, False),
+    ("vary_references", "fitted.root(", "2 * fitted.root(", {"within_class"}, True),
+    ("vary_references", "fitted.root(", "2 * fitted.root(", {"disco"}, False),
     ("show_faces", "SHOWN_ROWS = 8", "SHOWN_ROWS = 9", WORLD, True),
     ("show_faces", "SHOWN_ROWS = 8", "UNUSED = 1\n\nSHOWN_ROWS = 8", WORLD, False),
     ("align_database", "detector=", "detector=None and ", WORLD, True),

@@ -138,7 +138,6 @@ USES = [
     ("images.template", "arcface", "render_images"),
     ("images.maximum_failed_share", 0.2, "align_database embed_database project_database fit_covariates score_model"),
     (f"variations.{DISP}.shards", 4, ""),
-    (f"variations.{DISP}.covariate_scales.smile", 0.5, ""),
     (f"variations.{DISCO}.covariate_scales.smile", 0.5, f"vary_references:{DISCO}"),
     (f"variations.{DISP}.settings.iterations", 3, f"vary_references:{DISP}"),
     (f"references.{LANG}.truncation", 0.5, "measure_controls"),

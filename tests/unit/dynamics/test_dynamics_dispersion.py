@@ -1,4 +1,4 @@
-"""Dispersion and DisCo against the plain equations, and what must not change their result."""
+"""Dispersion, DisCo and within-class variations against the plain equations, and what must not change their result."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import torch
 from slow_dynamics import IdentityModel, ToyFaceModel, random_latents, relative_difference, slow_dispersion
 
 from brownid.dynamics.dispersion import STATISTICS, dispersion, dispersion_start
-from brownid.dynamics.settings import DispersionSettings
+from brownid.dynamics.settings import DispersionSettings, WithinClassSettings
 from brownid.embeddings.angles import angles_to
 from brownid.embeddings.pairwise import angles_within
 from brownid.runtime.errors import BrownidError
@@ -134,6 +134,73 @@ def test_disco_starts_along_the_covariates_by_at_most_half_of_each():
     assert float(amplitudes.mean()) == pytest.approx(0, abs=0.03)
     assert float(amplitudes.std()) == pytest.approx(12**-0.5, abs=0.01)
     assert start[..., 2:].abs().max() == 0
+
+
+WITHIN = WithinClassSettings(**dataclasses.asdict(SETTINGS) | {"initial_noise": 0.0, "within_class_scale": 1.5})
+
+
+def test_within_class_variations_start_with_the_covariance_that_they_are_given():
+    """Sample moments of 80 000 draws of s C^{1/2} ζ, C of rank two; nothing leaves the span of its directions."""
+    references = random_latents(400, 4, seed=3)
+    root = torch.tensor([[2.0, 0, 0, 0], [0, 0.6, 0.8, 0]], dtype=torch.float64)
+    settings = dataclasses.replace(WITHIN, variations=200)
+    deviations = dispersion_start(references, settings, seed=1, within_class=root) - references[:, None]
+    drawn = deviations.flatten(0, 1)
+    torch.testing.assert_close(drawn.T @ drawn / len(drawn), 1.5**2 * root.T @ root, atol=0.2, rtol=0)
+    assert float(drawn.mean(dim=0).abs().max()) < 0.03
+    assert drawn[:, 3].abs().max() == 0 and (0.8 * drawn[:, 1] - 0.6 * drawn[:, 2]).abs().max() < 1e-12
+
+
+def test_one_within_class_direction_is_followed_exactly():
+    references, root = random_latents(3, 6), random_latents(1, 6, seed=4)
+    start = dispersion_start(references, WITHIN, seed=1, items=[7, 2, 4], within_class=root)
+    amplitudes = normal(1, "dispersion/within_class", [7, 2, 4], (WITHIN.variations, 1)).double()
+    torch.testing.assert_close(start, references[:, None] + 1.5 * amplitudes * root)
+
+
+def test_a_within_class_scale_of_zero_starts_at_the_reference_and_isotropic_noise_adds_to_any():
+    references, root = random_latents(3, 6), random_latents(2, 6, seed=4)
+    still, noisy = (dataclasses.replace(WITHIN, within_class_scale=0.0, initial_noise=noise) for noise in (0.0, 0.5))
+    start = dispersion_start(references, still, seed=1, within_class=root)
+    assert torch.equal(start, references[:, None].expand_as(start))
+    isotropic = dispersion_start(references, noisy, seed=1, within_class=root)
+    torch.testing.assert_close(isotropic, dispersion_start(references, SETTINGS, seed=1))
+    both = dispersion_start(references, dataclasses.replace(WITHIN, initial_noise=0.5), seed=1, within_class=root)
+    alone = dispersion_start(references, WITHIN, seed=1, within_class=root)
+    torch.testing.assert_close(both - isotropic, alone - references[:, None])
+
+
+def test_within_class_variations_are_dispersion_from_their_start_in_any_shards_and_batches():
+    model, references, targets = people()
+    root = random_latents(2, 6, seed=4)
+    start = dispersion_start(references, WITHIN, seed=1, within_class=root)
+    moved = dispersion(model, references, targets, SETTINGS, seed=1, initial=start)
+    whole = dispersion(model, references, targets, WITHIN, seed=1, within_class=root, batch_size=7)
+    torch.testing.assert_close(whole.latents, moved.latents)
+    part = [3, 1]
+    shard = dispersion(model, references[part], targets[part], WITHIN, seed=1, items=part, within_class=root)
+    torch.testing.assert_close(shard.latents, whole.latents[part])
+    torch.testing.assert_close(shard.embeddings, whole.embeddings[part])
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "sentence"),
+    [
+        (SETTINGS, {"within_class": torch.ones(2, 6)}, "belong together: give both or neither"),
+        (WITHIN, {}, "belong together: give both or neither"),
+        (WITHIN, {"within_class": torch.ones(2, 6), "covariates": torch.ones(2, 6)}, "give one of the two"),
+        (WITHIN, {"within_class": torch.ones(2, 5)}, r"within_class has shape \[2, 5\], but must have shape"),
+        (
+            WITHIN,
+            {"within_class": torch.ones(2, 6), "initial": torch.ones(5, 4, 6)},
+            "which `initial` replaces",
+        ),
+    ],
+)
+def test_a_within_class_start_that_does_not_fit_is_refused(settings, given, sentence):
+    model, references, targets = people()
+    with pytest.raises(BrownidError, match=sentence):
+        dispersion(model, references, targets, settings, seed=1, **given)
 
 
 CHANGES = {

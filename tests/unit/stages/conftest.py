@@ -9,6 +9,7 @@ from packed_jobs import invert, pack
 from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
 
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
+from brownid.covariates.within_class import fit_within_class
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
 from brownid.samples import png
@@ -61,7 +62,7 @@ def references(tmp_path_factory, sample) -> Path:
 
 @pytest.fixture(scope="session")
 def covariates(tmp_path_factory) -> Path:
-    """Seven covariates in random directions."""
+    """Seven covariates in random directions, and a within-class covariance of rank eight."""
     path = tmp_path_factory.mktemp("covariates") / "covariates.h5"
     normals = np.linalg.qr(np.random.default_rng(1).normal(size=(LATENT_DIM, len(CONTRASTS))))[0].T
     fitted = {
@@ -70,7 +71,9 @@ def covariates(tmp_path_factory) -> Path:
         )
         for name, normal in zip(CONTRASTS, normals, strict=True)
     }
-    save_covariates(path, fitted, generator="world")
+    latents = np.random.default_rng(2).normal(size=(12, LATENT_DIM))
+    within_class = {"w": fit_within_class(latents, np.repeat(range(4), 3))}
+    save_covariates(path, fitted, generator="world", within_class=within_class)
     return path
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
+from brownid.covariates.within_class import load_within_class
 from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection, shard_of, variation_label
 from brownid.samples.images import ImageShards
@@ -15,6 +16,7 @@ from vary_references import vary_references
 COUNT = 2
 DISPERSION = {"algorithm": "dispersion", "settings": {"variations": COUNT, "iterations": 2}}
 DISCO = DISPERSION | {"algorithm": "disco", "covariate_scales": {"pose": 1.0, "smile": 0.5}}
+WITHIN_CLASS = DISPERSION | {"algorithm": "within_class"}
 EDITING = {"algorithm": "covariates", "settings": {"steps": 2}}
 
 
@@ -57,7 +59,7 @@ def test_shards_count_from_one_and_are_equal_to_within_one_item():
             shard_of(list(range(8)), shard, 3)
 
 
-@pytest.mark.parametrize("entry", [DISPERSION, DISCO, EDITING], ids=lambda entry: entry["algorithm"])
+@pytest.mark.parametrize("entry", [DISPERSION, DISCO, WITHIN_CLASS, EDITING], ids=lambda entry: entry["algorithm"])
 def test_three_shards_give_the_variations_that_one_gives(vary, entry):
     paths = [vary(entry, shards) for shards in (1, 3)]
     whole, parts = (SampleCollection.load(path) for path in paths)
@@ -72,6 +74,22 @@ def test_three_shards_give_the_variations_that_one_gives(vary, entry):
 def test_disco_and_dispersion_differ_by_the_covariates(vary):
     plain, moved = (SampleCollection.load(vary(entry, 1)) for entry in (DISPERSION, DISCO))
     assert np.abs(plain.latents - moved.latents).max() > 0.05
+
+
+def test_within_class_variations_start_in_the_leading_directions_of_the_covariates(vary, covariates, references):
+    """Without a step, those of the share that is asked for alone, as far as the scale says."""
+    start = {"variations": COUNT, "iterations": 0, "variance_share": 0.5}
+    near, far = (
+        SampleCollection.load(vary(WITHIN_CLASS | {"settings": start | {"within_class_scale": scale}}, 1)).latents
+        - np.repeat(SampleCollection.load(references).latents, COUNT, axis=0)
+        for scale in (1.0, 2.0)
+    )
+    np.testing.assert_allclose(far, 2 * near, atol=1e-5)
+    directions = load_within_class(covariates).directions
+    leading = len(load_within_class(covariates).root(0.5))
+    along = near @ directions.T
+    assert 0 < leading < len(directions) and np.abs(along[:, :leading]).min() > 1e-3
+    assert np.abs(near - along[:, :leading] @ directions[:leading]).max() < 1e-5
 
 
 def test_a_missing_identity_is_named_and_nothing_is_merged(vary, tmp_path):

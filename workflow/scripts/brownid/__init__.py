@@ -22,7 +22,13 @@ _NAMES = {  # module of this package -> its public names
     "dynamics.baselines": ("BaselineResult", "random_references", "reject_references", "repulse_references"),
     "dynamics.dispersion": ("DispersionResult", "dispersion"),
     "dynamics.langevin": ("LangevinResult", "langevin"),
-    "dynamics.settings": ("DispersionSettings", "LangevinSettings", "RejectSettings", "RepulseSettings"),
+    "dynamics.settings": (
+        "DispersionSettings",
+        "LangevinSettings",
+        "RejectSettings",
+        "RepulseSettings",
+        "WithinClassSettings",
+    ),
     "embeddings.distances": ("leak_audit", "nearest_angles"),
     "facemodel.loading": ("load_face_model", "load_generator", "random_latents"),
     "facemodel.model": ("FaceModel", "GeneratorFaceModel"),
@@ -90,6 +96,7 @@ if TYPE_CHECKING:
     from brownid.dynamics.settings import LangevinSettings as LangevinSettings
     from brownid.dynamics.settings import RejectSettings as RejectSettings
     from brownid.dynamics.settings import RepulseSettings as RepulseSettings
+    from brownid.dynamics.settings import WithinClassSettings as WithinClassSettings
     from brownid.embeddings.distances import leak_audit as leak_audit
     from brownid.embeddings.distances import nearest_angles as nearest_angles
     from brownid.facemodel.loading import load_face_model as load_face_model

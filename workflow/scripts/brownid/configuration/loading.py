@@ -23,6 +23,7 @@ from brownid.dynamics.settings import (
     RandomSettings,
     RejectSettings,
     RepulseSettings,
+    WithinClassSettings,
 )
 from brownid.generators.settings import (
     Arc2FaceSettings,
@@ -181,6 +182,7 @@ CLASSES: dict[str, tuple[type[Settings], ...]] = {
     "mtcnn": (MTCNNSettings,),
     "langevin": (LangevinSettings,),
     "dispersion": (DispersionSettings,),
+    "within_class": (WithinClassSettings,),
     "random": (RandomSettings,),
     "reject": (RejectSettings,),
     "repulse": (RepulseSettings,),

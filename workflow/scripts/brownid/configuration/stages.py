@@ -226,10 +226,10 @@ def measure_packing(config: Mapping, references: str) -> dict[str, Any]:
 
 def vary_references(config: Mapping, variations: str) -> dict[str, Any]:
     entry = config["variations"][variations]
-    unused = ["references", "covariates", "shards", "batch_size"] + ["covariate_scales"] * (
-        entry["algorithm"] != "disco"
-    )
-    settings = {"seed": config["seed"], "variations": _without(entry, *unused)}
+    settings = {
+        "seed": config["seed"],
+        "variations": _without(entry, "references", "covariates", "shards", "batch_size"),
+    }
     if paths.is_embedding_conditioned(config, variations):
         settings["variations"]["settings"] = {key: entry["settings"][key] for key in ("variations", "embedding_noise")}
         return settings | {"embedding_conditioned": True}

@@ -5,6 +5,9 @@ Algorithms "Dispersion" and "DisCo" of Geissbühler et al., ICML 2025; for the n
     w_a ← w_a + (Δt/μ) (−∂U/∂w_a + k_g (w̄ − w_a) + η₀ ξ)        (noise scales with Δt, not √Δt)
 starting from w_a = w_ref + s0 ξ, and for DisCo from w_ref + s0 ξ + Σ_m u_m v_m with u_m ~ U(−½, ½).
 
+Within-class variations start from w_ref + s0 ξ + s C_w^{1/2} ζ, ζ ~ N(0, I): C_w is the within-class covariance (of LDA
+and PLDA) of the latents of projected photographs, in its leading directions.
+
 Identities do not act on each other, and each has its own random numbers and its own automatic timestep: any part of
 them gives the same result as all of them together.
 """
@@ -16,7 +19,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from brownid.dynamics.settings import DispersionSettings
+from brownid.dynamics.settings import DispersionSettings, WithinClassSettings
 from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, summary, timesteps
 from brownid.embeddings.angles import angles_to, attraction_gradient, latent_repulsion
 from brownid.embeddings.pairwise import angles_within
@@ -55,21 +58,41 @@ def dispersion_start(
     seed: int,
     items: Sequence[int] | None = None,
     covariates: torch.Tensor | None = None,
+    within_class: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The start `[N,n,D]` around references `[N,D]`: w_ref + s0 ξ, and for DisCo + Σ_m u_m v_m.
+    """The start `[N,n,D]` around references `[N,D]`: w_ref + s0 ξ, for DisCo + Σ_m u_m v_m, or + s C_w^{1/2} ζ.
 
-    `covariates` holds the M directions v_m `[M,D]`; u_m ~ U(−½, ½) is drawn for each variation.
+    `covariates` holds the M directions v_m `[M,D]`; u_m ~ U(−½, ½) is drawn for each variation. `within_class` holds
+    the root of C_w `[r,D]`, its r leading eigenvectors times the square roots of their eigenvalues; ζ ~ N(0, I_r) is
+    drawn for each variation, and the settings must be `WithinClassSettings`, which have the scale s.
     """
     items = check_items(items, len(references))
+    _check_start(settings, covariates, within_class)
     count, dimension = settings.variations, references.shape[1]
     start = references[:, None] + settings.initial_noise * normal(
         seed, "dispersion/initial", items, (count, dimension)
     ).to(references)
-    if covariates is None:
-        return start
-    check_matrix("covariates", covariates, (None, dimension))
-    amplitudes = uniform(seed, "dispersion/covariates", items, (count, len(covariates))) - 0.5
-    return start + amplitudes.to(references) @ covariates.to(references)
+    if covariates is not None:
+        check_matrix("covariates", covariates, (None, dimension))
+        amplitudes = uniform(seed, "dispersion/covariates", items, (count, len(covariates))) - 0.5
+        start = start + amplitudes.to(references) @ covariates.to(references)
+    if within_class is not None and isinstance(settings, WithinClassSettings):
+        check_matrix("within_class", within_class, (None, dimension))
+        deviations = normal(seed, "dispersion/within_class", items, (count, len(within_class))).to(references)
+        start = start + settings.within_class_scale * deviations @ within_class.to(references)
+    return start
+
+
+def _check_start(
+    settings: DispersionSettings, covariates: torch.Tensor | None, within_class: torch.Tensor | None
+) -> None:
+    if covariates is not None and within_class is not None:
+        raise BrownidError("`covariates` are DisCo's start, `within_class` is another: give one of the two.")
+    if isinstance(settings, WithinClassSettings) != (within_class is not None):
+        raise BrownidError(
+            "WithinClassSettings and `within_class`, the root of the within-class covariance, belong together: give "
+            "both or neither."
+        )
 
 
 def dispersion(
@@ -82,10 +105,13 @@ def dispersion(
     items: Sequence[int] | None = None,
     initial: torch.Tensor | None = None,
     covariates: torch.Tensor | None = None,
+    within_class: torch.Tensor | None = None,
     batch_size: int = 64,
     state: StateFile | None = None,
 ) -> DispersionResult:
-    """Run Dispersion, or DisCo where `covariates` are given; the element type and device of the references are kept.
+    """Run Dispersion, DisCo (`covariates`) or within-class variations (`within_class`, with `WithinClassSettings`).
+
+    The element type and device of the references are kept.
 
     Args:
         model: the face model; `embed` is called on at most `batch_size` latents at a time, on fewer where the memory
@@ -96,6 +122,7 @@ def dispersion(
         items: global identity numbers of the N rows, default 0 … N−1; a shard passes those of its identities.
         initial: start `[N,n,D]` instead of the random one.
         covariates: DisCo's directions v_m `[M,D]` for the random start.
+        within_class: root of the within-class covariance `[r,D]` for the random start, `WithinClass.root(share)`.
         state: where to keep what an interrupted run goes on from.
 
     Returns:
@@ -115,12 +142,16 @@ def dispersion(
     targets = reference_embeddings.to(references)
     items = check_items(items, len(references))
     if initial is None:
-        latents = dispersion_start(references, settings, seed=seed, items=items, covariates=covariates)
-    elif covariates is None:
+        latents = dispersion_start(
+            references, settings, seed=seed, items=items, covariates=covariates, within_class=within_class
+        )
+    elif covariates is None and within_class is None:
         check_matrix("initial", initial, (len(references), settings.variations, len(mean)))
         latents = initial.detach().to(references, copy=True)
     else:
-        raise BrownidError("`covariates` only shape the random start, which `initial` replaces; give one of the two.")
+        raise BrownidError(
+            "`covariates` and `within_class` shape the random start, which `initial` replaces: give one of the two."
+        )
     if state is not None:
         state = state.of_run(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
     count = settings.variations

@@ -64,6 +64,24 @@ class DispersionSettings(Settings):
 
 
 @dataclass(frozen=True)
+class WithinClassSettings(DispersionSettings):
+    """Within-class variations: Dispersion from a start that varies as photographs of one person do."""
+
+    initial_noise: float = setting(
+        0.0, "Standard deviation s0 of isotropic noise in the start.", unit="latent units", minimum=0
+    )
+    within_class_scale: float = setting(
+        1.0, "Scale s of the start's deviations; 1: their covariance is the within-class covariance.", minimum=0
+    )
+    variance_share: float = setting(
+        0.95,
+        "Share of the within-class variance that the leading directions (eigenvectors) in use hold.",
+        above=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
 class RandomSettings(Settings):
     """Random references, a baseline."""
 
