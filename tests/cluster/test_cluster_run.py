@@ -32,7 +32,7 @@ def test_jobs_with_a_gpu_run_on_gpu_nodes_and_no_others(finished):
 
 
 def test_a_job_with_a_gpu_sees_the_one_that_it_was_given(finished):
-    log = (finished / "logs/train_recognition/fr_varied.log").read_text()
+    log = (finished / "logs/train_recognition/fr_varied/seed_1.log").read_text()
     assert re.search(r"Slurm job \d+ on \S+, GPUs (\d+), visible \d", log), log
 
 

@@ -37,9 +37,9 @@ def test_the_shards_of_a_dataset_make_up_all_its_identities(tiny_run):
 
 def test_scores_are_there_for_every_network_and_benchmark(tiny_run):
     table = pd.read_csv(tiny_run / "results/tables/scores.csv")
-    assert set(table.network) == {"fr_varied", "steering"}
+    assert set(table.network) == {"fr_varied/seed_1", "fr_varied/seed_2", "steering"}
     assert table.accuracy.between(0, 1).all()
-    scores = json.loads((tiny_run / "results/scores/fr_varied.json").read_text())
+    scores = json.loads((tiny_run / "results/scores/fr_varied/seed_1.json").read_text())
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
 
 

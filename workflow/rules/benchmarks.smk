@@ -81,7 +81,7 @@ rule tabulate_scores:
     input:
         scores=expand(
             "results/scores/{model}.json",
-            model=sorted([*config["training"], *config["networks"]]),
+            model=paths.models(config),
         ),
     output:
         table="results/tables/scores.csv",

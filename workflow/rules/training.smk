@@ -9,20 +9,20 @@ rule train_recognition:
             for shard in paths.image_shards(config, dataset)
         ],
     output:
-        weights="results/training/{training}/weights.safetensors",
-        checkpoint="results/training/{training}/checkpoint.ckpt",
-        history="results/training/{training}/history.csv",
-        command="results/training/{training}/command.yml",
+        weights="results/training/{training}/seed_{seed}/weights.safetensors",
+        checkpoint="results/training/{training}/seed_{seed}/checkpoint.ckpt",
+        history="results/training/{training}/seed_{seed}/history.csv",
+        command="results/training/{training}/seed_{seed}/command.yml",
         batch=report(
-            "results/training/{training}/train_data.png",
+            "results/training/{training}/seed_{seed}/train_data.png",
             caption="../report/train_data.rst",
             category="Training",
-            labels={"network": "{training}", "figure": "a training batch"},
+            labels={"network": "{training}/seed_{seed}", "figure": "a training batch"},
         ),
     log:
-        "logs/train_recognition/{training}.log",
+        "logs/train_recognition/{training}/seed_{seed}.log",
     benchmark:
-        "logs/benchmarks/train_recognition/{training}.tsv"
+        "logs/benchmarks/train_recognition/{training}/seed_{seed}.tsv"
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -31,10 +31,10 @@ rule train_recognition:
         mem_mb=growing(16000),
         runtime=growing(480),
     params:
-        state="results/state/training/{training}",
+        state="results/state/training/{training}/seed_{seed}",
         settings=settings("train_recognition"),
         code=code("train_recognition", "torch-gpu"),
     message:
-        "Train the FR network {wildcards.training} on its datasets"
+        "Train the FR network {wildcards.training} on its datasets, seed {wildcards.seed}"
     script:
         "../scripts/train_recognition.py"

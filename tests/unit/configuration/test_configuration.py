@@ -196,6 +196,8 @@ def test_a_face_that_a_generator_cannot_have_is_refused(config, keys, sentence):
         (("covariates", "world_covariates", "persons"), 5, "world_covariates.persons is not used with a database"),
         (("databases", "world_multipie", "capture", "cameras"), ["24_0"], "'24_0' is not one of 08_0"),
         (("training", "fr_disco", "settings", "milestones"), [3, 2], "epochs must rise"),
+        (("training", "fr_disco", "seeds"), [3, 1, 3], "training.fr_disco.seeds: 3 is listed twice; remove one"),
+        (("training", "fr_disco", "seeds"), [], "training.fr_disco.seeds"),
         (("benchmarks",), {}, "release.models names networks, which are published with their scores, but there are no"),
     ],
 )

@@ -28,8 +28,8 @@ CALLS = [
     (stages.capture_database, "strangers"),
     (stages.sample_references, "world_n100_lang"),
     (stages.vary_references, "world_n100_lang_disco_n8_rl14"),
-    (stages.train_recognition, "fr_dispersion"),
-    (stages.score_model, "fr_genuine"),
+    (stages.train_recognition, "fr_dispersion", "1"),
+    (stages.score_model, "fr_genuine/seed_1"),
     (stages.project_database, "world_covariates"),
     (stages.measure_controls,),
     (stages.tabulate_scores,),
@@ -49,6 +49,19 @@ def test_a_references_stage_does_not_depend_on_how_its_network_was_trained(confi
     before = stages.sample_references(config, "world_n100_lang")
     config["networks"]["steering"]["training"]["epochs"] += 1
     assert stages.sample_references(config, "world_n100_lang") == before
+
+
+def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default(config):
+    default, listed = "fr_genuine", "fr_dispersion"
+    config["training"][default]["seeds"], config["training"][listed]["seeds"] = None, [3, 1]
+    assert paths.trained_models(config, default) == ["fr_genuine/seed_1"]
+    assert paths.trained_models(config, listed) == ["fr_dispersion/seed_3", "fr_dispersion/seed_1"]
+    assert {"fr_dispersion/seed_3", "steering"} < set(paths.models(config))
+    assert paths.weights(config, "fr_dispersion/seed_3") == "results/training/fr_dispersion/seed_3/weights.safetensors"
+    assert stages.train_recognition(config, listed, "3")["seed"] == 3
+    first, second = (stages.score_model(config, model) for model in paths.trained_models(config, listed))
+    assert first | {"model": second["model"]} == second
+    assert list(products.release_parts(config)["models"])[1:3] == paths.trained_models(config, listed)
 
 
 def test_the_number_of_shards_is_no_setting_of_the_variations(config):
@@ -115,9 +128,9 @@ STAGES = [
     *[(stage, HYPER) for stage in (stages.embed_faces, stages.pack_references, stages.invert_embeddings)],
     *[(stages.measure_packing, HYPER), (stages.vary_references, NOISY)],
     *[
-        (stages.train_recognition, "fr_genuine"),
+        (stages.train_recognition, "fr_genuine", "1"),
         (stages.score_model, "steering"),
-        (stages.score_model, "fr_genuine"),
+        (stages.score_model, "fr_genuine/seed_1"),
     ],
     *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
 ]

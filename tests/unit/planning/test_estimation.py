@@ -54,6 +54,15 @@ def test_variations_take_two_passes_an_iteration_and_one_at_the_end():
     assert stage.jobs == 50
 
 
+def test_each_seed_of_a_training_is_a_job_to_train_and_one_to_score():
+    work = work_of(TINY)
+    for rule in ("train_recognition", "score_model"):
+        assert work[rule, "fr_varied"].jobs == 2
+    entry = merged([TINY])["training"]["fr_varied"] | {"seeds": [1]}
+    one = work_of(TINY, training={"fr_varied": entry})["train_recognition", "fr_varied"]
+    assert work["train_recognition", "fr_varied"].gflop == 2 * one.gflop
+
+
 def test_recorded_rates_are_work_over_seconds(tmp_path):
     work = [work_of(TINY)["vary_references", "varied"]]
     for shard in (1, 2):

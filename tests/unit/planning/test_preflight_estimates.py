@@ -90,6 +90,10 @@ def test_disk_grows_with_what_is_made(tiny):
     after, _ = resources.expected(tiny, {})
     assert after["samples"] - before["samples"] == 2 * 12 * (4 * 640 + 20)
     assert after["release"] > before["release"] and after["networks"] == before["networks"]
+    tiny["training"]["fr_varied"]["seeds"] = [1, 2, 3]
+    more, _ = resources.expected(tiny, {})
+    added = more["networks"] - after["networks"]
+    assert 0 < added == more["release"] - after["release"]
 
 
 def test_a_database_that_nobody_counted_is_named(tiny):

@@ -62,7 +62,7 @@ def material(tmp_path):
             ],
             "models": [
                 ModelPart(
-                    name="slim_lang",
+                    name="slim_lang/seed_1",
                     checkpoint=folder / "model.ckpt",
                     weights=folder / "model.safetensors",
                     history=folder / "history.csv",

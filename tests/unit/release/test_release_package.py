@@ -38,12 +38,12 @@ def test_the_layout_is_the_published_one(release):
             "manifest.csv",
             "metadata.json",
             "scores/scores.csv",
-            "trained_models/results/slim_lang/history.csv",
-            "trained_models/results/slim_lang/hyperparameters.yml",
-            "trained_models/results/slim_lang/scores.json",
-            "trained_models/results/slim_lang/train.log",
-            "trained_models/slim_lang.ckpt",
-            "trained_models/slim_lang.safetensors",
+            "trained_models/results/slim_lang/seed_1/history.csv",
+            "trained_models/results/slim_lang/seed_1/hyperparameters.yml",
+            "trained_models/results/slim_lang/seed_1/scores.json",
+            "trained_models/results/slim_lang/seed_1/train.log",
+            "trained_models/slim_lang/seed_1.ckpt",
+            "trained_models/slim_lang/seed_1.safetensors",
             "world_lang_v1/command.yml",
             "world_lang_v1/samples.h5",
             "world_lang_v1/stats.h5",
@@ -96,7 +96,7 @@ def test_the_metadata_is_machine_readable_and_counts(release):
     (record,) = content["recordSet"]
     assert (record["samples"], record["identities"], record["images"], record["side"]) == (6, 3, 6, 12)
     assert [field["name"] for field in record["field"]] == ["identity", "label", "image", "w_latent", "embedding"]
-    assert content["trained_models"] == ["slim_lang"]
+    assert content["trained_models"] == ["slim_lang/seed_1"]
 
 
 def test_equal_parts_give_equal_releases(release, material, tmp_path):

@@ -42,7 +42,7 @@ def test_progress_is_shown_through_the_function_given(release):
     assert seen == [("checking files", 20), ("decoding images of world_lang_v1", 6)]
 
 
-@pytest.mark.parametrize("path", ["trained_models/slim_lang.ckpt", "README.md", "scores/scores.csv"])
+@pytest.mark.parametrize("path", ["trained_models/slim_lang/seed_1.ckpt", "README.md", "scores/scores.csv"])
 def test_a_flipped_byte_is_found(release, path):
     flip(release / path, 3)
     assert verify(release) == [f"{path}: the file has been changed, its SHA-256 is not the manifest's."]
@@ -145,8 +145,8 @@ def test_a_truncated_collection_is_found(release):
     [
         ("world_lang_v1/stats.h5", "this is not a readable HDF5 file"),
         ("world_lang_v1/command.yml", "this is no record of a command"),
-        ("trained_models/slim_lang.safetensors", "the weights cannot be read"),
-        ("trained_models/results/slim_lang/scores.json", "no JSON that can be read"),
+        ("trained_models/slim_lang/seed_1.safetensors", "the weights cannot be read"),
+        ("trained_models/results/slim_lang/seed_1/scores.json", "no JSON that can be read"),
         ("metadata.json", "the file is missing or does not describe a release"),
     ],
 )
@@ -163,6 +163,16 @@ def test_metadata_that_leads_elsewhere_is_refused(release):
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
     assert verify(release) == ["The dataset name '../material' must consist of letters, digits, '.', '_' and '-'."]
+
+
+@pytest.mark.parametrize("name", ["../slim_lang", "slim_lang/../../x", "slim_lang/", "a/b/c"])
+def test_a_model_that_leads_elsewhere_is_refused(release, name):
+    content = json.loads((release / "metadata.json").read_text())
+    content["trained_models"] = [name]
+    (release / "metadata.json").write_text(json.dumps(content))
+    contents.write_manifest(release)
+    [problem] = verify(release)
+    assert problem.startswith("The model name")
 
 
 def test_a_dataset_that_the_metadata_does_not_describe_is_found(release):
@@ -219,7 +229,11 @@ def socket_at(path):
 MAKE = {"pipe": os.mkfifo, "socket": socket_at, "link": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}
 READ = (
     *("README.md", IMAGE, SAMPLES, "world_lang_v1/stats.h5", "world_lang_v1/command.yml", "metadata.json"),
-    *("trained_models/slim_lang.safetensors", "trained_models/results/slim_lang/scores.json", "checksums.sha256"),
+    *(
+        "trained_models/slim_lang/seed_1.safetensors",
+        "trained_models/results/slim_lang/seed_1/scores.json",
+        "checksums.sha256",
+    ),
 )
 
 
@@ -284,7 +298,7 @@ def verify_without_checksums(release):
 
 
 @pytest.mark.parametrize("path", ["world_lang_v1/command.yml", "metadata.json",
-                                  "trained_models/results/slim_lang/scores.json"])  # fmt: skip
+                                  "trained_models/results/slim_lang/seed_1/scores.json"])  # fmt: skip
 @pytest.mark.parametrize(
     "content", [b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b'{"a": "\xff"}', b'{"a": 1, "a": 2}']
 )

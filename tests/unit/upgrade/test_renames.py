@@ -32,6 +32,14 @@ def test_names_go_through_all_versions():
     assert TABLE.path("results/photos/one/two.bin") == "results/photos/one/two.bin"
 
 
+def test_a_new_path_may_have_the_seed_of_the_run():
+    table = Renames([{"paths": {"results/{name}/{file}": "results/{name}/seed_{seed}/{file}"}}]).of_run([], seed=7)
+    assert table.path("results/net/a.ckpt") == "results/net/seed_7/a.ckpt"
+    assert list(table.old_paths("results/net/seed_7/a.ckpt")) == ["results/net/a.ckpt"]
+    assert list(table.old_paths("results/net/seed_8/a.ckpt")) == []
+    assert table.path("results/net/seed_8/a.ckpt") == "results/net/seed_8/a.ckpt"
+
+
 def test_settings_of_older_versions_have_the_keys_and_values_of_today():
     old = {
         "settings": {"network": {"side": 112}, "spread": 1.0, "kind": "people", "camera": {}, "file": "results/old/x"}

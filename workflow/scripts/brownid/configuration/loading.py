@@ -317,6 +317,9 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}: the key {key!r} means nothing without the key {needed!r}"
     if error.validator == "oneOf":
         return f"{place}: give exactly one of {_either([branch['required'][0] for branch in error.validator_value])}"
+    if error.validator == "uniqueItems":
+        twice = next(item for number, item in enumerate(error.instance) if item in error.instance[:number])
+        return f"{place}: {twice!r} is listed twice; remove one of the two"
     if error.validator == "not" and "required" in error.validator_value:
         return f"{place}: the key {error.validator_value['required'][0]!r} means nothing here; leave it out"
     if error.validator == "not":

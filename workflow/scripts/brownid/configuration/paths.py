@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from brownid.configuration.crops import crop_read
 from brownid.configuration.hyperface import packed_references, takes_embeddings
-from brownid.configuration.links import DATASETS, MODELS
+from brownid.configuration.links import DATASETS
 from brownid.configuration.loading import own_paths
 from brownid.databases.multipie import list_files
 from brownid.weights import catalogue
@@ -42,7 +42,7 @@ def database_root(config: Mapping, database: str) -> str:
 def benchmark_file(config: Mapping, benchmark: str, model: str) -> str:
     """The .bin file of a benchmark that a network is scored on: the user's, or one of the crops that it reads."""
     entry = config["benchmarks"][benchmark]
-    template, image_size = crop_read(config, model)
+    template, image_size = crop_read(config, entry_of(model))
     if entry.get("capture"):  # photographed at any side; its eyes lie where arcface and two_eye have them
         return f"results/benchmarks/{benchmark}.{image_size}.bin"
     if benchmark in prepared_benchmarks(config):
@@ -108,10 +108,27 @@ def references_generator_files(config: Mapping, dataset: str) -> list[str]:
     return generator_files(config, config["references"][namespace(config, dataset)]["generator"])
 
 
+def trained_models(config: Mapping, training: str) -> list[str]:
+    """The networks of a training entry, `ENTRY/seed_N`: one per seed, also where there is one seed."""
+    seeds = config["training"][training]["seeds"] or [config["seed"]]
+    return [f"{training}/seed_{seed}" for seed in seeds]
+
+
+def models(config: Mapping) -> list[str]:
+    """All FR networks, in alphabetical order of their entries: `ENTRY/seed_N` of trainings, `NETWORK` of networks."""
+    named = {name: trained_models(config, name) for name in config["training"]}
+    named |= {name: [name] for name in config["networks"]}
+    return [model for entry in sorted(named) for model in named[entry]]
+
+
+def entry_of(model: str) -> str:
+    """The training or networks entry of a network."""
+    return model.partition("/")[0]
+
+
 def weights(config: Mapping, model: str) -> str:
     """The weights of an FR network: the user's file, or those that the workflow trains."""
-    section = section_of(config, model, MODELS)
-    if section == "networks":
+    if model in config["networks"]:
         return config["networks"][model]["weights"] or f"results/networks/{model}/weights.safetensors"
     return f"results/training/{model}/weights.safetensors"
 

@@ -22,7 +22,7 @@ def targets(config: Mapping) -> list[str]:
         *figures(config),
         *[paths.samples(config, name) for section in ("references", "variations") for name in config[section]],
         *[paths.covariates(config, name) for name in config["covariates"]],
-        *[paths.weights(config, name) for name in config["training"]],
+        *[paths.weights(config, model) for name in config["training"] for model in paths.trained_models(config, name)],
         *[paths.weights(config, name) for name, entry in config["networks"].items() if not entry["weights"]],
     ]
 
@@ -122,7 +122,7 @@ def release_parts(config: Mapping) -> dict[str, Any]:
     captures = {config["covariates"][name]["database"] for name in used if name}
     return {
         "datasets": {name: _dataset(config, name) for name in release["datasets"]},
-        "models": {name: _model(name) for name in release["models"]},
+        "models": {model: _model(model) for name in release["models"] for model in paths.trained_models(config, name)},
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
         "packings": [
@@ -146,15 +146,15 @@ def _dataset(config: Mapping, name: str) -> dict[str, Any]:
     }
 
 
-def _model(name: str) -> dict[str, str]:
-    folder = f"results/training/{name}"
+def _model(model: str) -> dict[str, str]:
+    folder = f"results/training/{model}"
     return {
         "weights": f"{folder}/weights.safetensors",
         "checkpoint": f"{folder}/checkpoint.ckpt",
         "history": f"{folder}/history.csv",
         "command": f"{folder}/command.yml",
         "batch": f"{folder}/train_data.png",
-        "scores": f"results/scores/{name}.json",
+        "scores": f"results/scores/{model}.json",
     }
 
 
@@ -187,15 +187,15 @@ def job_counts(config: Mapping) -> Counter[str]:
         rule = "realign_images" if dataset in config["realigned"] else rule
         jobs[rule] += len(paths.shard_names(config, dataset))
     jobs["train_network"] = len(trained)
-    jobs["train_recognition"] = len(config["training"])
+    models = paths.models(config)
+    jobs["train_recognition"] = len(models) - len(networks)
     if scores(config):
-        jobs["score_model"] = len(networks) + len(config["training"])
+        jobs["score_model"] = len(models)
         jobs["tabulate_scores"] = 1
     for rule, benchmarks in (
         ("capture_benchmark", paths.captured_benchmarks(config)),
         ("prepare_benchmark", paths.prepared_benchmarks(config)),
     ):
-        models = [*networks, *config["training"]]
         jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
     jobs["embed_database"] = len(embedded_databases(config))
     for name in config["covariates"]:

@@ -11,7 +11,7 @@ from typing import Any
 from brownid.configuration import paths, products
 from brownid.configuration.crops import has_fixed_crops
 from brownid.configuration.links import MODELS
-from brownid.configuration.paths import database_root, namespace, section_of
+from brownid.configuration.paths import database_root, entry_of, namespace, section_of
 
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
 SELECTION = ("persons", "images_per_person")  # of a database without MultiPIE's protocols
@@ -32,7 +32,8 @@ def sorted_keys(settings: Any) -> Any:
 
 def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """Settings to build a network. Its training affects a stage only through the weights file."""
-    entry = config[section_of(config, model, MODELS)][model]
+    name = entry_of(model)
+    entry = config[section_of(config, name, MODELS)][name]
     image_size = entry.get("image_size", config["images"]["image_size"])
     pixels = {key: entry[key] for key in PIXELS if entry.get(key) is not None}
     if "factory" in entry:
@@ -263,9 +264,9 @@ def realign_images(config: Mapping, realigned: str) -> dict[str, Any]:
     }
 
 
-def train_recognition(config: Mapping, training: str) -> dict[str, Any]:
+def train_recognition(config: Mapping, training: str, seed: str) -> dict[str, Any]:
     return {
-        "seed": config["seed"],
+        "seed": int(seed),
         "network": _backbone(config, training),
         "training": config["training"][training]["settings"],
     }
@@ -303,7 +304,7 @@ def score_model(config: Mapping, model: str) -> dict[str, Any]:
 
 
 def tabulate_scores(config: Mapping) -> dict[str, Any]:
-    return {"models": sorted([*config["training"], *config["networks"]])}
+    return {"models": paths.models(config)}
 
 
 def plot_dynamics(config: Mapping, dataset: str) -> dict[str, Any]:

@@ -70,13 +70,15 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
     for name, entry in sizes.training_entries(config).items():
         images = sum(sizes.image_count(config, dataset, catalogue) or 0 for dataset in entry["datasets"])
         rule = "train_network" if name in config["networks"] else "train_recognition"
-        gflop = images * entry["settings"]["epochs"] * 3 * network_gflop(entry)
-        yield Stage(rule, name, 1, gflop, training=True)
+        seeds = sizes.seed_count(config, name)
+        gflop = seeds * images * entry["settings"]["epochs"] * 3 * network_gflop(entry)
+        yield Stage(rule, name, seeds, gflop, training=True)
     models = {**config["networks"], **sizes.training_entries(config)}
     for name, entry in models.items():
         shape = {"image_size": config["images"]["image_size"], **entry}
         images = PASSES_A_PAIR * sum(_pairs(benchmark) for benchmark in config["benchmarks"].values())
-        yield Stage("score_model", name, 1, images * network_gflop(shape))
+        seeds = sizes.seed_count(config, name)
+        yield Stage("score_model", name, seeds, seeds * images * network_gflop(shape))
 
 
 def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:

@@ -80,9 +80,10 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             room["images"] += images * encoded
             room["samples"] += guards[name] * images * sizes.FLOAT32 * sizes.USUAL_WIDTH
     for name, entry in sizes.training_entries(config).items():
-        kept = 2 * _weights(config, entry, catalogue)  # the weights, and the checkpoint with the head
+        # of each network the weights and the checkpoint with the head; a state is as large
+        kept = 2 * sizes.seed_count(config, name) * _weights(config, entry, catalogue)
         room["networks"] += kept
-        room["state of interrupted jobs"] += 2 * _weights(config, entry, catalogue)
+        room["state of interrupted jobs"] += kept
         room["release"] += kept if name in release.get("models", ()) else 0
     return room, uncounted
 

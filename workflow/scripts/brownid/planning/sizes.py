@@ -115,6 +115,11 @@ def training_entries(config: Mapping) -> dict[str, dict[str, Any]]:
     }
 
 
+def seed_count(config: Mapping, name: str) -> int:
+    """Networks that a training or networks entry trains: one per seed."""
+    return len(paths.trained_models(config, name)) if name in config["training"] else 1
+
+
 def embedding_width(network: Mapping[str, Any]) -> int:
     """Numbers of an embedding."""
     return network.get("training", {}).get("embedding_dim", USUAL_WIDTH)

@@ -68,7 +68,7 @@ class DatasetPart:
 class ModelPart:
     """One trained network with its results."""
 
-    name: str
+    name: str  # of an entry, or `ENTRY/seed_N` of one of its networks
     checkpoint: Path  # .ckpt, of Lightning
     weights: Path  # .safetensors, to load without executing anything
     history: Path  # CSV, one row per epoch
@@ -77,7 +77,7 @@ class ModelPart:
     results: tuple[Path, ...] = ()  # further files for its results folder: a log, a picture of a training batch
 
     def __post_init__(self) -> None:
-        check_name("model", self.name)
+        check_model_name(self.name)
 
     def places(self) -> dict[PurePosixPath, Path]:
         """Path in the release -> file it is copied from."""
@@ -111,6 +111,13 @@ def check_name(what: str, name: str) -> None:
     """Raise BrownidError for a name that cannot be a file name everywhere."""
     if not NAME.fullmatch(name):
         raise BrownidError(f"The {what} name {name!r} must consist of letters, digits, '.', '_' and '-'.")
+
+
+def check_model_name(name: str) -> None:
+    """Raise BrownidError for a name that is neither a file name everywhere nor two of them, `ENTRY/seed_N`."""
+    entry, slash, network = name.partition("/")
+    for part in (entry, network) if slash else (entry,):
+        check_name("model", part)
 
 
 def release_path(text: str) -> PurePosixPath:

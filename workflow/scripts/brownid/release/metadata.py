@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from brownid.release.contents import ReleaseDescription, check_name
+from brownid.release.contents import ReleaseDescription, check_model_name, check_name
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_json
 from brownid.samples.collection import SampleCollection
@@ -97,9 +97,10 @@ def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
         _check_record(record)
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
         raise BrownidError(f"{METADATA}: trained_models is no list of names.")
-    for what, names in (("dataset", [record.name for record in records]), ("model", models)):
-        for name in names:
-            check_name(what, name)
+    for record in records:
+        check_name("dataset", record.name)
+    for model in models:
+        check_model_name(model)
     return records, models
 
 
@@ -139,8 +140,8 @@ def _record_set(record: DatasetRecord) -> dict:
 
 
 FOLDERS = {
-    "trained_models": "recognition networks trained on the datasets: `<model>.safetensors` (weights), `<model>.ckpt`"
-    " (the training's checkpoint), `results/<model>/` (history, hyper-parameters, scores)",
+    "trained_models": "recognition networks trained on the datasets, `<training>/seed_<seed>`: `<model>.safetensors`"
+    " (weights), `<model>.ckpt` (the training's checkpoint), `results/<model>/` (history, hyper-parameters, scores)",
     "databases": "indexes of the genuine databases that were used (SQLite); they hold no images",
     "covariates": "directions of pose, illumination and expression in latent space",
     "hyperface": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"

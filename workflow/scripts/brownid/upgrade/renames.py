@@ -20,10 +20,22 @@ class Renames:
         self.versions = versions
         self._paths = [_patterns(version) for version in versions]
 
-    def of_run(self, outputs: Iterable[str]) -> "Renames":
-        """The same, with those entries alone that a run with these output files has under their new names only."""
+    def of_run(self, outputs: Iterable[str], seed: int | None = None) -> "Renames":
+        """The same for a run with these output files and this top-level seed, which stands for `{seed}` in new paths.
+
+        It has those entries alone that the run has under their new names only.
+        """
         present = {part.split(".")[0] for path in outputs for part in path.split("/")}
-        return Renames([{**version, "entries": _renamed(version, present)} for version in self.versions])
+        return Renames(
+            [
+                {
+                    **version,
+                    "entries": _renamed(version, present),
+                    "paths": {old: new.replace("{seed}", f"{seed}") for old, new in version.get("paths", {}).items()},
+                }
+                for version in self.versions
+            ]
+        )
 
     def rule(self, name: str) -> str:
         """Today's name of a rule."""

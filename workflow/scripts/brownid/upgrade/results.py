@@ -47,7 +47,7 @@ class Results:
 
     def __init__(self, run: Run, renames: Renames):
         self._outputs = {path for job in run.jobs for path in job.outputs}
-        self.run, self.renames = run, renames.of_run(self._outputs)
+        self.run, self.renames = run, renames.of_run(self._outputs, run.seed)
         located = {job: self._located(job) for job in run.jobs}
         self._consumed = self._consumed_checksums(located.values())
         self.all = [self._examined(job, *located[job]) for job in run.jobs]

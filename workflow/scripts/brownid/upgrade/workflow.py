@@ -63,6 +63,7 @@ class Run:
     jobs: list[Job]
     targets: list[str]  # the files of the default target
     records: Records
+    seed: int | None  # of the configuration
     largest_checked: int  # bytes: inputs up to this size are compared by checksum
     lock: Any  # a context manager: no Snakemake may work in the folder
 
@@ -140,6 +141,7 @@ def _run(workflow: Any, largest_checked: int) -> Run:
         [_job(job, persistence) for job in jobs if not job.rule.norun],
         targets,
         Records(persistence),
+        workflow.globals["config"].get("seed"),
         largest_checked,
         persistence.lock,
     )
