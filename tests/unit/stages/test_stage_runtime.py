@@ -182,6 +182,13 @@ def test_a_stage_is_given_what_its_rule_names_and_what_changes_no_result(job):
     assert given["seed"] is None, "what may change a result comes from the rule alone"
 
 
+def test_a_wildcard_may_have_the_name_of_a_number_of_the_configuration(job):
+    job.wildcards = named(references="mine", seed="2")
+    given = {}
+    process.run(lambda batch_size, seed: given.update(batch_size=batch_size, seed=seed), job)
+    assert given == {"batch_size": 8, "seed": "2"}
+
+
 def directive(rule, keyword):
     """The text of a directive of a rule, and the names in it."""
     found = re.search(rf"^( +){keyword}:\n((?:\1 .*\n)+)", rule, re.MULTILINE)

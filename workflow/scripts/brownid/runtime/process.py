@@ -128,7 +128,8 @@ def run(stage: Callable[..., None], snakemake: Any, **more: Any) -> None:
     of all rules and functions.
     """
     config = snakemake.config
-    entries = [config.get(section, {}).get(name, {}) for section, name in snakemake.wildcards.items()]
+    sections = [(config.get(section), name) for section, name in snakemake.wildcards.items()]
+    entries = [section.get(name, {}) for section, name in sections if isinstance(section, Mapping)]
     found = {name: place[name] for place in (config, *entries) for name in CHANGES_NO_RESULT if name in place}
     given: dict[str, Any] = {"threads": snakemake.threads, **found}
     for named in (snakemake.wildcards, snakemake.params, snakemake.input, snakemake.output, more):
