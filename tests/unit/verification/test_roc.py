@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from brownid.runtime.errors import BrownidError
-from brownid.verification.accuracy import equal_error_rate, roc, tar_at_far
+from brownid.verification.error_rates import d_prime, equal_error_rate, roc, tar_at_far
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -92,3 +92,24 @@ def test_scores_without_a_curve_are_refused(scores, same, message):
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(BrownidError, match="rate"):
         tar_at_far(roc([1, 2], [True, False]), [rate])
+
+
+def test_four_pairs_have_the_error_rates_counted_by_hand():
+    """Descending: genuine 0.9, impostor 0.7, genuine 0.5, impostor 0.1; with FMR 1/2 every genuine pair is accepted."""
+    scores, same = [0.9, 0.7, 0.5, 0.1], [True, False, True, False]
+    curve = roc(scores, same)
+    (entry,) = tar_at_far(curve, [0.5])
+    assert (entry.tar, entry.fnmr) == (1, 0)
+    assert curve.area == 0.75  # of four comparisons of a genuine with an impostor pair three are right
+    assert equal_error_rate(curve) == 0.5
+    # means 0.7 and 0.4, variances 0.04 and 0.09
+    assert d_prime(scores, same) == pytest.approx(0.3 / np.sqrt(0.065))
+
+
+def test_d_prime_of_two_normal_distributions_is_that_of_their_parameters():
+    random = np.random.default_rng(0)
+    same = np.arange(200_000) % 2 == 0
+    scores = np.where(same, random.normal(0.6, 0.1, len(same)), random.normal(0.1, 0.2, len(same)))
+    assert d_prime(scores, same) == pytest.approx(0.5 / np.sqrt((0.01 + 0.04) / 2), rel=0.01)
+    assert d_prime(7 * scores - 3, same) == pytest.approx(d_prime(scores, same))
+    assert d_prime([1, 1, 0, 0], [True, True, False, False]) == float("inf")

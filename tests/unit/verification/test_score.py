@@ -44,7 +44,7 @@ def test_a_benchmark_is_scored_in_plain_numbers(benchmark):
     assert len(scores["accuracies"]) == 10
     assert scores["tar_at_far"]["0.1"]["tar"] > 0.5
     assert scores["tar_at_far"]["0.01"] == {
-        "tar": None, "threshold": None, "note": "needs 100 impostor pairs, there are 20",
+        "tar": None, "fnmr": None, "threshold": None, "note": "needs 100 impostor pairs, there are 20",
     }  # fmt: skip
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
@@ -119,7 +119,8 @@ def test_perfect_embeddings_score_one_everywhere():
     second = np.where(same[:, None], first, np.roll(first, 1, axis=0))
     scores = score_pairs(first, second, same, rates=[0.05])
     assert (scores["accuracy"], scores["std"], scores["auc"], scores["eer"]) == (1, 0, 1, 0)
-    assert scores["tar_at_far"]["0.05"] == {"tar": 1, "threshold": pytest.approx(1)}
+    assert (scores["fmr"], scores["fnmr"], scores["d_prime"]) == (0, 0, None)  # no score varies
+    assert scores["tar_at_far"]["0.05"] == {"tar": 1, "fnmr": 0, "threshold": pytest.approx(1)}
     assert scores["roc"] == {"false_accept": [0, 0, 1], "true_accept": [0, 1, 1]}
 
 
@@ -127,7 +128,8 @@ def test_a_network_that_accepts_impostors_first_has_no_finite_threshold():
     same = np.arange(40) % 2 == 0
     first = np.eye(40)
     second = np.where(same[:, None], np.roll(first, 1, axis=0), first)
-    assert score_pairs(first, second, same, rates=[0.05])["tar_at_far"]["0.05"] == {"tar": 0, "threshold": None}
+    scores = score_pairs(first, second, same, rates=[0.05])
+    assert scores["tar_at_far"]["0.05"] == {"tar": 0, "fnmr": 1, "threshold": None}
 
 
 def test_the_tables_show_the_stratified_accuracy_and_the_note_of_a_benchmark_that_needs_them(tmp_path):

@@ -7,6 +7,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.verification.accuracy import (
     THRESHOLDS,
     _stratified,
+    fold_decisions,
     folded_accuracy,
     squared_distances,
     verification_accuracy,
@@ -48,6 +49,17 @@ def test_accuracies_and_thresholds_are_those_worked_out_by_hand():
     assert result.accuracy == pytest.approx(0.5)
     assert result.std == pytest.approx(1 / 6)
     assert result.threshold == pytest.approx(1.01)
+
+
+def test_the_weighted_decisions_of_the_pairs_add_up_to_the_accuracy():
+    distances = np.array([0.5, 0.2, 1.0, 1.5, 1.2, 2.0])
+    correct, weights = fold_decisions(distances, [True, True, False] * 2, folds=2)
+    np.testing.assert_array_equal(correct, [True, True, False, False, False, True])
+    np.testing.assert_allclose(weights, 1 / 6)
+    random = np.random.default_rng(0)
+    distances, same = 4 * random.random(47), random.random(47) < 0.5
+    correct, weights = fold_decisions(distances, same)  # folds of five and of four pairs
+    assert weights @ correct == pytest.approx(folded_accuracy(distances, same).accuracy)
 
 
 def test_a_threshold_chosen_on_the_judged_fold_too_would_score_higher():

@@ -51,16 +51,9 @@ _NAMES = {  # module of this package -> its public names
     "samples.statistics": ("load_statistics", "save_statistics"),
     "training.run": ("train_recognition",),
     "training.settings": ("TrainingSettings",),
-    "verification.accuracy": (
-        "Roc",
-        "TarAtFar",
-        "Verification",
-        "equal_error_rate",
-        "roc",
-        "tar_at_far",
-        "verification_accuracy",
-    ),
+    "verification.accuracy": ("Verification", "verification_accuracy"),
     "verification.bins": ("read_bin",),
+    "verification.error_rates": ("Roc", "TarAtFar", "d_prime", "equal_error_rate", "roc", "tar_at_far"),
     "verification.score": ("score_network",),
     "world.generator": ("ProceduralGenerator",),
 }
@@ -139,14 +132,15 @@ if TYPE_CHECKING:
     from brownid.samples.statistics import save_statistics as save_statistics
     from brownid.training.run import train_recognition as train_recognition
     from brownid.training.settings import TrainingSettings as TrainingSettings
-    from brownid.verification.accuracy import Roc as Roc
-    from brownid.verification.accuracy import TarAtFar as TarAtFar
     from brownid.verification.accuracy import Verification as Verification
-    from brownid.verification.accuracy import equal_error_rate as equal_error_rate
-    from brownid.verification.accuracy import roc as roc
-    from brownid.verification.accuracy import tar_at_far as tar_at_far
     from brownid.verification.accuracy import verification_accuracy as verification_accuracy
     from brownid.verification.bins import read_bin as read_bin
+    from brownid.verification.error_rates import Roc as Roc
+    from brownid.verification.error_rates import TarAtFar as TarAtFar
+    from brownid.verification.error_rates import d_prime as d_prime
+    from brownid.verification.error_rates import equal_error_rate as equal_error_rate
+    from brownid.verification.error_rates import roc as roc
+    from brownid.verification.error_rates import tar_at_far as tar_at_far
     from brownid.verification.score import score_network as score_network
     from brownid.world.generator import ProceduralGenerator as ProceduralGenerator
 else:  # a type checker knows all names from the imports above

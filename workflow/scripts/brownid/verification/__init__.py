@@ -1,3 +1,3 @@
-"""Verification benchmarks: their files, their scores, and the measurements around them."""
+"""Verification benchmarks: their files, scores and error rates, and the uncertainty of scores."""
 
-__all__ = ["accuracy", "bins", "score"]
+__all__ = ["accuracy", "bins", "error_rates", "score"]

@@ -11,15 +11,9 @@ from brownid.databases.decoding import decode_rgb
 from brownid.recognition.embedding import embed_images
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import check_failures, logger
-from brownid.verification.accuracy import (
-    TarAtFar,
-    equal_error_rate,
-    folded_accuracy,
-    roc,
-    squared_distances,
-    tar_at_far,
-)
+from brownid.verification.accuracy import fold_decisions, folded_accuracy, squared_distances
 from brownid.verification.bins import read_bin
+from brownid.verification.error_rates import TarAtFar, d_prime, equal_error_rate, roc, tar_at_far
 
 FOLDS = 10
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
@@ -91,13 +85,16 @@ def score_pairs(
     """All results of a verification as plain numbers for a JSON file; `name` begins warnings.
 
     `accuracy`, `std`, `threshold` (10 contiguous folds; of the squared distance), `stratified_accuracy` (see
-    `benchmark.verification`), `fold_note` (why only that should be compared, or None), `auc`, `eer`, `tar_at_far` (rate
-    to `tar`, `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc`
+    `Verification`), `fold_note` (why only that should be compared, or None), `fmr` and `fnmr` (of the decisions at the
+    thresholds of the folds), `auc`, `eer`, `d_prime` (None where no score varies), `tar_at_far` (rate to `tar`, `fnmr`
+    = 1 - `tar`, `threshold` as a cosine and, where there are too few impostors to measure, a `note` and None), `roc`
     (corner points), `pairs`, `genuine`, `impostors`.
     """
     distances = squared_distances(first, second)
     verification = folded_accuracy(distances, same, FOLDS, name)
-    curve = roc(1 - distances / 2, same)  # the cosine of unit vectors
+    correct, _ = fold_decisions(distances, same, FOLDS)
+    similarities = 1 - distances / 2  # the cosine of unit vectors
+    curve = roc(similarities, same)
     corners = curve.corners()
     return {
         "accuracy": verification.accuracy,
@@ -106,8 +103,11 @@ def score_pairs(
         "accuracies": verification.accuracies.tolist(),
         "stratified_accuracy": verification.stratified_accuracy,
         "fold_note": verification.note,
+        "fmr": float(1 - correct[~same].mean()),
+        "fnmr": float(1 - correct[same].mean()),
         "auc": curve.area,
         "eer": equal_error_rate(curve),
+        "d_prime": _finite(d_prime(similarities, same)),
         "tar_at_far": {f"{entry.far:g}": _plain(entry) for entry in tar_at_far(curve, rates)},
         "roc": {"false_accept": corners.false_accept.tolist(), "true_accept": corners.true_accept.tolist()},
         "pairs": len(same),
@@ -119,9 +119,14 @@ def score_pairs(
 def _plain(entry: TarAtFar) -> dict[str, object]:
     if not entry.measurable:
         note = f"needs {entry.impostors_needed} impostor pairs, there are {entry.impostors}"
-        return {"tar": None, "threshold": None, "note": note}
-    # JSON has no infinity: with every impostor above every genuine pair nothing is accepted, at no finite threshold
-    return {"tar": entry.tar, "threshold": entry.threshold if np.isfinite(entry.threshold) else None}
+        return {"tar": None, "fnmr": None, "threshold": None, "note": note}
+    # with every impostor above every genuine pair nothing is accepted, at no finite threshold
+    return {"tar": entry.tar, "fnmr": entry.fnmr, "threshold": _finite(entry.threshold)}
+
+
+def _finite(number: float) -> float | None:
+    """The number, or None for infinity, which JSON does not have."""
+    return number if np.isfinite(number) else None
 
 
 def _decode(encoded: Sequence[bytes], image_size: int) -> tuple[np.ndarray, dict[int, str]]:
