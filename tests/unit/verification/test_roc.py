@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from brownid.runtime.errors import BrownidError
-from brownid.verification.error_rates import d_prime, equal_error_rate, roc, tar_at_far
+from brownid.verification.error_rates import d_prime, equal_error_rate, mean_roc, roc, tar_at_far
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -113,3 +113,11 @@ def test_d_prime_of_two_normal_distributions_is_that_of_their_parameters():
     assert d_prime(scores, same) == pytest.approx(0.5 / np.sqrt((0.01 + 0.04) / 2), rel=0.01)
     assert d_prime(7 * scores - 3, same) == pytest.approx(d_prime(scores, same))
     assert d_prime([1, 1, 0, 0], [True, True, False, False]) == float("inf")
+
+
+def test_the_mean_of_two_curves_is_that_of_their_true_accept_rates():
+    first = np.array([0.0, 0.0, 0.5, 1.0]), np.array([0.0, 0.4, 0.8, 1.0])
+    second = np.array([0.0, 0.2, 1.0]), np.array([0.2, 0.6, 1.0])
+    rates, tars = mean_roc([first, second])
+    np.testing.assert_allclose(rates, [0, 0.2, 0.5, 1])
+    np.testing.assert_allclose(tars, [(0.4 + 0.2) / 2, (0.4 + 0.6) / 2, (0.8 + 0.6) / 2, 1])

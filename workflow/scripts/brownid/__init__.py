@@ -55,6 +55,7 @@ _NAMES = {  # module of this package -> its public names
     "verification.bins": ("read_bin",),
     "verification.error_rates": ("Roc", "TarAtFar", "d_prime", "equal_error_rate", "roc", "tar_at_far"),
     "verification.score": ("score_network",),
+    "verification.uncertainty": ("Estimate", "PersonResamples", "resample_persons"),
     "world.generator": ("ProceduralGenerator",),
 }
 _MODULES = {name: f"brownid.{module}" for module, names in _NAMES.items() for name in names}
@@ -142,6 +143,9 @@ if TYPE_CHECKING:
     from brownid.verification.error_rates import roc as roc
     from brownid.verification.error_rates import tar_at_far as tar_at_far
     from brownid.verification.score import score_network as score_network
+    from brownid.verification.uncertainty import Estimate as Estimate
+    from brownid.verification.uncertainty import PersonResamples as PersonResamples
+    from brownid.verification.uncertainty import resample_persons as resample_persons
     from brownid.world.generator import ProceduralGenerator as ProceduralGenerator
 else:  # a type checker knows all names from the imports above
 

@@ -88,6 +88,15 @@ def roc(scores: ArrayLike, same: ArrayLike) -> Roc:
     )
 
 
+def mean_roc(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean true accept rate of several curves at each false accept rate of any of them; both `[m]`, rising.
+
+    A curve is its false and true accept rates `[k]`, strictest first, between which nothing is interpolated.
+    """
+    rates = np.unique(np.concatenate([far for far, _ in curves]))
+    return rates, np.mean([tar[np.searchsorted(far, rates, side="right") - 1] for far, tar in curves], axis=0)
+
+
 def tar_at_far(curve: Roc, rates: Sequence[float]) -> list[TarAtFar]:
     """The true accept rate at each false accept rate of `rates` (between 0 and 1)."""
     results = []
