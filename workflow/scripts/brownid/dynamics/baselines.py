@@ -2,6 +2,7 @@
 
 Those of Geissbühler et al., ICML 2025. Candidates are numbered 0, 1, 2, … and `draw(numbers)` returns their latents,
 each from its own number alone. Accepted are the first that qualify in this order, whatever the batch size.
+With nuisance directions, candidates and their moves are projected on the complement of these, as in Langevin.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from brownid.dynamics.settings import RejectSettings, RepulseSettings
-from brownid.dynamics.steps import as_arrays, finite_norms, pairwise_statistics
+from brownid.dynamics.steps import NuisanceProjection, as_arrays, finite_norms, pairwise_statistics
 from brownid.embeddings.angles import angles_to, fixed_repulsion, scaled_cosines
 from brownid.embeddings.neighbours import nearest
 from brownid.facemodel.batched import BatchedFaceModel
@@ -36,12 +37,20 @@ class BaselineResult:
 
 
 def random_references(
-    model: FaceModel, draw: Draw, count: int, *, ict: float = 1.4, batch_size: int = 64, seed: int | None = None
+    model: FaceModel,
+    draw: Draw,
+    count: int,
+    *,
+    ict: float = 1.4,
+    nuisance_directions: torch.Tensor | None = None,
+    batch_size: int = 64,
+    seed: int | None = None,
 ) -> BaselineResult:
     """The first `count` candidates; `ict` only enters the statistics, `seed` only a generator's random noise maps."""
     batched = _batched(model, count, batch_size, seed)
+    projection = NuisanceProjection(nuisance_directions, model.latent_mean)
     batches = [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
-    latents = [_checked_draw(model, draw, batch) for batch in batches]
+    latents = [_checked_draw(model, draw, batch, projection) for batch in batches]
     pairs = zip(latents, batches, strict=True)
     embeddings = [batched.embed(batch, list(items)) for batch, items in progress(pairs, "random", total=len(batches))]
     return _result(model, list(range(count)), torch.cat(latents), torch.cat(embeddings), ict, count)
@@ -54,6 +63,7 @@ def reject_references(
     settings: RejectSettings,
     *,
     fixed_embeddings: torch.Tensor | None = None,
+    nuisance_directions: torch.Tensor | None = None,
     batch_size: int = 64,
 ) -> BaselineResult:
     """The first `count` candidates that are farther than the ICT from all accepted before them.
@@ -61,7 +71,8 @@ def reject_references(
     Raises BrownidError where too few qualify within `settings.candidates_per_reference` × `count` candidates.
     """
     still = RepulseSettings(**vars(settings), steps=0)
-    return _collect(_batched(model, count, batch_size), draw, count, still, fixed_embeddings, "reject")
+    projection = NuisanceProjection(nuisance_directions, model.latent_mean)
+    return _collect(_batched(model, count, batch_size), draw, count, still, fixed_embeddings, projection, "reject")
 
 
 def repulse_references(
@@ -71,6 +82,7 @@ def repulse_references(
     settings: RepulseSettings,
     *,
     fixed_embeddings: torch.Tensor | None = None,
+    nuisance_directions: torch.Tensor | None = None,
     batch_size: int = 64,
 ) -> BaselineResult:
     """Like `reject_references`, but a candidate too close first moves by −∂U/∂w, up to `settings.steps` times.
@@ -78,7 +90,8 @@ def repulse_references(
     U is Langevin's repulsion from the accepted references and the fixed embeddings; a candidate stops as soon as it is
     far enough from all of them.
     """
-    return _collect(_batched(model, count, batch_size), draw, count, settings, fixed_embeddings, "repulse")
+    projection = NuisanceProjection(nuisance_directions, model.latent_mean)
+    return _collect(_batched(model, count, batch_size), draw, count, settings, fixed_embeddings, projection, "repulse")
 
 
 class _Reference(NamedTuple):
@@ -103,14 +116,16 @@ def _collect(
     count: int,
     settings: RepulseSettings,
     fixed_embeddings: torch.Tensor | None,
+    projection: NuisanceProjection,
     name: str,
 ) -> BaselineResult:
-    accepted = _accepted(batched, draw, count * settings.candidates_per_reference, settings, fixed_embeddings)
+    limit = count * settings.candidates_per_reference
+    accepted = _accepted(batched, draw, limit, settings, fixed_embeddings, projection)
     found = list(progress(islice(accepted, count), name, total=count))
     if len(found) < count:
         raise BrownidError(
             f"`{name}` found only {len(found)} of {count} references farther than {settings.ict:g} rad from each other "
-            f"among {count * settings.candidates_per_reference} candidates; lower ict or the number of references, "
+            f"among {limit} candidates; lower ict or the number of references, "
             "or raise candidates_per_reference."
         )
     candidates, latents, embeddings = zip(*found, strict=True)
@@ -125,6 +140,7 @@ def _accepted(
     limit: int,
     settings: RepulseSettings,
     fixed_embeddings: torch.Tensor | None,
+    projection: NuisanceProjection,
 ) -> Iterator[_Reference]:
     """The references in the order in which trying one candidate after the other accepts them.
 
@@ -136,7 +152,8 @@ def _accepted(
     first, width = 0, batched.batching.size
     while first < limit:
         numbers = range(first, min(first + width, limit))
-        trial = _try(batched, _checked_draw(batched.model, draw, numbers), accepted, fixed_embeddings, settings, first)
+        drawn = _checked_draw(batched.model, draw, numbers, projection)
+        trial = _try(batched, drawn, accepted, fixed_embeddings, settings, projection, first)
         pushed = torch.zeros_like(trial.free)
         near = torch.zeros_like(trial.free)
         decided = len(numbers)
@@ -162,6 +179,7 @@ def _try(
     accepted: list[torch.Tensor],
     fixed_embeddings: torch.Tensor | None,
     settings: RepulseSettings,
+    projection: NuisanceProjection,
     first: int,
 ) -> _Trial:
     """Move candidates `[B,D]`, each by itself, until far enough from those accepted and the fixed embeddings."""
@@ -179,7 +197,7 @@ def _try(
         if not len(movers):
             break
         path.append((movers, embeddings[movers]))
-        forces = -_gradient(batched, latents[movers], others, fixed, settings)
+        forces = projection.steps(-_gradient(batched, latents[movers], others, fixed, settings))
         finite_norms(forces, step, [numbers[mover] for mover in movers.tolist()])
         latents[movers] += forces
         moves[movers] += 1
@@ -226,10 +244,10 @@ def _batched(model: FaceModel, count: int, batch_size: int, seed: int | None = N
     return BatchedFaceModel(model, batch_size, seed)
 
 
-def _checked_draw(model: FaceModel, draw: Draw, numbers: range) -> torch.Tensor:
+def _checked_draw(model: FaceModel, draw: Draw, numbers: range, projection: NuisanceProjection) -> torch.Tensor:
     latents = draw(numbers)
     check_matrix("the drawn latents", latents, (len(numbers), len(model.latent_mean)))
-    return latents.detach()
+    return projection.latents(latents.detach())
 
 
 def _result(

@@ -5,6 +5,9 @@ embeddings, others held still within an iteration,
     U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² + Σ_{c∈C} k/2 · max(0, dC − d(e_i,e_c))²
     F_i = −∂U_i/∂w_i + k_l (w̄ − w_i)
     w_i ← w_i + (Δt/μ) F_i + (√Δt/μ) η₀ ξ.
+
+With nuisance directions V (ours; nuisance attribute projection) the start, −∂U_i/∂w_i, k_l (w̄ − w_i) and ξ are
+projected by P = I − VᵀV, so that the identities part only outside the span of V.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,16 @@ import numpy as np
 import torch
 
 from brownid.dynamics.settings import LangevinSettings
-from brownid.dynamics.steps import advance, as_arrays, clip_forces, finite_norms, pairwise_record, summary, timesteps
+from brownid.dynamics.steps import (
+    NuisanceProjection,
+    advance,
+    as_arrays,
+    clip_forces,
+    finite_norms,
+    pairwise_record,
+    summary,
+    timesteps,
+)
 from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion
 from brownid.embeddings.pairwise import AngleStatistics, PairwiseForces, latent_statistics, pairwise_forces
 from brownid.facemodel.batched import BatchedFaceModel
@@ -52,6 +64,7 @@ def langevin(
     *,
     seed: int,
     fixed_embeddings: torch.Tensor | None = None,
+    nuisance_directions: torch.Tensor | None = None,
     batch_size: int = 64,
     items: Sequence[int] | None = None,
     state: StateFile | None = None,
@@ -65,6 +78,7 @@ def langevin(
         latents: start, `[N,D]`; not changed.
         seed: of the noise, which is addressed by (seed, identity, iteration) and by nothing else.
         fixed_embeddings: C `[M,E]`, embeddings to stay `settings.fixed_distance` away from (leak guard).
+        nuisance_directions: V `[R,D]`, orthonormal: the component of w − w̄ along these is 0 from the start to the end.
         items: global identity numbers of the N rows, default 0 … N−1.
         state: where to keep what an interrupted run goes on from.
         group: the processes that share the work; all call this with the same arguments and get the same result.
@@ -72,7 +86,8 @@ def langevin(
     Returns:
         Latents, embeddings and statistics. Names of the statistics as in `pairwise_statistics`, and: norms over the
         latent dimension of −∂U/∂w (`intf`), η₀ξ (`rndf`), k_l(w̄−w) (`latf`) and F, after the clip and without noise
-        (`totf`); `energy`, every pair counted once; `timestep`.
+        (`totf`), all of them projected where there are nuisance directions; `energy`, every pair counted once;
+        `timestep`.
 
     Raises:
         BrownidError: wrong shapes or values; an embedding or force that is not finite; a state of other settings.
@@ -80,6 +95,7 @@ def langevin(
     batched = BatchedFaceModel(model, batch_size, seed)
     mean = model.latent_mean.to(latents)
     check_matrix("latents", latents, (None, len(mean)))
+    projection = NuisanceProjection(nuisance_directions, mean)
     items = check_items(items, len(latents))
     fixed = None if fixed_embeddings is None else fixed_embeddings.to(latents)
     if fixed is not None:
@@ -94,9 +110,10 @@ def langevin(
             settings=asdict(settings),
             seed=seed,
             identities=items,
+            **projection.state_key(),
         )
-    run = _Run(batched, mean, fixed, settings, seed, items, group)
-    start = {"latents": latents.detach().clone()}
+    run = _Run(batched, mean, fixed, projection, settings, seed, items, group)
+    start = {"latents": projection.latents(latents.detach().clone())}
     if settings.neighbours == "previous":
         start["embeddings"] = run.embed(start["latents"], 0)
     end, records = iterate(
@@ -120,6 +137,7 @@ class _Run:
     batched: BatchedFaceModel
     mean: torch.Tensor  # [D]
     fixed: torch.Tensor | None  # [M,E]
+    projection: NuisanceProjection
     settings: LangevinSettings
     seed: int
     items: list[int]
@@ -178,13 +196,14 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
         embeddings, energy, angles, gradients = _gradients_among_previous(
             run, moving, items, iteration, tensors["embeddings"]
         )
-    interaction = -gradients
-    latent_force = settings.latent_force * (run.mean - moving)
+    interaction = run.projection.steps(-gradients)
+    latent_force = run.projection.steps(settings.latent_force * (run.mean - moving))
     forces = interaction + latent_force
     norms = finite_norms(run.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, run.items)
     forces, _ = clip_forces(forces, norms[own], settings.force_clip)
     norms = norms if settings.force_clip is None else norms.clamp_max(settings.force_clip)
-    noise = settings.random_force * normal(run.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
+    noise = normal(run.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
+    noise = run.projection.steps(settings.random_force * noise)
     distances = latent_statistics(latents, group=group)
     record = pairwise_record(angles, distances, latents, run.mean)
     timestep = timesteps(

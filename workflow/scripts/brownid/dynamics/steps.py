@@ -7,6 +7,10 @@ import torch
 
 from brownid.embeddings.pairwise import AngleStatistics, DistanceStatistics, angle_statistics, latent_statistics
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import check_matrix
+from brownid.weights.state_dict import checksum
+
+ORTHONORMAL = 1e-4  # tolerance of the products of nuisance directions
 
 
 def timesteps(
@@ -54,6 +58,45 @@ def advance(
 ) -> torch.Tensor:
     """w + (Δt/μ) F + kick/μ, with Δt broadcast over forces; the caller scales the kick with √Δt or Δt."""
     return latents + (timestep * forces + kicks) / viscous
+
+
+class NuisanceProjection:
+    """Projection on the complement of nuisance directions V `[R, D]`, about the mean latent: P = I − VᵀV.
+
+    Nuisance attribute projection (Solomonoff, Campbell and Boardman, "Advances in channel compensation for SVM speaker
+    recognition", ICASSP 2005), here of the dynamics: latents that begin with no component of w − w̄ along V and move by
+    projected steps never get one. Without directions (None, or an R of 0) everything is returned as it is.
+    """
+
+    def __init__(self, directions: torch.Tensor | None, mean: torch.Tensor) -> None:
+        """`mean` is w̄ `[D]`; raises BrownidError unless the rows of V are orthonormal and fewer than D."""
+        self.mean = mean
+        self.directions = None if directions is None or not len(directions) else directions.to(mean)
+        if self.directions is None:
+            return
+        check_matrix("nuisance_directions", self.directions, (None, len(mean)))
+        count = len(self.directions)
+        if count >= len(mean):
+            raise BrownidError(
+                f"{count} nuisance directions leave no other among the {len(mean)} of the latents: give fewer."
+            )
+        products = self.directions @ self.directions.T
+        if not torch.allclose(products, torch.eye(count).to(products), atol=ORTHONORMAL):
+            raise BrownidError("The rows of nuisance_directions must be orthonormal: unit vectors at right angles.")
+
+    def steps(self, vectors: torch.Tensor) -> torch.Tensor:
+        """P v of forces or noise v `[..., D]`."""
+        return vectors if self.directions is None else vectors - vectors @ self.directions.T @ self.directions
+
+    def latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """w̄ + P (w − w̄) of latents w `[..., D]`."""
+        if self.directions is None:
+            return latents
+        return latents - (latents - self.mean) @ self.directions.T @ self.directions
+
+    def state_key(self) -> dict[str, str]:
+        """What the state of a run belongs to besides its settings: a checksum of V, or nothing without directions."""
+        return {} if self.directions is None else {"nuisance_directions": checksum({"V": self.directions})}
 
 
 def summary(name: str, values: torch.Tensor) -> dict[str, float]:
