@@ -40,7 +40,7 @@ EVERYTHING = {
     **ALL_BUT_CAPTURES,
     **{"capture_database": 3, "index_database": 3, "align_database": 2, "capture_benchmark": 1},
 }
-FROM_COVARIATES = {"fit_covariates": 1, **VARIED}
+FROM_COVARIATES = {"fit_covariates": 1, **MOVED}
 
 # what changes in the configuration -> what runs again
 CHANGES = {
@@ -64,6 +64,7 @@ CHANGES = {
         **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
     },
     "references: {moved: {settings: {iterations: 3}}}": MOVED,
+    "references: {moved: {nuisance_projection: {directions: 4}}}": MOVED,
     "{references: {moved: {processes: 2}, packed: {processes: 2, batch_size: 8}}, launcher: torchrun}": {},
     "{variations: {packed_varied: {batch_size: 8}}, saving: {minutes: 1.0}}": {},
     "references: {packed: {gallery_size: 7}}": {**PACKED, "embed_faces": 1},

@@ -23,6 +23,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from brownid.covariates.directions import load_covariates
+from brownid.covariates.within_class import load_within_class
+from brownid.dynamics.steps import NuisanceProjection
 from brownid.embeddings.distances import nearest_angles, row_angles, unit_rows
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import load_face_model, load_generator, random_latents
@@ -59,7 +61,8 @@ def measure_controls(
         model = load_face_model(entry, weights_of[entry["network_name"]])
         references = _latents(samples_of[name]).to(model.latent_mean)
         identities = SampleCollection.load(samples_of[name], columns=()).identities.tolist()
-        for stage, latents in _stages(entry, model, references, identities, samples_of, settings["seed"]).items():
+        start = _start(entry, model, identities, samples_of, covariates_of, settings["seed"])
+        for stage, latents in _stages(start, references).items():
             found = separation_control(model, model.generator, latents)
             rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
         for varied, source in settings["variations"].items():
@@ -92,22 +95,31 @@ def _variation_control(
     return variation_control(model, around, latents, owners, seed=seed)
 
 
-def _stages(
+def _start(
     entry: Mapping[str, Any],
     model: GeneratorFaceModel,
-    references: torch.Tensor,
     identities: Sequence[int],
     samples: Mapping[str, Path],
+    covariates: Mapping[str, Path],
     seed: int,
-) -> dict[str, torch.Tensor]:
-    """Names of the references `[n, D]` before and after they moved; without a name if nothing moved.
+) -> torch.Tensor:
+    """The latents `[n, D]` that the references of an entry were before they moved.
 
-    Before are the latents that an entry names as its start, else the random ones of the same `identities`.
+    Those that it names as its start, else the random ones of the same `identities`; projected where it projects.
     """
     if entry["start"] is not None:
-        start = _latents(samples[entry["start"]])[: len(references)].to(references)
+        start = _latents(samples[entry["start"]])[: len(identities)].to(model.latent_mean)
     else:
         start = random_latents(model.generator, identities, entry["truncation"], seed)
+    if (named := entry.get("nuisance_projection")) is None:
+        return start
+    chosen = {key: value for key, value in named.items() if key != "covariates"}
+    found = load_within_class(covariates[named["covariates"]]).leading(**chosen)
+    return NuisanceProjection(torch.from_numpy(found), model.latent_mean).latents(start)
+
+
+def _stages(start: torch.Tensor, references: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Names of the references `[n, D]` before and after they moved; without a name if nothing moved."""
     if torch.allclose(start, references, atol=UNMOVED):
         return {"": references}
     return {"before, ": start, "after, ": references}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from brownid.covariates.within_class import load_within_class
 from brownid.dynamics.baselines import BaselineResult, random_references, reject_references, repulse_references
 from brownid.dynamics.langevin import LangevinResult, langevin
 from brownid.dynamics.settings import LangevinSettings, RejectSettings, RepulseSettings
@@ -34,6 +35,7 @@ def sample_references(
     weights: Path,
     start: Path | None,
     guarded: Path | None,
+    covariates: Path | None,
     samples: Path,
     statistics: Path,
     command: Path,
@@ -46,17 +48,20 @@ def sample_references(
 ) -> None:
     """Write the collection, statistics and provenance of a references entry.
 
-    `start` is a collection to start from instead of random latents, `guarded` one of embeddings to stay away from.
+    `start` is a collection to start from instead of random latents, `guarded` one of embeddings to stay away from,
+    `covariates` the file whose within-class directions `nuisance_projection` of the entry leaves out.
     Langevin goes on from the folder `state`, this entry's own, where an interrupted job of the same `code`, settings
     and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says; it may run in
     several `processes`.
     """
     given = {"weights": weights, "start": start, "guarded": guarded}
+    given |= {"covariates": covariates} if covariates else {}  # states of the published form do not know the key
     files = {name: None if path is None else str(path) for name, path in given.items()}
     inputs = {path: sha256(path) for path in files.values() if path is not None}
     generator = generator_checksums(settings)
     roles: dict[str, Any] = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
-    call: dict[str, Any] = {"settings": settings, **files, "samples": samples, "statistics": statistics}
+    call: dict[str, Any] = {"settings": settings, "covariates": None, **files}
+    call |= {"samples": samples, "statistics": statistics}
     call |= {"batch_size": batch_size, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(sample_in_group, call, processes, launcher)
     inputs |= generator
@@ -70,6 +75,7 @@ def sample_in_group(
     weights: Path,
     start: Path | None,
     guarded: Path | None,
+    covariates: Path | None,
     samples: Path,
     statistics: Path,
     batch_size: int,
@@ -82,7 +88,11 @@ def sample_in_group(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-    sampling = _Sampling(settings, model, start, fixed, batch_size, state, group)
+    directions = None
+    if covariates is not None:
+        found = load_within_class(covariates, generator=settings["generator_name"])
+        directions = torch.from_numpy(found.leading(**entry["nuisance_projection"]))
+    sampling = _Sampling(settings, model, start, fixed, directions, batch_size, state, group)
     result = ALGORITHMS[entry["algorithm"]](sampling)
     if group.rank:
         return
@@ -106,6 +116,7 @@ class _Sampling:
     model: GeneratorFaceModel
     start: Path | None
     fixed_embeddings: torch.Tensor | None  # [M, E]
+    nuisance_directions: torch.Tensor | None  # [R, D]
     batch_size: int
     state: Mapping[str, Any] | None
     group: ProcessGroup
@@ -122,9 +133,14 @@ class _Sampling:
 
 def _random(sampling: _Sampling) -> BaselineResult:
     entry, seed = sampling.entry, sampling.settings["seed"]
-    count, batch_size = entry["identities"], sampling.batch_size
     return random_references(
-        sampling.model, sampling.draw, count, **entry["settings"], batch_size=batch_size, seed=seed
+        sampling.model,
+        sampling.draw,
+        entry["identities"],
+        **entry["settings"],
+        nuisance_directions=sampling.nuisance_directions,
+        batch_size=sampling.batch_size,
+        seed=seed,
     )
 
 
@@ -145,6 +161,7 @@ def _accepted(sampling: _Sampling, algorithm: Callable[..., BaselineResult], set
         sampling.entry["identities"],
         settings,
         fixed_embeddings=sampling.fixed_embeddings,
+        nuisance_directions=sampling.nuisance_directions,
         batch_size=sampling.batch_size,
     )
 
@@ -161,6 +178,7 @@ def _langevin(sampling: _Sampling) -> LangevinResult:
         LangevinSettings(**sampling.entry["settings"]),
         seed=sampling.settings["seed"],
         fixed_embeddings=sampling.fixed_embeddings,
+        nuisance_directions=sampling.nuisance_directions,
         batch_size=sampling.batch_size,
         state=open_state(sampling.state),
         group=sampling.group,

@@ -216,6 +216,26 @@ def test_a_start_of_another_generator_is_refused(config):
     assert "latents mean nothing in another generator" in refusal(config)
 
 
+def test_covariates_whose_directions_are_left_out_are_of_the_same_generator_and_say_how_many(config):
+    entry = config["references"][LANG]
+    entry["nuisance_projection"] = {"covariates": "world_covariates"}
+    assert load_configuration(config)["references"][LANG]["nuisance_projection"]["directions"] == 10
+    entry["nuisance_projection"]["variance_share"] = 0.8
+    assert "directions" not in load_configuration(config)["references"][LANG]["nuisance_projection"]
+    entry["nuisance_projection"]["directions"] = 5
+    assert "nuisance_projection: give exactly one of directions, variance_share" in refusal(config)
+    del entry["nuisance_projection"]["variance_share"]
+    config["generators"]["other"] = {"family": "procedural"}
+    config["covariates"]["world_covariates"]["generator"] = "other"
+    sentence = "is about the generator 'world', the covariates world_covariates of its projection about 'other'"
+    assert sentence in refusal(config)
+
+
+def test_packed_references_take_no_nuisance_projection(config):
+    config["references"]["world_n100_hyper"]["nuisance_projection"] = {"covariates": "world_covariates"}
+    assert "world_n100_hyper.nuisance_projection: this key means nothing with the algorithm" in refusal(config)
+
+
 def test_two_sides_of_one_world_have_the_same_people(config):
     config["generators"]["larger"] = {**config["generators"]["world"], "image_size": 64}
     config["databases"]["world_ffhq"]["capture"].update(generator="larger", first_person=599)

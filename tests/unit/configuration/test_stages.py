@@ -105,6 +105,18 @@ def test_variations_show_the_persons_of_their_references(config):
     assert paths.namespace(config, "world_webface") == "world_webface"
 
 
+def test_the_covariates_of_a_projection_are_an_input_of_its_references_and_in_their_release(config):
+    config["release"]["datasets"] = [LANG]
+    assert paths.nuisance_covariates(config, LANG) == [] and products.release_parts(config)["covariates"] == {}
+    before = stages.sample_references(config, LANG)
+    config["references"][LANG]["nuisance_projection"] = LEFT_OUT
+    assert paths.nuisance_covariates(config, LANG) == [paths.covariates(config, "world_covariates")]
+    assert list(products.release_parts(config)["covariates"]) == ["world_covariates"]
+    assert list(products.release_parts(config)["databases"]) == ["world_ffhq", "world_multipie"]
+    before["references"]["nuisance_projection"] = {"directions": 10}  # the name of the file is no setting
+    assert stages.sample_references(config, LANG) == before
+
+
 def test_a_section_without_entries_matches_nothing():
     assert paths.alternatives({}, "variations") == "(?!)"
 
@@ -138,6 +150,8 @@ STEERED = "fit_warm_start project_database sample_references vary_references mea
 STEERED += "embed_faces invert_embeddings"
 EMBEDDED = "embed_database measure_packing train_network score_model:steering"
 
+LEFT_OUT = {"covariates": "world_covariates", "directions": 10}
+
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
     ("networks.steering.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
@@ -157,6 +171,7 @@ USES = [
     ("references.world_n100_random.truncation", 0.5, "sample_references:world_n100_random measure_controls"),
     (f"references.{LANG}.settings.ict", 1.3, f"sample_references:{LANG}"),
     (f"references.{LANG}.settings.neighbours", "previous", f"sample_references:{LANG}"),
+    (f"references.{LANG}.nuisance_projection", LEFT_OUT, f"sample_references:{LANG} measure_controls"),
     (f"references.{HYPER}.truncation", 0.5, f"embed_faces vary_references:{NOISY} measure_controls"),
     (f"references.{HYPER}.gallery_size", 500, "embed_faces pack_references"),
     (f"references.{HYPER}.gallery", "world_n100_random", ""),

@@ -33,14 +33,23 @@ def sample(weights):
     """A function that runs `sample_references` in a folder and loads what it wrote."""
 
     def run(
-        folder: Path, algorithm: str, settings: dict, start: Path | None = None, guarded: Path | None = None, **more
+        folder: Path,
+        algorithm: str,
+        settings: dict,
+        start: Path | None = None,
+        guarded: Path | None = None,
+        covariates: Path | None = None,
+        projection: dict | None = None,
+        **more,
     ):
         entry = {"algorithm": algorithm, "identities": IDENTITIES, "settings": settings}
+        entry |= {"nuisance_projection": projection} if projection else {}
         sample_references(
             {**FACE_MODEL, "references": entry | ({} if start else {"truncation": 0.7})},
             weights=weights,
             start=start,
             guarded=guarded,
+            covariates=covariates,
             samples=folder / "samples.h5",
             statistics=folder / "stats.h5",
             command=folder / "command.yml",

@@ -3,8 +3,11 @@
 import h5py
 import numpy as np
 import pytest
-from tiny_world import IDENTITIES
+from tiny_world import FACE_MODEL, IDENTITIES
 
+from brownid.covariates.directions import save_covariates
+from brownid.covariates.within_class import load_within_class
+from brownid.facemodel.loading import load_generator
 from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import read_command
@@ -48,6 +51,33 @@ def test_langevin_moves_differently_beside_guarded_faces(tmp_path, sample, refer
     (tmp_path / "other" / "samples.h5").rename(guard)
     guarded = sample(tmp_path, "langevin", MOVES, start=references, guarded=guard)
     assert np.abs(guarded.latents - free.latents).max() > 1e-3
+
+
+@pytest.mark.parametrize("algorithm", ["random", "reject", "repulse", "langevin"])
+def test_projected_references_have_no_component_along_the_leading_within_class_directions(
+    tmp_path, sample, references, covariates, algorithm
+):
+    settings = {"random": {"ict": 1.4}, "langevin": MOVES}.get(algorithm, {"ict": NEAR, "fixed_distance": NEAR})
+    start = references if algorithm == "langevin" else None
+    projected = sample(tmp_path, algorithm, settings, start=start, covariates=covariates, projection={"directions": 3})
+    mean = load_generator(FACE_MODEL["generator"]).latent_mean.cpu().numpy()
+    directions = load_within_class(covariates).directions
+    found, drawn = (
+        (samples.latents - mean) @ directions.T for samples in (projected, SampleCollection.load(references))
+    )
+    np.testing.assert_allclose(found[:, :3], 0, atol=1e-5)
+    assert np.abs(drawn[:, :3]).max() > 0.1
+    if algorithm != "langevin":  # the others are where they were drawn, but for that
+        np.testing.assert_allclose(found[:, 3:], drawn[:, 3:], atol=1e-5)
+    assert str(covariates) in read_command(tmp_path / "command.yml")["inputs"]
+
+
+def test_directions_that_a_file_lacks_are_named(tmp_path, sample, covariates):
+    with pytest.raises(BrownidError, match="10 leading within-class directions are wanted, but there are 8"):
+        sample(tmp_path, "random", {}, covariates=covariates, projection={"directions": 10})
+    save_covariates(tmp_path / "other.h5", {}, generator="sg2")
+    with pytest.raises(BrownidError, match=r"other\.h5 belongs to the generator 'sg2'"):
+        sample(tmp_path, "random", {}, covariates=tmp_path / "other.h5", projection={"directions": 1})
 
 
 def test_a_start_with_too_few_identities_is_refused(tmp_path, sample, references):

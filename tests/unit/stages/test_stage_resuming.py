@@ -39,7 +39,8 @@ def langevin_settings(settings):
 
 
 def job(folder, weights, settings=LANGEVIN, **more):
-    call = {"settings": langevin_settings(settings), "weights": str(weights), "start": None, "guarded": None, **more}
+    call = {"settings": langevin_settings(settings), "weights": str(weights), **more}
+    call |= dict.fromkeys(("start", "guarded", "covariates"))
     call |= {name: str(folder / name) for name in ("samples", "statistics", "command", "state")}
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-c", JOB, json.dumps(call)]

@@ -102,7 +102,7 @@ def references_entry(algorithm, **settings):
 STAGES = {
     "sample_references": lambda given, out: sample_references.sample_references(
         FACE_MODEL | {"references": references_entry("langevin", iterations=2)},
-        weights=given["weights"], start=None, guarded=None, state=out / "state",
+        weights=given["weights"], start=None, guarded=None, covariates=None, state=out / "state",
         **outputs(out, "samples", "statistics", "command"),
     ),
     "vary_references": lambda given, out: vary_references.vary_references(

@@ -138,6 +138,7 @@ LINKS: dict[str, dict[str, tuple[str, ...]]] = {
         "leak_guard": ("databases",),
         "start": ("references",),
         "gallery": ("references", "databases"),
+        "nuisance_projection.covariates": ("covariates",),
     },
     "variations": {"references": ("references",), "covariates": ("covariates",)},
     "training": {"datasets": DATASETS},
@@ -221,6 +222,11 @@ def _check_agreement(config: Mapping) -> None:
                     f"references.{name} has {entry['identities']} identities, but its start {entry['start']} only "
                     f"{start['identities']}: ask for fewer, or make the start larger."
                 )
+        if projection := entry["nuisance_projection"]:
+            covariates = config["covariates"][projection["covariates"]]
+            _same(
+                f"references.{name}", entry, f"the covariates {projection['covariates']} of its projection", covariates
+            )
         _check_shards(f"references.{name}", entry["shards"], entry["identities"])
         if entry["processes"] > entry["identities"]:
             raise BrownidError(

@@ -201,6 +201,12 @@ def start(config: Mapping, references: str) -> list[str]:
     return [samples(config, name)] if name else []
 
 
+def nuisance_covariates(config: Mapping, references: str) -> list[str]:
+    """The covariates whose within-class directions an entry's references leave out, where it names some."""
+    projection = config["references"][references]["nuisance_projection"]
+    return [covariates(config, projection["covariates"])] if projection else []
+
+
 def sampled(config: Mapping) -> str:
     """A regular expression that matches the references entries that are sampled in latent space."""
     return one_of([name for name in config["references"] if name not in packed_references(config)])

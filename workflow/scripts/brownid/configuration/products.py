@@ -118,6 +118,8 @@ def release_parts(config: Mapping) -> dict[str, Any]:
     scored = bool(scores(config))
     references = sorted({paths.namespace(config, name) for name in release["datasets"]})
     used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}
+    projections = [config["references"][name]["nuisance_projection"] for name in references]
+    used |= {projection["covariates"] for projection in projections if projection}
     guards = {config["references"][name]["leak_guard"] for name in references}
     captures = {config["covariates"][name]["database"] for name in used if name}
     return {

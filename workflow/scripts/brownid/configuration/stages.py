@@ -180,8 +180,15 @@ def sample_references(config: Mapping, references: str) -> dict[str, Any]:
     entry = config["references"][references]
     # what these name is copied in or reaches the stage through a file; a start replaces the truncated random one
     unused = ["generator", "network", "shards", "processes", "batch_size", "start", "leak_guard"]
-    unused += ["gallery", "gallery_size"] + ["truncation"] * bool(entry["start"])
-    return {"seed": config["seed"], "references": _without(entry, *unused), **_of_references(config, references)}
+    unused += ["gallery", "gallery_size", "nuisance_projection"] + ["truncation"] * bool(entry["start"])
+    sampled = _without(entry, *unused) | _nuisance_projection(entry)
+    return {"seed": config["seed"], "references": sampled, **_of_references(config, references)}
+
+
+def _nuisance_projection(entry: Mapping) -> dict[str, Any]:
+    """The key of a references entry, where it has one; without its covariates, which reach a stage through a file."""
+    projection = entry["nuisance_projection"]
+    return {"nuisance_projection": _without(projection, "covariates")} if projection else {}
 
 
 def embed_faces(config: Mapping, references: str) -> dict[str, Any]:
@@ -335,6 +342,7 @@ def measure_controls(config: Mapping) -> dict[str, Any]:
                 # the start of a packing is embeddings, from which its latents did not come
                 "start": None if entry["algorithm"] == "hyperface" else entry["start"],
                 "truncation": entry["truncation"],
+                **({"nuisance_projection": projection} if (projection := entry["nuisance_projection"]) else {}),
                 **_of_references(config, name),
             }
             for name, entry in references.items()

@@ -75,6 +75,24 @@ class WithinClass:
         leading = slice(self.count(share))
         return np.sqrt(self.variances[leading, None]) * self.directions[leading]
 
+    def leading(self, *, directions: int | None = None, variance_share: float | None = None) -> np.ndarray:
+        """The leading `directions` `[r, D]`, or those that hold a share of the variance: give one of the two.
+
+        Raises BrownidError where there are fewer, and as `count` does.
+        """
+        if variance_share is not None and directions is None:
+            wanted = self.count(variance_share)
+        elif directions is not None and variance_share is None:
+            wanted = directions
+        else:
+            raise BrownidError("Give either directions or variance_share for the leading within-class directions.")
+        if not 0 < wanted <= len(self.directions):
+            raise BrownidError(
+                f"{wanted} leading within-class directions are wanted, but there are {len(self.directions)}: give a "
+                "number from 1 to that."
+            )
+        return self.directions[:wanted]
+
     def write(self, group: h5py.Group) -> None:
         """Write it into an empty group of a covariates.h5: the arrays as datasets, the numbers as attributes."""
         for name in ARRAYS:
