@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from brownid.cli import app
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
+from brownid.covariates.within_class import fit_within_class
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
 from brownid.samples.collection import SampleCollection
@@ -70,7 +71,7 @@ def faces(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def covariates(tmp_path_factory) -> Path:
-    """Seven covariates in random directions."""
+    """Seven covariates in random directions, and the within-class covariance of random latents."""
     path = tmp_path_factory.mktemp("covariates") / "covariates.h5"
     normals = np.linalg.qr(np.random.default_rng(1).normal(size=(LATENT_DIM, len(CONTRASTS))))[0].T
     fitted = {
@@ -79,7 +80,9 @@ def covariates(tmp_path_factory) -> Path:
         )
         for name, normal in zip(CONTRASTS, normals, strict=True)
     }
-    save_covariates(path, fitted, generator="procedural")
+    latents = np.random.default_rng(2).normal(size=(8, LATENT_DIM))
+    within_class = {"w": fit_within_class(latents, [0, 0, 0, 0, 1, 1, 1, 1])}
+    save_covariates(path, fitted, generator="procedural", within_class=within_class)
     return path
 
 

@@ -16,6 +16,7 @@ from brownid.cli import settings
 from brownid.cli.images import SETTINGS
 from brownid.cli.options import TEMPLATES, generator_spec, identity_numbers
 from brownid.cli.packing import SETTINGS as PACKING
+from brownid.covariates.within_class import load_within_class
 from brownid.databases.decoding import load_rgb
 from brownid.generators.stylegan2.generator import random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
@@ -46,9 +47,22 @@ def test_a_crop_size_resizes_the_faces(run, faces, tmp_path):
     assert load_rgb(tmp_path / "crops" / "00000" / "reference.png").shape == (48, 48, 3)
 
 
+def test_faces_without_the_leading_within_class_directions(run, faces, covariates, tmp_path):
+    out = tmp_path / "neutral.h5"
+    run("generate", "--count", 3, *WORLD, "--covariates", covariates, "--directions", 2, "--save-samples", out)
+    drawn, projected = (SampleCollection.load(path).latents for path in (faces / "samples.h5", out))
+    assert SampleCollection.load(out).settings["nuisance_projection"]["directions"] == 2
+    directions = load_within_class(covariates).directions
+    moved = drawn - projected
+    np.testing.assert_allclose(moved, moved @ directions[:2].T @ directions[:2], atol=1e-5)
+    assert np.ptp(drawn @ directions[:2].T, axis=0).min() > 0.1
+    np.testing.assert_allclose(np.ptp(projected @ directions[:2].T, axis=0), 0, atol=1e-5)  # that of the mean latent
+
+
 def test_bad_requests_to_generate_are_refused(refusal, faces, tmp_path):
     samples = faces / "samples.h5"
     assert "--output FOLDER" in refusal("generate", "--count", 1)
+    assert "--covariates" in refusal("generate", "--count", 1, "--directions", 3, "--sheet", tmp_path / "sheet.png")
     assert "not empty" in refusal("generate", "-o", faces / "images")
     assert "no identity 7" in refusal("generate", "--samples", samples, "--identities", "7", "-o", tmp_path / "o")
     assert "--count" in refusal("generate", "--samples", samples, "--count", 2, "-o", tmp_path / "o")

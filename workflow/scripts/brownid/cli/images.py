@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brownid.samples.collection import SampleCollection
 
 BATCH_SIZE = 64
-COUNT, TRUNCATION = 16, 0.7
+COUNT, TRUNCATION, DIRECTIONS = 16, 0.7, 10
 SHEET_LIMIT = 1000  # images on one contact sheet
 
 
@@ -49,6 +49,17 @@ Truncation = Annotated[
         metavar="NUMBER", min=0, help=f"Pull towards the mean face: 0 all alike, 1 none. Default: {TRUNCATION}."
     ),
 ]
+Covariates = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="H5",
+        help="Leave out the leading within-class directions of this covariates.h5 (nuisance_projection of references).",
+    ),
+]
+Directions = Annotated[
+    int | None,
+    typer.Option(metavar="NUMBER", min=1, help=f"How many of these to leave out. Default: {DIRECTIONS}."),
+]
 Samples = Annotated[
     Path | None, typer.Option(metavar="H5", help="Take the latents from this collection, not from the seed.")
 ]
@@ -71,6 +82,8 @@ def generate(
     count: Count = None,
     seed: options.Seed = 1,
     truncation: Truncation = None,
+    covariates: Covariates = None,
+    directions: Directions = None,
     samples: Samples = None,
     identities: options.Identities = None,
     label: options.Labels = None,
@@ -88,6 +101,7 @@ def generate(
     Examples:
     brownid generate --count 24 --seed 1 --sheet faces.png
     brownid generate --count 100 -o faces --save-samples faces.h5
+    brownid generate --count 24 --covariates covariates.h5 --sheet neutral.png
     brownid generate --samples samples.h5 --identities 0-9 --sheet ten.png
     brownid generate --samples samples.h5 --template arcface -o aligned
     brownid generate --generator ffhq.pkl --set generator.noise=fixed --sheet gan.png
@@ -98,8 +112,12 @@ def generate(
 
     if output is None and sheet is None and save_samples is None:
         raise BrownidError("There is nothing to write: give --output FOLDER, --sheet FILE.png, or both.")
-    if samples is not None and (count, truncation, save_samples) != (None, None, None):
-        raise BrownidError("--count, --truncation and --save-samples are for faces from a seed, not for --samples.")
+    if samples is not None and (count, truncation, save_samples, covariates) != (None, None, None, None):
+        raise BrownidError(
+            "--count, --truncation, --covariates and --save-samples are for faces from a seed, not for --samples."
+        )
+    if directions is not None and covariates is None:
+        raise BrownidError("--directions is a number of within-class directions: name their file by --covariates.")
     files.check_new_folder(output)
     files.check_new_files(overwrite, sheet, save_samples)
     collection = None if samples is None else _latents_of(samples, identities, label)
@@ -109,7 +127,8 @@ def generate(
     if collection is None:
         name = options.generator_name(given, spec)
         truncation = TRUNCATION if truncation is None else truncation
-        collection = _draw(model, count or COUNT, seed, truncation, name, spec)
+        left_out = None if covariates is None else (covariates, directions or DIRECTIONS)
+        collection = _draw(model, spec, name, seed, count or COUNT, truncation, left_out)
     elif samples is not None:
         options.check_latents(model, collection.columns()["latents"].shape[1], samples)
     if sheet is not None and len(collection) > SHEET_LIMIT:
@@ -153,22 +172,40 @@ def _latents_of(path: Path, identities: str | None, labels: list[str] | None) ->
 
 
 def _draw(
-    model: Generator, count: int, seed: int, truncation: float, name: str, spec: dict[str, object]
+    model: Generator,
+    spec: dict[str, object],
+    name: str,
+    seed: int,
+    count: int,
+    truncation: float,
+    left_out: tuple[Path, int] | None,
 ) -> SampleCollection:
-    """Random latents as the workflow starts its references from."""
+    """Random latents as the workflow starts its references from, projected where directions are left out."""
     import numpy as np
+    import torch
 
+    from brownid.covariates.within_class import load_within_class
+    from brownid.dynamics.steps import NuisanceProjection
     from brownid.facemodel.loading import random_latents
     from brownid.samples.collection import REFERENCE, SampleCollection
 
+    latents = random_latents(model, range(count), truncation, seed)
+    made_by: dict[str, object] = {"generator": spec, "seed": seed, "truncation": truncation}
+    if left_out is not None:
+        path, directions = left_out
+        found = load_within_class(path, generator=name)
+        options.check_latents(model, found.directions.shape[1], path)
+        leading = torch.from_numpy(found.leading(directions=directions))
+        latents = NuisanceProjection(leading, model.latent_mean).latents(latents)
+        made_by["nuisance_projection"] = {"covariates": str(path), "directions": directions}
     return SampleCollection(
-        latents=random_latents(model, range(count), truncation, seed),
+        latents=latents,
         embeddings=None,
         identities=np.arange(count),
         labels=[REFERENCE] * count,
         generator=name,
         recognition="",
-        settings={"generator": spec, "seed": seed, "truncation": truncation},
+        settings=made_by,
     )
 
 
