@@ -54,3 +54,13 @@ def test_a_file_gives_the_covariance_back(tmp_path):
         load_within_class(path, space="w_plus")
     with pytest.raises(BrownidError, match="'world', not to 'other'"):
         load_within_class(path, generator="other")
+
+
+def test_the_leading_directions_are_told_by_number_or_by_the_variance_that_they_hold():
+    axes = np.repeat(np.diag([3.0, 2, 1, 0]), 2, axis=0) * np.array([1, -1] * 4)[:, None]
+    found = fit_within_class(axes, [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(found.leading(directions=2), found.directions[:2])
+    np.testing.assert_array_equal(found.leading(variance_share=13 / 14), found.directions[:2])
+    for wrong in ({"directions": 0}, {"directions": 4}, {"directions": 1, "variance_share": 0.5}, {}):
+        with pytest.raises(BrownidError, match="leading within-class directions"):
+            found.leading(**wrong)
