@@ -8,7 +8,7 @@ if __name__ == "__main__":
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,12 +22,13 @@ from brownid.dynamics.steps import summary
 from brownid.embeddings.angles import angles_to
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.loading import generator_checksums, load_face_model
-from brownid.facemodel.model import GeneratorFaceModel
+from brownid.facemodel.model import FaceModel, GeneratorFaceModel, WPlusFaceModel
 from brownid.hyperface.variations import Varied, conditioned_variations, inverted_variations
 from brownid.jobs.resume import StateFile, discard_state, job_state, open_state
 from brownid.runtime.files import sha256
 from brownid.runtime.randomness import image_items
 from brownid.samples.collection import SampleCollection, identities_of_shard, variation_label
+from brownid.samples.published import W_PLUS
 from brownid.samples.statistics import save_statistics
 
 
@@ -108,30 +109,52 @@ def _inverted(varying: _Varying) -> Varied:
 
 
 def _dispersed(varying: _Varying) -> Varied:
-    return _run_dispersion(varying, DispersionSettings(**varying.settings["variations"]["settings"]))
+    return _disperse_in_w(varying, DispersionSettings(**varying.settings["variations"]["settings"]))
 
 
 def _disco(varying: _Varying) -> Varied:
     entry = varying.settings["variations"]
     fitted = load_covariates(varying.directions_file(), generator=varying.settings["generator_name"])
     moves = torch.from_numpy(directions(fitted, entry["covariate_scales"]))
-    return _run_dispersion(varying, DispersionSettings(**entry["settings"]), covariates=moves)
+    return _disperse_in_w(varying, DispersionSettings(**entry["settings"]), covariates=moves)
 
 
 def _within_class(varying: _Varying) -> Varied:
     settings = WithinClassSettings(**varying.settings["variations"]["settings"])
-    fitted = load_within_class(varying.directions_file(), generator=varying.settings["generator_name"])
+    fitted = load_within_class(
+        varying.directions_file(), generator=varying.settings["generator_name"], space=settings.space
+    )
     root = torch.from_numpy(fitted.root(settings.variance_share))
     logger.info("the start varies in %d within-class directions", len(root))
-    return _run_dispersion(varying, settings, within_class=root)
+    if settings.space == "w_plus":
+        return _disperse_in_w_plus(varying, settings, root)
+    return _disperse_in_w(varying, settings, within_class=root)
 
 
-def _run_dispersion(varying: _Varying, settings: DispersionSettings, **start: torch.Tensor) -> Varied:
-    """The result of Dispersion from a random start along the given directions."""
+def _disperse_in_w(varying: _Varying, settings: DispersionSettings, **start: torch.Tensor) -> Varied:
+    return _disperse(varying, settings, varying.model, _reference_latents(varying), **start)
+
+
+def _disperse_in_w_plus(varying: _Varying, settings: DispersionSettings, root: torch.Tensor) -> Varied:
+    """Latents of the layers become the column `w_plus_latent`, `latents` their mean, as those of projections are."""
+    model = WPlusFaceModel(varying.model)
+    latents = model.from_w(_reference_latents(varying))
+    varied = _disperse(varying, settings, model, latents, within_class=root / model.scale)
+    w_plus = model.to_w_plus(cast(torch.Tensor, varied.latents))
+    return varied._replace(latents=w_plus.mean(dim=1), extra={W_PLUS: w_plus})
+
+
+def _reference_latents(varying: _Varying) -> torch.Tensor:
+    return torch.from_numpy(varying.references.latents).to(varying.model.latent_mean)
+
+
+def _disperse(
+    varying: _Varying, settings: DispersionSettings, model: FaceModel, latents: torch.Tensor, **start: torch.Tensor
+) -> Varied:
+    """The result of Dispersion around the references' `latents` of a `model`, from a start along given directions."""
     references = varying.references
-    latents = torch.from_numpy(references.latents).to(varying.model.latent_mean)
     result = dispersion(
-        varying.model,
+        model,
         latents,
         torch.from_numpy(references.embeddings).to(latents),
         settings,

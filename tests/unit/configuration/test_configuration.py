@@ -153,6 +153,13 @@ def test_within_class_variations_need_covariates_of_the_generator_of_their_refer
     assert "latents mean nothing in another generator" in refusal(config)
 
 
+def test_variations_in_w_plus_need_covariates_that_were_projected_there(config):
+    config["variations"][DISCO].update(algorithm="within_class", settings={"space": "w_plus"})
+    assert "set covariates.world_covariates.projection.space to w_plus" in refusal(config)
+    config["covariates"]["world_covariates"]["projection"]["space"] = "w_plus"
+    assert load_configuration(config)["variations"][DISCO]["settings"]["space"] == "w_plus"
+
+
 def test_a_database_needs_either_a_folder_or_a_capture(config):
     config["databases"]["world_ffhq"].pop("capture")
     assert "databases.world_ffhq: give exactly one of root, capture" in refusal(config)

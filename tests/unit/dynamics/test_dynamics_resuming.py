@@ -15,7 +15,7 @@ from slow_dynamics import ToyFaceModel, random_latents
 
 from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.langevin import langevin
-from brownid.dynamics.settings import DispersionSettings, LangevinSettings
+from brownid.dynamics.settings import DispersionSettings, LangevinSettings, WithinClassSettings
 from brownid.jobs import iteration as loop
 from brownid.jobs.resume import TERMINATED, StateFile, Terminated, differences, read_owner, terminable
 from brownid.runtime.errors import BrownidError
@@ -70,13 +70,19 @@ def run_dispersion(model, state=None, settings=DISPERSION):
     )
 
 
+def run_within_class(model, state=None):
+    settings, references = WithinClassSettings(**dataclasses.asdict(DISPERSION)), random_latents(4, 6)
+    targets, root = ToyFaceModel().embed(references), random_latents(2, 6, seed=4)
+    return dispersion(model, references, targets, settings, seed=SEED, within_class=root, state=state, batch_size=5)
+
+
 def same(first, second):
     assert torch.equal(first.latents, second.latents) and torch.equal(first.embeddings, second.embeddings)
     assert list(first.statistics) == list(second.statistics)
     assert all((first.statistics[name] == second.statistics[name]).all() for name in first.statistics)
 
 
-@pytest.mark.parametrize("run", [run_langevin, run_dispersion])
+@pytest.mark.parametrize("run", [run_langevin, run_dispersion, run_within_class])
 @pytest.mark.parametrize("every", [1, 4, 100])
 @pytest.mark.parametrize("fails_at", [0, 1, 7, 11, 15])
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, run, every, fails_at):

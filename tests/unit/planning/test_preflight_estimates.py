@@ -11,6 +11,7 @@ import yaml
 from brownid.configuration.loading import load_configuration
 from brownid.generators.stylegan2.generator import random_stylegan2
 from brownid.generators.stylegan2.settings import StyleGAN2Settings
+from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.planning import resources, sizes
 from brownid.planning.doctor import Machine, examine_machine, examine_packages
 from brownid.planning.resources import amount, examine_memory
@@ -52,6 +53,20 @@ def test_the_numbers_of_an_fr_network_are_those_that_it_has(family, architecture
     assert sizes.network_activations(entry) == pytest.approx(kept, rel=0.06)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert sizes.network_parameters(entry) == pytest.approx(count, rel=0.06)
+
+
+def test_the_layers_of_w_plus_are_those_that_generators_have_and_take_room():
+    for resolution in (64, 256):
+        shape = StyleGAN2Settings(z_dim=8, w_dim=8, resolution=resolution, channel_base=256, channel_max=4)
+        assert sizes.layers({"family": "stylegan2", "random": {"resolution": resolution}}) == shape.layers
+    assert sizes.layers({"family": "stylegan3"}) == StyleGAN3Settings(img_resolution=256).num_ws
+    assert sizes.layers({"family": "procedural"}) == 1
+    paper = load_configuration(yaml.safe_load((PROJECT / "config" / "paper.yaml").read_text()), files=False)
+    w, _ = resources.expected(paper, read_catalogue())
+    entry = paper["variations"]["sg2_n10k_arc_r14_within_n64_rl12"]
+    entry["settings"] = {**entry["settings"], "space": "w_plus"}
+    w_plus, _ = resources.expected(paper, read_catalogue())
+    assert w_plus["samples"] - w["samples"] == 2 * 10000 * 64 * 14 * 512 * 4
 
 
 def test_every_architecture_is_estimated():

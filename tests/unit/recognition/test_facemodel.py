@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from brownid.facemodel import model as module
-from brownid.facemodel.model import GeneratorFaceModel
+from brownid.facemodel.model import GeneratorFaceModel, WPlusFaceModel
 from brownid.recognition.backbones import backbone
 from brownid.runtime.errors import BrownidError
 
@@ -154,3 +154,49 @@ def test_what_cannot_be_compiled_is_a_sentence(monkeypatch):
     faces = GeneratorFaceModel(ToyGenerator(), half, nn.Flatten(), compile=True)
     with pytest.raises(BrownidError, match=r"torch\.compile failed \(.*no registers left.*set compile: false"):
         faces.render(torch.zeros(2, 4))
+
+
+class LayeredGenerator(ToyGenerator):
+    """One latent per layer, three of them, each with weights of its own."""
+
+    layers = 3
+
+    def render(self, latents):
+        latents = latents.unsqueeze(1).expand(-1, 3, -1) if latents.ndim == 2 else latents
+        return super().render((latents * torch.tensor([[1.0], [2.0], [-0.5]], dtype=latents.dtype)).sum(dim=1))
+
+
+def layered() -> GeneratorFaceModel:
+    network = model(dtype=torch.float64).network
+    return GeneratorFaceModel(LayeredGenerator().double(), half, network)
+
+
+def test_w_lies_in_w_plus_with_its_images_and_distances():
+    faces, w = layered(), torch.randn(5, 4, dtype=torch.float64)
+    w_plus = WPlusFaceModel(faces)
+    latents = w_plus.from_w(w)
+    assert latents.shape == (5, 12) and w_plus.latent_mean.shape == (12,)
+    torch.testing.assert_close(torch.pdist(latents), torch.pdist(w))
+    torch.testing.assert_close(w_plus.to_w_plus(latents), w[:, None].expand(-1, 3, -1))
+    torch.testing.assert_close(w_plus.embed(latents), faces.embed(w))
+    each = torch.randn(2, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(w_plus.to_w_plus(w_plus.from_w_plus(each)), each)
+    torch.testing.assert_close(w_plus.render(w_plus.from_w_plus(each)), faces.render(each))
+
+
+def test_a_force_in_w_plus_moves_the_mean_over_the_layers_as_in_w():
+    faces, w = layered(), torch.randn(2, 4, dtype=torch.float64)
+    w_plus = WPlusFaceModel(faces)
+
+    def step(embed, latents):
+        leaf = latents.clone().requires_grad_(True)
+        return torch.autograd.grad(embed(leaf)[:, 0].sum(), leaf)[0]
+
+    moved = w_plus.to_w_plus(w_plus.from_w(w) + 0.1 * step(w_plus.embed, w_plus.from_w(w)))
+    torch.testing.assert_close(moved.mean(dim=1), w + 0.1 * step(faces.embed, w))
+    assert (moved - moved.mean(dim=1, keepdim=True)).abs().max() > 1e-4
+
+
+def test_a_generator_without_layers_has_no_w_plus():
+    with pytest.raises(BrownidError, match="the generator ToyGenerator takes one latent per image: use the space w"):
+        WPlusFaceModel(model())

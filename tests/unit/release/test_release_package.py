@@ -201,3 +201,20 @@ def test_the_record_of_accepted_results_is_part_of_the_release(material, tmp_pat
     assert (tmp_path / "release/accepted.yml").read_bytes() == accepted.read_bytes()
     assert "accepted.yml" in (tmp_path / "release/README.md").read_text()
     assert verify(tmp_path / "release") == []
+
+
+def test_latents_of_w_plus_are_released_with_the_number_of_layers(material, tmp_path):
+    given = material()
+    samples = given["datasets"][0].samples
+    plain = SampleCollection.load(samples)
+    w_plus = np.random.default_rng(4).normal(size=(len(plain), 3, 8)).astype(np.float32)
+    dataclasses.replace(plain, extra={"w_plus_latent": w_plus}).save(samples)
+    build_release(tmp_path / "release", **given)
+    assert verify(tmp_path / "release") == []
+    (record,) = json.loads((tmp_path / "release/metadata.json").read_text())["recordSet"]
+    shapes = {field["name"]: field.get("shape") for field in record["field"]}
+    assert record["latent_layers"] == 3 and shapes["w_plus_latent"] == [3, 8]
+    released = SampleCollection.load(tmp_path / "release/world_lang_v1/samples.h5")
+    rows = [list(zip(plain.identities, plain.labels, strict=True)).index((0, label)) for label in plain.labels[:2]]
+    assert sorted(map(bytes, released.extra["w_plus_latent"][:2])) == sorted(map(bytes, w_plus[rows]))
+    assert 'w_plus = sample["w_plus_latent"][0]' in (tmp_path / "release/README.md").read_text()

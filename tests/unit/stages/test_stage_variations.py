@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
-from brownid.covariates.within_class import load_within_class
+from brownid.covariates.directions import save_covariates
+from brownid.covariates.within_class import fit_within_class, load_within_class
+from brownid.facemodel.loading import load_face_model
+from brownid.recognition.embedding import as_bytes
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.randomness import NoiseKey, image_items
 from brownid.samples.collection import SampleCollection, shard_of, variation_label
 from brownid.samples.images import ImageShards
 from brownid.samples.statistics import load_statistics
@@ -135,3 +140,47 @@ def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
     pixels, others = (shown.decode(np.arange(IDENTITIES)).astype(int) for shown in (whole, parts))
     assert np.abs(pixels - others).max() <= 1  # rounding at a grey level's edge
     assert whole.namespaces == ["people"] * IDENTITIES and len({image.tobytes() for image in pixels}) == IDENTITIES
+
+
+LAYERED = FACE_MODEL | {
+    "generator": {
+        "family": "stylegan2",
+        "random": {"resolution": 16, "latent_dim": 8, "channel_base": 96, "channel_max": 6, "mapping_layers": 2},
+        "seed": 1,
+        "noise": "item",
+    },
+    "generator_name": "stylegan2",
+}
+LAYERS = 6
+
+
+def test_within_class_variations_in_w_plus_are_rendered_from_it_and_their_mean_stands_for_them(tmp_path, weights):
+    numbers = np.random.default_rng(5)
+    reference = numbers.normal(size=(2, 8)).astype(np.float32)
+    embeddings = numbers.normal(size=(2, 16)).astype(np.float32)
+    names = {"generator": "stylegan2", "recognition": "slim"}
+    SampleCollection(reference, embeddings, [4, 7], ["reference"] * 2, **names).save(tmp_path / "references")
+    fitted = fit_within_class(numbers.normal(size=(12, LAYERS * 8)), np.repeat(range(4), 3))
+    save_covariates(tmp_path / "covariates", {}, generator="stylegan2", within_class={"w_plus": fitted})
+    entry = WITHIN_CLASS | {"settings": {"variations": COUNT, "iterations": 1, "space": "w_plus"}}
+    files = {"references": tmp_path / "references", "weights": weights, "covariates": tmp_path / "covariates"}
+    outputs = {"samples": tmp_path / "samples", "statistics": tmp_path / "statistics"}
+    vary_references(LAYERED | {"variations": entry}, **files, shard=1, shards=1, **outputs)
+    varied = SampleCollection.load(tmp_path / "samples")
+    w_plus = varied.extra["w_plus_latent"]
+    assert w_plus.shape == (2 * COUNT, LAYERS, 8) and np.ptp(w_plus, axis=1).min() > 0
+    np.testing.assert_allclose(w_plus.mean(axis=1), varied.latents, atol=1e-6)
+
+    varied.publishable().save_published(tmp_path / "published")
+    settings = {"seed": 3, "namespace": "people", "generator": LAYERED["generator"], "template": "two_eye"}
+    shown = []
+    for samples in ("samples", "published"):
+        images = tmp_path / f"{samples}.arrow"
+        render_images(settings | {"image_size": SIDE}, samples=tmp_path / samples, shard=1, shards=1, images=images)
+        shown.append(ImageShards([images]).decode(np.arange(2 * COUNT)))
+    np.testing.assert_array_equal(*shown)
+    model = load_face_model(LAYERED, weights)
+    latents, noise_key = torch.from_numpy(w_plus), NoiseKey(3, image_items(varied.identities, varied.labels), None)
+    np.testing.assert_allclose(model.embed(latents, noise_key), varied.embeddings, atol=1e-4)
+    pixels = as_bytes(model.render(latents, noise_key)).astype(int)
+    assert np.abs(pixels - np.stack(shown[0])).max() <= 1 and np.ptp(pixels, axis=0).max() > 10

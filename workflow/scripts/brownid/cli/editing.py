@@ -147,7 +147,7 @@ def _show_edits(
 
     generator = cast("Generator", load_generator(spec, default_device()))
     before, after = originals.columns()["latents"], edited.columns()["latents"]
-    options.check_latents(generator, before.shape[1], samples)
+    options.check_latents(generator, before, samples)
     edits = len(edited) // len(originals)
     rows = []
     for row in range(min(len(originals), SHOWN_IDENTITIES)):

@@ -130,14 +130,14 @@ def generate(
         left_out = None if covariates is None else (covariates, directions or DIRECTIONS)
         collection = _draw(model, spec, name, seed, count or COUNT, truncation, left_out)
     elif samples is not None:
-        options.check_latents(model, collection.columns()["latents"].shape[1], samples)
+        options.check_latents(model, collection.rendered_latents(), samples)
     if sheet is not None and len(collection) > SHEET_LIMIT:
         raise BrownidError(f"{len(collection)} images are too many for one sheet: choose {SHEET_LIMIT} at most.")
     crop: torch.nn.Module = torch.nn.Identity()
     if template is not None or crop_size is not None:
         crop = crop_for(model, template or "arcface", crop_size or model.resolution)
     if output is not None or sheet is not None:
-        rendered = _rendered(model, crop, collection.columns()["latents"])
+        rendered = _rendered(model, crop, collection.rendered_latents())
         _write_images(collection, rendered, output, sheet, flat=samples is None)
     if save_samples is not None:
         collection.save(save_samples)
@@ -165,7 +165,7 @@ def show(collection: SampleCollection, images: Sequence[np.ndarray], path: Path)
 
 
 def _latents_of(path: Path, identities: str | None, labels: list[str] | None) -> SampleCollection:
-    collection = options.loaded(path, identities, labels, columns=("latents",))
+    collection = options.loaded(path, identities, labels, columns=("latents", "extra"))
     if collection.latents is None or not len(collection):
         raise BrownidError(f"{path}: there are no latents in this collection, so there is nothing to render.")
     return collection

@@ -179,7 +179,7 @@ def _check_faces(model: GeneratorFaceModel, faces: SampleCollection, path: Path,
     from brownid.embeddings.distances import row_angles, unit_rows
     from brownid.facemodel.batched import BatchedFaceModel
 
-    options.check_latents(model.generator, faces.columns()["latents"].shape[1], path)
+    options.check_latents(model.generator, faces.columns()["latents"], path)
     few = faces.rows(range(min(TRIED, len(faces))))
     latents = torch.from_numpy(few.latents).to(model.latent_mean)
     again = BatchedFaceModel(model, TRIED, seed).embed(latents, few.identities.tolist()).cpu().numpy()

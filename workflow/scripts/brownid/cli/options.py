@@ -13,6 +13,8 @@ from brownid.cli import settings
 from brownid.runtime.errors import BrownidError, listed
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from brownid.generators.protocol import Generator as ImageGenerator
     from brownid.samples.collection import SampleCollection
 
@@ -147,8 +149,14 @@ def generator_name(given: Mapping[str, Any], spec: Mapping[str, Any], otherwise:
     return given.get("name") or otherwise or str(spec.get("family") or spec.get("factory"))
 
 
-def check_latents(generator: ImageGenerator, width: int, path: Path) -> None:
-    """Refuse latents of another width than the generator's."""
+def check_latents(generator: ImageGenerator, latents: np.ndarray, path: Path) -> None:
+    """Refuse latents `[n, D]`, or `[n, L, D]` of W+, of another size than the generator's."""
+    width, layers = latents.shape[-1], getattr(generator, "layers", 1)
+    if latents.ndim == 3 and latents.shape[1] != layers:
+        raise BrownidError(
+            f"{path}: its latents are of {latents.shape[1]} layers, the generator has {layers}: name the generator "
+            "that they belong to (--generator)."
+        )
     if width != generator.latent_dim:
         raise BrownidError(
             f"{path}: its latents have {width} numbers, the generator's have {generator.latent_dim}: name the "

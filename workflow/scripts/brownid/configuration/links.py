@@ -238,6 +238,11 @@ def _check_agreement(config: Mapping) -> None:
         if entry["covariates"]:
             covariates = config["covariates"][entry["covariates"]]
             _same(f"variations.{name}", references, f"its covariates {entry['covariates']}", covariates)
+            if entry["settings"].get("space") == "w_plus" and covariates["projection"]["space"] == "w":
+                raise BrownidError(
+                    f"variations.{name}.settings.space is 'w_plus', but its covariates {entry['covariates']} are "
+                    f"projected into w: set covariates.{entry['covariates']}.projection.space to w_plus."
+                )
         _check_shards(f"variations.{name}", entry["shards"], references["identities"])
 
 

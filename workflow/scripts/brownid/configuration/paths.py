@@ -222,6 +222,11 @@ def is_embedding_conditioned(config: Mapping, dataset: str) -> bool:
     return takes_embeddings(config, config["references"][namespace(config, dataset)]["generator"])
 
 
+def is_in_w_plus(config: Mapping, dataset: str) -> bool:
+    """Whether a dataset is a variations entry whose latents are those of W+, one per layer of the generator."""
+    return config["variations"].get(dataset, {}).get("settings", {}).get("space") == "w_plus"
+
+
 def faces(config: Mapping, references: str) -> list[str]:
     """Random faces of the generator of a packed entry; none where that is conditioned on embeddings."""
     return [] if is_embedding_conditioned(config, references) else [f"results/hyperface/{references}/faces.h5"]

@@ -23,6 +23,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.optimization import adam
 from brownid.runtime.precision import Batching
 from brownid.runtime.randomness import NoiseKey, normal
+from brownid.samples.published import W_PLUS
 
 COARSEST = 8  # pixels a side; smaller maps are not averaged further
 
@@ -190,7 +191,7 @@ class Projection:
         latents = self.latents[list(rows)]
         if latents.dim() == 2:
             return {"latents": latents}
-        return {"latents": latents.mean(dim=1), "extra": {"w_plus_latent": latents}}
+        return {"latents": latents.mean(dim=1), "extra": {W_PLUS: latents}}
 
 
 def project(

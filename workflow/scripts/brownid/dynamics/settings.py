@@ -79,6 +79,12 @@ class WithinClassSettings(DispersionSettings):
         above=0,
         maximum=1,
     )
+    space: str = setting(
+        "w",
+        "Latent space of the variations; w: one latent for all layers of the generator; w_plus: one per layer, from "
+        "covariates that were projected there.",
+        choices=("w", "w_plus"),
+    )
 
 
 @dataclass(frozen=True)

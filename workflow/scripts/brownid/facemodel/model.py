@@ -1,5 +1,6 @@
 """The face model E = F(A(G(w))): generator, alignment crop and recognition network as one differentiable function."""
 
+import math
 import os
 import shutil
 import sys
@@ -151,6 +152,55 @@ class GeneratorFaceModel:
         with autocast(self.precision, self.device):
             embeddings = raw_embeddings(self.network, images)
         return F.normalize(embeddings.to(images.dtype))
+
+
+class WPlusFaceModel:
+    """A face model whose latents are those of W+, one per layer of the generator, in one vector `[L·D]` over √L.
+
+    So scaled, W lies in W+ with its distances: L equal latents are as far from L others as one of W from another, and
+    the mean over the layers takes the step that the forces of W give it. Radii, coefficients and timesteps of the
+    dynamics therefore mean in W+ what they mean in W.
+    """
+
+    def __init__(self, model: GeneratorFaceModel):
+        layers = model.generator.layers
+        if layers == 1:
+            raise BrownidError(
+                f"The space is w_plus, but the generator {type(model.generator).__name__} takes one latent per image: "
+                "use the space w."
+            )
+        self.model, self.layers = model, layers
+        self.scale = math.sqrt(layers)  # by which the vectors are divided
+
+    @property
+    def latent_mean(self) -> Tensor:
+        """The generator's mean latent, the same in every layer, `[L·D]`."""
+        return self.from_w(self.model.latent_mean)
+
+    @property
+    def needs_noise_key(self) -> bool:
+        """Whether `render` and `embed` need a noise key."""
+        return self.model.needs_noise_key
+
+    def from_w(self, latents: Tensor) -> Tensor:
+        """Latents `[..., D]` of W, the same in every layer, as `[..., L·D]`."""
+        return self.from_w_plus(latents.unsqueeze(-2).expand(*latents.shape[:-1], self.layers, -1))
+
+    def from_w_plus(self, latents: Tensor) -> Tensor:
+        """Latents `[..., L, D]`, one per layer, as `[..., L·D]`."""
+        return latents.flatten(-2) / self.scale
+
+    def to_w_plus(self, latents: Tensor) -> Tensor:
+        """Latents `[..., L·D]` as `[..., L, D]`, one per layer."""
+        return latents.unflatten(-1, (self.layers, -1)) * self.scale
+
+    def render(self, latents: Tensor, noise_key: NoiseKey | None = None) -> Tensor:
+        """RGB images of latents `[B, L·D]`, as of `GeneratorFaceModel`."""
+        return self.model.render(self.to_w_plus(latents), noise_key)
+
+    def embed(self, latents: Tensor, noise_key: NoiseKey | None = None) -> Tensor:
+        """Unit embeddings `[B, E]` of latents `[B, L·D]`; differentiable in the latents."""
+        return self.model.embed(self.to_w_plus(latents), noise_key)
 
 
 def compiled(function: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:

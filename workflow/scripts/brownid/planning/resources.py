@@ -45,8 +45,8 @@ RESULTS = Path("results")
 def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[str], list[str]]:
     """Bytes by kind of result, and the databases of an unknown number of images.
 
-    samples: (4 (D + E) + 20) bytes each, variations twice (as parts and merged), 4 E for an image of a leak guard; for
-    HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
+    samples: (4 (D + E) + 20) bytes each, in W+ 4 L D more, variations twice (as parts and merged), 4 E for an image of
+    a leak guard; for HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
     images: 0.5 · side² · 3 each;
     release: each image in whole blocks, 1.75 · 4 (D + E) a sample; networks: weights, checkpoint with the head, state
     with momentum; state of the dynamics: latents and embeddings twice.
@@ -106,10 +106,11 @@ def examine_disk(config: Mapping, catalogue: Mapping[str, Model], free: float | 
 
 
 def _numbers_a_sample(config: Mapping, dataset: str) -> int:
-    """Bytes of a sample's latent and embedding, 4 (D + E)."""
+    """Bytes of a sample's latent and embedding, 4 (D + E); in W+ 4 (D + L D + E)."""
     source = config["variations"].get(dataset, {}).get("references", dataset)
     entry = config["references"][source]
-    width = sizes.latent_width(config["generators"][entry["generator"]])
+    spec = config["generators"][entry["generator"]]
+    width = sizes.latent_width(spec) * (1 + sizes.layers(spec) * paths.is_in_w_plus(config, dataset))
     return sizes.FLOAT32 * (width + sizes.embedding_width(config["networks"][entry["network"]]))
 
 
@@ -203,7 +204,8 @@ def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogu
         images = -(-images // entry["shards"])
     guard = entry.get("leak_guard")
     guarded = (sizes.image_count(config, guard, catalogue) or 0) if guard else 0
-    latent, embedding = sizes.latent_width(spec), sizes.embedding_width(network)
+    layers = sizes.layers(spec) if paths.is_in_w_plus(config, name) else 1
+    latent, embedding = layers * sizes.latent_width(spec), sizes.embedding_width(network)
     numbers = images * (2 * latent + 3 * embedding) + guarded * embedding
     weights = sizes.generator_weights(spec) + sizes.FLOAT32 * sizes.network_parameters(network)
     return Need(

@@ -10,6 +10,7 @@ from brownid.configuration.links import DATASETS
 from brownid.weights.catalogue import Model, model_at
 
 USUAL_WIDTH = 512  # numbers of a latent, and of an embedding
+STYLEGAN3_LAYERS = 14  # between the input and the colours, of the published ones
 USUAL_RESOLUTION = 256  # of a generator whose file does not say it in its name
 RESOLUTIONS = {"arc2face": 512}  # of families that are published at one other resolution
 EXPRESSIONS = 5  # in addition to the neutral one
@@ -19,6 +20,15 @@ MULTIPIE_DEFAULTS = {"cameras": 7, "flashes": 7, "expressions": 6}  # of a captu
 def latent_width(spec: Mapping[str, Any]) -> int:
     """Components D of a generator's latents; those of a file are not looked up."""
     return (spec.get("random") or spec).get("latent_dim", USUAL_WIDTH)
+
+
+def layers(spec: Mapping[str, Any]) -> int:
+    """Latents L per image in W+; 1 for a generator without W+, and for one of the user's own."""
+    if spec.get("family") == "stylegan2":
+        return 2 * (resolution(spec).bit_length() - 2)
+    if spec.get("family") == "stylegan3":
+        return (spec.get("random") or {}).get("layers", STYLEGAN3_LAYERS) + 2
+    return 1
 
 
 def resolution(spec: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_json
 from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import ACCEPTED
+from brownid.samples.published import W_PLUS
 from brownid.weights.unpickler import short_reason
 
 METADATA = "metadata.json"
@@ -32,6 +33,7 @@ class DatasetRecord:
     latent_dimension: int | None
     embedding_dimension: int | None
     statistics: bool  # whether there is a stats.h5
+    latent_layers: int | None = None  # of the latents in W+, one per layer of the generator, where there are such
 
     @classmethod
     def of(cls, name: str, collection: SampleCollection, side: int, statistics: bool) -> "DatasetRecord":
@@ -46,6 +48,7 @@ class DatasetRecord:
             latent_dimension=None if collection.latents is None else collection.latents.shape[1],
             embedding_dimension=None if collection.embeddings is None else collection.embeddings.shape[1],
             statistics=statistics,
+            latent_layers=collection.extra[W_PLUS].shape[1] if W_PLUS in collection.extra else None,
         )
 
     @property
@@ -84,7 +87,7 @@ def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
         content = read_json(root / METADATA)
         version = content["brownid_release_format"]
         records = [
-            DatasetRecord(**{name: entry[name] for name in DatasetRecord.__dataclass_fields__})
+            DatasetRecord(**{name: entry[name] for name in DatasetRecord.__dataclass_fields__ if name in entry})
             for entry in content["recordSet"]
         ]
         models = content["trained_models"]
@@ -114,7 +117,9 @@ def _check_record(record: DatasetRecord) -> None:
 
 def _record_set(record: DatasetRecord) -> dict:
     """A dataset as a Croissant record set: one record per sample."""
-    numbers = {"w_latent": record.latent_dimension, "embedding": record.embedding_dimension}
+    numbers = {"w_latent": [record.latent_dimension], "embedding": [record.embedding_dimension]}
+    if record.latent_layers is not None:
+        numbers[W_PLUS] = [record.latent_layers, record.latent_dimension]
     fields: list[dict[str, Any]] = [
         {"name": "identity", "dataType": "Integer", "description": "the person, counted from 0"},
         {"name": "label", "dataType": "Text", "description": "the image of that person, such as reference"},
@@ -124,12 +129,14 @@ def _record_set(record: DatasetRecord) -> dict:
             "description": f"{record.image_folder}/<identity, five digits>/<label>.png, 8-bit RGB",
         },
         *(
-            {"name": name, "dataType": "Float", "shape": [dimension], "description": f"{name} in samples.h5"}
-            for name, dimension in numbers.items()
-            if dimension is not None
+            {"name": name, "dataType": "Float", "shape": shape, "description": f"{name} in samples.h5"}
+            for name, shape in numbers.items()
+            if None not in shape
         ),
     ]
     stated = {name: getattr(record, name) for name in DatasetRecord.__dataclass_fields__}
+    if record.latent_layers is None:
+        del stated["latent_layers"]
     return {
         "@type": "cr:RecordSet",
         "@id": record.name,
@@ -241,6 +248,8 @@ def _rounded(cell: str) -> str:
 
 
 def _loading_example(record: DatasetRecord) -> str:
+    layered = f"[{record.latent_layers}, {record.latent_dimension}], one per layer of the generator"
+    w_plus = f'            w_plus = sample["{W_PLUS}"][0]  # {layered}\n' if record.latent_layers else ""
     return f"""```python
 import h5py
 from PIL import Image
@@ -249,7 +258,7 @@ with h5py.File("{record.name}/samples.h5") as file:
     for identity in file:                       # "00000", "00001", ...
         for label, sample in file[identity].items():
             latent = sample["w_latent"][0]      # [{record.latent_dimension}]
-            embedding = sample["embedding"][0]  # [{record.embedding_dimension}], unit length
+{w_plus}            embedding = sample["embedding"][0]  # [{record.embedding_dimension}], unit length
             image = Image.open(f"{record.name}/{record.image_folder}/{{identity}}/{{label}}.png")
 ```
 

@@ -125,6 +125,16 @@ class SampleCollection:
     def _lacks(self, row: int, name: str) -> str:
         return f"{self.describe(row)} (row {row}) lacks {name}, its row is NaN throughout; every sample must have them."
 
+    def rendered_latents(self) -> np.ndarray:
+        """What a generator renders: the latents `[n, L, D]` of W+ where there are some, else those of W `[n, D]`.
+
+        A sample without its own W+ latents has that of W in every layer.
+        """
+        latents, layered = self.columns()["latents"], self.extra.get(published.W_PLUS)
+        if layered is None:
+            return latents
+        return np.where(checks.absent_rows(layered)[:, None, None], latents[:, None], layered)
+
     def rows(self, index: Sequence[int] | np.ndarray) -> "SampleCollection":
         """The samples at these rows, in this order."""
         index = np.asarray(index, dtype=np.int64)

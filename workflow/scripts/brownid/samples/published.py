@@ -107,7 +107,8 @@ def sub_groups(group: h5g.GroupID) -> list[str]:
 
 MAGIC = "synthetics_collection"
 MAJOR, MINOR = 2, 0
-EXTRA = ("z_latent", "w_plus_latent", "c_label")  # kept under these names in SampleCollection.extra
+W_PLUS = "w_plus_latent"  # one latent per layer of the generator, of which `w_latent` is the mean
+EXTRA = ("z_latent", W_PLUS, "c_label")  # kept under these names in SampleCollection.extra
 DATASETS = {"w_latent": "latents", "embedding": "embeddings", **{name: name for name in EXTRA}}
 # by attribute: the field that it names, the column that needs the name, and the extra column of the attribute's states,
 # which is there only where some sample does not name what others do
