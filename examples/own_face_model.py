@@ -1,13 +1,22 @@
-"""Langevin and Dispersion on a face model of your own: any object with `latent_mean`, `render` and `embed`.
+"""Langevin, Dispersion and within-class variations on a face model of your own.
 
-Run it with `python examples/own_face_model.py`; it writes references.h5 and variations.h5.
+A face model is any object with `latent_mean`, `render` and `embed`. Run it with
+`python examples/own_face_model.py`; it writes references.h5 and variations.h5.
 """
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from brownid import DispersionSettings, LangevinSettings, SampleCollection, dispersion, langevin
+from brownid import (
+    DispersionSettings,
+    LangevinSettings,
+    SampleCollection,
+    WithinClassSettings,
+    dispersion,
+    fit_within_class,
+    langevin,
+)
 
 
 class OwnFaceModel(nn.Module):
@@ -50,8 +59,17 @@ def main() -> None:
     ).save("references.h5")
 
     settings = DispersionSettings(variations=4, iterations=10)
-    variations = dispersion(model, references.latents, references.embeddings, settings, seed=1)
-    print(f"mean angle of a variation to its reference: {variations.statistics['refd_avg'][-1]:.3f} rad")
+    plain = dispersion(model, references.latents, references.embeddings, settings, seed=1)
+
+    # Random latents stand where yours belong, those of projected photographs: here of 30 persons, 5 photographs each.
+    projected = torch.randn(30, 1, 64) + 0.5 * torch.randn(30, 5, 64)
+    persons = [person for person in range(30) for _ in range(5)]
+    covariance = fit_within_class(projected.flatten(0, 1).numpy(), persons)
+    settings = WithinClassSettings(variations=4, iterations=10, variance_share=0.9)
+    root = torch.from_numpy(covariance.root(settings.variance_share))
+    variations = dispersion(model, references.latents, references.embeddings, settings, seed=1, within_class=root)
+    angles = [f"{each.statistics['refd_avg'][-1]:.3f} rad" for each in (plain, variations)]
+    print(f"mean angle of a variation to its reference: {angles[0]} by Dispersion, {angles[1]} by within-class start")
     SampleCollection(
         latents=variations.latents.flatten(0, 1),
         embeddings=variations.embeddings.flatten(0, 1),
