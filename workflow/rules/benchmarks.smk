@@ -4,6 +4,7 @@
 rule capture_benchmark:
     output:
         benchmark="results/benchmarks/{benchmark}.{image_size}.bin",
+        persons="results/benchmarks/{benchmark}.{image_size}.persons.csv",
     log:
         "logs/capture_benchmark/{benchmark}.{image_size}.log",
     wildcard_constraints:
@@ -30,6 +31,7 @@ rule prepare_benchmark:
         detector_files=lambda w: paths.detector_files(config, "benchmarks", w.benchmark),
     output:
         benchmark="results/benchmarks/{benchmark}.{template}_{image_size}.bin",
+        persons="results/benchmarks/{benchmark}.{template}_{image_size}.persons.csv",
         failures="results/benchmarks/{benchmark}.{template}_{image_size}.failures.csv",
     log:
         "logs/prepare_benchmark/{benchmark}.{template}_{image_size}.log",
@@ -54,9 +56,11 @@ rule score_model:
     input:
         weights=lambda w: paths.weights(config, w.model),
         benchmarks=lambda w: paths.benchmark_files(config, w.model),
+        persons=lambda w: paths.benchmark_persons(config, w.model),
         failures=lambda w: paths.benchmark_failures(config, w.model),
     output:
         scores="results/scores/{model}.json",
+        pairs="results/scores/{model}.pairs.parquet",
     log:
         "logs/score_model/{model}.log",
     benchmark:

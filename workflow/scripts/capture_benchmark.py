@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brownid.verification.persons import write_persons
 from brownid.world.benchmarks import capture_benchmark as capture
 from brownid.world.people import capture_arguments, embedded_world
 from brownid.world.settings import BenchmarkCapture
 
 
-def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path) -> None:
-    """Photograph the pairs of a benchmark of the embedded world."""
+def capture_benchmark(settings: Mapping[str, Any], *, benchmark: Path, persons: Path) -> None:
+    """Photograph the pairs of a benchmark of the embedded world; `persons` is the table of who is on them."""
     wanted = BenchmarkCapture(**capture_arguments(settings["capture"]))
-    capture(embedded_world(settings), benchmark, wanted, seed=settings["seed"])
+    write_persons(persons, capture(embedded_world(settings), benchmark, wanted, seed=settings["seed"]))
 
 
 if __name__ == "__main__":

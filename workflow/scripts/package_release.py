@@ -66,6 +66,7 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
         history=Path(files["history"]),
         hyperparameters=Path(files["command"]),
         scores=Path(files["scores"]),
+        pair_scores=Path(files["pairs"]),
         results=(Path(files["batch"]),),
     )
 

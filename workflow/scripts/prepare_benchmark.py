@@ -5,7 +5,9 @@ from brownid.runtime.process import check_failures, logger, progress, run, start
 if __name__ == "__main__":
     start_job(snakemake)
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 from brownid.verification.bins import read_adaface, read_bin, write_bin
 from brownid.verification.pairs import Pair, read_pairs
+from brownid.verification.persons import inferred_persons, persons_of_pairs, write_persons
 
 
 def prepare_benchmark(
@@ -25,6 +28,7 @@ def prepare_benchmark(
     *,
     pairs: Path | None,
     benchmark: Path,
+    persons: Path,
     failures: Path,
     source: Path | None = None,
     detector: Mapping[str, Any] | None = None,
@@ -32,20 +36,24 @@ def prepare_benchmark(
     """Write the `.bin` file of a folder of images with a pairs file, of AdaFace's converted folder, or of another .bin.
 
     The images become crops on `settings["alignment"]["to"]` of `settings["image_size"]` pixels (`image_aligner`); those
-    of AdaFace's folder stay as they are where its `alignment` is None. `source` is the other .bin file. `failures`
-    lists the images that failed; pairs with one of them are not in the benchmark.
+    of AdaFace's folder stay as they are where its `alignment` is None. `source` is the other .bin file. `persons` is
+    the table of the persons on the pairs, `failures` lists the images that failed; pairs with one of them are not in
+    the benchmark.
     """
-    failed = []
+    failed: list[Failure] = []
     if pairs is None and settings["alignment"] is None:
-        pack_adaface(settings["folder"], benchmark)
+        shown = pack_adaface(settings["folder"], benchmark)
     else:
         share, align = settings["maximum_failed_share"], _aligner(settings, detector)
         if pairs is not None:
-            failed = pack_pairs(read_pairs(pairs, settings["folder"]), settings["folder"], benchmark, align, share)
+            shown, failed = pack_pairs(
+                read_pairs(pairs, settings["folder"]), settings["folder"], benchmark, align, share
+            )
         else:
             read, place = (read_adaface, settings["folder"]) if source is None else (read_bin, source)
             encoded, same = read(place)
-            failed = pack_crops(encoded, same, place, benchmark, align, share)
+            shown, failed = pack_crops(encoded, same, place, benchmark, align, share)
+    write_persons(persons, shown)
     write_failures(failures, failed)
 
 
@@ -68,24 +76,31 @@ def _aligner(settings: Mapping[str, Any], detector: Mapping[str, Any] | None) ->
     return checked
 
 
-def pack_adaface(folder: str | Path, benchmark: str | Path) -> None:
-    """Write AdaFace's converted benchmark `folder` as the file `benchmark`, each image as it was."""
+def pack_adaface(folder: str | Path, benchmark: str | Path) -> np.ndarray:
+    """Write AdaFace's converted benchmark `folder` as the file `benchmark`, each image as it was.
+
+    Returns the persons on the pairs, int64 `[n, 2]`, as far as equal images and genuine pairs tell.
+    """
     images, same = read_adaface(folder)
-    write_bin(benchmark, list(progress(images, "pack images", "image", 2 * len(same))), same)
+    encoded = list(progress(images, "pack images", "image", 2 * len(same)))
+    write_bin(benchmark, encoded, same)
+    return inferred_persons(encoded, same)
 
 
 def pack_pairs(
     pairs: Sequence[Pair], folder: str | Path, benchmark: str | Path, align: Align, maximum_failed_share: float
-) -> list[Failure]:
-    """Align the images of `pairs` below `folder` and write the file `benchmark`; returns the images that failed.
+) -> tuple[np.ndarray, list[Failure]]:
+    """Align the images of `pairs` below `folder` and write the file `benchmark`.
 
+    Returns the persons on the pairs that were written, int64 `[n, 2]`, and the images that failed.
     An image is read once, in however many pairs it is. A pair with an image that failed (missing, damaged, without a
     detected face) is left out: no score is made up for it. More than `maximum_failed_share` of the images (0 to 1) is a
     BrownidError.
     """
     paths = list(dict.fromkeys(path for pair in pairs for path in (pair.first, pair.second)))
     readers = ((path, lambda path=path: load_image(Path(folder) / path)) for path in paths)
-    return _pack(pairs, readers, len(paths), folder, benchmark, align, maximum_failed_share)
+    whole, failures = _pack(pairs, readers, len(paths), folder, benchmark, align, maximum_failed_share)
+    return persons_of_pairs(pairs)[whole], failures
 
 
 def pack_crops(
@@ -95,12 +110,22 @@ def pack_crops(
     benchmark: str | Path,
     align: Align,
     maximum_failed_share: float,
-) -> list[Failure]:
-    """Align the encoded images of pairs, as `read_bin` and `read_adaface` give them from `source`; see `pack_pairs`."""
+) -> tuple[np.ndarray, list[Failure]]:
+    """Align the encoded images of pairs, as `read_bin` and `read_adaface` give them from `source`; see `pack_pairs`.
+
+    Persons are told as far as equal images and genuine pairs do it.
+    """
     names = [f"image {number}" for number in range(2 * len(same))]
-    readers = ((name, lambda data=data: decode_rgb(data)) for name, data in zip(names, encoded, strict=True))
+    images: list[bytes] = []
+
+    def readers() -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+        for name, data in zip(names, encoded, strict=True):
+            images.append(sha256(data).digest())
+            yield name, partial(decode_rgb, data)
+
     pairs = [Pair(names[2 * number], names[2 * number + 1], bool(label)) for number, label in enumerate(same)]
-    return _pack(pairs, readers, len(names), source, benchmark, align, maximum_failed_share)
+    whole, failures = _pack(pairs, readers(), len(names), source, benchmark, align, maximum_failed_share)
+    return inferred_persons(images, same)[whole], failures
 
 
 def _pack(
@@ -111,8 +136,8 @@ def _pack(
     benchmark: str | Path,
     align: Align,
     maximum_failed_share: float,
-) -> list[Failure]:
-    """Write the pairs whose images, each named and read once, can all be aligned."""
+) -> tuple[np.ndarray, list[Failure]]:
+    """Write the pairs whose images, each named and read once, can all be aligned; their numbers, and the failures."""
     encoded, failures = {}, []
     for name, read in progress(readers, "align images", "image", total):
         sample = Sample(name, name, 0)
@@ -122,15 +147,16 @@ def _pack(
             failures.append((name, str(error)))
     named = [(str(Path(source) / name), reason) for name, reason in failures]
     check_failures(named, total, maximum_failed_share, f"images of the benchmark in {source}")
-    whole = [pair for pair in pairs if pair.first in encoded and pair.second in encoded]
-    if not whole:
+    whole = np.flatnonzero([pair.first in encoded and pair.second in encoded for pair in pairs])
+    if not len(whole):
         raise BrownidError(f"No pair of the benchmark in {source} has two images that can be read.")
     if len(whole) < len(pairs):
         logger.warning("%d of %d pairs are left out: an image of theirs failed", len(pairs) - len(whole), len(pairs))
-    images = [encoded[name] for pair in whole for name in (pair.first, pair.second)]
-    write_bin(benchmark, images, [pair.same for pair in whole])
+    written = [pairs[number] for number in whole.tolist()]
+    images = [encoded[name] for pair in written for name in (pair.first, pair.second)]
+    write_bin(benchmark, images, [pair.same for pair in written])
     logger.info("packed %d pairs of %d images", len(whole), len(encoded))
-    return failures
+    return whole, failures
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 from brownid.recognition.loading import load_network
 from brownid.runtime.files import sha256
 from brownid.runtime.text import write_checked_json
+from brownid.verification.pair_scores import write_pair_scores
 from brownid.verification.score import score_network
 
 
@@ -22,34 +23,41 @@ def score_model(
     weights: Path,
     benchmarks: Sequence[Path],
     scores: Path,
+    pairs: Path,
+    persons: Sequence[Path] = (),
     failures: Sequence[Path] = (),
 ) -> None:
     """Score a network on every benchmark file, in the order of their names in `settings`.
 
-    The JSON file holds the scores under `benchmarks` and what made them: `model`, `settings`, and under `inputs` the
-    SHA-256 of the weights and of each benchmark file, with a checksum of it all. `failures` are the lists
-    NAME.CROP.failures.csv of benchmarks that were prepared here: images whose pairs are not in the benchmark file,
-    which join the failures among the scores.
+    The JSON file `scores` holds the scores under `benchmarks` and what made them: `model`, `settings`, and under
+    `inputs` the SHA-256 of the weights and of each benchmark file, with a checksum of it all. The Parquet file `pairs`
+    has the similarity of each pair, with the same provenance (`brownid.verification.pair_scores`). `persons` are the
+    tables NAME.CROP.persons.csv of benchmarks that were captured or prepared here, `failures` the lists
+    NAME.CROP.failures.csv of prepared ones: images whose pairs are not in the benchmark file, which join the failures
+    among the scores.
     """
     network = settings["network"]
-    result = score_network(
+    result, of_pairs = score_network(
         load_network(network, weights, default_device()),
         dict(zip(settings["benchmarks"], benchmarks, strict=True)),
         image_size=network["image_size"],
+        persons={_benchmark(path): path for path in persons},
         maximum_failed_share=settings["maximum_failed_share"],
         rates=settings["scoring"]["false_accept_rates"],
     )
     for path in failures:
         with open(path, newline="", encoding="utf-8") as file:
             listed = [{"image": row["path"], "reason": row["reason"]} for row in csv.DictReader(file)]
-        result[Path(path).name.partition(".")[0]]["failures"] += listed
-    content = {
-        "model": settings["model"],
-        "settings": settings,
-        "inputs": {str(path): sha256(path) for path in (weights, *benchmarks)},
-        "benchmarks": result,
-    }
-    write_checked_json(scores, content)
+        result[_benchmark(path)]["failures"] += listed
+    inputs = {str(path): sha256(path) for path in (weights, *benchmarks, *persons)}
+    provenance = {"model": settings["model"], "settings": settings, "inputs": inputs}
+    write_pair_scores(pairs, of_pairs, provenance)
+    write_checked_json(scores, {**provenance, "benchmarks": result})
+
+
+def _benchmark(path: Path) -> str:
+    """The benchmark that a file NAME.CROP.… belongs to."""
+    return path.name.partition(".")[0]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_image_shard
 from brownid.samples.provenance import write_command
 from brownid.samples.statistics import save_statistics
+from brownid.verification.pair_scores import PairScores, write_pair_scores
 
 DESCRIPTION = ReleaseDescription(
     name="tiny",
@@ -44,6 +45,8 @@ def material(tmp_path):
         write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
         save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
         (folder / "scores.json").write_text(json.dumps({"mean": 0.9}))
+        scored = PairScores(np.array([[0, 1]]), np.array([False]), np.array([0.1], np.float32))
+        write_pair_scores(folder / "pairs.parquet", {"lfw": scored}, {})
         (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
         for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train.log"):
             (folder / name).write_text(name)
@@ -68,6 +71,7 @@ def material(tmp_path):
                     history=folder / "history.csv",
                     hyperparameters=folder / "hyperparameters.yml",
                     scores=folder / "scores.json",
+                    pair_scores=folder / "pairs.parquet",
                     results=(folder / "train.log",),
                 )
             ],

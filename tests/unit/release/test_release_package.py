@@ -40,6 +40,7 @@ def test_the_layout_is_the_published_one(release):
             "scores/scores.csv",
             "trained_models/results/slim_lang/seed_1/history.csv",
             "trained_models/results/slim_lang/seed_1/hyperparameters.yml",
+            "trained_models/results/slim_lang/seed_1/pairs.parquet",
             "trained_models/results/slim_lang/seed_1/scores.json",
             "trained_models/results/slim_lang/seed_1/train.log",
             "trained_models/slim_lang/seed_1.ckpt",

@@ -39,7 +39,7 @@ def test_progress_is_shown_through_the_function_given(release):
         return items
 
     verify(release, show)
-    assert seen == [("checking files", 20), ("decoding images of world_lang_v1", 6)]
+    assert seen == [("checking files", 21), ("decoding images of world_lang_v1", 6)]
 
 
 @pytest.mark.parametrize("path", ["trained_models/slim_lang/seed_1.ckpt", "README.md", "scores/scores.csv"])
@@ -147,6 +147,7 @@ def test_a_truncated_collection_is_found(release):
         ("world_lang_v1/command.yml", "this is no record of a command"),
         ("trained_models/slim_lang/seed_1.safetensors", "the weights cannot be read"),
         ("trained_models/results/slim_lang/seed_1/scores.json", "no JSON that can be read"),
+        ("trained_models/results/slim_lang/seed_1/pairs.parquet", "no scores of pairs that can be read"),
         ("metadata.json", "the file is missing or does not describe a release"),
     ],
 )
@@ -335,7 +336,7 @@ def test_a_name_that_would_move_the_cursor_or_is_no_utf8_is_told_in_plain_letter
 def test_a_manifest_that_leaves_the_release_is_refused(release, path):
     with open(release / "manifest.csv", "a") as file:
         file.write(f"{path},1,{'0' * 64}\n")
-    with pytest.raises(BrownidError, match=r"manifest\.csv: line 22: The path .* is refused"):
+    with pytest.raises(BrownidError, match=r"manifest\.csv: line 23: The path .* is refused"):
         verify(release)
 
 

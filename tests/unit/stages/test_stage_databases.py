@@ -7,6 +7,7 @@ import os
 import pickle
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tiny_world import FACE_MODEL, LATENT_DIM, NETWORK, SIDE
@@ -26,7 +27,9 @@ from brownid.runtime.files import sha256
 from brownid.samples import png
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards
+from brownid.verification.accuracy import roc
 from brownid.verification.bins import read_bin, write_bin
+from brownid.verification.pair_scores import read_pair_scores
 from fit_covariates import fit_covariates
 from fit_warm_start import fit_warm_start
 from prepare_benchmark import prepare_benchmark
@@ -232,21 +235,29 @@ SCORING = {
 
 
 def test_scores_carry_their_settings_and_the_checksums_of_their_inputs(tmp_path, weights, benchmark_file):
-    score_model(SCORING, weights=weights, benchmarks=[benchmark_file], scores=tmp_path / "scores.json")
+    made = {"scores": tmp_path / "scores.json", "pairs": tmp_path / "pairs.parquet"}
+    score_model(SCORING, weights=weights, benchmarks=[benchmark_file], **made)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["settings"] == SCORING and scores["model"] == "slim"
     assert scores["inputs"] == {str(path): sha256(path) for path in (weights, benchmark_file)}
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
+    provenance = json.loads(pq.read_schema(made["pairs"]).metadata[b"brownid"])
+    assert provenance == {key: scores[key] for key in ("model", "settings", "inputs")}
+    [pairs] = read_pair_scores(made["pairs"]).values()
+    curve = roc(pairs.similarity, pairs.same)
+    assert scores["benchmarks"]["lfw"]["auc"] == pytest.approx(curve.area, abs=1e-6)
 
 
 def test_images_that_failed_in_a_benchmark_of_ones_own_are_among_the_scores(database, weights, tmp_path):
     lines = [f"{i}.png,{(i + step) % 10}.png,{step % 2}" for step in (1, 2) for i in range(10)]
     (tmp_path / "pairs.csv").write_text("\n".join(["path1,path2,same", *lines]))
     settings = {"folder": str(tmp_path), "image_size": SIDE, "alignment": None, "maximum_failed_share": 0.1}
-    paths = {"benchmark": tmp_path / "lfw.bin", "failures": tmp_path / "lfw.failures.csv"}
+    names = {"benchmark": "lfw.bin", "persons": "lfw.persons.csv", "failures": "lfw.failures.csv"}
+    paths = {key: tmp_path / name for key, name in names.items()}
     prepare_benchmark(settings, pairs=tmp_path / "pairs.csv", **paths)
-    outputs = {"scores": tmp_path / "scores.json", "failures": [paths["failures"]]}
-    score_model(SCORING, weights=weights, benchmarks=[paths["benchmark"]], **outputs)
+    outputs = {"scores": tmp_path / "scores.json", "pairs": tmp_path / "pairs.parquet"}
+    listed = {"failures": [paths["failures"]], "persons": [paths["persons"]]}
+    score_model(SCORING, weights=weights, benchmarks=[paths["benchmark"]], **listed, **outputs)
     (failure,) = json.loads((tmp_path / "scores.json").read_text())["benchmarks"]["lfw"]["failures"]
     assert failure["image"] == "4.png" and "not a readable image" in failure["reason"]
 
@@ -269,7 +280,8 @@ def crops(tmp_path):
             "maximum_failed_share": 0.0,
         }
         given = {"folder": {"pairs": tmp_path / "pairs.csv"}, "bin": {"pairs": None, "source": tmp_path / "lfw.bin"}}
-        paths = {"benchmark": tmp_path / "out.bin", "failures": tmp_path / "out.failures.csv"}
+        names = {"benchmark": "out.bin", "persons": "out.persons.csv", "failures": "out.failures.csv"}
+        paths = {key: tmp_path / name for key, name in names.items()}
         prepare_benchmark(settings | changes, **given[form], **paths)
         return [png.decode(image) for image in read_bin(tmp_path / "out.bin")[0]]
 
@@ -300,5 +312,6 @@ def test_code_in_a_benchmark_is_refused_by_name_and_not_executed(tmp_path, weigh
 
     (tmp_path / "lfw.bin").write_bytes(pickle.dumps(([b"", Code()], [True])))
     with pytest.raises(BrownidError, match=r"lfw\.bin was refused, nothing in it was executed"):
-        score_model(SCORING, weights=weights, benchmarks=[tmp_path / "lfw.bin"], scores=tmp_path / "scores.json")
+        made = {"scores": tmp_path / "scores.json", "pairs": tmp_path / "pairs.parquet"}
+        score_model(SCORING, weights=weights, benchmarks=[tmp_path / "lfw.bin"], **made)
     assert [path.name for path in tmp_path.iterdir()] == ["lfw.bin"]

@@ -165,11 +165,12 @@ STAGES = {
         WORLD | {"kind": "people", "capture": {"first_person": 0, "people": 2, "photos": 2}}, manifest=out / "manifest"
     ),
     "capture_benchmark": lambda given, out: capture_benchmark.capture_benchmark(
-        WORLD | {"capture": {"kind": "lfw", "first_person": 0, "pairs": 20, "people": 20}}, benchmark=out / "lfw.bin"
+        WORLD | {"capture": {"kind": "lfw", "first_person": 0, "pairs": 20, "people": 20}},
+        **outputs(out, "benchmark", "persons"),
     ),
     "prepare_benchmark": lambda given, out: prepare_benchmark.prepare_benchmark(
         ALIGNED | {"folder": str(given["folder"])}, pairs=given["folder"] / "pairs.csv",
-        **outputs(out, "benchmark", "failures"),
+        **outputs(out, "benchmark", "persons", "failures"),
     ),
     "render_images": lambda given, out: render_images.render_images(
         WORLD | {"namespace": "people", "template": "two_eye", "image_size": SIDE}, samples=given["references"],
@@ -181,7 +182,7 @@ STAGES = {
     ),
     "score_model": lambda given, out: score_model.score_model(
         SCORING | {"maximum_failed_share": 0.1}, weights=given["weights"], benchmarks=[given["benchmark"]],
-        scores=out / "scores",
+        **outputs(out, "scores", "pairs"),
     ),
     "audit_leaks": lambda given, out: audit_leaks.audit_leaks(
         {"references": "drawn", "audit": {"pairs": 2}}, references=given["references"], guarded=given["references"],

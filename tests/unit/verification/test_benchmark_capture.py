@@ -32,7 +32,8 @@ class RecordingWorld:
 def captured(tmp_path, kind, **settings):
     world = RecordingWorld()
     options = {"first_person": 100, "pairs": 80, "people": 40} | settings
-    capture_benchmark(world, tmp_path / f"{kind}.bin", BenchmarkCapture(kind, **options), seed=5)
+    settings = BenchmarkCapture(kind, **options)
+    world.persons = capture_benchmark(world, tmp_path / f"{kind}.bin", settings, seed=5)
     images, same = read_bin(tmp_path / f"{kind}.bin")
     assert len(images) == len(world.shots) == options["pairs"] * 2
     return world, same
@@ -54,6 +55,7 @@ def test_labels_tell_who_is_on_the_pairs_and_every_fold_is_balanced_and_has_its_
     world, same = captured(tmp_path, kind)
     shown = np.array([person_of(shot, world) for shot in world.shots]).reshape(-1, 2)
     np.testing.assert_array_equal(shown[:, 0] == shown[:, 1], same)
+    np.testing.assert_array_equal(shown, world.persons)
     folds = [set(fold.ravel()) for fold in np.split(shown, 10)]
     assert all(first.isdisjoint(second) for i, first in enumerate(folds) for second in folds[:i])
     assert [labels.tolist() for labels in np.split(same, 10)] == [[True] * 4 + [False] * 4] * 10

@@ -168,7 +168,7 @@ def test_names_that_are_not_utf_8_are_those_of_the_files(tmp_path):
     (tmp_path / "pairs.txt").write_bytes(b"Jos\xe9.png Jos\xe9.png 1\n" * 2)
     pairs = read_pairs(tmp_path / "pairs.txt", tmp_path)
     assert pairs[0] == Pair(r"Jos\xe9.png", r"Jos\xe9.png", True)
-    assert pack_pairs(pairs, tmp_path, tmp_path / "own.bin", image_aligner(None, SIDE, None), 0) == []
+    assert pack_pairs(pairs, tmp_path, tmp_path / "own.bin", image_aligner(None, SIDE, None), 0)[1] == []
 
 
 def test_pairs_written_in_what_windows_calls_unicode_are_read(tmp_path):
@@ -221,7 +221,8 @@ def folder(tmp_path):
 def test_a_pair_with_an_image_that_failed_is_left_out_and_the_image_listed(folder, caplog):
     root, images = folder
     pairs = [Pair("a.png", "b.png", True), Pair("c.png", "a.png", False), Pair("d.png", "a.png", False)]
-    failures = pack_pairs(pairs, root, root / "own.bin", image_aligner(None, SIDE, None), 0.25)
+    persons, failures = pack_pairs(pairs, root, root / "own.bin", image_aligner(None, SIDE, None), 0.25)
+    assert persons.tolist() == [[0, 0], [2, 0]]
     assert [path for path, _ in failures] == ["c.png"] and "1 of 3 pairs are left out" in caplog.text
     encoded, same = read_bin(root / "own.bin")
     assert same.tolist() == [True, False]
@@ -255,7 +256,7 @@ def converted(tmp_path):
 
 def test_a_converted_benchmark_gives_back_its_images_exactly(converted, tmp_path):
     folder, images = converted
-    pack_adaface(folder, tmp_path / "lfw.bin")
+    assert pack_adaface(folder, tmp_path / "lfw.bin").tolist() == [[0, 0], [1, 2]]
     encoded, same = read_bin(tmp_path / "lfw.bin")
     np.testing.assert_array_equal([decoded(image) for image in encoded], images)
     assert same.tolist() == [True, False]

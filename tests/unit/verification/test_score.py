@@ -12,6 +12,7 @@ from brownid.recognition.embedding import embed_images
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 from brownid.verification.bins import write_bin
+from brownid.verification.persons import write_persons
 from brownid.verification.score import score_benchmark, score_network, score_pairs
 from tabulate_scores import tabulate_scores
 
@@ -38,7 +39,7 @@ def benchmark(tmp_path):
 
 
 def test_a_benchmark_is_scored_in_plain_numbers(benchmark):
-    scores = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
+    scores, _ = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
     assert scores["accuracy"] > 0.8 and scores["auc"] > 0.9 and scores["eer"] < 0.2
     assert (scores["pairs"], scores["genuine"], scores["impostors"], scores["failures"]) == (40, 20, 20, [])
     assert len(scores["accuracies"]) == 10
@@ -53,10 +54,10 @@ def test_a_benchmark_sorted_by_label_says_so_with_its_path(benchmark, tmp_path, 
     _, images, same = benchmark
     order = sorted(range(len(same)), key=lambda pair: same[pair])
     write_bin(tmp_path / "sorted.bin", [images[2 * pair + i] for pair in order for i in (0, 1)], sorted(same))
-    scores = score_benchmark(colour_embedding, tmp_path / "sorted.bin", image_size=SIDE)
+    scores, _ = score_benchmark(colour_embedding, tmp_path / "sorted.bin", image_size=SIDE)
     assert f"{tmp_path / 'sorted.bin'}: the share of genuine pairs" in caplog.text
     assert scores["fold_note"] in caplog.text and scores["stratified_accuracy"] > 0.8
-    plain = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
+    plain, _ = score_benchmark(colour_embedding, benchmark[0], image_size=SIDE)
     assert plain["fold_note"] is None and plain["stratified_accuracy"] == pytest.approx(plain["accuracy"], abs=0.1)
 
 
@@ -66,12 +67,14 @@ def test_a_network_is_scored_with_image_and_mirror_image(benchmark):
     large = [png.encode(resize(png.decode(image), 32)) for image in benchmark[1]]
     path = benchmark[0].with_name("large.bin")
     write_bin(path, large, benchmark[2])
-    scores = score_network(network, {"test": path}, image_size=32)
+    scores, pairs = score_network(network, {"test": path}, image_size=32)
 
     def embed(images):
         return embed_images(network, images, mirror=True).numpy()
 
-    assert scores == {"test": score_benchmark(embed, path, image_size=32)}
+    expected, of_pairs = score_benchmark(embed, path, image_size=32)
+    assert scores == {"test": expected}
+    np.testing.assert_array_equal(pairs["test"].similarity, of_pairs.similarity)
 
 
 @pytest.mark.parametrize("image_size", [4, 16])
@@ -86,7 +89,17 @@ def test_a_pair_with_a_damaged_image_is_left_out_and_listed(benchmark, tmp_path)
     _, images, same = benchmark
     images = [*images[:6], images[6][:60], *images[7:]]
     write_bin(tmp_path / "damaged.bin", images, same)
-    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.02)
+    write_persons(tmp_path / "damaged.persons.csv", np.arange(80).reshape(40, 2))
+    scores, pairs = score_benchmark(
+        colour_embedding,
+        tmp_path / "damaged.bin",
+        image_size=SIDE,
+        persons=tmp_path / "damaged.persons.csv",
+        maximum_failed_share=0.02,
+    )
+    left = [pair for pair in range(40) if pair != 3]
+    assert pairs.persons.tolist() == [[2 * pair, 2 * pair + 1] for pair in left]
+    assert pairs.same.tolist() == [same[pair] for pair in left] and len(pairs.similarity) == 39
     assert scores["pairs"] == 39 and scores["genuine"] == 19
     assert [failure["image"] for failure in scores["failures"]] == [6]
     with pytest.raises(BrownidError, match=r"1 of 80 images of the benchmark .*damaged\.bin .* image 6"):
@@ -101,15 +114,15 @@ def test_an_image_of_several_pairs_is_embedded_once(benchmark, tmp_path):
         assert len(distinct) == len(images)
         return colour_embedding(distinct)
 
-    scores = score_benchmark(embed, tmp_path / "twice.bin", image_size=SIDE)
-    assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], image_size=SIDE)["roc"]
+    scores, _ = score_benchmark(embed, tmp_path / "twice.bin", image_size=SIDE)
+    assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], image_size=SIDE)[0]["roc"]
 
 
 def test_a_damaged_image_is_listed_for_every_pair_that_it_is_in(benchmark, tmp_path):
     _, images, same = benchmark
     images = [*images[:6], images[6][:60], images[7], images[6][:60], *images[9:]]
     write_bin(tmp_path / "damaged.bin", images, same)
-    scores = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.03)
+    scores, _ = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.03)
     assert [failure["image"] for failure in scores["failures"]] == [6, 8] and scores["pairs"] == 38
 
 

@@ -78,6 +78,12 @@ def benchmark_pairs(config: Mapping, benchmark: str) -> list[str]:
     return [pairs] if pairs else []
 
 
+def benchmark_persons(config: Mapping, model: str) -> list[str]:
+    """The tables of persons of the benchmarks that a network is scored on; a .bin file of the user's has none."""
+    made = sorted([*captured_benchmarks(config), *prepared_benchmarks(config)])
+    return [benchmark_file(config, name, model).removesuffix(".bin") + ".persons.csv" for name in made]
+
+
 def benchmark_failures(config: Mapping, model: str) -> list[str]:
     """The lists of images that failed when the benchmarks that a network is scored on were prepared."""
     files = [benchmark_file(config, name, model) for name in prepared_benchmarks(config)]

@@ -157,6 +157,7 @@ def _model(model: str) -> dict[str, str]:
         "command": f"{folder}/command.yml",
         "batch": f"{folder}/train_data.png",
         "scores": f"results/scores/{model}.json",
+        "pairs": f"results/scores/{model}.pairs.parquet",
     }
 
 

@@ -74,6 +74,7 @@ class ModelPart:
     history: Path  # CSV, one row per epoch
     hyperparameters: Path  # YAML
     scores: Path  # JSON
+    pair_scores: Path  # Parquet, see brownid.verification.pair_scores
     results: tuple[Path, ...] = ()  # further files for its results folder: a log, a picture of a training batch
 
     def __post_init__(self) -> None:
@@ -89,6 +90,7 @@ class ModelPart:
             results / "history.csv": self.history,
             results / "hyperparameters.yml": self.hyperparameters,
             results / "scores.json": self.scores,
+            results / "pairs.parquet": self.pair_scores,
             **{results / Path(path).name: path for path in self.results},
         }
 

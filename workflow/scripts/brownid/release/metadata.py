@@ -148,7 +148,8 @@ def _record_set(record: DatasetRecord) -> dict:
 
 FOLDERS = {
     "trained_models": "recognition networks trained on the datasets, `<training>/seed_<seed>`: `<model>.safetensors`"
-    " (weights), `<model>.ckpt` (the training's checkpoint), `results/<model>/` (history, hyper-parameters, scores)",
+    " (weights), `<model>.ckpt` (the training's checkpoint), `results/<model>/` (history,"
+    " hyper-parameters, scores, and in `pairs.parquet` the similarity of each pair with the numbers of its persons)",
     "databases": "indexes of the genuine databases that were used (SQLite); they hold no images",
     "covariates": "directions of pose, illumination and expression in latent space",
     "hyperface": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"

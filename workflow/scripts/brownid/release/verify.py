@@ -31,6 +31,7 @@ from brownid.samples.collection import SampleCollection
 from brownid.samples.provenance import read_command
 from brownid.samples.published import published_labels
 from brownid.samples.statistics import load_statistics
+from brownid.verification.pair_scores import read_pair_scores
 
 HEADER_BYTES = 2**16  # of an image file, apart from its pixels
 UNIT_TOLERANCE = 1e-3  # of an embedding's length; float16 keeps 5e-4
@@ -208,12 +209,14 @@ def _model_problems(root: Path, model: str) -> list[str]:
         problems.append(str(error))
     except (OSError, SafetensorError) as error:
         problems.append(f"{weights}: the weights cannot be read ({error}).")
-    scores = f"trained_models/results/{model}/scores.json"
-    try:
-        _check_plain(root, scores)
-        read_checked_json(root / scores)
-    except BrownidError as error:
-        problems.append(_inside(root, error))
+    readers: dict[str, Callable[[Path], object]] = {"scores.json": read_checked_json, "pairs.parquet": read_pair_scores}
+    for name, read in readers.items():
+        path = f"trained_models/results/{model}/{name}"
+        try:
+            _check_plain(root, path)
+            read(root / path)
+        except BrownidError as error:
+            problems.append(_inside(root, error))
     return problems
 
 

@@ -14,6 +14,8 @@ from brownid.runtime.process import check_failures, logger
 from brownid.verification.accuracy import fold_decisions, folded_accuracy, squared_distances
 from brownid.verification.bins import read_bin
 from brownid.verification.error_rates import TarAtFar, d_prime, equal_error_rate, roc, tar_at_far
+from brownid.verification.pair_scores import PairScores
+from brownid.verification.persons import inferred_persons, read_persons
 
 FOLDS = 10
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
@@ -26,24 +28,32 @@ def score_network(
     bins: Mapping[str, str | Path],
     *,
     image_size: int,
+    persons: Mapping[str, str | Path] | None = None,
     batch_size: int = 256,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
-) -> dict[str, dict[str, Any]]:
-    """Score a network on every benchmark of `bins` (name to `.bin` file).
+) -> tuple[dict[str, dict[str, Any]], dict[str, PairScores]]:
+    """Score a network on every benchmark of `bins` (name to `.bin` file): the scores, and those of each pair, by name.
 
-    The embedding of an image is the sum of the unnormalised embeddings of image and mirror image, normalised.
+    `persons` are the tables of the persons on the pairs (`read_persons`), of benchmarks that have one. The embedding of
+    an image is the sum of the unnormalised embeddings of image and mirror image, normalised.
     """
 
     def embed(images: np.ndarray) -> np.ndarray:
         return embed_images(network, images, batch_size, mirror=True).numpy()
 
-    return {
+    scored = {
         name: score_benchmark(
-            embed, path, image_size=image_size, maximum_failed_share=maximum_failed_share, rates=rates
+            embed,
+            path,
+            image_size=image_size,
+            persons=(persons or {}).get(name),
+            maximum_failed_share=maximum_failed_share,
+            rates=rates,
         )
         for name, path in bins.items()
     }
+    return {name: scores for name, (scores, _) in scored.items()}, {name: pairs for name, (_, pairs) in scored.items()}
 
 
 def score_benchmark(
@@ -51,13 +61,15 @@ def score_benchmark(
     path: str | Path,
     *,
     image_size: int,
+    persons: str | Path | None = None,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
-) -> dict[str, Any]:
-    """The scores of one `.bin` file, see `score_pairs`, and `failures`: the images that cannot be scored.
+) -> tuple[dict[str, Any], PairScores]:
+    """The scores of one `.bin` file, see `score_pairs`, with `failures`: images that cannot be scored; and its pairs.
 
-    Such an image cannot be decoded, or has another side than the network reads; its pair is left out. More than
-    `maximum_failed_share` of the images raises BrownidError. An image that is in several pairs is embedded once.
+    Without a table of `persons` these are inferred from equal images and genuine pairs. An image fails that cannot be
+    decoded, or has another side than the network reads; its pair is left out. More than `maximum_failed_share` of the
+    images raises BrownidError. An image that is in several pairs is embedded once.
     """
     encoded, same = read_bin(path)
     rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
@@ -68,11 +80,15 @@ def score_benchmark(
     check_failures(named, len(encoded), maximum_failed_share, f"images of the benchmark {path}")
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
+    shown = inferred_persons(numbers, same) if persons is None else read_persons(persons, len(same))
     embeddings = np.asarray(embed(images))[numbers]
+    distances = squared_distances(embeddings[0::2][whole], embeddings[1::2][whole])
+    similarity = (1 - distances / 2).astype(np.float32)  # the cosine of unit vectors
+    pairs = PairScores(shown[whole], same[whole], similarity)
     scores = score_pairs(embeddings[0::2][whole], embeddings[1::2][whole], same[whole], rates, str(path))
     logger.info("%s: accuracy %.4f (std %.4f), %d pairs", path, scores["accuracy"], scores["std"], scores["pairs"])
     listed = [{"image": number, "reason": reason} for number, reason in failures]
-    return scores | {"failures": listed}
+    return scores | {"failures": listed}, pairs
 
 
 def score_pairs(

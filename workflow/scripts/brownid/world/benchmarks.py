@@ -64,8 +64,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture, *, seed: int) -> None:
-    """Render the pairs of a benchmark into the `.bin` file `path`; `seed` determines the pairs."""
+def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture, *, seed: int) -> np.ndarray:
+    """Render the pairs of a benchmark into the `.bin` file `path`; `seed` determines the pairs.
+
+    Returns the numbers of the persons on the two images of each pair, int64 `[pairs, 2]`.
+    """
     kind, purpose = KINDS[settings.kind], f"benchmark/{settings.kind}"
     raw = world.people(list(PeopleRange(settings.first_person, settings.people).items))  # [people, identity]
     pairs, same = _pairs(raw, settings, seed, purpose)
@@ -83,6 +86,7 @@ def capture_benchmark(world: World, path: str | Path, settings: BenchmarkCapture
         encoded += [png.encode(image) for image in images]
     write_bin(path, encoded, same)
     logger.info("%s: %d pairs of %d people in %s", settings.kind, settings.pairs, settings.people, path)
+    return settings.first_person + pairs
 
 
 def _pairs(raw: Tensor, settings: BenchmarkCapture, seed: int, purpose: str) -> tuple[np.ndarray, list[bool]]:
