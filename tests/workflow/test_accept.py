@@ -239,7 +239,7 @@ def test_results_under_names_of_an_older_version_are_moved_and_accepted(small):
     assert read_command(small.folder / "results/identities/one/command.yml")["accepted"]
 
 
-def test_a_run_of_version_0_1_is_accepted_but_for_the_scores_which_name_their_networks_otherwise(tmp_path):
+def test_a_run_of_version_0_1_is_accepted_but_for_the_scores_which_had_no_persons(tmp_path):
     recorded = json.loads((PROJECT / "tests/workflow/version_0_1.json").read_text())  # the configuration as it is today
     config, persistence = tmp_path / "config.yaml", FilePersistence(path=tmp_path / ".snakemake")
     config.write_text(yaml.safe_dump(recorded["config"]))
@@ -254,7 +254,7 @@ def test_a_run_of_version_0_1_is_accepted_but_for_the_scores_which_name_their_ne
             names = {"rule": job["rule"], "input": job["inputs"], "params": job["params"]}
             persistence._write_record(str(path), MetadataRecord(**names, endtime=1.0, record_format_version=6))
     done = accept_results([config], directory=tmp_path, every=True)
-    again = {"score_model": 1, "tabulate_scores": 1, "package_release": 1, "verify_release": 1}
+    again = {"capture_benchmark": 1, "score_model": 2, "tabulate_scores": 1, "package_release": 1, "verify_release": 1}
     assert rules(done.running) == again
     assert pending(tmp_path, configfiles=(config,)) == again
 

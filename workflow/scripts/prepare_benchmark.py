@@ -20,7 +20,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 from brownid.verification.bins import read_adaface, read_bin, write_bin
 from brownid.verification.pairs import Pair, read_pairs
-from brownid.verification.persons import inferred_persons, persons_of_pairs, write_persons
+from brownid.verification.persons import first_number, inferred_persons, persons_of_pairs, write_persons
 
 
 def prepare_benchmark(
@@ -53,7 +53,7 @@ def prepare_benchmark(
             read, place = (read_adaface, settings["folder"]) if source is None else (read_bin, source)
             encoded, same = read(place)
             shown, failed = pack_crops(encoded, same, place, benchmark, align, share)
-    write_persons(persons, shown)
+    write_persons(persons, first_number(persons.name.partition(".")[0]) + shown)
     write_failures(failures, failed)
 
 

@@ -16,7 +16,7 @@ from brownid.runtime.files import atomic_path, check_regular
 
 SCHEMA = pa.schema(
     {
-        "benchmark": pa.dictionary(pa.int32(), pa.string()),
+        "benchmark": pa.string(),
         "first_person": pa.int64(),
         "second_person": pa.int64(),
         "same": pa.bool_(),
@@ -30,7 +30,7 @@ PROVENANCE, CHECKSUM = b"brownid", b"brownid_sha256"
 class PairScores:
     """The scored pairs of a benchmark, in the order of its file."""
 
-    persons: np.ndarray  # int64 [n, 2], on the first and on the second image; the same number, the same person
+    persons: np.ndarray  # int64 [n, 2], on the first and on the second image; a number is one person in all benchmarks
     same: np.ndarray  # bool [n]: whether it is a genuine pair
     similarity: np.ndarray  # float32 [n]: cosine of the two embeddings
 
@@ -43,7 +43,7 @@ def write_pair_scores(path: str | Path, scores: Mapping[str, PairScores], proven
     names = [name for name, pairs in scores.items() for _ in range(len(pairs.same))]
     persons = np.concatenate([np.empty((0, 2), np.int64), *(pairs.persons for pairs in scores.values())])
     columns = [
-        pa.array(names, pa.string()).dictionary_encode(),
+        pa.array(names, pa.string()),
         pa.array(persons[:, 0]),
         pa.array(persons[:, 1]),
         pa.array(np.concatenate([np.empty(0, bool), *(pairs.same for pairs in scores.values())])),
@@ -56,28 +56,32 @@ def write_pair_scores(path: str | Path, scores: Mapping[str, PairScores], proven
         pq.write_table(described, temporary, compression="zstd")
 
 
-def read_pair_scores(path: str | Path) -> dict[str, PairScores]:
-    """The pairs of each benchmark in a file of `write_pair_scores`; BrownidError for a damaged or another file."""
+def read_pair_scores(path: str | Path) -> pa.Table:
+    """The table in a file of `write_pair_scores`, with the columns of `SCHEMA`.
+
+    BrownidError where it is damaged, or no such file.
+    """
     check_regular(path)
     try:
-        table = pq.read_table(path, memory_map=False)
+        table = pq.read_table(path)
         metadata = table.schema.metadata or {}
-        text, checksum = metadata[PROVENANCE], metadata[CHECKSUM]
-        table = table.cast(SCHEMA).combine_chunks()
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise BrownidError(f"{path}: no scores of pairs that can be read ({one_line(error)}): make it again.") from None
-    if checksum != _checksum(table, text):
-        raise BrownidError(f"{path}: damaged: its content does not match its checksum; make it again.")
-    names = table["benchmark"].to_numpy()
-    persons = np.stack([table["first_person"].to_numpy(), table["second_person"].to_numpy()], axis=1)
-    same, similarity = table["same"].to_numpy(), table["similarity"].to_numpy()
-    parts = {name: names == name for name in dict.fromkeys(names.tolist())}
-    return {name: PairScores(persons[part], same[part], similarity[part]) for name, part in parts.items()}
+        provenance, checksum = metadata[PROVENANCE], metadata[CHECKSUM]
+        table = table.cast(SCHEMA)
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        reason = one_line(error).rstrip(".")
+        raise BrownidError(
+            f"{path}: no scores of pairs that can be read ({reason}): score the network again."
+        ) from None
+    if checksum != _checksum(table, provenance):
+        raise BrownidError(f"{path}: damaged: its content does not match its checksum; score the network again.")
+    return table
 
 
 def _checksum(table: pa.Table, provenance: bytes) -> bytes:
+    """SHA-256 of the content, as hexadecimal text."""
     content = hashlib.sha256(provenance)
-    for column in table.columns:
-        content.update("\0".join(column.to_pylist()).encode() if pa.types.is_dictionary(column.type) else b"")
-        content.update(b"" if pa.types.is_dictionary(column.type) else column.to_numpy().tobytes())
+    names, *numbers = table.columns
+    content.update("\n".join(names.to_pylist()).encode())
+    for column in numbers:
+        content.update(column.to_numpy().tobytes())
     return content.hexdigest().encode()

@@ -1,10 +1,11 @@
 """The persons on the images of benchmark pairs: known, or inferred from the pairs.
 
 Images of one person are not independent, so statistics over pairs resample persons. A `.bin` file does not name them:
-a table next to it does, with a row per pair.
+a table next to it does, with a row per pair. A number is one person in all benchmarks.
 """
 
 import csv
+import hashlib
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
@@ -20,8 +21,13 @@ HEADER = ["first_person", "second_person"]
 _LAST_NUMBER = re.compile(r"[^0-9A-Za-z]*[0-9]+$")
 
 
+def first_number(benchmark: str) -> int:
+    """The first number of the persons of a benchmark of one's own: no two benchmarks share a number."""
+    return (1 + int.from_bytes(hashlib.sha256(benchmark.encode()).digest()[:3])) << 32
+
+
 def inferred_persons(images: Sequence[Hashable], same: ArrayLike) -> np.ndarray:
-    """Persons on the two images of each pair, int64 `[n, 2]`, numbered in the order in which they first occur.
+    """Persons on the two images of each pair, int64 `[n, 2]`, numbered from 0 in the order in which they first occur.
 
     Pair i is `images[2i]` and `images[2i + 1]`; equal values are one image. The images of a genuine pair show one
     person, so persons are the connected components of the genuine pairs. A person whose genuine pairs share no image

@@ -15,7 +15,7 @@ from brownid.verification.accuracy import fold_decisions, folded_accuracy, squar
 from brownid.verification.bins import read_bin
 from brownid.verification.error_rates import TarAtFar, d_prime, equal_error_rate, roc, tar_at_far
 from brownid.verification.pair_scores import PairScores
-from brownid.verification.persons import inferred_persons, read_persons
+from brownid.verification.persons import first_number, inferred_persons, read_persons
 
 FOLDS = 10
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001, 0.0001)
@@ -48,6 +48,7 @@ def score_network(
             path,
             image_size=image_size,
             persons=(persons or {}).get(name),
+            first_person=first_number(name),
             maximum_failed_share=maximum_failed_share,
             rates=rates,
         )
@@ -62,14 +63,16 @@ def score_benchmark(
     *,
     image_size: int,
     persons: str | Path | None = None,
+    first_person: int = 0,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
 ) -> tuple[dict[str, Any], PairScores]:
     """The scores of one `.bin` file, see `score_pairs`, with `failures`: images that cannot be scored; and its pairs.
 
-    Without a table of `persons` these are inferred from equal images and genuine pairs. An image fails that cannot be
-    decoded, or has another side than the network reads; its pair is left out. More than `maximum_failed_share` of the
-    images raises BrownidError. An image that is in several pairs is embedded once.
+    Without a table of `persons` these are inferred from equal images and genuine pairs, and have the numbers from
+    `first_person` on. An image fails that cannot be decoded, or has another side than the network reads; its pair is
+    left out. More than `maximum_failed_share` of the images raises BrownidError. An image that is in several pairs is
+    embedded once.
     """
     encoded, same = read_bin(path)
     rows = {data: row for row, data in enumerate(dict.fromkeys(encoded))}
@@ -80,7 +83,7 @@ def score_benchmark(
     check_failures(named, len(encoded), maximum_failed_share, f"images of the benchmark {path}")
     whole = np.ones(len(same), bool)
     whole[[number // 2 for number, _ in failures]] = False
-    shown = inferred_persons(numbers, same) if persons is None else read_persons(persons, len(same))
+    shown = first_person + inferred_persons(numbers, same) if persons is None else read_persons(persons, len(same))
     embeddings = np.asarray(embed(images))[numbers]
     distances = squared_distances(embeddings[0::2][whole], embeddings[1::2][whole])
     similarity = (1 - distances / 2).astype(np.float32)  # the cosine of unit vectors

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import stream
 from brownid.verification.accuracy import fold_decisions
+from brownid.verification.pair_scores import read_pair_scores
 
 COLUMNS = ("benchmark", "first_person", "second_person", "same", "similarity")
 MEAN = "mean"  # over the benchmarks of a group
@@ -138,21 +139,12 @@ def t_quantile(confidence: float, freedom: float) -> float:
     return float(np.sinh(np.interp(confidence / 2, below, u)))
 
 
-def read_pairs(path: str | Path) -> pd.DataFrame:
-    """The scored pairs of a network: a Parquet file with the columns `COLUMNS`."""
-    try:
-        return pd.read_parquet(path, columns=list(COLUMNS))
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        reason = one_line(error).rstrip(".")
-        raise BrownidError(f"{path}: the scored pairs cannot be read ({reason}): score the network again.") from None
-
-
 def resample_files(
     entries: Mapping[str, Sequence[str]], files: Sequence[Path], *, seed: int, resamples: int
 ) -> PersonResamples:
     """`resample_persons` for the networks of all entries, of whose scored pairs `files` are, in order."""
     networks = [network for names in entries.values() for network in names]
-    pairs = dict(zip(networks, map(read_pairs, files), strict=True))
+    pairs = {name: read_pair_scores(file).to_pandas() for name, file in zip(networks, files, strict=True)}
     return resample_persons(pairs, seed=seed, resamples=resamples)
 
 
