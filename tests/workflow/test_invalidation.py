@@ -11,9 +11,9 @@ from conftest import TINY, pending
 
 from brownid.upgrade.acceptance import accept_results
 
-SCORED = {"score_model": 3, "tabulate_scores": 1}
+SCORED = {"score_model": 3, "tabulate_scores": 1, "compare_scores": 1}
 RELEASED = {"package_release": 1, "verify_release": 1}
-TRAINED = {"train_recognition": 2, "score_model": 2, "tabulate_scores": 1}
+TRAINED = {"train_recognition": 2, "score_model": 2, "tabulate_scores": 1, "compare_scores": 1}
 VARIED = {
     **{"vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
     **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
@@ -77,11 +77,13 @@ CHANGES = {
     "realigned: {moved_arcface: {template: two_eye}}": {"realign_images": 1, **TRAINED, **RELEASED},
     "training: {fr_varied: {settings: {margin: 0.3}}}": {**TRAINED, **RELEASED},
     "training: {fr_varied: {seeds: [2, 3, 1]}}": {
-        **{"train_recognition": 1, "score_model": 1, "tabulate_scores": 1, **RELEASED},
+        **{"train_recognition": 1, "score_model": 1, "tabulate_scores": 1, "compare_scores": 1, **RELEASED},
     },
-    "training: {fr_varied: {seeds: null}}": {"tabulate_scores": 1, **RELEASED},
+    "training: {fr_varied: {seeds: null}}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},
     "benchmarks: {lfw: {capture: {pairs: 40}}}": {"capture_benchmark": 1, **SCORED, **RELEASED},
     "scoring: {false_accept_rates: [0.1]}": {**SCORED, **RELEASED},
+    "scoring: {resamples: 101}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},
+    "scoring: {comparisons: [[steering, fr_varied]]}": {"compare_scores": 1, **RELEASED},
     "audit: {pairs: 4}": {"audit_leaks": 1, **RELEASED},
     "release: {creator: somebody else}": RELEASED,
 }
@@ -181,7 +183,14 @@ def test_results_of_older_code_can_be_kept(copied_run, clone):
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
     edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
     assert pending(tiny_run, project=clone) == {
-        **{"tabulate_scores": 1, "plot_dynamics": 4, "plot_distances": 2, "show_faces": 5, "audit_leaks": 1},
+        **{
+            "tabulate_scores": 1,
+            "compare_scores": 1,
+            "plot_dynamics": 4,
+            "plot_distances": 2,
+            "show_faces": 5,
+            "audit_leaks": 1,
+        },
         **RELEASED,
     }
 

@@ -1,4 +1,4 @@
-"""Benchmarks: verification pairs, the scores of every network on them, and the table that compares them."""
+"""Benchmarks: verification pairs, the scores of every network on them, and the tables that compare them."""
 
 
 rule capture_benchmark:
@@ -83,14 +83,13 @@ rule score_model:
 
 rule tabulate_scores:
     input:
-        scores=expand(
-            "results/scores/{model}.json",
-            model=paths.models(config),
-        ),
+        scores=paths.scored(config, "json"),
+        pairs=paths.scored(config, "pairs.parquet"),
     output:
         table="results/tables/scores.csv",
         accuracies="results/tables/accuracies.csv",
-        markdown="results/tables/scores.md",
+        error_rates="results/tables/error_rates.csv",
+        text="results/tables/scores.md",
         page=report(
             "results/tables/scores.html",
             caption="../report/scores.rst",
@@ -104,6 +103,9 @@ rule tabulate_scores:
         roc=report(
             "results/figures/roc.png", caption="../report/roc.rst", category="Scores"
         ),
+        det=report(
+            "results/figures/det.png", caption="../report/det.rst", category="Scores"
+        ),
     log:
         "logs/tabulate_scores.log",
     localrule: True
@@ -111,7 +113,7 @@ rule tabulate_scores:
         "../../envs/plots.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(2000),
         runtime=growing(10),
     params:
         settings=settings("tabulate_scores"),
@@ -120,3 +122,37 @@ rule tabulate_scores:
         "Tabulate the scores of all networks"
     script:
         "../scripts/tabulate_scores.py"
+
+
+rule compare_scores:
+    input:
+        pairs=paths.scored(config, "pairs.parquet"),
+    output:
+        table="results/tables/differences.csv",
+        text="results/tables/differences.md",
+        page=report(
+            "results/tables/differences.html",
+            caption="../report/differences.rst",
+            category="Scores",
+        ),
+        chart=report(
+            "results/figures/differences.png",
+            caption="../report/differences.rst",
+            category="Scores",
+        ),
+    log:
+        "logs/compare_scores.log",
+    localrule: True
+    conda:
+        "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=settings("compare_scores"),
+        code=code("compare_scores", "plots"),
+    message:
+        "Compare the accuracies of entries"
+    script:
+        "../scripts/compare_scores.py"

@@ -1,104 +1,251 @@
-"""Compare the scores of all networks: table, chart, ROC curves."""
+"""Compare the scores of all networks: tables, charts, ROC and DET curves."""
 
 from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from brownid.figures.scores import html_table, markdown_table, plot_roc, plot_scores, score_table
-from brownid.runtime.files import atomic_path
-from brownid.runtime.text import read_checked_json
+from brownid.figures.scores import NONE, ONE_NETWORK, Estimates, plot_det, plot_roc, plot_scores, score_table
+from brownid.figures.tables import Table, html, markdown
+from brownid.runtime.text import read_checked_json, write_text
+from brownid.verification.error_rates import mean_roc
+from brownid.verification.uncertainty import MEAN, Estimate, resample_files
+
+FIGURES = ("fmr", "fnmr", "eer", "auc", "d_prime")  # of a network on a benchmark, beside the accuracy
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # network -> benchmark -> its scores
 
 
 def tabulate_scores(
     settings: Mapping[str, Any],
     *,
     scores: Sequence[Path],
+    pairs: Sequence[Path],
     table: Path,
     accuracies: Path,
-    markdown: Path,
+    error_rates: Path,
+    text: Path,
     page: Path,
     chart: Path,
     roc: Path,
+    det: Path,
 ) -> None:
-    """Write the accuracies as CSV, Markdown and HTML, their chart, and the ROC curves; the best network comes last.
+    """Write the scores of single networks and of entries as tables and figures; the best entry comes last.
 
-    A benchmark with folds whose accuracy depends on the order of the pairs has a second column, and a note below.
+    `settings` has `entries` (name to its networks, of which a training has one per seed), `groups` (of benchmarks, each
+    with `name` and `benchmarks`), `confidence`, and `seed` and `resamples` as for `resample_persons`.
+    `scores` and `pairs` are files of the networks, in order.
     """
-    read = map(read_checked_json, scores)
-    results = {result["model"]: result["benchmarks"] for result in read}
-    compared = score_table(_figure(results, "accuracy"))
-    compared = compared.sort_values(compared.columns[-1], kind="stable")
-    notes = _fold_notes(results)
-    for name in notes:
-        stratified = {model: rows[name]["stratified_accuracy"] for model, rows in results.items() if name in rows}
-        compared.insert(list(compared.columns).index(name) + 1, f"{name} (stratified)", pd.Series(stratified))
-    results = {model: results[model] for model in compared.index}
-    logger.info("scores:\n%s", compared.to_string(float_format="%.4f"))
-    _write(table, _long_table(results).to_csv(index=False, float_format="%.6f"))
-    _write(accuracies, compared.to_csv(float_format="%.6f"))
-    sentences = [f"{name}: {note}." for name, note in notes.items()]
-    _write(markdown, markdown_table(compared, sentences))
-    _write(page, html_table(compared, sentences))
-    plot_scores(_figure(results, "accuracy"), chart, std=_figure(results, "std"))
-    plot_roc(_curves(results), roc)
+    results: Results = {result["model"]: result["benchmarks"] for result in map(read_checked_json, scores)}
+    resamples = resample_files(settings["entries"], pairs, seed=settings["seed"], resamples=settings["resamples"])
+    benchmarks = {group["name"]: group["benchmarks"] for group in settings["groups"]}
+    found = {
+        group: resamples.by_benchmark(settings["entries"], names, settings["confidence"])
+        for group, names in benchmarks.items()
+    }
+    first = next(iter(found.values()))
+    entries = {name: settings["entries"][name] for name in sorted(first, key=lambda name: first[name][MEAN].value)}
+    groups = {group: {entry: rows[entry] for entry in entries} for group, rows in found.items()}
+    write_text(table, _csv(_networks_table(results, entries, benchmarks)))
+    write_text(accuracies, _csv(_accuracies_table(groups)))
+    rates = _rates_table(results, entries, benchmarks)
+    write_text(error_rates, _csv(rates))
+    fold_notes = _fold_notes(results)
+    tables = [
+        score_table(
+            _with_stratified(rows, results, entries, fold_notes),
+            title=f"Accuracy on the {group} benchmarks",
+            confidence=settings["confidence"],
+        )
+        for group, rows in groups.items()
+    ]
+    notes = [*_NOTES, *[f"{name}: {note}." for name, note in fold_notes.items()]]
+    for shown in tables:
+        logger.info("%s\n%s", shown.title, markdown([shown]))
+    write_text(text, markdown(tables, notes))
+    rate_tables = [_rate_texts(rates, group) for group in groups]
+    write_text(page, html("Scores", tables + rate_tables, [*notes, *_RATE_NOTES, *_rate_notes(results)]))
+    single = {
+        group: {
+            entry: {
+                name: resamples.accuracies(entries[entry], [name] if name != MEAN else names) for name in rows[entry]
+            }
+            for entry in entries
+        }
+        for (group, names), rows in zip(benchmarks.items(), groups.values(), strict=True)
+    }
+    plot_scores(groups, chart, single=single, confidence=settings["confidence"])
+    curves = _curves(results, entries, benchmarks)
+    plot_roc(curves, roc)
+    plot_det(curves, det)
 
 
-def _figure(results: Mapping[str, Mapping], name: str) -> dict[str, dict[str, float]]:
-    return {model: {bench: row[name] for bench, row in rows.items()} for model, rows in results.items()}
+_NOTES = (
+    "Per cent. After ± stands the standard deviation over the networks of an entry, which differ in the seed of their "
+    "training alone.",
+    "The interval of the mean is over persons and trainings: docs/uncertainty.md. Entries whose intervals overlap may "
+    f"still differ: see the table of differences. {ONE_NETWORK}: one network, interval over persons only.",
+)
+_RATE_NOTES = (
+    "Error rates are means over networks and benchmarks, in per cent. EER: equal error rate. FMR, false match rate: "
+    "the FAR; FNMR, false non-match rate: 1 - TAR. AUC: area under the ROC curve. d′: distance of the mean genuine and "
+    "impostor similarities in units of their root mean variance.",
+)
 
 
-def _fold_notes(results: Mapping[str, Mapping]) -> dict[str, str]:
+def _with_stratified(
+    rows: Estimates, results: Results, entries: Mapping[str, Sequence[str]], fold_notes: Mapping[str, str]
+) -> Estimates:
+    """The estimates with a second column after each benchmark whose accuracy depends on the order of its pairs."""
+    shown: dict[str, dict[str, Estimate]] = {}
+    for entry, row in rows.items():
+        shown[entry] = {}
+        for name, estimate in row.items():
+            shown[entry][name] = estimate
+            if name in fold_notes:
+                values = np.array([results[network][name]["stratified_accuracy"] for network in entries[entry]])
+                std = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+                stratified = Estimate(float(values.mean()), std, math.nan, math.nan, (len(values),))
+                shown[entry][f"{name} (stratified)"] = stratified
+    return shown
+
+
+def _fold_notes(results: Results) -> dict[str, str]:
     """By benchmark: why its accuracies should not be compared. All networks are scored on the same pairs."""
     return {
         name: row["fold_note"]
         for rows in results.values()
         for name, row in rows.items()
-        if row.get("fold_note") is not None  # scores of earlier versions have none
+        if row["fold_note"] is not None
     }
 
 
-def _curves(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
-    benchmarks = dict.fromkeys(name for rows in results.values() for name in rows)
+def _rate_notes(results: Results) -> list[str]:
+    """By benchmark and rate: why a cell is empty."""
+    notes = {
+        f"FNMR at FMR {float(rate):.6g} on {name}: {entry['note']}."
+        for rows in results.values()
+        for name, row in rows.items()
+        for rate, entry in row["tar_at_far"].items()
+        if "note" in entry
+    }
+    return sorted(notes)
+
+
+def _curves(results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]) -> dict:
+    """`[benchmark][entry]`: the ROC curve of an entry, the mean over its networks."""
+
+    def curve(network: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        found = results[network][name]["roc"]
+        return np.array(found["false_accept"]), np.array(found["true_accept"])
+
     return {
-        name: {
-            model: (rows[name]["roc"]["false_accept"], rows[name]["roc"]["true_accept"])
-            for model, rows in results.items()
-            if name in rows
-        }
+        name: {entry: mean_roc([curve(network, name) for network in networks]) for entry, networks in entries.items()}
+        for benchmarks in groups.values()
         for name in benchmarks
     }
 
 
-def _long_table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """A row per network and benchmark: accuracy and its standard deviation over folds, AUC, EER, TAR at each FAR."""
+def _networks_table(
+    results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """A row per network and benchmark."""
     return pd.DataFrame(
         [
             {
-                "network": model,
+                "network": network,
+                "entry": entry,
+                "group": group,
                 "benchmark": name,
-                **{key: row[key] for key in ("accuracy", "std", "threshold")},
-                "stratified_accuracy": row.get("stratified_accuracy"),
-                **{key: row[key] for key in ("auc", "eer")},
-                **{f"tar_at_far_{rate}": entry["tar"] for rate, entry in row["tar_at_far"].items()},
-                "pairs": row["pairs"],
-                "fold_note": row.get("fold_note"),
+                "accuracy": row["accuracy"],
+                "fold_std": row["std"],
+                **{key: row[key] for key in ("threshold", "stratified_accuracy")},
+                **_rates(row),
+                **{key: row[key] for key in ("pairs", "genuine", "impostors", "fold_note")},
+                "rate_note": "; ".join(_rate_notes({network: {name: row}})) or None,
             }
-            for model, rows in results.items()
-            for name, row in rows.items()
+            for entry, networks in entries.items()
+            for network in networks
+            for group, benchmarks in groups.items()
+            for name in benchmarks
+            for row in [results[network][name]]
         ]
     )
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _rates(row: Mapping[str, Any]) -> dict[str, float]:
+    """The error rates of a network on a benchmark, in the names of ISO/IEC 19795-1 and of the field."""
+    at = row["tar_at_far"].items()
+    return {
+        **{key: row[key] for key in FIGURES},
+        **{f"fnmr_at_fmr_{rate}": entry["fnmr"] for rate, entry in at},
+        **{f"tar_at_far_{rate}": entry["tar"] for rate, entry in at},
+    }
+
+
+def _accuracies_table(groups: Mapping[str, Estimates]) -> pd.DataFrame:
+    """A row per entry and benchmark, or `MEAN`, with the interval and what it is over."""
+    return pd.DataFrame(
+        [
+            {
+                "group": group,
+                "entry": entry,
+                "benchmark": name,
+                "networks": estimate.trainings[0],
+                "accuracy": estimate.value,
+                "std": estimate.std,
+                "low": estimate.low,
+                "high": estimate.high,
+                "interval_over": "persons and trainings" if estimate.trainings[0] > 1 else "persons",
+            }
+            for group, rows in groups.items()
+            for entry, row in rows.items()
+            for name, estimate in row.items()
+        ]
+    )
+
+
+def _rates_table(
+    results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """A row per entry and benchmark, or `MEAN`: error rates, the mean over networks; empty where one has none."""
+    rows = []
+    for group, benchmarks in groups.items():
+        for entry, networks in entries.items():
+            found = [[_rates(results[network][name]) for network in networks] for name in benchmarks]
+            each = [pd.DataFrame(rates).astype(float).mean(skipna=False) for rates in found]
+            each.append(pd.DataFrame(each).mean(skipna=False))
+            for name, rates in zip([*benchmarks, MEAN], each, strict=True):
+                head = {"group": group, "entry": entry, "benchmark": name, "networks": len(networks)}
+                rows.append(head | rates.to_dict())
+    return pd.DataFrame(rows)
+
+
+def _rate_texts(rates: pd.DataFrame, group: str) -> Table:
+    """The table of mean error rates of a group of benchmarks."""
+    chosen = rates[(rates["group"] == group) & (rates["benchmark"] == MEAN)]
+    at = [name for name in rates.columns if name.startswith("fnmr_at_fmr_")]
+    names = {"eer": "EER", **{name: f"FNMR at FMR {100 * float(name[12:]):g} %" for name in at}, "auc": "AUC"}
+    rows = [
+        [row["entry"], str(row["networks"]), *(_number(100 * row[name]) for name in names), _number(row["d_prime"])]
+        for _, row in chosen.iterrows()
+    ]
+    return Table(["entry", "networks", *names.values(), "d′"], rows, f"Error rates on the {group} benchmarks")
+
+
+def _number(value: float) -> str:
+    return NONE if np.isnan(value) else f"{value:.2f}"
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format="%.6f")
 
 
 if __name__ == "__main__":

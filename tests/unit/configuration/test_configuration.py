@@ -105,6 +105,15 @@ def test_a_dataset_misspelt_in_a_training_is_found(config):
     assert "did you mean 'world_n100_lang'?" in refusal(config)
 
 
+def test_a_comparison_names_two_entries_that_are_there(config):
+    config["scoring"] = {"comparisons": [["fr_disco", "fr_genuine"], ["fr_disco", "fr_genuin"]]}
+    assert "scoring.comparisons[1]: there is no entry 'fr_genuin'" in refusal(config)
+    config["scoring"]["comparisons"] = [["fr_disco", "fr_disco"]]
+    assert "'fr_disco' is listed twice" in refusal(config)
+    config["scoring"]["comparisons"] = [["fr_disco"]]
+    assert "scoring.comparisons" in refusal(config)
+
+
 def test_references_that_start_from_each_other_are_a_circle(config):
     config["references"]["world_n100_random"].update(algorithm="langevin", start=LANG)
     assert "in a circle: world_n100_random -> world_n100_lang -> world_n100_random" in refusal(config)

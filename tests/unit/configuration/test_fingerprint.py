@@ -248,7 +248,7 @@ NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images"} 
     *("embed_database", "measure_packing", "score_model")
 }  # every script that loads an FR network
 ALIGNING = {"align_database", "prepare_benchmark", "project_database"}
-FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "measure_packing"}
+FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "compare_scores", "measure_packing"}
 
 # file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
 EDITS = [
@@ -278,7 +278,14 @@ EDITS = [
     ("alignment/mtcnn.py", "0.709", "0.71", STYLEGAN2, set()),
     ("alignment/mtcnn.py", "0.709", "0.71", PHOTOGRAPHS, ALIGNING),
     ("training/augmentation.py", "0.5", "0.6", WORLD, {"train_recognition"}),
-    ("verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02", WORLD, {"score_model"}),
+    (
+        "verification/accuracy.py",
+        "0, 4, 0.01",
+        "0, 4, 0.02",
+        WORLD,
+        {"score_model", "tabulate_scores", "compare_scores"},
+    ),
+    ("verification/uncertainty.py", "- 2 * of_imp", "- 3 * of_imp", WORLD, {"tabulate_scores", "compare_scores"}),
     ("figures/style.py", '"font.size": 9', '"font.size": 10', WORLD, FIGURES),
     ("figures/faces.py", "9", "10", WORLD, {"show_faces", "audit_leaks"}),
     ("release/metadata.py", '"""The description', '"""THE description', WORLD, set()),

@@ -33,6 +33,7 @@ CALLS = [
     (stages.project_database, "world_covariates"),
     (stages.measure_controls,),
     (stages.tabulate_scores,),
+    (stages.compare_scores,),
     (stages.package_release,),
 ]
 
@@ -49,6 +50,17 @@ def test_a_references_stage_does_not_depend_on_how_its_network_was_trained(confi
     before = stages.sample_references(config, "world_n100_lang")
     config["networks"]["steering"]["training"]["epochs"] += 1
     assert stages.sample_references(config, "world_n100_lang") == before
+
+
+def test_networks_are_tabulated_by_entry_and_benchmarks_by_group(config):
+    config["training"]["fr_genuine"]["seeds"] = [3, 1]
+    config["benchmarks"]["lfw"]["group"] = "development"
+    settings = stages.tabulate_scores(config)
+    assert settings["entries"]["fr_genuine"] == ["fr_genuine/seed_3", "fr_genuine/seed_1"]
+    assert settings["entries"]["steering"] == ["steering"] and list(settings["entries"]) == sorted(settings["entries"])
+    assert [network for names in settings["entries"].values() for network in names] == paths.models(config)
+    assert [group["name"] for group in settings["groups"]] == ["evaluation", "development"]
+    assert settings["groups"][1]["benchmarks"] == ["lfw"]
 
 
 def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default(config):
@@ -145,6 +157,7 @@ STAGES = [
         (stages.score_model, "fr_genuine/seed_1"),
     ],
     *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
+    *[(stages.tabulate_scores,), (stages.compare_scores,)],
 ]
 STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
 STEERED += "embed_faces invert_embeddings"
@@ -193,6 +206,9 @@ USES = [
     ("covariates.world_covariates.projection.iterations", 3, "project_database"),
     ("training.fr_genuine.settings.margin", 0.1, "train_recognition"),
     ("scoring.false_accept_rates", [0.1], "score_model"),
+    ("scoring.resamples", 300, "tabulate_scores compare_scores"),
+    ("scoring.confidence", 0.9, "tabulate_scores compare_scores"),
+    ("scoring.comparisons", [["fr_genuine", "fr_references"]], "compare_scores"),
     ("audit.pairs", 3, "audit_leaks"),
 ]
 

@@ -11,9 +11,18 @@ from PIL import Image
 
 from brownid.figures.dynamics import PANELS, plot_angles, plot_statistics
 from brownid.figures.faces import contact_sheet, image_grid, image_pairs
-from brownid.figures.scores import html_table, markdown_table, plot_roc, plot_scores, score_table
+from brownid.figures.scores import (
+    difference_table,
+    plot_det,
+    plot_differences,
+    plot_roc,
+    plot_scores,
+    score_table,
+)
 from brownid.figures.style import line_style, new_figure
+from brownid.figures.tables import Table, html, markdown
 from brownid.runtime.errors import BrownidError
+from brownid.verification.uncertainty import Estimate
 
 RANDOM = np.random.default_rng(0)
 STATISTICS = {
@@ -25,13 +34,29 @@ CURVES = {name: {"a": (RATES, RATES**0.3), "b": (RATES, RATES**0.6)} for name in
 EDGES = np.linspace(0, np.pi, 181)
 HISTOGRAMS = {"genuine": np.histogram(RANDOM.normal(0.8, 0.1, 500), EDGES)[0], "none": np.zeros(180)}
 IMAGES = RANDOM.integers(0, 256, (7, 56, 56, 3), dtype=np.uint8)
-SCORES = {"genuine": {"LFW": 0.9, "CFP-FP": 0.8}, "synthetic": {"LFW": 0.7, "CFP-FP": 0.85}}
+
+
+def estimate(value, std=float("nan"), trainings=(1,)):
+    return Estimate(value, std, value - 0.02, value + 0.02, trainings)
+
+
+SCORES = {
+    "genuine": {"LFW": estimate(0.9), "CFP-FP": estimate(0.8), "mean": estimate(0.85)},
+    "synthetic": {
+        name: estimate(value, 0.01, (3,)) for name, value in (("LFW", 0.7), ("CFP-FP", 0.85), ("mean", 0.775))
+    },
+}
+GROUPS = {"evaluation": SCORES, "development": {name: {"mean": row["mean"]} for name, row in SCORES.items()}}
+SINGLE = {"evaluation": {"synthetic": {"mean": [0.76, 0.77, 0.79]}}}
+DIFFERENCES = {"a − b": {"LFW": estimate(0.05, 0.01, (3, 3)), "mean": estimate(-0.01, 0.01, (3, 1))}}
 
 DRAWINGS = {
     "dynamics": lambda path: plot_statistics(STATISTICS, path, title="Langevin"),
     "roc": lambda path: plot_roc(CURVES, path, title="ROC"),
     "angles": lambda path: plot_angles(HISTOGRAMS, EDGES, path, marks={"leak guard": 0.6}, title="Angles"),
-    "scores": lambda path: plot_scores(SCORES, path, std={"genuine": {"LFW": 0.01}}, title="Scores"),
+    "det": lambda path: plot_det(CURVES, path, title="DET"),
+    "scores": lambda path: plot_scores(GROUPS, path, single=SINGLE, title="Scores"),
+    "differences": lambda path: plot_differences({"evaluation": DIFFERENCES}, path, title="Differences"),
     "grid": lambda path: image_grid(
         [IMAGES[:4], IMAGES[4:]], path, row_labels=["a", "b"], column_labels=["reference"], title="Variations"
     ),
@@ -59,11 +84,11 @@ def test_changed_data_change_the_figure(tmp_path):
 
 
 def test_the_settings_of_the_user_do_not_change_a_figure(tmp_path):
-    plot_scores(SCORES, tmp_path / "one.png")
+    plot_scores({"all": SCORES}, tmp_path / "one.png")
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        plot_scores(SCORES, tmp_path / "two.png")
+        plot_scores({"all": SCORES}, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
@@ -95,6 +120,10 @@ def test_nothing_to_draw_is_a_sentence(tmp_path):
     for draw in (
         lambda: plot_statistics({"other": np.ones(3)}, path),
         lambda: plot_roc({}, path),
+        lambda: plot_det({}, path),
+        lambda: plot_differences({}, path),
+        lambda: score_table({}),
+        lambda: difference_table({}),
         lambda: plot_angles({"genuine": np.zeros(180)}, EDGES, path),
         lambda: plot_scores({}, path),
         lambda: contact_sheet(IMAGES[:0], path),
@@ -110,33 +139,47 @@ def test_nothing_to_draw_is_a_sentence(tmp_path):
         plot_angles({"genuine": np.ones(3)}, EDGES, path)
 
 
-def test_the_score_table_keeps_the_order_and_adds_the_mean():
-    table = score_table(SCORES)
-    assert list(table.index) == ["genuine", "synthetic"]
-    assert list(table.columns) == ["LFW", "CFP-FP", "mean"]
-    assert table["mean"].tolist() == pytest.approx([0.85, 0.775])
+def test_the_score_table_shows_standard_deviations_and_intervals_and_marks_the_best():
+    assert markdown([score_table(SCORES)]).splitlines() == [
+        "| entry | networks | LFW | CFP-FP | mean | 95 % interval |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| genuine | 1 | **90.00** | 80.00 | **85.00** | 83.0 to 87.0* |",
+        "| synthetic | 3 | 70.00 ± 1.00 | **85.00 ± 1.00** | 77.50 ± 1.00 | 75.5 to 79.5 |",
+    ]
 
 
-def test_a_network_without_every_benchmark_has_no_mean():
-    table = score_table(SCORES | {"partial": {"LFW": 0.99}})
-    assert table.loc["partial"].isna().tolist() == [False, True, True]
-    assert "| partial | **99.00** | – | – |" in markdown_table(table)
+def test_a_lone_entry_is_not_the_best():
+    assert "**" not in markdown([score_table({"genuine": SCORES["genuine"]})])
 
 
-def test_the_markdown_table_marks_the_best_of_each_column():
-    assert markdown_table(score_table(SCORES)).splitlines() == [
-        "| network | LFW | CFP-FP | mean |",
-        "| --- | ---: | ---: | ---: |",
-        "| genuine | **90.00** | 80.00 | **85.00** |",
-        "| synthetic | 70.00 | **85.00** | 77.50 |",
+def test_a_difference_is_bold_where_its_interval_excludes_zero():
+    assert markdown([difference_table(DIFFERENCES, confidence=0.9)]).splitlines() == [
+        "| difference | networks | LFW | mean | 90 % interval |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| a − b | 3 and 1 | **+5.00** | -1.00 | -3.0 to +1.0* |",
+    ]
+
+
+def test_tables_of_a_document_have_titles_and_notes():
+    table = Table(["a", "b"], [["x", "1"]], title="First")
+    assert markdown([table, table], ["A note."]).splitlines() == [
+        *(2 * ["**First**", "", "| a | b |", "| --- | ---: |", "| x | 1 |", ""]),
+        "- A note.",
     ]
 
 
 def test_the_html_table_is_escaped():
-    page = html_table(score_table({"<b>&": {"LFW": 0.5}}))
-    assert "&lt;b>&amp;" in page
-    assert "<td>50.00</td>" in page
+    table = Table(["<entry>", "b"], [["<b>&", "50.00"]], bold=frozenset({(0, 1)}), shaded=frozenset({"b"}))
+    page = html("A & B", [table], ["x < y"])
+    assert "<title>A &amp; B</title>" in page and "<p>x &lt; y</p>" in page
+    assert "<th>&lt;b>&amp;</th>" in page and '<td class="shaded"><b>50.00</b></td>' in page
     assert page.count("<table") == 1
+
+
+def test_a_det_curve_without_any_error_is_drawn(tmp_path):
+    perfect = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])
+    plot_det({"LFW": {"perfect": perfect}}, tmp_path / "det.png")
+    assert (tmp_path / "det.png").exists()
 
 
 def test_the_first_21_series_of_a_figure_look_different():

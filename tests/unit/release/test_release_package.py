@@ -188,6 +188,18 @@ def test_names_and_descriptions_are_checked(tmp_path):
         ReleaseDescription("x", "a release", "somebody", " ")
 
 
+def test_a_score_table_in_markdown_is_shown_as_it_is(material, tmp_path):
+    table = tmp_path / "scores.md"
+    table.write_text("| entry | mean |\n| --- | ---: |\n| fr_lang | 90.12 ± 0.40 |\n", encoding="utf-8")
+    build_release(tmp_path / "release", **(material() | {"score_table": table}))
+    text = (tmp_path / "release/README.md").read_text(encoding="utf-8")
+    assert f"## Scores\n\n{table.read_text(encoding='utf-8')}\nIn full in the tables in `scores/`." in text
+    assert (tmp_path / "release/scores/scores.md").read_bytes() == table.read_bytes()
+    table.write_bytes(b"\xff")
+    with pytest.raises(BrownidError, match=r"scores\.md: the score table cannot be read as Markdown"):
+        build_release(tmp_path / "release", **(material() | {"score_table": table}))
+
+
 def test_a_score_table_with_ragged_rows_is_refused(material, tmp_path):
     parts = material()
     parts["score_table"].write_text("a,b\n1\n")

@@ -243,8 +243,8 @@ def test_scores_carry_their_settings_and_the_checksums_of_their_inputs(tmp_path,
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
     provenance = json.loads(pq.read_schema(made["pairs"]).metadata[b"brownid"])
     assert provenance == {key: scores[key] for key in ("model", "settings", "inputs")}
-    pairs = read_pair_scores(made["pairs"]).to_pydict()
-    curve = roc(pairs["similarity"], pairs["same"])
+    [pairs] = read_pair_scores(made["pairs"]).values()
+    curve = roc(pairs.similarity, pairs.same)
     assert scores["benchmarks"]["lfw"]["auc"] == pytest.approx(curve.area, abs=1e-6)
 
 

@@ -39,7 +39,7 @@ from brownid.samples.images import write_image_shard
 from brownid.samples.provenance import write_command
 
 # Stages of seconds at full size, and those whose loops stages above share (copying, computing checksums, downloading).
-SHORT = {"fit_covariates", "plot_distances", "plot_dynamics", "show_faces", "tabulate_scores"}
+SHORT = {"fit_covariates", "plot_distances", "plot_dynamics", "show_faces", "tabulate_scores", "compare_scores"}
 SHARED = {"verify_release", "fetch_model"}
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
 ALIGNED = {"root": "", "image_size": SIDE, "alignment": None, "not_square": None, "maximum_failed_share": 0.3}

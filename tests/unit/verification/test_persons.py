@@ -86,15 +86,20 @@ SCORES = {
 
 def test_the_scores_of_pairs_are_read_as_they_were_written(tmp_path):
     write_pair_scores(tmp_path / "a.parquet", SCORES, {"model": "net"})
-    found = read_pair_scores(tmp_path / "a.parquet").to_pydict()
-    assert found == {
+    assert pq.read_table(tmp_path / "a.parquet").to_pydict() == {
         "benchmark": ["lfw", "lfw", "agedb_30"],
         "first_person": [7, 7, 1],
         "second_person": [7, 2**40, 1],
         "same": [True, False, True],
         "similarity": pytest.approx([0.75, -0.1, 0.3]),
     }
-    assert pq.read_schema(tmp_path / "a.parquet").field("similarity").type == "float"
+    found = read_pair_scores(tmp_path / "a.parquet")
+    assert list(found) == list(SCORES)
+    for name, pairs in found.items():
+        for field in ("persons", "same", "similarity"):
+            value, expected = getattr(pairs, field), getattr(SCORES[name], field)
+            np.testing.assert_array_equal(value, expected)
+            assert value.dtype == expected.dtype
     write_pair_scores(tmp_path / "b.parquet", SCORES, {"model": "net"})
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 

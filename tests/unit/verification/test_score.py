@@ -14,7 +14,6 @@ from brownid.samples import png
 from brownid.verification.bins import write_bin
 from brownid.verification.persons import write_persons
 from brownid.verification.score import score_benchmark, score_network, score_pairs
-from tabulate_scores import tabulate_scores
 
 SIDE = 8
 
@@ -143,37 +142,3 @@ def test_a_network_that_accepts_impostors_first_has_no_finite_threshold():
     second = np.where(same[:, None], np.roll(first, 1, axis=0), first)
     scores = score_pairs(first, second, same, rates=[0.05])
     assert scores["tar_at_far"]["0.05"] == {"tar": 0, "fnmr": 1, "threshold": None}
-
-
-def test_the_tables_show_the_stratified_accuracy_and_the_note_of_a_benchmark_that_needs_them(tmp_path):
-    def row(accuracy, stratified, note):
-        figures = {
-            "accuracy": accuracy,
-            "std": 0.01,
-            "threshold": 1.0,
-            "auc": 0.9,
-            "eer": 0.1,
-            "tar_at_far": {},
-            "pairs": 9,
-        }
-        roc = {"false_accept": [0, 0.01, 1], "true_accept": [0, 0.5, 1]}
-        return figures | {"roc": roc, "stratified_accuracy": stratified, "fold_note": note}
-
-    for number, model in enumerate(("weak", "strong")):
-        rows = {"own": row(0.7 + number / 10, 0.8 + number / 10, "the share <varies>"), "lfw": row(0.9, 0.9, None)}
-        (tmp_path / f"{model}.json").write_text(json.dumps({"model": model, "benchmarks": rows}))
-    names = ("table", "accuracies", "markdown", "page", "chart", "roc")
-    suffixes = (".csv", ".csv", ".md", ".html", ".png", ".png")
-    made = {name: tmp_path / f"{name}{suffix}" for name, suffix in zip(names, suffixes, strict=True)}
-    tabulate_scores({}, scores=[tmp_path / "weak.json", tmp_path / "strong.json"], **made)
-    assert made["markdown"].read_text().splitlines() == [
-        "| network | own | own (stratified) | lfw | mean |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        "| weak | 70.00 | 80.00 | **90.00** | 80.00 |",
-        "| strong | **80.00** | **90.00** | **90.00** | **85.00** |",
-        "",
-        "- own: the share <varies>.",
-    ]
-    assert "<p>own: the share &lt;varies>.</p>" in made["page"].read_text()
-    assert made["accuracies"].read_text().startswith("network,own,own (stratified),lfw,mean\nweak,0.700000,0.800000,")
-    assert "stratified_accuracy" in made["table"].read_text().splitlines()[0]

@@ -54,6 +54,7 @@ _NAMES = {  # module of this package -> its public names
     "verification.accuracy": ("Verification", "verification_accuracy"),
     "verification.bins": ("read_bin",),
     "verification.error_rates": ("Roc", "TarAtFar", "d_prime", "equal_error_rate", "roc", "tar_at_far"),
+    "verification.pair_scores": ("PairScores", "read_pair_scores"),
     "verification.score": ("score_network",),
     "verification.uncertainty": ("Estimate", "PersonResamples", "resample_persons"),
     "world.generator": ("ProceduralGenerator",),
@@ -142,6 +143,8 @@ if TYPE_CHECKING:
     from brownid.verification.error_rates import equal_error_rate as equal_error_rate
     from brownid.verification.error_rates import roc as roc
     from brownid.verification.error_rates import tar_at_far as tar_at_far
+    from brownid.verification.pair_scores import PairScores as PairScores
+    from brownid.verification.pair_scores import read_pair_scores as read_pair_scores
     from brownid.verification.score import score_network as score_network
     from brownid.verification.uncertainty import Estimate as Estimate
     from brownid.verification.uncertainty import PersonResamples as PersonResamples

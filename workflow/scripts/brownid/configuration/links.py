@@ -168,7 +168,14 @@ def check_links(config: Mapping) -> None:
     _check_noise_maps(config)
     _check_acyclic(config["references"])
     check_hyperface(config)
+    _check_comparisons(config)
     _check_release(config)
+
+
+def _check_comparisons(config: Mapping) -> None:
+    for number, comparison in enumerate(config["scoring"]["comparisons"]):
+        for name in comparison:
+            _check_target(config, f"scoring.comparisons[{number}]", name, MODELS)
 
 
 def _check_release(config: Mapping) -> None:

@@ -120,16 +120,35 @@ def trained_models(config: Mapping, training: str) -> list[str]:
     return [f"{training}/seed_{seed}" for seed in seeds]
 
 
-def models(config: Mapping) -> list[str]:
-    """All FR networks, in alphabetical order of their entries: `ENTRY/seed_N` of trainings, `NETWORK` of networks."""
+def model_entries(config: Mapping) -> dict[str, list[str]]:
+    """The FR networks of each entry, in alphabetical order: `ENTRY/seed_N` of trainings, `NETWORK` of networks."""
     named = {name: trained_models(config, name) for name in config["training"]}
     named |= {name: [name] for name in config["networks"]}
-    return [model for entry in sorted(named) for model in named[entry]]
+    return {entry: named[entry] for entry in sorted(named)}
+
+
+def models(config: Mapping) -> list[str]:
+    """All FR networks, in alphabetical order of their entries."""
+    return [model for names in model_entries(config).values() for model in names]
 
 
 def entry_of(model: str) -> str:
     """The training or networks entry of a network."""
     return model.partition("/")[0]
+
+
+def benchmark_groups(config: Mapping) -> dict[str, list[str]]:
+    """The benchmarks of each group that has some, in alphabetical order: those of evaluation first."""
+    groups = {
+        group: sorted(name for name, entry in config["benchmarks"].items() if entry.get("group", "evaluation") == group)
+        for group in ("evaluation", "development")
+    }
+    return {group: names for group, names in groups.items() if names}
+
+
+def scored(config: Mapping, suffix: str) -> list[str]:
+    """The files of one kind with the scores of all networks."""
+    return [f"results/scores/{model}.{suffix}" for model in models(config)]
 
 
 def weights(config: Mapping, model: str) -> str:

@@ -8,9 +8,11 @@ from brownid.configuration import paths
 from brownid.configuration.hyperface import galleries, packed_references
 from brownid.configuration.links import DATASETS
 
-SCORE_TABLES = ("results/tables/scores.csv", "results/tables/accuracies.csv")
-SCORE_PAGES = ("results/tables/scores.md", "results/tables/scores.html")
-SCORE_FIGURES = ("results/figures/scores.png", "results/figures/roc.png")
+SCORE_TABLES = ("results/tables/scores.csv", "results/tables/accuracies.csv", "results/tables/error_rates.csv")
+SCORE_TEXT, SCORE_PAGE = "results/tables/scores.md", "results/tables/scores.html"
+SCORE_FIGURES = ("results/figures/scores.png", "results/figures/roc.png", "results/figures/det.png")
+DIFFERENCE_TABLES = ("results/tables/differences.csv", "results/tables/differences.md")
+DIFFERENCE_PAGE, DIFFERENCE_FIGURE = "results/tables/differences.html", "results/figures/differences.png"
 
 
 def targets(config: Mapping) -> list[str]:
@@ -29,8 +31,10 @@ def targets(config: Mapping) -> list[str]:
 
 def scores(config: Mapping) -> list[str]:
     """The tables and figures of the networks' scores; none without benchmarks or networks."""
-    scored = config["benchmarks"] and (config["training"] or config["networks"])
-    return [*SCORE_TABLES, *SCORE_PAGES, *SCORE_FIGURES] if scored else []
+    if not (config["benchmarks"] and (config["training"] or config["networks"])):
+        return []
+    compared = [*DIFFERENCE_TABLES, DIFFERENCE_PAGE, DIFFERENCE_FIGURE] if config["scoring"]["comparisons"] else []
+    return [*SCORE_TABLES, SCORE_TEXT, SCORE_PAGE, *SCORE_FIGURES, *compared]
 
 
 def figures(config: Mapping) -> list[str]:
@@ -115,7 +119,7 @@ def release_parts(config: Mapping) -> dict[str, Any]:
     release = config["release"]
     if release is None:
         return {}
-    scored = bool(scores(config))
+    of_scores = scores(config)
     references = sorted({paths.namespace(config, name) for name in release["datasets"]})
     used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}
     projections = [config["references"][name]["nuisance_projection"] for name in references]
@@ -133,9 +137,12 @@ def release_parts(config: Mapping) -> dict[str, Any]:
             if name in references
             for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
         ],
-        "score_table": SCORE_TABLES[1] if scored else [],
-        "tables": [*SCORE_TABLES[:1] * scored, *tables(config)],
-        "figures": [*SCORE_FIGURES * scored, *sorted(figures(config))],
+        "score_table": SCORE_TEXT if of_scores else [],
+        "tables": [
+            *(path for path in of_scores if path in SCORE_TABLES + DIFFERENCE_TABLES),
+            *tables(config),
+        ],
+        "figures": [*(path for path in of_scores if path.endswith(".png")), *sorted(figures(config))],
     }
 
 
@@ -195,6 +202,7 @@ def job_counts(config: Mapping) -> Counter[str]:
     if scores(config):
         jobs["score_model"] = len(models)
         jobs["tabulate_scores"] = 1
+        jobs["compare_scores"] = int(bool(config["scoring"]["comparisons"]))
     for rule, benchmarks in (
         ("capture_benchmark", paths.captured_benchmarks(config)),
         ("prepare_benchmark", paths.prepared_benchmarks(config)),

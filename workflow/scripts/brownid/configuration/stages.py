@@ -304,14 +304,24 @@ def score_model(config: Mapping, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "network": _backbone(config, model),
-        "scoring": config["scoring"],
+        "scoring": {"false_accept_rates": config["scoring"]["false_accept_rates"]},
         "maximum_failed_share": config["images"]["maximum_failed_share"],
         "benchmarks": sorted(config["benchmarks"]),
     }
 
 
 def tabulate_scores(config: Mapping) -> dict[str, Any]:
-    return {"models": paths.models(config)}
+    return {
+        "seed": config["seed"],
+        "entries": paths.model_entries(config),
+        "groups": [{"name": name, "benchmarks": names} for name, names in paths.benchmark_groups(config).items()],
+        "resamples": config["scoring"]["resamples"],
+        "confidence": config["scoring"]["confidence"],
+    }
+
+
+def compare_scores(config: Mapping) -> dict[str, Any]:
+    return tabulate_scores(config) | {"comparisons": config["scoring"]["comparisons"]}
 
 
 def plot_dynamics(config: Mapping, dataset: str) -> dict[str, Any]:

@@ -1,153 +1,285 @@
-"""Benchmark accuracies and ROC curves by network, as figures and tables."""
+"""Scores of networks: accuracies and differences with their intervals, ROC and DET curves, as figures and tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from brownid.figures.style import MARKERS, legend_columns, line_style, new_figure, panel_grid, panel_rows, require
+from brownid.figures.style import (
+    MARKERS,
+    MUTED,
+    legend_columns,
+    line_style,
+    new_figure,
+    panel_grid,
+    panel_rows,
+    require,
+)
+from brownid.figures.tables import Table
+from brownid.verification.uncertainty import MEAN, Estimate
 
 COLUMNS = 3
 CHANCE = "chance"
+EQUAL = "equal rates"
+NONE = "–"  # in a cell without a number
+ONE_NETWORK = "*"  # marks an interval over persons only
 Curve = tuple[np.ndarray, np.ndarray]  # false accept rates and true accept rates [m], both rising
+Curves = Mapping[str, Mapping[str, Curve]]  # benchmark -> entry -> curve
+Estimates = Mapping[str, Mapping[str, Estimate]]  # row -> benchmark, or `MEAN` -> estimate between 0 and 1
 
 
-def plot_roc(curves: Mapping[str, Mapping[str, Curve]], path: str | Path, *, title: str | None = None) -> None:
-    """Draw `curves[benchmark][network] = (false accept rates, true accept rates)`; a network keeps its colour.
+def plot_roc(curves: Curves, path: str | Path, *, title: str | None = None) -> None:
+    """Draw `curves[benchmark][entry] = (false accept rates, true accept rates)`; an entry keeps its colour.
 
     The axis of false accepts is logarithmic and begins at the smallest rate above zero that any network reaches.
     """
+    smallest = _smallest_rate(curves)
+    chance = np.geomspace(smallest, 1, 100)
+
+    def draw(axes: Axes, panel: Mapping[str, Curve]) -> None:
+        for entry, (far, tar) in panel.items():
+            axes.plot(far, tar, drawstyle="steps-post", label=entry, **_styles(curves)[entry])
+        axes.plot(chance, chance, label=CHANCE, color="#bbbbbb", linewidth=0.9, zorder=1)
+        axes.set_xscale("log")
+        axes.set_xlim(smallest, 1)
+        axes.set_ylim(0, 1.01)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _logarithmic_ticks(axes, "x", smallest)
+
+    _draw_panels(curves, draw, path, ("false accept rate (FMR)", "true accept rate (1 − FNMR)"), CHANCE, title)
+
+
+def plot_det(curves: Curves, path: str | Path, *, title: str | None = None) -> None:
+    """Draw the same curves as detection error trade-off: false non-match rate over false match rate, both logarithmic.
+
+    Where a curve ends above the lower edge, no genuine pair is rejected at higher false match rates.
+    """
+    smallest = _smallest_rate(curves)
+    rejected = np.concatenate([1 - tar for panel in curves.values() for _, tar in panel.values()])
+    lowest = min(rejected[rejected > 1e-9].min(initial=0.1), 0.5)
+
+    def draw(axes: Axes, panel: Mapping[str, Curve]) -> None:
+        for entry, (fmr, tar) in panel.items():
+            fnmr = np.where(1 - tar > 1e-9, 1 - tar, np.nan)
+            axes.plot(fmr, fnmr, drawstyle="steps-post", label=entry, **_styles(curves)[entry])
+        diagonal = [max(smallest, lowest), 1]
+        axes.plot(diagonal, diagonal, label=EQUAL, color="#bbbbbb", linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(smallest, 1)
+        axes.set_ylim(lowest, 1.05)
+        _logarithmic_ticks(axes, "x", smallest)
+        _logarithmic_ticks(axes, "y", lowest)
+
+    names = ("false match rate (FMR)", "false non-match rate (FNMR)")
+    _draw_panels(curves, draw, path, names, EQUAL, title)
+
+
+def _smallest_rate(curves: Curves) -> float:
     require(curves, "ROC curves")
-    networks = list(dict.fromkeys(network for panel in curves.values() for network in panel))
-    styles = {network: line_style(index) for index, network in enumerate(networks)}
-    rates = np.concatenate([np.asarray(far) for panel in curves.values() for far, _ in panel.values()])
-    smallest = rates[rates > 0].min(initial=0.1)
-    rates_of_chance = np.geomspace(smallest, 1, 100)
-    rows = panel_rows(len(curves), COLUMNS)
-    with new_figure(path, 9.0, 2.75 * rows + 0.5) as figure:
+    rates = np.concatenate([far for panel in curves.values() for far, _ in panel.values()])
+    return float(rates[rates > 0].min(initial=0.1))
+
+
+def _styles(curves: Curves) -> dict[str, dict]:
+    entries = dict.fromkeys(entry for panel in curves.values() for entry in panel)
+    return {entry: line_style(index) for index, entry in enumerate(entries)}
+
+
+def _logarithmic_ticks(axes: Axes, name: str, smallest: float) -> None:
+    """Ticks at powers of ten, and at twice and five times these where few of them are in sight; all in per cent."""
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    factors = (1,) if smallest < 2e-3 else (1, 2, 5)
+    powers = range(int(np.floor(np.log10(smallest))), 1)
+    axis.set_major_locator(FixedLocator([factor * 10.0**power for power in powers for factor in factors]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+
+
+def _draw_panels(
+    curves: Curves,
+    draw: Callable[[Axes, Mapping[str, Curve]], None],
+    path: str | Path,
+    names: tuple[str, str],
+    last: str,
+    title: str | None,
+) -> None:
+    """A panel per benchmark, with one legend whose `last` line is the same in all."""
+    with new_figure(path, 9.0, 2.75 * panel_rows(len(curves), COLUMNS) + 0.5) as figure:
         grid = panel_grid(figure, len(curves), COLUMNS, sharex=True, sharey=True)
         for index, (axes, (benchmark, panel)) in enumerate(zip(grid, curves.items(), strict=True)):
-            for network, (far, tar) in panel.items():
-                axes.plot(far, tar, label=network, **styles[network])
-            axes.plot(rates_of_chance, rates_of_chance, label=CHANCE, color="#bbbbbb", linewidth=0.9, zorder=1)
-            axes.set_xscale("log")
-            axes.set_xlim(smallest, 1)
-            axes.set_ylim(0, 1.01)
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            draw(axes, panel)
             axes.set_title(benchmark)
             axes.tick_params(labelbottom=True)
             if index + COLUMNS >= len(curves):
-                axes.set_xlabel("false accept rate")
+                axes.set_xlabel(names[0])
             if index % COLUMNS == 0:
-                axes.set_ylabel("true accept rate")
+                axes.set_ylabel(names[1])
         lines = {line.get_label(): line for axes in grid for line in axes.lines}
-        names = [*networks, CHANCE]
-        figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=legend_columns(names))
+        shown = [*_styles(curves), last]
+        figure.legend([lines[name] for name in shown], shown, loc="outside lower center", ncols=legend_columns(shown))
         if title:
             figure.suptitle(title)
 
 
-MEAN = "mean"
-Scores = Mapping[str, Mapping[str, float]]  # network -> benchmark -> accuracy between 0 and 1
+def mean_row(estimates: Estimates) -> list[str]:
+    """The benchmarks of a group of estimates, and `MEAN`, in order."""
+    return list(dict.fromkeys(name for row in estimates.values() for name in row))
 
 
-def score_table(scores: Scores) -> pd.DataFrame:
-    """One row per network, one column per benchmark, in the order given, and their mean; accuracies between 0 and 1.
+def score_table(estimates: Estimates, *, title: str = "", confidence: float = 0.95) -> Table:
+    """A row per entry in per cent, a column per benchmark, their mean and its interval; the best of each in bold.
 
-    A network that was not scored on a benchmark has NaN there and no mean: means over different benchmarks would not be
-    comparable.
+    After ± stands the standard deviation over trainings. Intervals of one network are marked `ONE_NETWORK`.
     """
-    require(scores, "scores")
-    benchmarks = list(dict.fromkeys(name for row in scores.values() for name in row))
-    table = pd.DataFrame.from_dict(dict(scores), orient="index").reindex(index=list(scores), columns=benchmarks)
-    table = table.astype(np.float64)
-    table[MEAN] = table.mean(axis=1, skipna=False)
-    table.index.name = "network"
-    return table
+    require(estimates, "scores")
+    columns = mean_row(estimates)
+    header = ["entry", "networks", *columns, interval_name(confidence)]
+    rows = [
+        [entry, str(row[MEAN].trainings[0]), *(_percent(row[name]) for name in columns), _interval(row[MEAN])]
+        for entry, row in estimates.items()
+    ]
+    values = np.array([[round(row[name].value, 4) for name in columns] for row in estimates.values()])
+    best = np.argwhere((values == values.max(axis=0)) & (len(values) > 1))
+    bold = frozenset((int(row), int(column) + 2) for row, column in best)
+    return Table(header, rows, title, bold, frozenset({MEAN, header[-1]}))
 
 
-def markdown_table(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A score table in per cent as Markdown, the best of each column in bold, and a list of notes below."""
-    rows = [["network", *map(str, table.columns)], ["---", *["---:"] * table.shape[1]]]
-    for (name, values), best in zip(table.iterrows(), _best(table), strict=True):
-        numbers = [_percent(value) for value in values]
-        rows.append([str(name), *(f"**{text}**" if bold else text for text, bold in zip(numbers, best, strict=True))])
-    listed = "".join(f"- {note}\n" for note in notes)
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + (f"\n{listed}" if listed else "")
+def difference_table(estimates: Estimates, *, title: str = "", confidence: float = 0.95) -> Table:
+    """A row per comparison in points (hundredths), the mean with its interval; in bold where that excludes zero."""
+    require(estimates, "differences")
+    columns = mean_row(estimates)
+    header = ["difference", "networks", *columns, interval_name(confidence)]
+    rows = [
+        [name, " and ".join(map(str, row[MEAN].trainings)), *(f"{100 * row[c].value:+.2f}" for c in columns),
+         _interval(row[MEAN], "+")]
+        for name, row in estimates.items()
+    ]  # fmt: skip
+    bold = frozenset(
+        (number, column + 2)
+        for number, row in enumerate(estimates.values())
+        for column, name in enumerate(columns)
+        if row[name].low > 0 or row[name].high < 0
+    )
+    return Table(header, rows, title, bold, frozenset({MEAN, header[-1]}))
 
 
-def html_table(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A score table in per cent as a page of its own for the report, the best of each column in bold, and the notes."""
-    best = pd.DataFrame(_best(table), index=table.index, columns=table.columns)
-    text = table.map(_percent)
-    text = text.where(~best, "<b>" + text + "</b>").rename_axis(None)
-    text.index = [_escape(str(name)) for name in text.index]
-    text.columns = [_escape(str(name)) for name in text.columns]
-    paragraphs = "".join(f"\n<p>{_escape(note)}</p>" for note in notes)
-    return _PAGE.format(table=text.to_html(escape=False, border=0) + paragraphs)
+def interval_name(confidence: float) -> str:
+    """The heading of intervals."""
+    return f"{100 * confidence:g} % interval"
 
 
-def plot_scores(scores: Scores, path: str | Path, *, std: Scores | None = None, title: str | None = None) -> None:
-    """Draw the accuracy of every network on every benchmark and the mean, as points; `std` makes error bars."""
-    table = score_table(scores)
-    rows, networks = list(table.columns), list(table.index)
-    offsets = (np.arange(len(networks)) - (len(networks) - 1) / 2) * min(0.13, 0.7 / len(networks))
-    with new_figure(
-        path, 6.4, 0.5 * len(rows) * max(1, len(networks) / 6) + 0.3 * len(networks) ** 0.5 + 0.9
-    ) as figure:
-        axes = figure.subplots()
-        for index, network in enumerate(networks):
-            errors = [(std or {}).get(network, {}).get(row, np.nan) for row in rows]
-            axes.errorbar(
-                table.loc[network],
-                np.arange(len(rows)) + offsets[index],
-                xerr=errors if std else None,
-                label=network,
-                color=line_style(index)["color"],
-                marker=MARKERS[index % len(MARKERS)],
-                markersize=5,
-                linestyle="none",
-                elinewidth=1,
-            )
-        for boundary in range(1, len(rows)):
-            axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
-        axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_xlabel("verification accuracy")
-        figure.legend(loc="outside lower center", ncols=min(4, legend_columns(networks)))
+def _percent(estimate: Estimate) -> str:
+    spread = "" if np.isnan(estimate.std) else f" ± {100 * estimate.std:.2f}"
+    return f"{100 * estimate.value:.2f}{spread}"
+
+
+def _interval(estimate: Estimate, sign: str = "") -> str:
+    mark = ONE_NETWORK if 1 in estimate.trainings else ""
+    return f"{100 * estimate.low:{sign}.1f} to {100 * estimate.high:{sign}.1f}{mark}"
+
+
+def plot_scores(
+    groups: Mapping[str, Estimates],
+    path: str | Path,
+    *,
+    single: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] | None = None,
+    confidence: float = 0.95,
+    title: str | None = None,
+) -> None:
+    """Draw the accuracy of every entry on every benchmark and the mean with its interval, a panel per group.
+
+    `single[group][entry][benchmark]` are the accuracies of the single networks of an entry, shown as small circles.
+    """
+    require(groups, "scores")
+    entries = list(dict.fromkeys(entry for estimates in groups.values() for entry in estimates))
+    rows = max(len(mean_row(estimates)) for estimates in groups.values())
+    height = 0.5 * rows * max(1, len(entries) / 6) + 0.3 * len(entries) ** 0.5 + 1.0
+    with new_figure(path, 6.4 if len(groups) == 1 else 9.0, height) as figure:
+        grid = panel_grid(figure, len(groups), len(groups), sharex=True)
+        for axes, (group, estimates) in zip(grid, groups.items(), strict=True):
+            _draw_scores(axes, estimates, entries, (single or {}).get(group, {}))
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axes.set_xlabel("verification accuracy")
+            if len(groups) > 1:
+                axes.set_title(group)
+        handles, names = grid[0].get_legend_handles_labels()
+        circles = "; circles: single networks" if single else ""
+        figure.legend(
+            handles,
+            names,
+            loc="outside lower center",
+            ncols=min(4, legend_columns(names)),
+            title=f"bars: {interval_name(confidence)} over persons and trainings{circles}",
+            title_fontsize=8,
+        )
         if title:
-            axes.set_title(title)
+            figure.suptitle(title)
 
 
-def _best(table: pd.DataFrame) -> np.ndarray:
-    """Cells with the largest printed number of their column: `[rows, columns]` bool; none of a lone row."""
-    rounded = table.round(4)
-    return ((rounded == rounded.max()) & (len(table) > 1)).to_numpy()
+def _draw_scores(
+    axes: Axes, estimates: Estimates, entries: Sequence[str], single: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    rows = mean_row(estimates)
+    offsets = (np.arange(len(entries)) - (len(entries) - 1) / 2) * min(0.13, 0.7 / len(entries))
+    for index, entry in enumerate(entries):
+        drawn = [(place + offsets[index], name) for place, name in enumerate(rows) if name in estimates.get(entry, {})]
+        values = [estimates[entry][name] for _, name in drawn]
+        style = {"color": line_style(index)["color"], "linestyle": "none"}
+        errors = [[value.value - value.low for value in values], [value.high - value.value for value in values]]
+        heights = [height for height, _ in drawn]
+        axes.errorbar(
+            [value.value for value in values], heights, xerr=errors, label=entry, marker=MARKERS[index % len(MARKERS)],
+            markersize=4.5, elinewidth=1, capsize=1.5, capthick=0.8, **style,
+        )  # fmt: skip
+        for height, name in drawn:
+            dots = single.get(entry, {}).get(name, ())
+            if len(dots) > 1:
+                axes.plot(dots, [height] * len(dots), marker="o", markersize=2.4, markerfacecolor="white",
+                          markeredgewidth=0.6, zorder=3, **style)  # fmt: skip
+    for boundary in range(1, len(rows)):
+        axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
+    axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
 
 
-def _percent(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.2f}"
+def plot_differences(
+    groups: Mapping[str, Estimates], path: str | Path, *, confidence: float = 0.95, title: str | None = None
+) -> None:
+    """Draw the difference of each comparison: large the mean over benchmarks, small those on single benchmarks."""
+    require(groups, "differences")
+    count = max(map(len, groups.values()))
+    with new_figure(path, 6.4 if len(groups) == 1 else 9.0, 0.62 * count + 1.3) as figure:
+        grid = panel_grid(figure, len(groups), len(groups), sharex=True, sharey=True)
+        for axes, (group, estimates) in zip(grid, groups.items(), strict=True):
+            for number, row in enumerate(estimates.values()):
+                _draw_difference(axes, number, row)
+            axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
+            axes.set_yticks(range(len(estimates)), list(estimates))
+            axes.set_ylim(len(estimates) - 0.5, -0.5)
+            axes.tick_params(axis="y", length=0)
+            axes.grid(axis="y", visible=False)
+            axes.set_xlabel("difference of accuracies (points)")
+            if len(groups) > 1:
+                axes.set_title(group)
+        explained = f"bars: {interval_name(confidence)} over persons and trainings; blue: mean, grey: single benchmarks"
+        figure.supxlabel(explained, fontsize=8, color=MUTED)
+        if title:
+            figure.suptitle(title)
 
 
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Scores</title><style>
-body {{ font: 14px/1.4 system-ui, sans-serif; color: #222; margin: 1.5em }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-th, td {{ padding: .35em .9em; text-align: right; border-bottom: 1px solid #e4e4e4 }}
-thead th {{ border-bottom: 1.5px solid #888 }}
-tbody th {{ text-align: left; font-weight: normal }}
-td:last-child, thead th:last-child {{ background: #f4f4f4 }}
-</style></head><body>
-{table}
-</body></html>
-"""
+def _draw_difference(axes: Axes, number: int, row: Mapping[str, Estimate]) -> None:
+    names = [MEAN, *(name for name in row if name != MEAN)]
+    for place, name in enumerate(names):
+        estimate, mean = row[name], name == MEAN
+        height = number - 0.28 + 0.56 * place / max(len(names) - 1, 1)
+        errors = [[100 * (estimate.value - estimate.low)], [100 * (estimate.high - estimate.value)]]
+        axes.errorbar(
+            100 * estimate.value, height, xerr=errors, marker="o", markersize=5 if mean else 2.5,
+            color=line_style(0)["color"] if mean else "#999999", elinewidth=1.6 if mean else 0.8,
+        )  # fmt: skip

@@ -180,7 +180,7 @@ def readme(
         " input checksums) and, where a simulation made it, `stats.h5` (what was measured at each iteration).",
     ]
     if score_table is not None:
-        parts += ["## Scores", markdown_table(score_table), f"Rounded; in full in `scores/{score_table.name}`."]
+        parts += ["## Scores", _scores(score_table)]
     folders = [f"- `{name}/`: {text}" for name, text in FOLDERS.items() if (root / name).is_dir()]
     if folders:
         parts += ["## What else is here", "\n".join(folders)]
@@ -205,6 +205,16 @@ def readme(
         description.intended_use.strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _scores(path: Path) -> str:
+    """A Markdown file as it is, a CSV file as a table."""
+    if path.suffix != ".md":
+        return f"{markdown_table(path)}\n\nRounded; in full in `scores/{path.name}`."
+    try:
+        return f"{path.read_text(encoding='utf-8').strip()}\n\nIn full in the tables in `scores/`."
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrownidError(f"{path}: the score table cannot be read as Markdown ({error}).") from None
 
 
 def markdown_table(path: Path) -> str:

@@ -28,8 +28,8 @@ def build_release(
 ) -> None:
     """Write a release folder at `destination`; an older release there is replaced when the new one is whole.
 
-    `score_table` (CSV) is copied into `scores/` and shown in the README; `accepted` is the record of results that older
-    code made (`brownid.samples.provenance.ACCEPTED`). Everything that can be wrong with the parts
+    `score_table` (CSV or Markdown) is copied into `scores/` and shown in the README; `accepted` is the record of
+    results that older code made (`brownid.samples.provenance.ACCEPTED`). Everything that can be wrong with the parts
     (a missing file, a name used twice, a sample without an image, a damaged shard) is a BrownidError, and leaves
     `destination` as it was.
     """

@@ -40,6 +40,12 @@ def read_json(path: str | Path) -> Any:
         raise BrownidError(f"{path}: no JSON that can be read: {one_line(error).rstrip('.')}.") from None
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a mapping as JSON, keys sorted, with the SHA-256 of all else under `sha256`."""
     plain = json.loads(json.dumps(content, allow_nan=False))  # as it is read: keys are text, tuples are lists

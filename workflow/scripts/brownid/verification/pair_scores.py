@@ -56,11 +56,8 @@ def write_pair_scores(path: str | Path, scores: Mapping[str, PairScores], proven
         pq.write_table(described, temporary, compression="zstd")
 
 
-def read_pair_scores(path: str | Path) -> pa.Table:
-    """The table in a file of `write_pair_scores`, with the columns of `SCHEMA`.
-
-    BrownidError where it is damaged, or no such file.
-    """
+def read_pair_scores(path: str | Path) -> dict[str, PairScores]:
+    """The pairs of each benchmark in a file of `write_pair_scores`; BrownidError for a damaged or another file."""
     check_regular(path)
     try:
         table = pq.read_table(path)
@@ -74,7 +71,11 @@ def read_pair_scores(path: str | Path) -> pa.Table:
         ) from None
     if checksum != _checksum(table, provenance):
         raise BrownidError(f"{path}: damaged: its content does not match its checksum; score the network again.")
-    return table
+    names = table["benchmark"].to_numpy()
+    persons = np.stack([table["first_person"].to_numpy(), table["second_person"].to_numpy()], axis=1)
+    same, similarity = table["same"].to_numpy(), table["similarity"].to_numpy()
+    parts = {name: names == name for name in dict.fromkeys(names.tolist())}
+    return {name: PairScores(persons[part], same[part], similarity[part]) for name, part in parts.items()}
 
 
 def _checksum(table: pa.Table, provenance: bytes) -> bytes:

@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.randomness import stream
 from brownid.verification.accuracy import fold_decisions
-from brownid.verification.pair_scores import read_pair_scores
+from brownid.verification.pair_scores import PairScores, read_pair_scores
 
-COLUMNS = ("benchmark", "first_person", "second_person", "same", "similarity")
 MEAN = "mean"  # over the benchmarks of a group
-UNKNOWN = -1  # the number of a person whom the benchmark does not name
 BLOCK = 200  # resamples that are computed together
 
 
@@ -48,8 +45,8 @@ class PersonResamples:
     """Accuracies of networks on benchmarks, and their covariance over resamples of persons.
 
     `accuracy` is `[networks, benchmarks]`. The rows and columns of `covariance` and of `pair_covariance`, that over
-    resamples of single pairs, are the entries of `accuracy` in order. `persons` has the numbers of the persons of each
-    benchmark; a pair of unknown persons counts as a person, with a negative number.
+    resamples of single pairs, are the entries of `accuracy` in order. `persons` `[p]` are the numbers of the persons of
+    each benchmark.
     """
 
     networks: tuple[str, ...]
@@ -59,9 +56,14 @@ class PersonResamples:
     pair_covariance: np.ndarray
     persons: Mapping[str, np.ndarray]
 
+    def accuracies(self, networks: Sequence[str], benchmarks: Sequence[str]) -> np.ndarray:
+        """The accuracy of each network, averaged over benchmarks."""
+        rows, columns = map(self.networks.index, networks), map(self.benchmarks.index, benchmarks)
+        return self.accuracy[np.ix_(list(rows), list(columns))].mean(axis=1)
+
     def estimate(self, networks: Sequence[str], benchmarks: Sequence[str], confidence: float) -> Estimate:
         """Mean accuracy of the trainings `networks` of one entry, averaged over benchmarks, with its interval."""
-        values = self._means(networks, benchmarks)
+        values = self.accuracies(networks, benchmarks)
         half = self._half_width(self._weights(networks, benchmarks), [values], benchmarks, confidence)
         value = float(values.mean())
         return Estimate(value, _std(values), max(value - half, 0.0), min(value + half, 1.0), (len(values),))
@@ -74,7 +76,7 @@ class PersonResamples:
         Persons are paired: both are resampled together. Trainings are not: two trainings with one seed share no more
         than two with different seeds, as their data differ. `std` is that of a difference of two single trainings.
         """
-        values = [self._means(networks, benchmarks) for networks in (first, second)]
+        values = [self.accuracies(networks, benchmarks) for networks in (first, second)]
         weights = self._weights(first, benchmarks) - self._weights(second, benchmarks)
         half = self._half_width(weights, values, benchmarks, confidence)
         value = float(values[0].mean() - values[1].mean())
@@ -92,16 +94,6 @@ class PersonResamples:
             }
             for entry, networks in entries.items()
         }
-
-    def notes(self) -> list[str]:
-        """Sentences on benchmarks whose persons are not all known."""
-        unknown = [name for name in self.benchmarks if self.persons[name].min() < 0]
-        names = ", ".join(unknown)
-        return [f"{names}: some pairs do not name their persons and are resampled one by one."] if unknown else []
-
-    def _means(self, networks: Sequence[str], benchmarks: Sequence[str]) -> np.ndarray:
-        rows, columns = map(self.networks.index, networks), map(self.benchmarks.index, benchmarks)
-        return self.accuracy[np.ix_(list(rows), list(columns))].mean(axis=1)
 
     def _weights(self, networks: Sequence[str], benchmarks: Sequence[str]) -> np.ndarray:
         """The weights with which the entries of `accuracy` make the mean."""
@@ -144,21 +136,20 @@ def resample_files(
 ) -> PersonResamples:
     """`resample_persons` for the networks of all entries, of whose scored pairs `files` are, in order."""
     networks = [network for names in entries.values() for network in names]
-    pairs = {name: read_pair_scores(file).to_pandas() for name, file in zip(networks, files, strict=True)}
+    pairs = dict(zip(networks, map(read_pair_scores, files), strict=True))
     return resample_persons(pairs, seed=seed, resamples=resamples)
 
 
-def resample_persons(pairs: Mapping[str, pd.DataFrame], *, seed: int, resamples: int = 2000) -> PersonResamples:
-    """Resample the persons of all benchmarks, for all networks alike.
+def resample_persons(
+    pairs: Mapping[str, Mapping[str, PairScores]], *, seed: int, resamples: int = 2000
+) -> PersonResamples:
+    """Resample the persons of all benchmarks, for all networks alike; the threshold of each fold is kept.
 
-    `pairs` has the scored pairs of each network, with the columns `COLUMNS` in the order of the benchmarks' files: two
-    persons (integers, -1 where unknown; the same number is the same person on every benchmark), whether they are the
-    same, their similarity (cosine). A pair of which a person is unknown is resampled by itself. The threshold of each
-    fold is kept.
+    `pairs[network][benchmark]` are the scored pairs; a number is one person on all benchmarks.
     """
     networks = tuple(pairs)
-    benchmarks = tuple(dict.fromkeys(name for frame in pairs.values() for name in frame["benchmark"].unique()))
-    units = [part for number, name in enumerate(benchmarks) for part in _units(pairs, name, number)]
+    benchmarks = tuple(dict.fromkeys(name for scored in pairs.values() for name in scored))
+    units = [part for name in benchmarks for part in _units(pairs, name)]
     numbers = np.unique(np.concatenate([unit.persons.ravel() for unit in units]))
     places = [np.searchsorted(numbers, unit.persons) for unit in units]
     counts = _multiplicities(numbers, seed, resamples)
@@ -166,8 +157,7 @@ def resample_persons(pairs: Mapping[str, pd.DataFrame], *, seed: int, resamples:
     for start in range(0, resamples, BLOCK):
         rows = slice(start, start + BLOCK)
         for number, (unit, (first, second)) in enumerate(zip(units, (place.T for place in places), strict=True)):
-            once = (first == second)[:, None]
-            weights = counts[first, rows] * np.where(once, np.uint8(1), counts[second, rows])
+            weights = counts[first, rows] * (counts[second, rows] if number % 2 else np.uint8(1))
             deviations[rows, :, number // 2] += unit.deviations(weights.T.astype(np.float64))
     flat = deviations.reshape(resamples, -1)
     flat = flat - flat.mean(axis=0)
@@ -217,18 +207,16 @@ class _Units:
         return np.where(total > 0, share * self.total.sum(axis=0) - self.accuracy, 0)
 
 
-def _units(pairs: Mapping[str, pd.DataFrame], benchmark: str, number: int) -> tuple[_Units, _Units]:
-    """The genuine and the impostor pairs of a benchmark, which is number `number`."""
+def _units(pairs: Mapping[str, Mapping[str, PairScores]], benchmark: str) -> tuple[_Units, _Units]:
+    """The genuine and the impostor pairs of a benchmark."""
     persons, same, total, right = [], [], [], []
-    for network, frame in pairs.items():
-        part = frame[(frame["benchmark"] == benchmark).to_numpy(bool)]
-        if not len(part):
+    for network, scored in pairs.items():
+        if benchmark not in scored:
             raise BrownidError(f"The network {network!r} has no scored pairs of the benchmark {benchmark!r}.")
-        correct, weights = fold_decisions(2 - 2 * part["similarity"].to_numpy(np.float64), part["same"])
-        both = np.sort(part[["first_person", "second_person"]].to_numpy(np.int64), axis=1)
-        alone = -2 - (number << 32) - np.arange(len(part))  # the number of a pair that is resampled by itself
-        persons.append(np.where((both == UNKNOWN).any(axis=1)[:, None], alone[:, None], both))
-        same.append(part["same"].to_numpy(bool))
+        part = scored[benchmark]
+        correct, weights = fold_decisions(2 - 2 * part.similarity.astype(np.float64), part.same)
+        persons.append(np.sort(part.persons, axis=1))
+        same.append(part.same)
         total.append(weights)
         right.append(weights * correct)
     columns = np.repeat(np.arange(len(pairs)), list(map(len, same)))
@@ -252,8 +240,7 @@ def _multiplicities(persons: np.ndarray, seed: int, resamples: int) -> np.ndarra
     """
     counts = np.empty((len(persons), resamples), np.uint8)
     for row, person in enumerate(persons.tolist()):
-        purpose = "uncertainty/persons" if person >= 0 else "uncertainty/pairs"
-        counts[row] = stream(seed, purpose, abs(person)).poisson(1, resamples)
+        counts[row] = stream(seed, "uncertainty/persons", person).poisson(1, resamples)
     return counts
 
 
@@ -261,20 +248,18 @@ def _pair_covariances(units: Sequence[_Units], networks: int) -> tuple[np.ndarra
     """Covariances of the accuracies over resamples of units, all and those of impostors alone, `[entries, entries]`.
 
     `units` are those of genuine and of impostor pairs, by turns, of each benchmark. Impostor pairs of the same two
-    persons are one unit on all benchmarks together; those that are resampled by themselves are not among the second.
+    persons are one unit on all benchmarks together.
     """
     benchmarks = len(units) // 2
     of_pairs = np.zeros((networks, benchmarks) * 2)
     for number, unit in enumerate(units):
         of_pairs[:, number // 2, :, number // 2] += unit.contributions.T @ unit.contributions
     impostors = units[1::2]
-    persons = np.concatenate([unit.persons for unit in impostors])
-    _, places = np.unique(persons, axis=0, return_inverse=True)
+    _, places = np.unique(np.concatenate([unit.persons for unit in impostors]), axis=0, return_inverse=True)
     summed = np.zeros((places.max() + 1, networks, benchmarks))
     start = 0
     for number, unit in enumerate(impostors):
-        known = unit.persons[:, 0] != unit.persons[:, 1]
-        np.add.at(summed[:, :, number], places[start : start + len(known)][known], unit.contributions[known])
-        start += len(known)
+        np.add.at(summed[:, :, number], places[start : start + len(unit.persons)], unit.contributions)
+        start += len(unit.persons)
     flat = summed.reshape(len(summed), -1)
     return of_pairs.reshape(flat.shape[1], -1), flat.T @ flat
