@@ -36,6 +36,8 @@ ALL_BUT_CAPTURES = {
     **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
     **{"plot_dynamics": 4, "plot_distances": 2, "render_images": 6, "show_faces": 5, **SCORED},
 }
+WARPED = {**ALL_BUT_CAPTURES, "score_model": 1}
+del WARPED["train_network"], WARPED["embed_database"]  # photographs do not depend on latents
 EVERYTHING = {
     **ALL_BUT_CAPTURES,
     **{"capture_database": 3, "index_database": 3, "align_database": 2, "capture_benchmark": 1},
@@ -46,6 +48,7 @@ FROM_COVARIATES = {"fit_covariates": 1, **MOVED}
 CHANGES = {
     "seed: 2": EVERYTHING,
     "generators: {world: {world_seed: 2}}": EVERYTHING,
+    "generators: {world: {warp: 0.4}}": WARPED,
     "images: {maximum_failed_share: 0.1}": {
         **{"align_database": 2, **ALL_BUT_CAPTURES},
     },

@@ -167,6 +167,7 @@ LEFT_OUT = {"covariates": "world_covariates", "directions": 10}
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
+    ("generators.world.warp", 0.4, f"{STEERED} render_images"),
     ("networks.steering.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
     ("networks.steering.template", "arcface", STEERED),
     ("networks.steering.compile", True, STEERED),

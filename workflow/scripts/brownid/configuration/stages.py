@@ -46,12 +46,19 @@ def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     return {"family": entry["family"], "architecture": entry.get("architecture"), "image_size": image_size, **pixels}
 
 
+def _generator(config: Mapping, generator: str) -> dict[str, Any]:
+    """Settings to build a generator. A world without warp has them without the key, as in version 0.1."""
+    entry = config["generators"][generator]
+    flat = entry.get("family") == "procedural" and not entry["warp"]
+    return _without(entry, "warp") if flat else dict(entry)
+
+
 def _face_model(config: Mapping, generator: str, network: str) -> dict[str, Any]:
     """A generator and the network that steers it, with the crop between them."""
     entry = config["networks"][network]
     steering = {key: entry[key] for key in STEERING}
     return {
-        "generator": config["generators"][generator],
+        "generator": _generator(config, generator),
         "generator_name": generator,
         "network": _backbone(config, network) | steering,
         "network_name": network,
@@ -79,8 +86,13 @@ def capture_database(config: Mapping, database: str) -> dict[str, Any]:
         "seed": config["seed"],
         "kind": entry["kind"],
         "capture": capture,
-        "generator": config["generators"][capture["generator"]],
+        "generator": _photographed(config, capture),
     }
+
+
+def _photographed(config: Mapping, capture: Mapping) -> dict[str, Any]:
+    """The world of a capture: photographs are rendered from raw parameters, so no warp of the latents changes them."""
+    return _without(config["generators"][capture["generator"]], "warp")
 
 
 def index_database(config: Mapping, database: str) -> dict[str, Any]:
@@ -255,7 +267,7 @@ def render_images(config: Mapping, dataset: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
         "namespace": source,
-        "generator": config["generators"][config["references"][source]["generator"]],
+        "generator": _generator(config, config["references"][source]["generator"]),
         "template": config["images"]["template"],
         "image_size": config["images"]["image_size"],
     }
@@ -281,7 +293,7 @@ def train_recognition(config: Mapping, training: str, seed: str) -> dict[str, An
 
 def capture_benchmark(config: Mapping, benchmark: str, image_size: str) -> dict[str, Any]:
     capture = config["benchmarks"][benchmark]["capture"]
-    generator = config["generators"][capture["generator"]] | {"image_size": int(image_size)}
+    generator = _photographed(config, capture) | {"image_size": int(image_size)}
     return {"seed": config["seed"], "capture": capture, "generator": generator}
 
 
@@ -359,7 +371,7 @@ def measure_controls(config: Mapping) -> dict[str, Any]:
         },
         "variations": {name: namespace(config, name) for name in datasets if name not in references},
         "covariates": {
-            name: config["generators"][config["covariates"][name]["generator"]]
+            name: _generator(config, config["covariates"][name]["generator"])
             for name in products.controlled_covariates(config)
         },
     }

@@ -52,6 +52,12 @@ class ProceduralSettings(Settings):
     latent_dim: int = setting(512, "Dimension D of the latent space.", minimum=128)
     image_size: int = setting(56, "Image side.", unit="pixels", minimum=16, maximum=512)
     world_seed: int = setting(1, "Seed of the world: another seed, other people and looks.", minimum=0)
+    warp: float = setting(
+        0.0,
+        "Bend of the latent space, which makes nuisance nonlinear in the latent; 0 for none, invertible up to 0.45.",
+        minimum=0,
+        maximum=0.45,
+    )
 
 
 @dataclass(frozen=True)
