@@ -4,6 +4,7 @@
   every latent set to neutral: a gain that survives is identity.
 - Do variations stay close to their reference because the dynamics keep the identity, or because they move little?
   Random noise of equal radius around the same references.
+- How much nuisance do variations have, and how much of another identity? Both by the true parameters.
 - Does a fitted covariate point where the world's true direction points?
 """
 
@@ -14,7 +15,7 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ from brownid.facemodel.model import FaceModel, GeneratorFaceModel
 from brownid.runtime.files import atomic_path
 from brownid.runtime.randomness import normal
 from brownid.samples.collection import SampleCollection
+from brownid.world.truth import TruthfulGenerator, nuisance_and_drift
 
 BATCH = 64
 UNMOVED = 1e-4  # latents this close are the same draw, computed by another machine
@@ -51,7 +53,7 @@ def measure_controls(
 
     References: nearest-neighbour angles of where the dynamics began and of the result, as rendered and with neutral
     nuisance; where nothing moved, of the result alone. Variations: angles to the reference, and those of random noise
-    of the same distance. Covariates: cosine with the world's true direction.
+    of the same distance; true nuisance and identity drift. Covariates: cosine with the world's true direction.
     """
     rows = []
     samples_of = dict(zip(settings["datasets"], samples, strict=True))
@@ -63,12 +65,11 @@ def measure_controls(
         identities = SampleCollection.load(samples_of[name], columns=()).identities.tolist()
         start = _start(entry, model, identities, samples_of, covariates_of, settings["seed"])
         for stage, latents in _stages(start, references).items():
-            found = separation_control(model, model.generator, latents)
+            found = separation_control(model, cast(TruthfulGenerator, model.generator), latents)
             rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
         for varied, source in settings["variations"].items():
             if source == name:
-                found = _variation_control(model, samples_of[name], samples_of[varied], settings["seed"])
-                rows += _rows(varied, "angle to the reference", found)
+                rows += _variation_rows(varied, model, samples_of[name], samples_of[varied], settings["seed"])
     for name, generator in settings["covariates"].items():
         fitted = {key: covariate.normal for key, covariate in load_covariates(covariates_of[name]).items()}
         cosines = covariate_control(cast(TruthfulGenerator, load_generator(generator)), fitted)
@@ -83,16 +84,19 @@ def _latents(path: Path) -> torch.Tensor:
     return torch.from_numpy(SampleCollection.load(path, columns=("latents",), required=True).latents)
 
 
-def _variation_control(
-    model: GeneratorFaceModel, references: Path, variations: Path, seed: int
-) -> dict[str, dict[str, float]]:
-    """The control of the variations in a file around the references in another."""
+def _variation_rows(
+    name: str, model: GeneratorFaceModel, references: Path, variations: Path, seed: int
+) -> list[dict[str, Any]]:
+    """The controls of the variations `name` in a file around the references in another."""
     sources = SampleCollection.load(references, columns=("latents",), required=True)
     varied = SampleCollection.load(variations, columns=("latents",), required=True)
     row_of = {identity: row for row, identity in enumerate(sources.identities.tolist())}
     owners = [row_of[identity] for identity in varied.identities.tolist()]
     latents, around = (torch.from_numpy(values).to(model.latent_mean) for values in (varied.latents, sources.latents))
-    return variation_control(model, around, latents, owners, seed=seed)
+    rows = _rows(name, "angle to the reference", variation_control(model, around, latents, owners, seed=seed))
+    nuisance, drift = nuisance_and_drift(cast(TruthfulGenerator, model.generator), around, latents, owners)
+    rows += [_row(name, "true nuisance within an identity", group, std) for group, std in nuisance.items()]
+    return [*rows, _row(name, "true identity drift", "root mean square", drift)]
 
 
 def _start(
@@ -135,16 +139,6 @@ def _rows(entry: str, control: str, found: Mapping[str, Mapping[str, float]]) ->
 
 def _row(entry: str, control: str, measured: str, value: float) -> dict[str, Any]:
     return {"entry": entry, "control": control, "measured": measured, "value": value}
-
-
-class TruthfulGenerator(Protocol):
-    """Protocol of a generator with known ground truth."""
-
-    def reset_nuisance(self, latents: Tensor) -> Tensor:
-        """The latents with neutral nuisance and the same identity."""
-
-    def attribute_direction(self, name: str) -> Tensor:
-        """The true edit direction of an attribute, unit `[D]`."""
 
 
 def separation_control(

@@ -112,6 +112,20 @@ NUISANCE: dict[str, Amount] = {
     "zoom": _SCENE,
 }
 NUISANCE_NAMES: tuple[str, ...] = tuple(NUISANCE)
+NUISANCE_GROUPS: dict[str, tuple[str, ...]] = {
+    "pose": ("yaw", "pitch", "roll"),
+    "light": ("light_yaw", "light_pitch", "light_strength", "ambient", "light_warmth"),
+    "expression": ("smile", "scream", "disgust", "squint", "surprise", "frown", "gaze"),
+    "scene": (
+        "background_light",
+        "background_red",
+        "background_blue",
+        "background_gradient",
+        "clothes_light",
+        "clothes_hue",
+    ),
+    "camera": ("camera_gain", "camera_red", "camera_blue", "zoom"),
+}
 SETTING_NAMES: tuple[str, ...] = IDENTITY_NAMES + NUISANCE_NAMES
 
 _is_expression = torch.tensor([amount.expression for amount in NUISANCE.values()])
