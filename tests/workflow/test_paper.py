@@ -1,13 +1,15 @@
-"""The published configurations make sensible plans on placeholders of the files that they name."""
+"""The configurations of the project make sensible plans, on placeholders of the files that they name."""
 
 from pathlib import Path
 
 import yaml
 from conftest import PROJECT, pending
 
-from brownid.configuration.loading import load_configuration, own_paths
+from brownid.configuration.loading import load_configuration, merged, own_paths
+from brownid.configuration.products import job_counts
 
 PAPER, HYPERFACE = (PROJECT / "config" / name for name in ("paper.yaml", "hyperface.yaml"))
+EMBEDDED, FULL = (PROJECT / "config" / name for name in ("config.yaml", "embedded-full.yaml"))
 LEFT_OUT = ("models/vgg16.pt", "models/stylegan2-ffhq-256x256.pkl")  # and to be fetched
 
 PLAN = {
@@ -82,3 +84,10 @@ def test_the_published_datasets_keep_their_crop_and_others_use_the_measured_poin
     assert paper["generators"]["sg2"]["template"] == "ffhq_published"
     assert paper["databases"]["ffhq"]["alignment"]["template"] == "ffhq_published"
     assert {entry["template"] for entry in hyperface["generators"].values()} == {"ffhq"}
+
+
+def test_the_larger_run_of_the_embedded_world_dry_runs_and_keeps_the_entries_of_the_default_run(tmp_path):
+    default, full = (load_configuration(merged(files)) for files in ([EMBEDDED], [EMBEDDED, FULL]))
+    for section in ("generators", "databases", "networks", "covariates", "references", "variations", "training"):
+        assert {name: full[section][name] for name in default[section]} == default[section]
+    assert pending(tmp_path, configfiles=(EMBEDDED, FULL)) == job_counts(full)
