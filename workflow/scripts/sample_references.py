@@ -88,10 +88,7 @@ def sample_in_group(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-    directions = None
-    if covariates is not None:
-        found = load_within_class(covariates, generator=settings["generator_name"])
-        directions = torch.from_numpy(found.leading(**entry["nuisance_projection"]))
+    directions = None if covariates is None else NUISANCE_DIRECTIONS["nuisance_projection"](settings, covariates)
     sampling = _Sampling(settings, model, start, fixed, directions, batch_size, state, group)
     result = ALGORITHMS[entry["algorithm"]](sampling)
     if group.rank:
@@ -106,6 +103,18 @@ def sample_in_group(
         settings=settings,
     ).save(samples)
     save_statistics(statistics, result.statistics)
+
+
+def _within_class_directions(settings: Mapping[str, Any], covariates: Path) -> torch.Tensor:
+    """The leading directions `[R, D]` of the within-class covariance that `nuisance_projection` asks for."""
+    found = load_within_class(covariates, generator=settings["generator_name"])
+    return torch.from_numpy(found.leading(**settings["references"]["nuisance_projection"]))
+
+
+# Of this table a job's fingerprint covers the entry only where its settings have the key.
+NUISANCE_DIRECTIONS: dict[str, Callable[[Mapping[str, Any], Path], torch.Tensor]] = {
+    "nuisance_projection": _within_class_directions,
+}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from brownid.configuration.definitions import ALL, ON_IMPORT, Library, _parsed
 from brownid.configuration.fingerprint import (
     DYNAMIC,
     NONE,
+    OPTIONAL,
     TABLES,
     UNTRACKED,
     families_of,
@@ -175,12 +176,21 @@ def test_of_a_table_only_the_families_that_the_job_uses_are_reached(tree, monkey
     assert of(tree, {"brownid/deep.py": "def a(): pass\n\n\nvalue = {'a': a}\n"}, {"a"}) == before
 
 
+def test_of_an_optional_table_only_what_the_job_names_is_reached(tree, monkeypatch):
+    (tree / "brownid/deep.py").write_text("def a(): pass\n\n\ndef b(): pass\n\n\nvalue = {'a': a, 'b': b}\n")
+    tables = {("brownid.deep", "value")}
+    monkeypatch.setattr(module, "_library", module.cache(lambda folder: Library(folder, (), tables, NONE, tables)))
+    assert {"brownid.deep.a", "brownid.deep.b"} & names(tree, {"a", "c"}) == {"brownid.deep.a"}
+    assert not {"brownid.deep.a", "brownid.deep.b"} & names(tree, {"c"})
+
+
 def test_families_and_algorithms_are_found_at_any_depth_of_the_settings():
     settings = {"generator": {"family": "stylegan2"}, "references": [{"x": {"algorithm": "langevin"}}], "seed": 1}
     assert families_of(settings) == {"stylegan2", "langevin"}
     assert families_of({"network": {"factory": "mine:network"}}) == {"mine:network"}
     assert families_of({"alignment": None}) == families_of({"alignment": {"detector": None}}) == {NONE}
     assert families_of({"alignment": {"detector": {"family": "yunet"}}}) == {"yunet"}
+    assert families_of({"references": {"nuisance_projection": {"directions": 3}}}) == {"nuisance_projection"}
     assert families_of({"seed": 1}) is None
 
 
@@ -210,10 +220,10 @@ def test_every_table_is_a_dictionary_that_is_written_out():
 class Edited(Library):
     """The project's library with other texts in some files; what is not edited is parsed once for all tests."""
 
-    shared = Library(SCRIPTS, UNTRACKED, TABLES, NONE)
+    shared = Library(SCRIPTS, UNTRACKED, TABLES, NONE, OPTIONAL)
 
     def __init__(self, texts):
-        super().__init__(SCRIPTS, UNTRACKED, TABLES, NONE)
+        super().__init__(SCRIPTS, UNTRACKED, TABLES, NONE, OPTIONAL)
         self.texts = {SCRIPTS / file: text for file, text in texts.items()}
         edited = {file.removesuffix(".py").replace("/", ".") for file in texts}
         self._modules = {name: module for name, module in self.shared._modules.items() if name not in edited}
@@ -319,6 +329,8 @@ SCRIPT_EDITS = [
         {"langevin"},
         False,
     ),
+    ("sample_references", "found.leading(", "-found.leading(", {"langevin", "nuisance_projection"}, True),
+    ("sample_references", "found.leading(", "-found.leading(", {"langevin"}, False),
     ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"hyperface"}, True),
     ("vary_references", "return inverted_variations(", "return not inverted_variations(", {"disco"}, False),
     ("vary_references", "fitted.root(", "2 * fitted.root(", {"within_class"}, True),

@@ -29,6 +29,7 @@ _NAMES = {  # module of this package -> its public names
         "RepulseSettings",
         "WithinClassSettings",
     ),
+    "dynamics.steps": ("NuisanceProjection",),
     "embeddings.distances": ("leak_audit", "nearest_angles"),
     "facemodel.loading": ("load_face_model", "load_generator", "random_latents"),
     "facemodel.model": ("FaceModel", "GeneratorFaceModel"),
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from brownid.dynamics.settings import RejectSettings as RejectSettings
     from brownid.dynamics.settings import RepulseSettings as RepulseSettings
     from brownid.dynamics.settings import WithinClassSettings as WithinClassSettings
+    from brownid.dynamics.steps import NuisanceProjection as NuisanceProjection
     from brownid.embeddings.distances import leak_audit as leak_audit
     from brownid.embeddings.distances import nearest_angles as nearest_angles
     from brownid.facemodel.loading import load_face_model as load_face_model

@@ -48,7 +48,8 @@ class Library:
 
     References are names, attributes of modules, and strings "package.module:function" or "package.module". Modules that
     are `untracked` are treated as outside. A table is a dictionary that is written out, of which a job uses some keys;
-    `none` among the keys of a job says that it uses no entry of a table of which it names none.
+    `none` among the keys of a job says that it uses no entry of a table of which it names none; of `optional` tables
+    this holds for every job.
     """
 
     def __init__(
@@ -57,16 +58,18 @@ class Library:
         untracked: Collection[str] = (),
         tables: Collection[Definition] = (),
         none: str | None = None,
+        optional: Collection[Definition] = (),
     ):
         self.folder, self.untracked, self.tables, self.none = folder, untracked, tables, none
+        self.optional = optional
         self._modules: dict[str, _Module] = {}
         self._parts: dict[Definition, Part] = {}
 
     def reached(self, script: str, keys: Collection[str] | None = None) -> dict[Definition, Part]:
         """Every definition that a script can execute when it is started, from `Definition(script, MAIN)` on.
 
-        Of tables the entries of `keys` are followed; of a table that has none of them, all unless `none` is among them;
-        all where `keys` is None.
+        Of tables the entries of `keys` are followed; of a table that has none of them, all unless `none` is among them
+        or the table is optional; all where `keys` is None.
         """
         root = self._known(script)
         found = {Definition(script, MAIN): self._part(root, root.bindings.get(MAIN, []))}
@@ -100,7 +103,8 @@ class Library:
         module = self._known(definition.module)
         if definition in self.tables and keys is not None:
             statements = module.bindings[definition.name]
-            return self._part(module, [_only(statement, keys, self.none in keys) for statement in statements])
+            or_none = self.none in keys or definition in self.optional
+            return self._part(module, [_only(statement, keys, or_none) for statement in statements])
         if definition not in self._parts:
             if definition.name == ALL:
                 everything = tuple((name, Definition(definition.module, name)) for name in module.bindings)

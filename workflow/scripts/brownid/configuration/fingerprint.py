@@ -8,7 +8,7 @@ and file times.
 
 Of a table of families (`TABLES`) only the families that the job's settings name are followed: an edit of StyleGAN3 does
 not run a job again that uses StyleGAN2. A table of which the settings name nothing is followed whole, unless they say
-that they use none (`NONE`).
+that they use none (`NONE`) or the table is one of options (`OPTIONAL`).
 """
 
 import re
@@ -37,9 +37,13 @@ TABLES = frozenset(
         Definition("brownid.recognition.backbones", "FAMILIES"),
         Definition("brownid.recognition.loading", "LOADERS"),
         Definition("sample_references", "ALGORITHMS"),
+        Definition("sample_references", "NUISANCE_DIRECTIONS"),
         Definition("vary_references", "ALGORITHMS"),
     }
 )
+# Those of which a job uses nothing unless its settings have the key that an entry is named after.
+OPTIONAL = frozenset({Definition("sample_references", "NUISANCE_DIRECTIONS")})
+OPTIONS = ("nuisance_projection",)
 NONE = ""  # among the families of a job: it uses no entry of a table of which it names none
 # Where a module is imported by a name that no syntax tree shows, and why nothing of the library is missed there.
 DYNAMIC = {
@@ -50,7 +54,9 @@ DYNAMIC = {
     ): "diffusers and transformers, which environments pin",
 }
 
-_library = cache(lambda folder: Library(folder, UNTRACKED, TABLES, NONE))  # syntax trees are read once a process
+_library = cache(
+    lambda folder: Library(folder, UNTRACKED, TABLES, NONE, OPTIONAL)
+)  # syntax trees are read once a process
 
 
 def fingerprint(
@@ -122,7 +128,7 @@ def reached_definitions(
 
 
 def families_of(settings: object) -> set[str] | None:
-    """The families, factories and algorithms that a job's settings name, at any depth; None where they name none.
+    """The families, factories, algorithms and `OPTIONS` in a job's settings, at any depth; None where there are none.
 
     `NONE` is among them where an alignment is None or without a detector.
     """
@@ -132,6 +138,7 @@ def families_of(settings: object) -> set[str] | None:
         value = waiting.pop()
         if isinstance(value, Mapping):
             found |= {value[key] for key in ("family", "factory", "algorithm") if isinstance(value.get(key), str)}
+            found |= {key for key in OPTIONS if value.get(key)}
             found |= {NONE for key in ("alignment", "detector") if value.get(key, "") is None}
             waiting += value.values()
         elif isinstance(value, list | tuple):
