@@ -87,6 +87,7 @@ def test_published_networks_have_the_published_number_of_parameters(family, arch
 def test_slim_networks_are_slim():
     assert parameters("slim", "slim_iresnet", 56) == 232_880
     assert parameters("slim", "slim_iresnet_wide", 56) == 502_808
+    assert parameters("slim", "slim_plain", 56) == 1_147_280
 
 
 def test_families_differ_in_the_epsilon_of_the_batch_norm():

@@ -18,7 +18,7 @@ from brownid.weights.catalogue import Model, read_catalogue
 NETWORK_GFLOP = {  # forward, one crop of 112 pixels, counted with torch.utils.flop_counter
     **{"iresnet18": 5.22, "iresnet34": 8.92, "iresnet50": 12.62, "iresnet100": 24.18},
     **{"ir_18": 5.19, "ir_34": 8.89, "ir_50": 12.59, "ir_101": 24.15},
-    **{"slim_iresnet": 0.05, "slim_iresnet_wide": 0.13},
+    **{"slim_iresnet": 0.05, "slim_iresnet_wide": 0.13, "slim_plain": 0.03},
 }
 UNKNOWN_NETWORK_GFLOP = 12.62
 VGG16_GFLOP = 40.1  # at 256 pixels: 13 convolutions, counted by their shapes

@@ -145,13 +145,13 @@ FOR_BACKWARD_AT_112: dict[str, dict[str, float]] = {
     "insightface": {"iresnet18": 46, "iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
     "nizhib": {"iresnet34": 61, "iresnet50": 71, "iresnet100": 112},
     "adaface": {"ir_18": 50, "ir_34": 70, "ir_50": 83, "ir_101": 138},
-    "slim": {"slim_iresnet": 1.8, "slim_iresnet_wide": 2.7},
+    "slim": {"slim_iresnet": 1.8, "slim_iresnet_wide": 2.7, "slim_plain": 0.9},
 }
 PARAMETERS = {  # millions, with embeddings of 512 numbers and crops of 112 pixels, counted
     "insightface": {"iresnet18": 24.0, "iresnet34": 34.1, "iresnet50": 43.6, "iresnet100": 65.2},
     "nizhib": {"iresnet34": 34.1, "iresnet50": 43.6, "iresnet100": 65.2},
     "adaface": {"ir_18": 24.0, "ir_34": 34.1, "ir_50": 43.6, "ir_101": 65.2},
-    "slim": {"slim_iresnet": 0.25, "slim_iresnet_wide": 0.52},
+    "slim": {"slim_iresnet": 0.25, "slim_iresnet_wide": 0.52, "slim_plain": 3.3},
 }
 STYLEGAN2_KEPT = 2.2  # numbers that autograd keeps for each number of a layer's output, counted at 64 to 256 pixels
 STYLEGAN3_AT_256 = 880e6  # bytes per image, config t with channel_base 16384, counted; grows as the side

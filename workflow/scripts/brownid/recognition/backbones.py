@@ -224,6 +224,38 @@ class SlimBlock(nn.Module):
         return self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x))))) + self.downsample(x)
 
 
+PLAIN_WIDTHS = {"slim_plain": (16, 32, 64, 128)}  # 1.1 M parameters, 4 M multiplications at side 56
+
+
+class SlimPlain(FaceNetwork):
+    """RGB images `[B, 3, S, S]` in [-1, 1] to unnormalised embeddings `[B, embedding_dim]`, without shortcuts.
+
+    Stages Conv(stride 2)-BN-ReLU, then a fully connected layer on all positions, as in VGG (Simonyan, Zisserman 2015).
+    """
+
+    colour_order = "RGB"
+
+    def __init__(self, architecture: str = "slim_plain", image_size: int = 56, embedding_dim: int = 512):
+        super().__init__()
+        widths = PLAIN_WIDTHS[architecture]
+        stages = [
+            (nn.Conv2d(incoming, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+            for incoming, width in zip((3, *widths[:-1]), widths, strict=True)
+        ]
+        self.stages = nn.Sequential(*(layer for stage in stages for layer in stage))
+        positions = final_side(image_size, halvings=len(widths)) ** 2
+        self.fc = nn.Linear(widths[-1] * positions, embedding_dim, bias=False)
+        self.features = nn.BatchNorm1d(embedding_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.features(self.fc(self.stages(images).flatten(1)))
+
+
+def _slim(architecture: str, image_size: int, embedding_dim: int) -> FaceNetwork:
+    build = SlimPlain if architecture in PLAIN_WIDTHS else SlimIResNet
+    return build(architecture, image_size, embedding_dim)
+
+
 SMALLEST_SIDE = 32
 
 
@@ -241,7 +273,7 @@ FAMILIES = {
         partial(IResNet, epsilon=2e-5, dropout=0.4, train_scale=True),
     ),
     "adaface": Family(tuple(IR_DEPTHS), AdaFaceIR),
-    "slim": Family(tuple(SLIM_WIDTHS), SlimIResNet),
+    "slim": Family((*SLIM_WIDTHS, *PLAIN_WIDTHS), _slim),
 }
 
 
