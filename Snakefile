@@ -29,6 +29,7 @@ include: "workflow/rules/variations.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/quality.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/release.smk"
 

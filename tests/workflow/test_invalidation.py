@@ -11,38 +11,45 @@ from conftest import TINY, pending
 
 from brownid.upgrade.acceptance import accept_results
 
-SCORED = {"score_model": 3, "tabulate_scores": 1, "compare_scores": 1}
+SCORED = {"score_model": 4, "tabulate_scores": 1, "compare_scores": 1}
 RELEASED = {"package_release": 1, "verify_release": 1}
 TRAINED = {"train_recognition": 2, "score_model": 2, "tabulate_scores": 1, "compare_scores": 1}
+JUDGED = {"embed_dataset": 1, "measure_quality": 1, "tabulate_quality": 1}
 VARIED = {
-    **{"vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
+    **{**JUDGED, "vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
     **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
 }
 MOVED = {
     **{**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2},
-    "realign_images": 1,
+    **{"realign_images": 1, "embed_dataset": 2, "measure_quality": 2},
 }
 PACKED_VARIED = {
-    **{"vary_references": 1, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
+    **{**JUDGED, "vary_references": 1, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
     **{"render_images": 1, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
 }
 INVERTED = {
     **{**PACKED_VARIED, "invert_embeddings": 1, "measure_packing": 1, "plot_dynamics": 2, "render_images": 2},
-    "show_faces": 2,
+    **{"show_faces": 2, "embed_dataset": 2, "measure_quality": 2},
 }
 PACKED = {**INVERTED, "pack_references": 1}
 ALL_BUT_CAPTURES = {
-    **{"train_network": 1, "embed_database": 1, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
+    **{"train_network": 2, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
     **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
     **{"plot_dynamics": 4, "plot_distances": 2, "render_images": 6, "show_faces": 5, **SCORED},
+    **{"embed_dataset": 8, "measure_quality": 6},
 }
-WARPED = {**ALL_BUT_CAPTURES, "score_model": 1}
-del WARPED["train_network"], WARPED["embed_database"]  # photographs do not depend on latents
+STEERED = {**ALL_BUT_CAPTURES, "train_network": 1, "embed_dataset": 6, "measure_quality": 5, "score_model": 3}
+WARPED = {**STEERED, "embed_dataset": 5, "score_model": 2}
+del WARPED["train_network"]  # photographs do not depend on latents
 EVERYTHING = {
     **ALL_BUT_CAPTURES,
-    **{"capture_database": 3, "index_database": 3, "align_database": 2, "capture_benchmark": 1},
+    **{"capture_database": 3, "index_database": 3, "align_database": 3, "capture_benchmark": 1},
 }
 FROM_COVARIATES = {"fit_covariates": 1, **MOVED}
+ANOTHER_JUDGE = {
+    **{"train_network": 1, "embed_dataset": 7, "measure_quality": 6, "tabulate_quality": 1, "show_faces": 5},
+    **{**SCORED, "score_model": 1, **RELEASED},
+}
 
 # what changes in the configuration -> what runs again
 CHANGES = {
@@ -50,21 +57,27 @@ CHANGES = {
     "generators: {world: {world_seed: 2}}": EVERYTHING,
     "generators: {world: {warp: 0.4}}": WARPED,
     "images: {maximum_failed_share: 0.1}": {
-        **{"align_database": 2, **ALL_BUT_CAPTURES},
+        **{"align_database": 3, **ALL_BUT_CAPTURES},
     },
     "databases: {portraits: {capture: {nuisance_std: 0.5}}}": {
-        **{"capture_database": 1, "index_database": 1, "align_database": 1, "embed_database": 1, **MOVED},
+        **{"capture_database": 1, "index_database": 1, "align_database": 1, **MOVED, "embed_dataset": 4},
     },
     "databases: {multipie: {capture: {nuisance_std: 0.1}}}": {
-        **{"capture_database": 1, "index_database": 1, "project_database": 2, **FROM_COVARIATES},
+        **{"capture_database": 1, "index_database": 1, "align_database": 1, "project_database": 2},
+        **{**FROM_COVARIATES, **ANOTHER_JUDGE, "score_model": 3},
     },
-    "networks: {steering: {training: {epochs: 2}}}": ALL_BUT_CAPTURES,
+    "networks: {steering: {training: {epochs: 2}}}": STEERED,
+    "networks: {judge: {training: {epochs: 2}}}": ANOTHER_JUDGE,
+    "quality: {near_duplicate_angle: 0.3}": {
+        **{"measure_quality": 6, "tabulate_quality": 1, "show_faces": 5, **RELEASED},
+    },
     "covariates: {directions: {warm_start: {samples: 41}}}": {
         **{"fit_warm_start": 1, "project_database": 2, **FROM_COVARIATES},
     },
     "covariates: {directions: {projection: {iterations: 4}}}": {"project_database": 2, **FROM_COVARIATES},
     "references: {rejected: {settings: {ict: 0.02}}}": {
         **{**MOVED, "sample_references": 2, "render_images": 4, "show_faces": 3},
+        **{"embed_dataset": 3, "measure_quality": 3},
     },
     "references: {moved: {settings: {iterations: 3}}}": MOVED,
     "references: {moved: {nuisance_projection: {directions: 4}}}": MOVED,
@@ -122,6 +135,7 @@ def test_new_entries_add_their_own_jobs_only(tiny_run, tmp_path):
     assert pending(tiny_run, configfiles=(TINY, overlay)) == {
         **{"vary_references": 2, "merge_variations": 2, "render_images": 2, "show_faces": 2, "plot_distances": 2},
         **{"plot_dynamics": 1, "measure_controls": 1, **RELEASED},
+        **{"embed_dataset": 2, "measure_quality": 2, "tabulate_quality": 1},
     }
 
 
@@ -186,15 +200,8 @@ def test_results_of_older_code_can_be_kept(copied_run, clone):
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
     edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
     assert pending(tiny_run, project=clone) == {
-        **{
-            "tabulate_scores": 1,
-            "compare_scores": 1,
-            "plot_dynamics": 4,
-            "plot_distances": 2,
-            "show_faces": 5,
-            "audit_leaks": 1,
-        },
-        **RELEASED,
+        **{"tabulate_scores": 1, "compare_scores": 1, "plot_dynamics": 4, "plot_distances": 2, "show_faces": 5},
+        **{"audit_leaks": 1, "measure_quality": 6, "tabulate_quality": 1, **RELEASED},
     }
 
 

@@ -16,7 +16,7 @@ PLAN = {
     "fetch_model": 2,
     "index_database": 3,  # Multi-PIE, FFHQ, WebFace
     "align_database": 8 + 32,
-    "embed_database": 1,  # FFHQ, the leak guard
+    "embed_dataset": 1,  # FFHQ, the leak guard
     "project_database": 100,
     "fit_covariates": 1,
     "sample_references": 3,

@@ -37,10 +37,20 @@ def test_the_shards_of_a_dataset_make_up_all_its_identities(tiny_run):
 
 def test_scores_are_there_for_every_network_and_benchmark(tiny_run):
     table = pd.read_csv(tiny_run / "results/tables/scores.csv")
-    assert set(table.network) == {"fr_varied/seed_1", "fr_varied/seed_2", "steering"}
+    assert set(table.network) == {"fr_varied/seed_1", "fr_varied/seed_2", "steering", "judge"}
     assert table.accuracy.between(0, 1).all()
     scores = json.loads((tiny_run / "results/scores/fr_varied/seed_1.json").read_text())
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
+
+
+def test_the_judge_measures_every_dataset_and_the_genuine_database(tiny_run):
+    table = pd.read_csv(tiny_run / "results/tables/quality.csv", index_col="dataset")
+    assert set(table.index) == {"rejected", "moved", "packed", "varied", "packed_varied", "strangers"}
+    pairs = table.loc[
+        ["varied", "packed_varied", "strangers"], ["genuine_mean", "nearest_impostor_mean", "wasserstein"]
+    ]
+    assert pairs.notna().all().all()
+    assert (tiny_run / "results/release/tiny/scores/quality.csv").exists()
 
 
 def test_the_controls_compare_with_the_ground_truth(tiny_run):

@@ -1,4 +1,4 @@
-"""Genuine databases: render stand-ins in the embedded world, index, align and embed the images."""
+"""Genuine databases: render stand-ins in the embedded world, index and align the images."""
 
 
 rule capture_database:
@@ -72,31 +72,3 @@ rule align_database:
         "Align the images of {wildcards.database}"
     script:
         "../scripts/align_database.py"
-
-
-rule embed_database:
-    input:
-        images=lambda w: paths.image_shards(config, w.database),
-        weights=lambda w: paths.weights(config, w.network),
-    output:
-        samples="results/embeddings/{network}/{database}.h5",
-        failures="results/embeddings/{network}/{database}.failures.csv",
-    log:
-        "logs/embed_database/{network}/{database}.log",
-    benchmark:
-        "logs/benchmarks/embed_database/{network}/{database}.tsv"
-    conda:
-        "../../envs/torch-gpu.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=growing(8000),
-        runtime=growing(120),
-    params:
-        state="results/state/embeddings/{network}/{database}",
-        settings=settings("embed_database"),
-        code=code("embed_database", "torch-gpu"),
-    message:
-        "Embed the images of {wildcards.database} with {wildcards.network}"
-    script:
-        "../scripts/embed_database.py"

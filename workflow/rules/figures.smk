@@ -73,6 +73,7 @@ rule plot_distances:
 rule show_faces:
     input:
         images=lambda w: paths.shown_images(config, w.dataset),
+        identities=lambda w: paths.identity_quality(config, w.dataset),
     output:
         figure=report(
             "results/figures/faces/{dataset}.png",

@@ -1,4 +1,4 @@
-"""Images: render the latents of a dataset and align them to the FR template, or realign a dataset to another template."""
+"""Images: render and align the latents of a dataset, realign a dataset to another template, embed images."""
 
 
 rule render_images:
@@ -49,3 +49,33 @@ rule realign_images:
         "Realign the images of {wildcards.realigned}, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/realign_images.py"
+
+
+rule embed_dataset:
+    input:
+        images=lambda w: paths.image_shards(config, w.dataset),
+        weights=lambda w: paths.weights(config, w.network),
+    output:
+        samples="results/embeddings/{network}/{dataset}.h5",
+        failures="results/embeddings/{network}/{dataset}.failures.csv",
+    log:
+        "logs/embed_dataset/{network}/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/embed_dataset/{network}/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=paths.alternatives(config, *DATASETS),
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=growing(16000),
+        runtime=growing(120),
+    params:
+        state="results/state/embeddings/{network}/{dataset}",
+        settings=settings("embed_dataset"),
+        code=code("embed_dataset", "torch-gpu"),
+    message:
+        "Embed the images of {wildcards.dataset} with {wildcards.network}"
+    script:
+        "../scripts/embed_dataset.py"

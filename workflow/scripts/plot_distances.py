@@ -40,9 +40,9 @@ def plot_distances(
     )
     histograms = {name: distribution.histogram for name, distribution in found.items()}
     plot_angles(histograms, BIN_EDGES, figure, title=settings["variations"])
-    rows = {name: {**distribution.as_dict(), "histogram": None} for name, distribution in found.items()}
+    rows = {name: distribution.as_dict() for name, distribution in found.items()}
     with atomic_path(table) as temporary:
-        pd.DataFrame(rows).T.drop(columns="histogram").to_csv(temporary, index_label="angles", float_format="%.6f")
+        pd.DataFrame(rows).T.to_csv(temporary, index_label="angles", float_format="%.6f")
 
 
 if __name__ == "__main__":

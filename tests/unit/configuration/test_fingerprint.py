@@ -255,10 +255,17 @@ LOADING = {"embed_faces", "fit_warm_start", "invert_embeddings", "measure_contro
 }  # every script that loads a configured generator
 WORLDS = LOADING | {"capture_benchmark", "capture_database"}  # and those that render the embedded world
 NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images"} | {
-    *("embed_database", "measure_packing", "score_model")
+    *("embed_dataset", "measure_packing", "score_model")
 }  # every script that loads an FR network
 ALIGNING = {"align_database", "prepare_benchmark", "project_database"}
-FIGURES = {"plot_dynamics", "plot_distances", "tabulate_scores", "compare_scores", "measure_packing"}
+FIGURES = {
+    "plot_dynamics",
+    "plot_distances",
+    "tabulate_scores",
+    "compare_scores",
+    "measure_packing",
+    "tabulate_quality",
+}
 
 # file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
 EDITS = [

@@ -145,7 +145,7 @@ LANG, DISP, DISCO = "world_n100_lang", "world_n100_lang_disp_n8_rl12", "world_n1
 STAGES = [
     *[(stages.capture_database, name) for name in ("strangers", "world_ffhq")],
     *[(stages.align_database, "strangers"), (stages.train_network, "steering")],
-    *[(stages.embed_database, "world_ffhq", "steering"), (stages.fit_warm_start, "world_covariates")],
+    *[(stages.embed_dataset, "world_ffhq", "steering"), (stages.fit_warm_start, "world_covariates")],
     *[(stages.project_database, "world_covariates"), (stages.fit_covariates, "world_covariates")],
     *[(stages.sample_references, LANG), (stages.sample_references, "world_n100_random")],
     *[(stages.vary_references, DISP), (stages.vary_references, DISCO), (stages.render_images, LANG)],
@@ -161,23 +161,23 @@ STAGES = [
 ]
 STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
 STEERED += "embed_faces invert_embeddings"
-EMBEDDED = "embed_database measure_packing train_network score_model:steering"
+EMBEDDED = "embed_dataset measure_packing train_network score_model:steering"
 
 LEFT_OUT = {"covariates": "world_covariates", "directions": 10}
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
     ("generators.world.warp", 0.4, f"{STEERED} render_images"),
-    ("networks.steering.precision", "bfloat16", f"{STEERED} embed_database measure_packing"),
+    ("networks.steering.precision", "bfloat16", f"{STEERED} embed_dataset measure_packing"),
     ("networks.steering.template", "arcface", STEERED),
     ("networks.steering.compile", True, STEERED),
     ("networks.steering.channels_last", False, STEERED),
-    ("networks.steering.mirror", True, "embed_database"),
+    ("networks.steering.mirror", True, "embed_dataset"),
     ("networks.steering.reads_bytes", True, f"{STEERED} {EMBEDDED}"),
     ("networks.steering.colour_order", "BGR", f"{STEERED} {EMBEDDED}"),
     ("networks.steering.training.epochs", 13, "train_network"),
     ("images.template", "arcface", "render_images"),
-    ("images.maximum_failed_share", 0.2, "align_database embed_database project_database fit_covariates score_model"),
+    ("images.maximum_failed_share", 0.2, "align_database embed_dataset project_database fit_covariates score_model"),
     (f"variations.{DISP}.shards", 4, ""),
     (f"variations.{DISCO}.covariate_scales.smile", 0.5, f"vary_references:{DISCO}"),
     (f"variations.{DISP}.settings.iterations", 3, f"vary_references:{DISP}"),

@@ -99,11 +99,12 @@ def test_disk_grows_with_what_is_made(tiny):
     before, uncounted = resources.expected(tiny, {})
     assert uncounted == []
     # 6 rejected, 6 moved, 6 packed of 6 + 8 faces, 6 × 2 varied twice, in two ways, at 4 (128 + 512) + 20 bytes;
-    # 12 guards at 2048, and 6 targets twice
-    assert before["samples"] == (6 + 6 + 6 + 6 + 8 + 2 * 2 * 12) * (4 * 640 + 20) + (12 + 2 * 6) * 2048
+    # 12 guards at 2048, and 6 targets twice; the judge's embeddings of all these, of the guards and 36 genuine images
+    judged = 3 * 6 + 2 * 12 + 12 + 36
+    assert before["samples"] == (6 + 6 + 6 + 6 + 8 + 2 * 2 * 12) * (4 * 640 + 20) + (12 + 2 * 6 + judged) * 2048
     tiny["variations"]["varied"]["settings"]["variations"] = 4
     after, _ = resources.expected(tiny, {})
-    assert after["samples"] - before["samples"] == 2 * 12 * (4 * 640 + 20)
+    assert after["samples"] - before["samples"] == 12 * (2 * (4 * 640 + 20) + 2048)
     assert after["release"] > before["release"] and after["networks"] == before["networks"]
     tiny["training"]["fr_varied"]["seeds"] = [1, 2, 3]
     more, _ = resources.expected(tiny, {})

@@ -1,4 +1,4 @@
-"""Embedding a database: what fails is listed, and an interrupted job goes on where it stopped."""
+"""Embedding a dataset: what fails is listed, and an interrupted job goes on where it stopped."""
 
 import csv
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_world import NETWORK, SIDE
 
-import embed_database as job
+import embed_dataset as job
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.errors import BrownidError
@@ -16,7 +16,7 @@ from brownid.samples.images import write_encoded_shard
 
 COUNT = 11
 STEERING = {"precision": "float32", "mirror": False}
-SETTINGS = {"database": "people", "name": "slim", "network": NETWORK | STEERING, "maximum_failed_share": 0.2}
+SETTINGS = {"dataset": "people", "name": "slim", "network": NETWORK | STEERING, "maximum_failed_share": 0.2}
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
 LABELS = [f"k{row}" for row in range(COUNT)]
 
@@ -41,7 +41,7 @@ def embed(tmp_path, weights, shards, monkeypatch):
     def run(name="a", **changes):
         outputs = {"samples": tmp_path / f"{name}.h5", "failures": tmp_path / f"{name}.csv"}
         state = {"state": tmp_path / "state", "code": "c", "saving": {"iterations": 1}}
-        job.embed_database({**SETTINGS, **changes}, images=shards, weights=weights, **outputs, **state)
+        job.embed_dataset({**SETTINGS, **changes}, images=shards, weights=weights, **outputs, **state)
         return SampleCollection.load(outputs["samples"]), list(csv.reader(outputs["failures"].open()))[1:]
 
     return run

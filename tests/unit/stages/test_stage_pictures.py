@@ -43,6 +43,6 @@ def test_a_face_that_was_left_out_leaves_its_place_empty(tmp_path, monkeypatch):
     kept = [0, 2, 0, 1, 2]  # of the first identity, augmentation_0 was left out
     identities = np.array([0, 0, 1, 1, 1])
     write_image_shard(tmp_path / "faces.arrow", "faces", identities, [labels[row] for row in kept], pixels[kept])
-    show_faces({"dataset": "faces"}, images=[tmp_path / "faces.arrow"], figure=tmp_path / "faces.png")
+    show_faces({"dataset": "faces"}, images=[tmp_path / "faces.arrow"], identities=None, figure=tmp_path / "a.png")
     assert shown["column_labels"] == ["reference", "0", "1"]
     assert [[int(cell.max()) for cell in row] for row in shown["cells"]] == [[10, 255, 110], [10, 60, 110]]

@@ -15,7 +15,7 @@ import audit_leaks
 import brownid
 import capture_benchmark
 import capture_database
-import embed_database
+import embed_dataset
 import embed_faces
 import fit_warm_start
 import index_database
@@ -136,8 +136,8 @@ STAGES = {
          "covariates": {}, "datasets": ["drawn"], "networks": ["slim"]},
         samples=[given["references"]], covariates=[], weights=[given["weights"]], table=out / "table",
     ),
-    "embed_database": lambda given, out: embed_database.embed_database(
-        {"database": "people", "name": "slim", "network": NETWORK | {"precision": "float32", "mirror": False},
+    "embed_dataset": lambda given, out: embed_dataset.embed_dataset(
+        {"dataset": "people", "name": "slim", "network": NETWORK | {"precision": "float32", "mirror": False},
          "maximum_failed_share": 0.2},
         images=[given["images"]], weights=given["weights"], state=out / "state", **outputs(out, "samples", "failures"),
     ),

@@ -25,7 +25,7 @@ def kept(tmp_path, rule, iteration, **tensors):
 
 def test_an_embedding_goes_on_behind_its_blocks(tmp_path):
     failures = torch.tensor(list(json.dumps([[3, "dark"]]).encode()), dtype=torch.uint8)
-    state = kept(tmp_path, "embed_database", 2, embeddings=torch.zeros(2 * BLOCK - 1, 4), failures=failures)
+    state = kept(tmp_path, "embed_dataset", 2, embeddings=torch.zeros(2 * BLOCK - 1, 4), failures=failures)
     worked = []
 
     def work(rows, _):

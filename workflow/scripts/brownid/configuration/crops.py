@@ -46,19 +46,20 @@ def _check_faces(config: Mapping) -> None:
 
 
 def _check_networks(config: Mapping) -> None:
-    """A network that is trained on a database, or embeds one, reads the workflow's aligned images."""
-    guards = {
+    """A network that is trained on a database, or embeds a dataset, reads the workflow's aligned images."""
+    embedding = {
         entry["network"]
         for entry in config["references"].values()
         if entry["leak_guard"] or entry["gallery"] in config["databases"]
     }
+    embedding |= {config["quality"]["judge"]} if config["quality"] else set()
     for name, network in config["networks"].items():
         for key in ("image_size", "template"):
             wanted = config["images"][key]
-            if (network["database"] or name in guards) and network[key] != wanted:
+            if (network["database"] or name in embedding) and network[key] != wanted:
                 raise BrownidError(
                     f"networks.{name}.{key} is {network[key]!r}, but images.{key} is {wanted!r}: the network reads the "
-                    "aligned images of a database, so both must be the same."
+                    "aligned images of a dataset, so both must be the same."
                 )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from brownid.configuration.crops import check_crops, has_fixed_crops
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
+from brownid.configuration.quality import check_quality
 from brownid.runtime.errors import BrownidError, suggestion
 from brownid.world.settings import PeopleRange, check_disjoint
 
@@ -157,6 +158,9 @@ def check_links(config: Mapping) -> None:
             for field, targets in fields.items():
                 for name in _names(settings, field):
                     _check_target(config, f"{section}.{entry}.{field}", name, targets)
+    for field, target in {"judge": "networks", "genuine": "databases"}.items():
+        for name in _names(config["quality"] or {}, field):
+            _check_target(config, f"quality.{field}", name, (target,))
     check_photographs(config)
     _check_people(config)
     check_crops(config)
@@ -169,6 +173,7 @@ def check_links(config: Mapping) -> None:
     _check_acyclic(config["references"])
     check_hyperface(config)
     _check_comparisons(config)
+    check_quality(config)
     _check_release(config)
 
 

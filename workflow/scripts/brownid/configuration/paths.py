@@ -217,7 +217,35 @@ def database_index(config: Mapping, database: str) -> str:
 def leak_guard(config: Mapping, references: str) -> list[str]:
     """The embeddings that references stay away from, where the entry names a leak guard."""
     entry = config["references"][references]
-    return [f"results/embeddings/{entry['network']}/{entry['leak_guard']}.h5"] if entry["leak_guard"] else []
+    return [embeddings(entry["network"], entry["leak_guard"])] if entry["leak_guard"] else []
+
+
+def embeddings(network: str, dataset: str) -> str:
+    """The embeddings of a dataset's images by a network."""
+    return f"results/embeddings/{network}/{dataset}.h5"
+
+
+def judged_embeddings(config: Mapping, dataset: str) -> list[str]:
+    """The judge's embeddings of a dataset: for variations, those of their references first."""
+    names = dict.fromkeys([namespace(config, dataset), dataset])
+    return [embeddings(config["quality"]["judge"], name) for name in names]
+
+
+def judged_leak_guard(config: Mapping, dataset: str) -> list[str]:
+    """The judge's embeddings of the leak guard of a dataset's references, where these have one."""
+    guard = guarding_database(config, dataset)
+    return [embeddings(config["quality"]["judge"], guard)] if guard else []
+
+
+def guarding_database(config: Mapping, dataset: str) -> str | None:
+    """The leak guard of a dataset's references, where these have one."""
+    guard: str | None = config["references"].get(namespace(config, dataset), {}).get("leak_guard")
+    return guard
+
+
+def identity_quality(config: Mapping, dataset: str) -> list[str]:
+    """The table of a dataset's identities as the judge measured them; none without a judge."""
+    return [f"results/quality/{dataset}.identities.csv"] if config["quality"] else []
 
 
 def start(config: Mapping, references: str) -> list[str]:
@@ -266,7 +294,7 @@ def packing_gallery(config: Mapping, references: str) -> list[str]:
     """The embeddings that attract a packing."""
     entry = config["references"][references]
     if entry["gallery"] in config["databases"]:
-        return [f"results/embeddings/{entry['network']}/{entry['gallery']}.h5"]
+        return [embeddings(entry["network"], entry["gallery"])]
     return [samples(config, entry["gallery"])] if entry["gallery"] else faces(config, references)
 
 

@@ -13,6 +13,8 @@ SCORE_TEXT, SCORE_PAGE = "results/tables/scores.md", "results/tables/scores.html
 SCORE_FIGURES = ("results/figures/scores.png", "results/figures/roc.png", "results/figures/det.png")
 DIFFERENCE_TABLES = ("results/tables/differences.csv", "results/tables/differences.md")
 DIFFERENCE_PAGE, DIFFERENCE_FIGURE = "results/tables/differences.html", "results/figures/differences.png"
+QUALITY_TABLE, QUALITY_PAGE = "results/tables/quality.csv", "results/tables/quality.html"
+QUALITY_FIGURE = "results/figures/quality.png"
 
 
 def targets(config: Mapping) -> list[str]:
@@ -22,6 +24,7 @@ def targets(config: Mapping) -> list[str]:
         *([f"results/release/{release['name']}.verified.txt"] if release else []),
         *scores(config),
         *figures(config),
+        *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
         *[paths.samples(config, name) for section in ("references", "variations") for name in config[section]],
         *[paths.covariates(config, name) for name in config["covariates"]],
         *[paths.weights(config, model) for name in config["training"] for model in paths.trained_models(config, name)],
@@ -47,6 +50,8 @@ def figures(config: Mapping) -> list[str]:
         *[f"results/figures/leaks/{name}.png" for name in guarded],
         *[f"results/figures/packing/{name}.png" for name in measured_packings(config)],
         *[f"results/figures/packing/{name}.iterations.png" for name in measured_packings(config)],
+        *([QUALITY_FIGURE] if config["quality"] else []),
+        *[f"results/figures/distances/{name}.judge.png" for name in compared_datasets(config)],
         *(["results/tables/controls.csv"] if controlled_datasets(config) else []),
     ]
 
@@ -56,6 +61,8 @@ def tables(config: Mapping) -> list[str]:
     guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
     return [
         *[f"results/tables/distances/{name}.csv" for name in sorted(config["variations"])],
+        *[f"results/tables/distances/{name}.judge.csv" for name in sorted(compared_datasets(config))],
+        *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
         *[f"results/tables/leaks/{name}.csv" for name in sorted(guarded)],
         *[f"results/tables/packing/{name}.csv" for name in sorted(measured_packings(config))],
     ]
@@ -65,6 +72,16 @@ def shown_datasets(config: Mapping) -> list[str]:
     """The datasets of which some faces are shown; one that only serves as a gallery need not be rendered."""
     references = [name for name in config["references"] if name not in galleries(config)]
     return [*references, *config["variations"]]
+
+
+def judged_datasets(config: Mapping) -> list[str]:
+    """The datasets that the judge measures, the genuine database last; none without a judge."""
+    return [*shown_datasets(config), config["quality"]["genuine"]] if config["quality"] else []
+
+
+def compared_datasets(config: Mapping) -> list[str]:
+    """The datasets whose genuine angles are compared with those of the genuine database: those that have some."""
+    return list(config["variations"]) if config["quality"] else []
 
 
 def measured_packings(config: Mapping) -> list[str]:
@@ -208,7 +225,9 @@ def job_counts(config: Mapping) -> Counter[str]:
         ("prepare_benchmark", paths.prepared_benchmarks(config)),
     ):
         jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
-    jobs["embed_database"] = len(embedded_databases(config))
+    jobs["embed_dataset"] = len(embedded_datasets(config))
+    jobs["measure_quality"] = len(judged_datasets(config))
+    jobs["tabulate_quality"] = int(bool(config["quality"]))
     for name in config["covariates"]:
         jobs["fit_covariates"] += 1
         jobs["project_database"] += config["covariates"][name]["shards"]
@@ -225,18 +244,22 @@ def job_counts(config: Mapping) -> Counter[str]:
     return +jobs
 
 
-def embedded_databases(config: Mapping) -> list[tuple[str, str]]:
-    """The databases that are embedded, as leak guard or gallery, each after the network that does it."""
-    pairs = {
-        (entry["network"], entry[key]) for entry in config["references"].values() for key in ("leak_guard", "gallery")
-    }
-    return sorted(pair for pair in pairs if pair[1] in config["databases"])
+def embedded_datasets(config: Mapping) -> list[tuple[str, str]]:
+    """The datasets that are embedded, each after the network that does it: leak guards, galleries, what is judged."""
+    entries = config["references"].values()
+    pairs = {(entry["network"], entry[key]) for entry in entries for key in ("leak_guard", "gallery")}
+    pairs = {pair for pair in pairs if pair[1] in config["databases"]}
+    if config["quality"]:
+        judged = judged_datasets(config)
+        names = {*judged, *(paths.guarding_database(config, name) for name in judged)} - {None}
+        pairs |= {(config["quality"]["judge"], name) for name in names}
+    return sorted(pairs)
 
 
 def rendered_datasets(config: Mapping) -> list[str]:
     """The datasets that are rendered or packed as images, those that realigned ones come from included."""
     names = {*shown_datasets(config), *(config["release"] or {}).get("datasets", ())}
-    names |= {database for _, database in embedded_databases(config)}
+    names |= {dataset for _, dataset in embedded_datasets(config)}
     names |= {name for entry in config["training"].values() for name in entry["datasets"]}
     names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}
     names -= {None}

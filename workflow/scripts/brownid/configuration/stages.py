@@ -128,13 +128,25 @@ def align_database(config: Mapping, database: str) -> dict[str, Any]:
     }
 
 
-def embed_database(config: Mapping, database: str, network: str) -> dict[str, Any]:
+def embed_dataset(config: Mapping, dataset: str, network: str) -> dict[str, Any]:
     embedding = {key: config["networks"][network][key] for key in ("precision", "mirror")}
     return {
-        "database": database,
+        "dataset": dataset,
         "name": network,
         "network": _backbone(config, network) | embedding,
         "maximum_failed_share": config["images"]["maximum_failed_share"],
+    }
+
+
+def measure_quality(config: Mapping, dataset: str) -> dict[str, Any]:
+    return {"dataset": dataset, "near_duplicate_angle": config["quality"]["near_duplicate_angle"]}
+
+
+def tabulate_quality(config: Mapping) -> dict[str, Any]:
+    return {
+        "datasets": products.judged_datasets(config),
+        "compared": products.compared_datasets(config),
+        **config["quality"],
     }
 
 

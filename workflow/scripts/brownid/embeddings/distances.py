@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,20 +13,32 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 from brownid.runtime.randomness import stream
 
-BIN_EDGES = np.linspace(0, np.pi, 181)  # one degree each
+BIN_EDGES = np.linspace(0, np.pi, 181)  # of histograms: one degree each
+FINE_EDGES = np.linspace(0, np.pi, 20 * 180 + 1)  # of counts, for quantiles and distances: 0.0009 radians each
+QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 TILE = 2048
 
 
 @dataclass
 class AngleDistribution:
-    """Count, mean, standard deviation, range (radians) and histogram of angles that were added in any portions."""
+    """Count, mean, standard deviation, range, quantiles and histogram of angles (radians), added in any portions.
+
+    `counts` int64 are those between `FINE_EDGES`.
+    """
 
     count: int = 0
     total: float = 0.0
     total_squares: float = 0.0
     minimum: float = float("nan")
     maximum: float = float("nan")
-    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BIN_EDGES) - 1, np.int64))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(FINE_EDGES) - 1, np.int64))
+
+    @classmethod
+    def of(cls, angles: np.ndarray) -> "AngleDistribution":
+        """The distribution of these angles."""
+        distribution = cls()
+        distribution.add(angles)
+        return distribution
 
     def add(self, angles: np.ndarray) -> None:
         """Count these angles (any shape, radians)."""
@@ -37,7 +50,7 @@ class AngleDistribution:
         self.total_squares += float(np.square(angles).sum())
         self.minimum = float(np.fmin(self.minimum, angles.min()))
         self.maximum = float(np.fmax(self.maximum, angles.max()))
-        self.histogram += np.histogram(angles, BIN_EDGES)[0]
+        self.counts += np.histogram(angles, len(self.counts), (0, np.pi))[0]
 
     @property
     def mean(self) -> float:
@@ -49,11 +62,38 @@ class AngleDistribution:
         """The standard deviation of the angles; nan when there is none."""
         return max(self.total_squares / self.count - self.mean**2, 0.0) ** 0.5 if self.count else float("nan")
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain numbers for a JSON file; the bins are `BIN_EDGES`. Without any angle the figures are None."""
+    @property
+    def histogram(self) -> np.ndarray:
+        """Counts int64 `[180]` between `BIN_EDGES`."""
+        return self.counts.reshape(len(BIN_EDGES) - 1, -1).sum(axis=1)
+
+    def quantile(self, share: float) -> float:
+        """The angle below which this share (above 0) of all lies, exact to a bin of `FINE_EDGES`; nan without any."""
+        if not self.count:
+            return float("nan")
+        below = np.cumsum(self.counts)
+        place = int(np.searchsorted(below, share * self.count))
+        excess = (below[place] - share * self.count) / self.counts[place]
+        angle = FINE_EDGES[place + 1] - excess * (FINE_EDGES[place + 1] - FINE_EDGES[place])
+        return float(np.clip(angle, self.minimum, self.maximum))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Count, mean, standard deviation, range and `QUANTILES` as plain numbers; without any angle None."""
         figures = {"mean": self.mean, "std": self.std, "minimum": self.minimum, "maximum": self.maximum}
-        known = {name: value if self.count else None for name, value in figures.items()}
-        return {"count": self.count, **known, "histogram": self.histogram.tolist()}
+        figures |= {name: self.quantile(share) for name, share in QUANTILES.items()}
+        return {"count": self.count, **{name: value if self.count else None for name, value in figures.items()}}
+
+
+def wasserstein_distance(first: ArrayLike, second: ArrayLike) -> float:
+    """The Wasserstein-1 distance (radians) of two distributions, given by their counts between `FINE_EDGES`.
+
+    W1 = ∫ |F(a) − G(a)| da for the cumulative distributions F and G: the mean angle by which one has to be moved to
+    become the other (Vallender 1973). nan where one is empty.
+    """
+    cumulative = [np.cumsum(counts) / max(np.sum(counts), 1) for counts in (np.asarray(first), np.asarray(second))]
+    if not all(np.any(shares) for shares in cumulative):
+        return float("nan")
+    return float(np.abs(cumulative[0] - cumulative[1]) @ np.diff(FINE_EDGES))
 
 
 def nearest_angles(
@@ -134,9 +174,9 @@ def distance_distributions(
     result = {"genuine": genuine, "impostor": impostor}
     references = embeddings[np.sort(np.unique(np.asarray(identities), return_index=True)[1])]
     if len(references) > 1:
-        result["nearest"] = _distribution(nearest_angles(references)[1])
+        result["nearest"] = AngleDistribution.of(nearest_angles(references)[1])
     if training is not None:
-        result["to_training"] = _distribution(nearest_angles(references, training)[1])
+        result["to_training"] = AngleDistribution.of(nearest_angles(references, training)[1])
     return result
 
 
@@ -148,14 +188,18 @@ def row_angles(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
 def unit_rows(embeddings: ArrayLike) -> np.ndarray:
     """Embeddings `[n, E]` as normalised float32 rows; BrownidError when one is zero or not finite."""
-    rows = np.asarray(embeddings, np.float64)
-    if rows.ndim != 2:
-        raise BrownidError(f"Embeddings have the shape {rows.shape}; expected [number, dimension].")
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    wrong = ~(np.isfinite(norms) & (norms > 0))[:, 0]
-    if wrong.any():
-        raise BrownidError(f"Embedding {int(wrong.argmax())} is zero or not finite and has no direction.")
-    return (rows / norms).astype(np.float32)
+    given = np.asarray(embeddings)
+    if given.ndim != 2:
+        raise BrownidError(f"Embeddings have the shape {given.shape}; expected [number, dimension].")
+    unit = np.empty(given.shape, np.float32)
+    for start in range(0, len(given), TILE):  # in float64, but never all of them
+        rows = given[start : start + TILE].astype(np.float64, copy=False)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        wrong = ~(np.isfinite(norms) & (norms > 0))[:, 0]
+        if wrong.any():
+            raise BrownidError(f"Embedding {start + int(wrong.argmax())} is zero or not finite and has no direction.")
+        unit[start : start + TILE] = rows / norms
+    return unit
 
 
 def cosine_tiles(
@@ -171,12 +215,6 @@ def cosine_tiles(
 
 def _angles(cosines: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip(cosines.astype(np.float64), -1, 1))
-
-
-def _distribution(angles: np.ndarray) -> AngleDistribution:
-    distribution = AngleDistribution()
-    distribution.add(angles)
-    return distribution
 
 
 @dataclass(frozen=True)

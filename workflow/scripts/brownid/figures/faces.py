@@ -1,7 +1,7 @@
 """Contact sheets of face images, pixel for pixel: rows of identities, training batches, pairs of a leak audit."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from brownid.runtime.files import atomic_path
 GAP = 4  # pixels between images
 MARGIN = 12
 TEXT_SIZE = 13
+HEADING = TEXT_SIZE + 16  # pixels above a row that begins a section
 INK, PALE = (34, 34, 34), (96, 96, 96)
 
 
@@ -26,13 +27,14 @@ def image_grid(
     row_labels: Sequence[str] | None = None,
     column_labels: Sequence[str] | None = None,
     captions: Sequence[Sequence[str]] | None = None,
+    headings: Mapping[int, str] | None = None,
     title: str | None = None,
     height: int = 112,
 ) -> None:
     """Write rows of uint8 RGB images `[H, W, 3]`, all of one size; rows may be of different length.
 
-    Row labels stand on the left, column labels on top, captions (one per image) below. Each image is shown `height`
-    pixels high.
+    Row labels stand on the left, column labels on top, captions (one per image) below, and headings of sections above
+    the rows of these numbers. Each image is shown `height` pixels high.
     """
     require(cells, "images")
     shapes = {np.shape(image) for row in cells for image in row}
@@ -40,8 +42,9 @@ def image_grid(
         raise BrownidError(f"A grid of images needs at least one image and one size; found {sorted(shapes)}.")
     ((source_height, source_width, _),) = shapes
     width = round(height * source_width / source_height)
+    columns, headings = max(map(len, cells)), headings or {}
     layout = _Layout.of(
-        len(cells), max(map(len, cells)), (width, height), row_labels, column_labels, captions is not None, title
+        len(cells), columns, (width, height), row_labels, column_labels, captions is not None, headings, title
     )
     sheet = Image.new("RGB", layout.size, "white")
     draw = ImageDraw.Draw(sheet)
@@ -49,8 +52,11 @@ def image_grid(
     if title:
         draw.text((MARGIN, MARGIN), title, fill=INK, font=_font(bold=True, size=TEXT_SIZE + 3), anchor="lt")
     for column, label in enumerate(column_labels or []):
-        x, y = layout.corner(0, column)
-        draw.text((x + width // 2, y - 6), label, fill=PALE, font=text, anchor="ms")
+        x, _ = layout.corner(0, column)
+        draw.text((x + width // 2, layout.top - 6), label, fill=PALE, font=text, anchor="ms")
+    for row, heading in headings.items():
+        x, y = layout.corner(row, 0)
+        draw.text((x, y - 8), heading, fill=INK, font=_font(bold=True), anchor="ls")
     for row, images in enumerate(cells):
         for column, image in enumerate(images):
             x, y = layout.corner(row, column)
@@ -116,6 +122,7 @@ class _Layout:
     top: int
     step: tuple[int, int]
     size: tuple[int, int]
+    headed: tuple[int, ...]  # rows below a heading
 
     @classmethod
     def of(
@@ -126,6 +133,7 @@ class _Layout:
         row_labels: Sequence[str] | None,
         column_labels: Sequence[str] | None,
         captioned: bool,
+        headings: Mapping[int, str],
         title: str | None,
     ) -> "_Layout":
         """The layout of `rows` x `columns` cells of `cell` = (width, height)."""
@@ -136,11 +144,15 @@ class _Layout:
         width = left + columns * step[0] - GAP + MARGIN
         if title:
             width = max(width, 2 * MARGIN + int(_font(bold=True, size=TEXT_SIZE + 3).getlength(title)))
-        return cls(left, top, step, (width, top + rows * step[1] - GAP + MARGIN))
+        for heading in headings.values():
+            width = max(width, left + int(_font(bold=True).getlength(heading)) + MARGIN)
+        height = top + rows * step[1] + len(headings) * HEADING - GAP + MARGIN
+        return cls(left, top, step, (width, height), tuple(headings))
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         """The upper left pixel of a cell."""
-        return self.left + column * self.step[0], self.top + row * self.step[1]
+        headings = sum(headed <= row for headed in self.headed)
+        return self.left + column * self.step[0], self.top + row * self.step[1] + headings * HEADING
 
 
 def _font(bold: bool = False, size: int = TEXT_SIZE) -> ImageFont.FreeTypeFont:

@@ -98,9 +98,9 @@ def _packings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage
 
 
 def _embeddings(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
-    for network, database in products.embedded_databases(config):
-        images = sizes.image_count(config, database, catalogue) or 0
-        yield Stage("embed_database", database, 1, images * network_gflop(config["networks"][network]))
+    for network, dataset in products.embedded_datasets(config):
+        images = sizes.image_count(config, dataset, catalogue) or 0
+        yield Stage("embed_dataset", dataset, 1, images * network_gflop(config["networks"][network]))
 
 
 def _projections(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:

@@ -38,6 +38,7 @@ PUBLISHED_FACTOR = 1.75  # a published collection (one group per sample) over it
 PNG_SHARE = (
     0.5  # of the raw bytes, 18.8 kB at 112 pixels: assumed for natural faces (the embedded world: 0.38, counted)
 )
+EMBEDDING = sizes.FLOAT32 * sizes.USUAL_WIDTH  # bytes
 BLOCK = 4096  # bytes: a file takes whole blocks
 RESULTS = Path("results")
 
@@ -47,18 +48,20 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
 
     samples: (4 (D + E) + 20) bytes each, in W+ 4 L D more, variations twice (as parts and merged), 4 E for an image of
     a leak guard; for HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
+    4 E for an image of a dataset that the judge measures;
     images: 0.5 · side² · 3 each;
     release: each image in whole blocks, 1.75 · 4 (D + E) a sample; networks: weights, checkpoint with the head, state
     with momentum; state of the dynamics: latents and embeddings twice.
     """
     room: Counter[str] = Counter()
+    embedded = Counter(dataset for _, dataset in products.embedded_datasets(config))
     release = config["release"] or {}
     encoded = round(PNG_SHARE * 3 * config["images"]["image_size"] ** 2)
     for section, copies in (("references", 1), ("variations", 2)):
         for name in config[section]:
             numbers = _numbers_a_sample(config, name)
             count = sizes.image_count(config, name, catalogue) or 0
-            room["samples"] += copies * count * (numbers + BESIDE_NUMBERS)
+            room["samples"] += count * (copies * (numbers + BESIDE_NUMBERS) + embedded[name] * EMBEDDING)
             room["images"] += count * encoded
             room["state of interrupted jobs"] += 2 * count * numbers
             if name in release.get("datasets", ()):
@@ -71,14 +74,13 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
     uncounted: list[str] = []
-    guards = Counter(database for _, database in products.embedded_databases(config))
     for name in _packed(config):
         images = sizes.image_count(config, name, catalogue)
         if images is None:
             uncounted.append(name)
         else:
             room["images"] += images * encoded
-            room["samples"] += guards[name] * images * sizes.FLOAT32 * sizes.USUAL_WIDTH
+            room["samples"] += embedded[name] * images * EMBEDDING
     for name, entry in sizes.training_entries(config).items():
         # of each network the weights and the checkpoint with the head; a state is as large
         kept = 2 * sizes.seed_count(config, name) * _weights(config, entry, catalogue)
@@ -116,9 +118,9 @@ def _numbers_a_sample(config: Mapping, dataset: str) -> int:
 
 def _packed(config: Mapping) -> list[str]:
     """The databases whose images are packed, and the realigned datasets."""
-    guards = [database for _, database in products.embedded_databases(config)]
+    embedded = [dataset for _, dataset in products.embedded_datasets(config)]
     trained = [name for entry in sizes.training_entries(config).values() for name in entry["datasets"]]
-    names = {*guards, *trained, *(paths.original(config, name) for name in [*guards, *trained])}
+    names = {*embedded, *trained, *(paths.original(config, name) for name in [*embedded, *trained])}
     return sorted(name for name in names if name in config["databases"] or name in config["realigned"])
 
 

@@ -19,7 +19,7 @@ FINGERPRINTS = ".snakemake/fingerprints"  # of all code that ran in a folder
 SEAL = 64  # bytes of the SHA-256 at the end of a checkpoint
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")  # of torch's SGD and AdamW
 IDENTITY = ("classes", "side", "seed")  # among the hyper-parameters of a checkpoint, beyond the settings
-BLOCK = 2048  # images of a block of embed_database
+BLOCK = 2048  # images of a block of embed_dataset
 
 
 def read_checkpoint(path: Path, images: Sequence[str]) -> tuple[dict[str, Any], SavedState]:
@@ -60,7 +60,7 @@ def laid_out(rule: str, saved: SavedState) -> SavedState:
     place = saved.tensors.get("place")
     if rule == "project_database" and place is not None and len(place) == 3:
         return _of_projection(saved, *place.tolist())
-    if rule == "embed_database" and place is None:
+    if rule == "embed_dataset" and place is None:
         return _of_embedding(saved)
     return saved
 

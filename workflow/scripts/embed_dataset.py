@@ -1,4 +1,4 @@
-"""Embed the images of a genuine database, for references to keep away from."""
+"""Embed the images of a dataset: genuine images for references to stay away from, or any images for the judge."""
 
 from brownid.runtime.process import check_failures, default_device, run, start_job
 
@@ -28,7 +28,7 @@ BLOCK = 2048  # images that are decoded at a time: 77 MB of 112 pixels
 BATCH_SIZE = 256
 
 
-def embed_database(
+def embed_dataset(
     settings: Mapping[str, Any],
     *,
     images: Sequence[Path],
@@ -39,9 +39,9 @@ def embed_database(
     code: str = "",
     saving: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the embeddings of all images of a database, which have no latents, and the list of those that failed.
+    """Write the embeddings of all images of a dataset, without latents, and the list of those that failed.
 
-    Goes on from the folder `state`, this database's own, where an interrupted job of the same `code`, settings and
+    Goes on from the folder `state`, this dataset's own, where an interrupted job of the same `code`, settings and
     inputs left something, and saves there as often as `saving` (`iterations`, here blocks of images, and `minutes`)
     says.
     """
@@ -51,7 +51,7 @@ def embed_database(
     network = load_network(settings["network"], weights, default_device())
     embeddings, why_not = _embed(shards, network, settings["network"], kept)
     listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
-    check_failures(listed, len(shards), settings["maximum_failed_share"], f"images of {settings['database']}")
+    check_failures(listed, len(shards), settings["maximum_failed_share"], f"images of {settings['dataset']}")
     rows = np.setdiff1d(np.arange(len(shards)), list(why_not))
     SampleCollection(
         latents=None,
@@ -88,4 +88,4 @@ def _embed(
 
 
 if __name__ == "__main__":
-    run(embed_database, snakemake)
+    run(embed_dataset, snakemake)
