@@ -34,6 +34,7 @@ rule tabulate_quality:
         measured=[
             f"results/quality/{name}.json" for name in products.judged_datasets(config)
         ],
+        controls=products.controls(config),
     output:
         table="results/tables/quality.csv",
         page=report(

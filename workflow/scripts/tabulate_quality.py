@@ -18,11 +18,17 @@ from brownid.runtime.text import read_checked_json, write_text
 
 ANGLES = ["angles", "dataset", "count", "mean", "std", "minimum", *QUANTILES, "maximum", "wasserstein", "median_ratio"]
 
+TRUTH = {  # control -> column of the quality table
+    "true nuisance within an identity": "nuisance_std_{}",
+    "true identity drift": "identity_drift",
+}
+
 
 def tabulate_quality(
     settings: Mapping[str, Any],
     *,
     measured: Sequence[Path],
+    controls: Path | None,
     table: Path,
     page: Path,
     figure: Path,
@@ -32,6 +38,7 @@ def tabulate_quality(
     """Write the quality table as CSV and HTML, its figure, and how genuine angles compare with genuine images.
 
     `measured` are in the order of `datasets` in `settings`, the figures and tables of distances in that of `compared`.
+    `controls` is the table of the ground-truth controls, from which the true nuisance and identity drift are taken.
     """
     genuine = settings["genuine"]
     results = dict(zip(settings["datasets"], map(read_checked_json, measured), strict=True))
@@ -46,6 +53,8 @@ def tabulate_quality(
         index=pd.Index(results, name="dataset"),
         columns=COLUMNS,
     ).astype(float)
+    if controls is not None:
+        compared = compared.join(_truth(controls))
     logger.info("quality:\n%s", compared.T.to_string(float_format="%.4f"))
     write_text(table, compared.astype({"identities": int, "images": int}).to_csv(float_format="%.6f"))
     write_text(page, quality_page(compared, settings))
@@ -59,6 +68,15 @@ def tabulate_quality(
             for source, angles in pair.items()
         ]
         write_text(listed, pd.DataFrame(rows)[ANGLES].to_csv(index=False, float_format="%.6f"))
+
+
+def _truth(controls: Path) -> pd.DataFrame:
+    """The true nuisance by group and the identity drift of variations, one row per dataset."""
+    rows = pd.read_csv(controls)
+    rows = rows[rows["control"].isin(TRUTH)]
+    named = [TRUTH[row.control].format(row.measured) for row in rows.itertuples()]
+    rows = rows.assign(column=named)
+    return rows.pivot(index="entry", columns="column", values="value")[list(dict.fromkeys(named))]
 
 
 def _distances(angles: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -55,10 +55,10 @@ def measure(tmp_path, embeddings):
     return run
 
 
-def tabulate(tmp_path, datasets, measured):
+def tabulate(tmp_path, datasets, measured, controls=None):
     outputs = {name: tmp_path / f"quality.{name}" for name in ("table", "page", "figure")}
     distances = {"distance_figures": [tmp_path / "angles.png"], "distance_tables": [tmp_path / "angles.csv"]}
-    tabulate_quality({**SETTINGS, "datasets": datasets}, measured=measured, **outputs, **distances)
+    tabulate_quality({**SETTINGS, "datasets": datasets}, measured=measured, controls=controls, **outputs, **distances)
     return outputs
 
 
@@ -78,6 +78,22 @@ def test_the_table_has_a_row_per_dataset_and_compares_with_genuine_images(tmp_pa
     assert angles["dataset"].tolist() == ["varied", "people"] * 2
     assert angles["angles"].tolist() == ["genuine"] * 2 + ["nearest_impostor"] * 2
     assert (tmp_path / "angles.png").exists() and outputs["figure"].exists()
+
+
+def test_the_truth_of_the_embedded_world_joins_the_table(tmp_path, measure):
+    (tmp_path / "controls.csv").write_text(
+        "entry,control,measured,value\n"
+        'varied,angle to the reference,"noise, mean",0.9\n'
+        "varied,true nuisance within an identity,all,0.3\n"
+        "varied,true nuisance within an identity,pose,0.5\n"
+        "varied,true identity drift,root mean square,0.2\n"
+    )
+    measured = [measure("moved", "varied")[0], measure("people")[0]]
+    outputs = tabulate(tmp_path, ["varied", "people"], measured, tmp_path / "controls.csv")
+    truth = pd.read_csv(outputs["table"], index_col="dataset").iloc[:, -3:]
+    assert truth.columns.tolist() == ["nuisance_std_all", "nuisance_std_pose", "identity_drift"]
+    assert truth.loc["varied"].tolist() == [0.3, 0.5, 0.2] and truth.loc["people"].isna().all()
+    assert "nuisance std pose" in outputs["page"].read_text()
 
 
 def test_a_genuine_database_without_genuine_pairs_is_refused(tmp_path, measure):

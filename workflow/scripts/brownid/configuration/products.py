@@ -52,7 +52,7 @@ def figures(config: Mapping) -> list[str]:
         *[f"results/figures/packing/{name}.iterations.png" for name in measured_packings(config)],
         *([QUALITY_FIGURE] if config["quality"] else []),
         *[f"results/figures/distances/{name}.judge.png" for name in compared_datasets(config)],
-        *(["results/tables/controls.csv"] if controlled_datasets(config) else []),
+        *controls(config),
     ]
 
 
@@ -104,6 +104,11 @@ def moving_datasets(config: Mapping) -> list[str]:
         if entry["algorithm"] != "covariates" and not paths.is_embedding_conditioned(config, name)
     ]
     return references + variations
+
+
+def controls(config: Mapping) -> list[str]:
+    """The table of the ground-truth controls; none outside the embedded world."""
+    return ["results/tables/controls.csv"] if controlled_datasets(config) else []
 
 
 def controlled_datasets(config: Mapping) -> list[str]:
