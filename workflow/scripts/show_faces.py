@@ -72,7 +72,9 @@ def _extremes(table: Path, column: str, shown: int) -> dict[str, Section]:
 
 def _show_references(shards: ImageShards, sections: Mapping[str, Section], figure: Path, title: str) -> None:
     row_of = {int(identity): row for row, identity in enumerate(shards.identities)}
-    cells, captions, headings = [], [], {}
+    cells: list[list[np.ndarray]] = []
+    captions: list[list[str]] = []
+    headings: dict[int, str] = {}
     for heading, section in sections.items():
         headings[len(cells)] = heading
         for start in range(0, len(section), REFERENCE_COLUMNS):

@@ -74,7 +74,7 @@ def _truth(controls: Path) -> pd.DataFrame:
     """The true nuisance by group and the identity drift of variations, one row per dataset."""
     rows = pd.read_csv(controls)
     rows = rows[rows["control"].isin(TRUTH)]
-    named = [TRUTH[row.control].format(row.measured) for row in rows.itertuples()]
+    named = [TRUTH[control].format(group) for control, group in zip(rows["control"], rows["measured"], strict=True)]
     rows = rows.assign(column=named)
     return rows.pivot(index="entry", columns="column", values="value")[list(dict.fromkeys(named))]
 

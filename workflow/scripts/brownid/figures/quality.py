@@ -32,9 +32,11 @@ def plot_genuine_angles(
     colours = {source: line_style(index)["color"] for index, source in enumerate(angles)}
     with new_figure(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
-        for (source, kind), found in drawn.items():
+        labels = [
+            f"{source}, {kind.replace('_', ' ')} (median {drawn[source, kind]['q50']:.2f})" for source, kind in drawn
+        ]
+        for label, ((source, kind), found) in zip(labels, drawn.items(), strict=True):
             middles, density = _density(found)
-            label = f"{source}, {kind.replace('_', ' ')} (median {found['q50']:.2f})"
             axes.plot(middles, density, color=colours[source], linestyle=KINDS[kind], label=label)
             if kind == "genuine":
                 axes.fill_between(middles, density, color=colours[source], alpha=0.12, linewidth=0)
@@ -45,7 +47,7 @@ def plot_genuine_angles(
         axes.set_ylabel("density")
         cosine_axis = axes.secondary_xaxis("top", functions=(np.cos, lambda cosine: np.arccos(np.clip(cosine, -1, 1))))
         cosine_axis.set_xlabel("cosine")
-        figure.legend(loc="outside lower center", ncols=legend_columns([line.get_label() for line in axes.lines]))
+        figure.legend(loc="outside lower center", ncols=legend_columns(labels))
         if title:
             figure.suptitle(title)
 
@@ -75,10 +77,9 @@ def plot_quality(table: pd.DataFrame, path: str | Path, *, genuine: str, title: 
         for row, (name, (consistency, diversity)) in enumerate(points.iterrows()):
             marker, size = (STAR, 13) if name == genuine else (markers[row % len(markers)], 6)
             axes.plot(consistency, diversity, color=colours[row], marker=marker, markersize=size, linestyle="none")
-        if genuine in points.index:
-            reference = points.loc[genuine]
-            axes.axhline(reference["diversity"], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-            axes.axvline(reference["identity_consistency"], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+        for consistency, diversity in points[points.index == genuine].to_numpy():
+            axes.axvline(consistency, color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+            axes.axhline(diversity, color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
         axes.margins(0.12)
         axes.set_ylim(bottom=0)
         narrow = np.ptp(points["identity_consistency"]) < 0.05
