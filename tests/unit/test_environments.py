@@ -91,7 +91,15 @@ def test_the_environment_of_a_rule_has_what_its_script_imports(script, environme
 
 
 WITHOUT_NETWORKS = (
-    *("audit_leaks", "fetch_model", "fit_covariates", "index_database", "merge_variations", "align_database"),
+    *(
+        "audit_leaks",
+        "fetch_model",
+        "fit_covariates",
+        "fit_within_class",
+        "index_database",
+        "merge_variations",
+        "align_database",
+    ),
     *("package_release", "plot_distances", "plot_dynamics", "prepare_benchmark", "realign_images", "show_faces"),
     *("tabulate_scores", "compare_scores", "verify_release"),
 )

@@ -239,7 +239,7 @@ def test_results_under_names_of_an_older_version_are_moved_and_accepted(small):
     assert read_command(small.folder / "results/identities/one/command.yml")["accepted"]
 
 
-def test_a_run_of_version_0_1_is_accepted_but_for_the_scores_which_had_no_persons(tmp_path):
+def test_a_run_of_version_0_1_is_accepted_but_for_scores_which_had_no_persons_and_what_it_did_not_have(tmp_path):
     recorded = json.loads((PROJECT / "tests/workflow/version_0_1.json").read_text())  # the configuration as it is today
     config, persistence = tmp_path / "config.yaml", FilePersistence(path=tmp_path / ".snakemake")
     config.write_text(yaml.safe_dump(recorded["config"]))
@@ -255,6 +255,7 @@ def test_a_run_of_version_0_1_is_accepted_but_for_the_scores_which_had_no_person
             persistence._write_record(str(path), MetadataRecord(**names, endtime=1.0, record_format_version=6))
     done = accept_results([config], directory=tmp_path, every=True)
     again = {"capture_benchmark": 1, "score_model": 2, "tabulate_scores": 1, "package_release": 1, "verify_release": 1}
+    again |= {"fit_within_class": 1, "show_within_class": 1}
     assert rules(done.running) == again
     assert pending(tmp_path, configfiles=(config,)) == again
 
@@ -309,4 +310,4 @@ def test_the_command_lists_the_results_by_stage_and_changes_nothing_without_a_st
     said = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output.splitlines()
     assert said[0].split("  ")[-3:] == ["incomplete", "accepted", "to run"]
     assert ["sample_references", "·", "·", "·", "2", "·", "·", "2"] in [line.split() for line in said]
-    assert said[-1].startswith("0 of 54 results would be accepted")
+    assert said[-1].startswith("0 of 56 results would be accepted")

@@ -34,6 +34,7 @@ INVERTED = {
 PACKED = {**INVERTED, "pack_references": 1}
 ALL_BUT_CAPTURES = {
     **{"train_network": 2, "fit_warm_start": 1, "project_database": 2, "fit_covariates": 1},
+    **{"fit_within_class": 1, "show_within_class": 1},
     **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
     **{"plot_dynamics": 4, "plot_distances": 2, "render_images": 6, "show_faces": 5, **SCORED},
     **{"embed_dataset": 8, "measure_quality": 6},
@@ -45,7 +46,7 @@ EVERYTHING = {
     **ALL_BUT_CAPTURES,
     **{"capture_database": 3, "index_database": 3, "align_database": 3, "capture_benchmark": 1},
 }
-FROM_COVARIATES = {"fit_covariates": 1, **MOVED}
+FROM_COVARIATES = {"fit_covariates": 1, "fit_within_class": 1, "show_within_class": 1, **MOVED}
 ANOTHER_JUDGE = {
     **{"train_network": 1, "embed_dataset": 7, "measure_quality": 6, "tabulate_quality": 1, "show_faces": 5},
     **{**SCORED, "score_model": 1, **RELEASED},
@@ -179,6 +180,8 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
         # neither the random faces that a packing begins with, nor other references
         ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
         ("verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
+        # nothing that follows from the directions of the same projection
+        ("covariates/within_class.py", "1e-10", "1e-9", {"fit_within_class": 1, "show_within_class": 1, **RELEASED}),
         ("generators/stylegan3/resampling.py", "0.07886", "0.07887", {}),
     ],
 )

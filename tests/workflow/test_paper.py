@@ -19,6 +19,8 @@ PLAN = {
     "embed_dataset": 1,  # FFHQ, the leak guard
     "project_database": 100,
     "fit_covariates": 1,
+    "fit_within_class": 1,
+    "show_within_class": 1,
     "sample_references": 3,
     "vary_references": 3 * 50 + 2 * 150,  # Dispersion, DisCo and within-class; the last two of 30 000 identities too
     "merge_variations": 5,

@@ -1,4 +1,4 @@
-"""Covariates: project a controlled capture into latent space, and fit one linear SVM per attribute."""
+"""Covariates: project genuine images into latent space, fit linear SVMs and the within-class covariance."""
 
 
 rule fit_warm_start:
@@ -92,12 +92,6 @@ rule fit_covariates:
             category="Ground truth",
             labels={"entry": "{covariates}", "figure": "covariates"},
         ),
-        within_class=report(
-            "results/covariates/{covariates}/within_class.csv",
-            caption="../report/within_class.rst",
-            category="Within-class covariance",
-            labels={"entry": "{covariates}", "figure": "table"},
-        ),
         failures="results/covariates/{covariates}/failures.csv",
     log:
         "logs/fit_covariates/{covariates}.log",
@@ -107,7 +101,7 @@ rule fit_covariates:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(2000),
         runtime=growing(30),
     params:
         settings=settings("fit_covariates"),
@@ -116,3 +110,73 @@ rule fit_covariates:
         "Fit the covariates {wildcards.covariates}"
     script:
         "../scripts/fit_covariates.py"
+
+
+rule fit_within_class:
+    input:
+        shard_samples=lambda w: paths.projection_shards(config, w.covariates, "h5"),
+        shard_failures=lambda w: paths.projection_shards(
+            config, w.covariates, "failures.csv"
+        ),
+        index=lambda w: paths.database_index(
+            config, config["covariates"][w.covariates]["database"]
+        ),
+    output:
+        within_class="results/covariates/{covariates}/within_class.h5",
+        table=report(
+            "results/tables/within_class/{covariates}.csv",
+            caption="../report/within_class.rst",
+            category="Within-class covariance",
+            labels={"entry": "{covariates}", "figure": "table"},
+        ),
+        failures="results/covariates/{covariates}/within_class.failures.csv",
+    log:
+        "logs/fit_within_class/{covariates}.log",
+    benchmark:
+        "logs/benchmarks/fit_within_class/{covariates}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        settings=settings("fit_within_class"),
+        code=code("fit_within_class", "torch"),
+    message:
+        "Fit the within-class covariance of {wildcards.covariates}"
+    script:
+        "../scripts/fit_within_class.py"
+
+
+rule show_within_class:
+    input:
+        within_class="results/covariates/{covariates}/within_class.h5",
+        generator=lambda w: paths.generator_files(
+            config, config["covariates"][w.covariates]["generator"]
+        ),
+    output:
+        figure=report(
+            "results/figures/within_class/{covariates}.png",
+            caption="../report/within_class.rst",
+            category="Within-class covariance",
+            labels={"entry": "{covariates}", "figure": "spectrum and faces"},
+        ),
+    log:
+        "logs/show_within_class/{covariates}.log",
+    benchmark:
+        "logs/benchmarks/show_within_class/{covariates}.tsv"
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=growing(8000),
+        runtime=growing(30),
+    params:
+        settings=settings("show_within_class"),
+        code=code("show_within_class", "torch-gpu"),
+    message:
+        "Show the within-class covariance of {wildcards.covariates}"
+    script:
+        "../scripts/show_within_class.py"

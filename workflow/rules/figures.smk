@@ -146,6 +146,10 @@ rule measure_controls:
             paths.covariates(config, name)
             for name in products.controlled_covariates(config)
         ],
+        within_class=[
+            paths.within_class(config, name)
+            for name in products.controlled_projections(config)
+        ],
         weights=[
             paths.weights(config, name)
             for name in products.controlled_networks(config)

@@ -6,7 +6,7 @@ rule sample_references:
         weights=lambda w: paths.references_weights(config, w.references),
         start=lambda w: paths.start(config, w.references),
         guarded=lambda w: paths.leak_guard(config, w.references),
-        covariates=lambda w: paths.nuisance_covariates(config, w.references),
+        within_class=lambda w: paths.nuisance_covariates(config, w.references),
         generator=lambda w: paths.references_generator_files(config, w.references),
     output:
         samples="results/references/{references}/samples.h5",

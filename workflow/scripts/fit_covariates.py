@@ -1,14 +1,11 @@
-"""Fit the covariates and the within-class covariance on projected latents."""
+"""Fit the covariates on projected latents."""
 
-from brownid.runtime.process import check_failures, logger, run, start_job
+from brownid.runtime.process import logger, run, start_job
 
 if __name__ == "__main__":
     start_job(snakemake)
 
-import csv
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +22,10 @@ from brownid.covariates.directions import (
     save_covariates,
     sides,
 )
-from brownid.covariates.within_class import FEW_PERSONS, WithinClass, fit_within_class
+from brownid.covariates.latents import merge_projections
 from brownid.databases.index import DatabaseIndex
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
-from brownid.samples.collection import SampleCollection
-
-W_PLUS = "w_plus_latent"  # the column of projections into W+
-SHARES = (0.5, 0.9, 0.99)  # of the variance, whose number of directions is tabulated
-SUMMARY_COLUMNS = (
-    *("covariate", "accuracy", "held_out_accuracy", "negative_mean", "positive_mean"),
-    *("negative_images", "positive_images"),
-)
 
 
 def fit_covariates(
@@ -47,29 +36,14 @@ def fit_covariates(
     index: Path,
     covariates: Path,
     summary: Path,
-    within_class: Path,
     failures: Path,
 ) -> None:
-    """Fit the covariates and the within-class covariance, and join the lists of failures.
-
-    The seven covariates are fitted on the train group and tested on the eval group; none where `attributes` in the
-    settings is False, as the database has no poses, flashes and expressions: then `summary` has no rows. The
-    within-class covariance is fitted on all images that were projected, in W, and in W+ where they were projected
-    there; the table `within_class` has a row for each.
-    """
-    merged = SampleCollection.concatenate(
-        SampleCollection.load(path, columns=("latents", "extra"), required=True) for path in shard_samples
-    )
+    """Fit the seven covariates on the train group, test them on the eval group, and join the lists of failures."""
+    merged, _ = merge_projections(shard_samples, shard_failures, failures, settings["maximum_failed_share"])
     projected, rows = merged.columns()["latents"], dict(zip(merged.labels, range(len(merged)), strict=True))
-    listed = pd.concat([pd.read_csv(path, quoting=csv.QUOTE_MINIMAL) for path in shard_failures])
-    named, total = list(listed.itertuples(index=False, name=None)), len(merged) + len(listed)
-    check_failures(named, total, settings["maximum_failed_share"], "photographs to project")
-    with atomic_path(failures) as temporary:
-        listed.to_csv(temporary, index=False)
     fitted, table = {}, []
-    attributes, single = settings.get("attributes", True), 0
     with DatabaseIndex.open(index) as database:
-        for name, contrast in CONTRASTS.items() if attributes else ():
+        for name, contrast in CONTRASTS.items():
             latents, positive = _side_latents(database, name, FITTED, projected, rows)
             covariate = fit_covariate(latents, positive)
             fitted[name] = covariate
@@ -77,50 +51,10 @@ def fit_covariates(
             if HELD_OUT in database.groups(contrast.protocol):
                 held_out = _held_out_accuracy(database, name, covariate, projected, rows)
             table.append(_summary(name, covariate, held_out))
-        if not attributes:  # persons with one image were not projected
-            single = sum(count == 1 for count in Counter(each.identity for each in database.samples()).values())
-    pooled = _within_class(merged, single)
     made_by = {"fit": settings, "projection": merged.settings}
-    generator = settings["generator_name"]
-    save_covariates(covariates, fitted, generator=generator, settings=made_by, within_class=pooled)
+    save_covariates(covariates, fitted, generator=settings["generator_name"], settings=made_by)
     with atomic_path(summary) as temporary:
-        pd.DataFrame(table, columns=SUMMARY_COLUMNS).to_csv(temporary, index=False, float_format="%.4f")
-    tabulated = [_within_class_row(space, found, len(listed)) for space, found in pooled.items()]
-    with atomic_path(within_class) as temporary:
-        pd.DataFrame(tabulated).to_csv(temporary, index=False, float_format="%.6g")
-
-
-def _within_class(merged: SampleCollection, single: int) -> dict[str, WithinClass]:
-    """The within-class covariance by latent space; `single` persons had one image, which was not projected."""
-    latents = {"w": merged.columns()["latents"]}
-    if W_PLUS in merged.extra:
-        latents["w_plus"] = merged.extra[W_PLUS].reshape(len(merged), -1)
-    found = {space: fit_within_class(values, merged.identities) for space, values in latents.items()}
-    if found["w"].persons < FEW_PERSONS:
-        logger.warning(
-            "the within-class covariance is pooled over %d persons only: it describes these more than faces in general",
-            found["w"].persons,
-        )
-    return {space: replace(each, excluded_persons=each.excluded_persons + single) for space, each in found.items()}
-
-
-def _within_class_row(space: str, found: WithinClass, failed: int) -> dict[str, Any]:
-    shares = found.shares()
-    return {
-        "space": space,
-        "persons": found.persons,
-        "images": found.images,
-        "fewest_images": found.fewest_images,
-        "most_images": found.most_images,
-        "excluded_persons": found.excluded_persons,
-        "failed_images": failed,
-        "dimensions": found.directions.shape[1],
-        "rank": found.rank,
-        "shrinkage": found.shrinkage,
-        "variance": found.eigenvalues.sum(),
-        "largest_eigenvalue": found.eigenvalues[0],
-        **{f"directions_{share:.0%}".rstrip("%"): int(np.searchsorted(shares, share)) + 1 for share in SHARES},
-    }
+        pd.DataFrame(table).to_csv(temporary, index=False, float_format="%.4f")
 
 
 def _side_latents(

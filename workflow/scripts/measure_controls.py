@@ -44,12 +44,13 @@ def measure_controls(
     *,
     samples: Sequence[Path],
     covariates: Sequence[Path],
+    within_class: Sequence[Path],
     weights: Sequence[Path],
     table: Path,
 ) -> None:
     """Write one row per quantity: dataset or covariates entry, control, what was measured, value.
 
-    The files are in the order of `datasets`, `covariates` and `networks` in `settings`.
+    The files are in the order of `datasets`, `covariates`, `within_class` and `networks` in `settings`.
 
     References: nearest-neighbour angles of where the dynamics began and of the result, as rendered and with neutral
     nuisance; where nothing moved, of the result alone. Variations: angles to the reference, and those of random noise
@@ -59,11 +60,12 @@ def measure_controls(
     samples_of = dict(zip(settings["datasets"], samples, strict=True))
     weights_of = dict(zip(settings["networks"], weights, strict=True))
     covariates_of = dict(zip(settings["covariates"], covariates, strict=True))
+    within_class_of = dict(zip(settings.get("within_class", ()), within_class, strict=True))
     for name, entry in settings["references"].items():
         model = load_face_model(entry, weights_of[entry["network_name"]])
         references = _latents(samples_of[name]).to(model.latent_mean)
         identities = SampleCollection.load(samples_of[name], columns=()).identities.tolist()
-        start = _start(entry, model, identities, samples_of, covariates_of, settings["seed"])
+        start = _start(entry, model, identities, samples_of, within_class_of, settings["seed"])
         for stage, latents in _stages(start, references).items():
             found = separation_control(model, cast(TruthfulGenerator, model.generator), latents)
             rows += _rows(name, "nearest-neighbour angle", {stage + kind: found[kind] for kind in found})
@@ -104,7 +106,7 @@ def _start(
     model: GeneratorFaceModel,
     identities: Sequence[int],
     samples: Mapping[str, Path],
-    covariates: Mapping[str, Path],
+    within_class: Mapping[str, Path],
     seed: int,
 ) -> torch.Tensor:
     """The latents `[n, D]` that the references of an entry were before they moved.
@@ -118,7 +120,7 @@ def _start(
     if (named := entry.get("nuisance_projection")) is None:
         return start
     chosen = {key: value for key, value in named.items() if key != "covariates"}
-    found = load_within_class(covariates[named["covariates"]]).leading(**chosen)
+    found = load_within_class(within_class[named["covariates"]]).leading(**chosen)
     return NuisanceProjection(torch.from_numpy(found), model.latent_mean).latents(start)
 
 

@@ -39,7 +39,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
         models=[_model(name, files) for name, files in parts["models"].items()],
         files=[
             *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
-            *[FilePart(Path(path), f"covariates/{name}.h5") for name, path in parts["covariates"].items()],
+            *[FilePart(Path(path), _covariates_place(path)) for path in parts["covariates"]],
             *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
@@ -69,6 +69,12 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
         pair_scores=Path(files["pairs"]),
         results=(Path(files["batch"]),),
     )
+
+
+def _covariates_place(path: str) -> str:
+    """Path in the release of results/covariates/<name>/covariates.h5 or within_class.h5."""
+    folder, file = PurePosixPath(path).parts[-2:]
+    return f"covariates/{folder}.h5" if file == "covariates.h5" else f"covariates/{folder}.{file}"
 
 
 def _packed_place(path: str) -> str:

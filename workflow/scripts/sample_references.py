@@ -35,7 +35,7 @@ def sample_references(
     weights: Path,
     start: Path | None,
     guarded: Path | None,
-    covariates: Path | None,
+    within_class: Path | None,
     samples: Path,
     statistics: Path,
     command: Path,
@@ -49,18 +49,18 @@ def sample_references(
     """Write the collection, statistics and provenance of a references entry.
 
     `start` is a collection to start from instead of random latents, `guarded` one of embeddings to stay away from,
-    `covariates` the file whose within-class directions `nuisance_projection` of the entry leaves out.
+    `within_class` the covariance whose leading directions `nuisance_projection` of the entry leaves out.
     Langevin goes on from the folder `state`, this entry's own, where an interrupted job of the same `code`, settings
     and inputs left something, and saves there as often as `saving` (`iterations`, `minutes`) says; it may run in
     several `processes`.
     """
     given = {"weights": weights, "start": start, "guarded": guarded}
-    given |= {"covariates": covariates} if covariates else {}  # states of the published form do not know the key
+    given |= {"within_class": within_class} if within_class else {}  # states of the published form do not know the key
     files = {name: None if path is None else str(path) for name, path in given.items()}
     inputs = {path: sha256(path) for path in files.values() if path is not None}
     generator = generator_checksums(settings)
     roles: dict[str, Any] = {name: path and inputs[path] for name, path in files.items()} | {"generator": generator}
-    call: dict[str, Any] = {"settings": settings, "covariates": None, **files}
+    call: dict[str, Any] = {"settings": settings, "within_class": None, **files}
     call |= {"samples": samples, "statistics": statistics}
     call |= {"batch_size": batch_size, "state": job_state(state, settings, code, roles, saving)}
     run_in_processes(sample_in_group, call, processes, launcher)
@@ -75,7 +75,7 @@ def sample_in_group(
     weights: Path,
     start: Path | None,
     guarded: Path | None,
-    covariates: Path | None,
+    within_class: Path | None,
     samples: Path,
     statistics: Path,
     batch_size: int,
@@ -88,7 +88,7 @@ def sample_in_group(
     fixed = None
     if guarded is not None:
         fixed = torch.from_numpy(SampleCollection.load(guarded, columns=("embeddings",), required=True).embeddings)
-    directions = None if covariates is None else NUISANCE_DIRECTIONS["nuisance_projection"](settings, covariates)
+    directions = None if within_class is None else NUISANCE_DIRECTIONS["nuisance_projection"](settings, within_class)
     sampling = _Sampling(settings, model, start, fixed, directions, batch_size, state, group)
     result = ALGORITHMS[entry["algorithm"]](sampling)
     if group.rank:
@@ -105,9 +105,9 @@ def sample_in_group(
     save_statistics(statistics, result.statistics)
 
 
-def _within_class_directions(settings: Mapping[str, Any], covariates: Path) -> torch.Tensor:
+def _within_class_directions(settings: Mapping[str, Any], within_class: Path) -> torch.Tensor:
     """The leading directions `[R, D]` of the within-class covariance that `nuisance_projection` asks for."""
-    found = load_within_class(covariates, generator=settings["generator_name"])
+    found = load_within_class(within_class, generator=settings["generator_name"])
     return torch.from_numpy(found.leading(**settings["references"]["nuisance_projection"]))
 
 

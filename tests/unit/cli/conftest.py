@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from brownid.cli import app
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
-from brownid.covariates.within_class import fit_within_class
+from brownid.covariates.within_class import fit_within_class, save_within_class
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
 from brownid.samples.collection import SampleCollection
@@ -71,7 +71,7 @@ def faces(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def covariates(tmp_path_factory) -> Path:
-    """Seven covariates in random directions, and the within-class covariance of random latents."""
+    """Seven covariates in random directions."""
     path = tmp_path_factory.mktemp("covariates") / "covariates.h5"
     normals = np.linalg.qr(np.random.default_rng(1).normal(size=(LATENT_DIM, len(CONTRASTS))))[0].T
     fitted = {
@@ -80,9 +80,16 @@ def covariates(tmp_path_factory) -> Path:
         )
         for name, normal in zip(CONTRASTS, normals, strict=True)
     }
+    save_covariates(path, fitted, generator="procedural")
+    return path
+
+
+@pytest.fixture(scope="session")
+def within_class(tmp_path_factory) -> Path:
+    """The within-class covariance of random latents."""
+    path = tmp_path_factory.mktemp("within_class") / "within_class.h5"
     latents = np.random.default_rng(2).normal(size=(8, LATENT_DIM))
-    within_class = {"w": fit_within_class(latents, [0, 0, 0, 0, 1, 1, 1, 1])}
-    save_covariates(path, fitted, generator="procedural", within_class=within_class)
+    save_within_class(path, {"w": fit_within_class(latents, [0, 0, 0, 0, 1, 1, 1, 1])}, generator="procedural")
     return path
 
 

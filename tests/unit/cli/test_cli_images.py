@@ -47,12 +47,12 @@ def test_a_crop_size_resizes_the_faces(run, faces, tmp_path):
     assert load_rgb(tmp_path / "crops" / "00000" / "reference.png").shape == (48, 48, 3)
 
 
-def test_faces_without_the_leading_within_class_directions(run, faces, covariates, tmp_path):
+def test_faces_without_the_leading_within_class_directions(run, faces, within_class, tmp_path):
     out = tmp_path / "neutral.h5"
-    run("generate", "--count", 3, *WORLD, "--covariates", covariates, "--directions", 2, "--save-samples", out)
+    run("generate", "--count", 3, *WORLD, "--within-class", within_class, "--directions", 2, "--save-samples", out)
     drawn, projected = (SampleCollection.load(path).latents for path in (faces / "samples.h5", out))
     assert SampleCollection.load(out).settings["nuisance_projection"]["directions"] == 2
-    directions = load_within_class(covariates).directions
+    directions = load_within_class(within_class).directions
     moved = drawn - projected
     np.testing.assert_allclose(moved, moved @ directions[:2].T @ directions[:2], atol=1e-5)
     assert np.ptp(drawn @ directions[:2].T, axis=0).min() > 0.1
@@ -62,7 +62,7 @@ def test_faces_without_the_leading_within_class_directions(run, faces, covariate
 def test_bad_requests_to_generate_are_refused(refusal, faces, tmp_path):
     samples = faces / "samples.h5"
     assert "--output FOLDER" in refusal("generate", "--count", 1)
-    assert "--covariates" in refusal("generate", "--count", 1, "--directions", 3, "--sheet", tmp_path / "sheet.png")
+    assert "--within-class" in refusal("generate", "--count", 1, "--directions", 3, "--sheet", tmp_path / "sheet.png")
     assert "not empty" in refusal("generate", "-o", faces / "images")
     assert "no identity 7" in refusal("generate", "--samples", samples, "--identities", "7", "-o", tmp_path / "o")
     assert "--count" in refusal("generate", "--samples", samples, "--count", 2, "-o", tmp_path / "o")

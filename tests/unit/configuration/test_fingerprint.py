@@ -251,10 +251,10 @@ WORLD = frozenset({"procedural", "slim", "langevin", "reject", "hyperface", "dis
 STYLEGAN2 = frozenset({"stylegan2", "insightface", "langevin", "disco", "yunet"})
 PHOTOGRAPHS = frozenset({"procedural", "onnx", "mtcnn", "random"})
 LOADING = {"embed_faces", "fit_warm_start", "invert_embeddings", "measure_controls", "project_database"} | {
-    *("render_images", "sample_references", "vary_references")
+    *("render_images", "sample_references", "show_within_class", "vary_references")
 }  # every script that loads a configured generator
 WORLDS = LOADING | {"capture_benchmark", "capture_database"}  # and those that render the embedded world
-NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images"} | {
+NETWORKS = LOADING - {"capture_benchmark", "capture_database", "render_images", "show_within_class"} | {
     *("embed_dataset", "measure_packing", "score_model")
 }  # every script that loads an FR network
 ALIGNING = {"align_database", "prepare_benchmark", "project_database"}
@@ -265,6 +265,7 @@ FIGURES = {
     "compare_scores",
     "measure_packing",
     "tabulate_quality",
+    "show_within_class",
 }
 
 # file of the library, what stands there, what replaces it, and the scripts whose jobs then run again
@@ -285,6 +286,7 @@ EDITS = [
     ("dynamics/settings.py", "setting(100,", "setting(99,", WORLD, {"sample_references"}),
     ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(1)", WORLD, {"pack_references"}),
     ("covariates/directions.py", "10000", "20000", WORLD, {"fit_covariates"}),
+    ("covariates/within_class.py", "1e-10", "1e-9", WORLD, {"fit_within_class"}),
     ("recognition/onnx.py", "2**28", "2**27", WORLD, set()),
     ("recognition/onnx.py", "2**28", "2**27", STYLEGAN2, set()),
     ("recognition/onnx.py", "2**28", "2**27", PHOTOGRAPHS, NETWORKS),

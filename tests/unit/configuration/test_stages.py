@@ -8,6 +8,7 @@ import yaml
 
 from brownid.configuration import paths, products, stages
 from brownid.configuration.loading import load_configuration
+from brownid.planning import sizes
 
 PROJECT = Path(__file__).parents[3]
 
@@ -112,6 +113,19 @@ def test_genuine_pictures_are_projected_on_the_template_of_the_generators_faces(
         assert stages.project_database(config, "world_covariates")["alignment"]["to"] == expected
 
 
+def test_a_database_without_attributes_has_no_directions_and_is_projected_in_part(config):
+    config["covariates"]["any"] = {"database": "strangers", "generator": "world", "network": "steering", "persons": 9}
+    config = load_configuration(config)
+    jobs = products.job_counts(config)
+    assert (jobs["fit_covariates"], jobs["fit_within_class"], jobs["show_within_class"]) == (1, 2, 2)
+    wanted = {Path(path).name for path in products.targets(config) if path.startswith("results/covariates/any/")}
+    assert wanted == {"within_class.h5"}
+    selections = [stages.project_database(config, name).get("selection") for name in ("any", "world_covariates")]
+    assert selections == [{"persons": 9, "images_per_person": None}, None]
+    assert sizes.projected_images(config, "any", {}) == 9 * 12
+    assert products.controlled_covariates(config) == ["world_covariates"]
+
+
 def test_variations_show_the_persons_of_their_references(config):
     assert paths.namespace(config, "world_n100_lang_disco_n8_rl14") == "world_n100_lang"
     assert paths.namespace(config, "world_webface") == "world_webface"
@@ -119,11 +133,11 @@ def test_variations_show_the_persons_of_their_references(config):
 
 def test_the_covariates_of_a_projection_are_an_input_of_its_references_and_in_their_release(config):
     config["release"]["datasets"] = [LANG]
-    assert paths.nuisance_covariates(config, LANG) == [] and products.release_parts(config)["covariates"] == {}
+    assert paths.nuisance_covariates(config, LANG) == [] and products.release_parts(config)["covariates"] == []
     before = stages.sample_references(config, LANG)
     config["references"][LANG]["nuisance_projection"] = LEFT_OUT
-    assert paths.nuisance_covariates(config, LANG) == [paths.covariates(config, "world_covariates")]
-    assert list(products.release_parts(config)["covariates"]) == ["world_covariates"]
+    assert paths.nuisance_covariates(config, LANG) == [paths.within_class(config, "world_covariates")]
+    assert products.release_parts(config)["covariates"] == [paths.within_class(config, "world_covariates")]
     assert list(products.release_parts(config)["databases"]) == ["world_ffhq", "world_multipie"]
     before["references"]["nuisance_projection"] = {"directions": 10}  # the name of the file is no setting
     assert stages.sample_references(config, LANG) == before
@@ -135,7 +149,7 @@ def test_a_section_without_entries_matches_nothing():
 
 def test_the_release_holds_the_covariates_and_indexes_its_datasets_need(config):
     parts = products.release_parts(config)
-    assert list(parts["covariates"]) == ["world_covariates"]
+    assert parts["covariates"] == ["results/covariates/world_covariates/covariates.h5"]
     assert list(parts["databases"]) == ["world_ffhq", "world_multipie"]
     assert all(isinstance(path, str) for path in products.files(parts))
 
@@ -147,6 +161,7 @@ STAGES = [
     *[(stages.align_database, "strangers"), (stages.train_network, "steering")],
     *[(stages.embed_dataset, "world_ffhq", "steering"), (stages.fit_warm_start, "world_covariates")],
     *[(stages.project_database, "world_covariates"), (stages.fit_covariates, "world_covariates")],
+    *[(stages.fit_within_class, "world_covariates"), (stages.show_within_class, "world_covariates")],
     *[(stages.sample_references, LANG), (stages.sample_references, "world_n100_random")],
     *[(stages.vary_references, DISP), (stages.vary_references, DISCO), (stages.render_images, LANG)],
     *[(stage, HYPER) for stage in (stages.embed_faces, stages.pack_references, stages.invert_embeddings)],
@@ -167,7 +182,7 @@ LEFT_OUT = {"covariates": "world_covariates", "directions": 10}
 
 # a key and another value -> the stages whose own settings change (what follows from them runs through their outputs)
 USES = [
-    ("generators.world.warp", 0.4, f"{STEERED} render_images"),
+    ("generators.world.warp", 0.4, f"{STEERED} render_images show_within_class"),
     ("networks.steering.precision", "bfloat16", f"{STEERED} embed_dataset measure_packing"),
     ("networks.steering.template", "arcface", STEERED),
     ("networks.steering.compile", True, STEERED),
@@ -176,8 +191,12 @@ USES = [
     ("networks.steering.reads_bytes", True, f"{STEERED} {EMBEDDED}"),
     ("networks.steering.colour_order", "BGR", f"{STEERED} {EMBEDDED}"),
     ("networks.steering.training.epochs", 13, "train_network"),
-    ("images.template", "arcface", "render_images"),
-    ("images.maximum_failed_share", 0.2, "align_database embed_dataset project_database fit_covariates score_model"),
+    ("images.template", "arcface", "render_images show_within_class"),
+    (
+        "images.maximum_failed_share",
+        0.2,
+        "align_database embed_dataset project_database fit_covariates fit_within_class score_model",
+    ),
     (f"variations.{DISP}.shards", 4, ""),
     (f"variations.{DISCO}.covariate_scales.smile", 0.5, f"vary_references:{DISCO}"),
     (f"variations.{DISP}.settings.iterations", 3, f"vary_references:{DISP}"),

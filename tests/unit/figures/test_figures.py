@@ -21,6 +21,7 @@ from brownid.figures.scores import (
 )
 from brownid.figures.style import line_style, new_figure
 from brownid.figures.tables import Table, html, markdown
+from brownid.figures.within_class import Spectrum, plot_within_class
 from brownid.runtime.errors import BrownidError
 from brownid.verification.uncertainty import Estimate
 
@@ -49,6 +50,8 @@ SCORES = {
 GROUPS = {"evaluation": SCORES, "development": {name: {"mean": row["mean"]} for name, row in SCORES.items()}}
 SINGLE = {"evaluation": {"synthetic": {"mean": [0.76, 0.77, 0.79]}}}
 DIFFERENCES = {"a − b": {"LFW": estimate(0.05, 0.01, (3, 3)), "mean": estimate(-0.01, 0.01, (3, 1))}}
+EIGENVALUES = 1.0 / np.arange(1, 30)
+SPECTRUM = Spectrum(EIGENVALUES, EIGENVALUES[:20] + 0.1, 0.1, IMAGES[:6].reshape(2, 3, 56, 56, 3), (-1.0, 0.0, 1.0))
 
 DRAWINGS = {
     "dynamics": lambda path: plot_statistics(STATISTICS, path, title="Langevin"),
@@ -60,6 +63,7 @@ DRAWINGS = {
     "grid": lambda path: image_grid(
         [IMAGES[:4], IMAGES[4:]], path, row_labels=["a", "b"], column_labels=["reference"], title="Variations"
     ),
+    "within class": lambda path: plot_within_class({"W": SPECTRUM, "W+": SPECTRUM}, path, title="Covariance"),
     "sheet": lambda path: contact_sheet(IMAGES, path, columns=3, captions=list("abcdefg")),
     "pairs": lambda path: image_pairs(IMAGES[:3], IMAGES[3:6], [0.5, 0.6, 0.7], path, columns=2),
 }

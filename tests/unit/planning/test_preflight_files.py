@@ -97,6 +97,18 @@ def test_the_images_and_identities_of_a_database_are_counted_with_what_is_left_o
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_database_that_is_projected_needs_persons_with_several_images(tmp_path):
+    for name in ("ann/1.png", "ann/2.png", "bob/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    projected = {"covariates": {"mine": {"database": "faces"}}}
+    entries = {"databases": {"faces": {**DATABASE, "root": str(tmp_path)}}}
+    assert [finding.level for finding in examine_databases(entries)] == ["fine"]
+    counted, few = examine_databases(entries | projected)
+    assert (counted.level, few.level) == ("fine", "blocks")
+    assert "it (covariates.mine.database) has 2 persons, 1 of them with two images or more" in few.what
+
+
 def test_a_database_that_cannot_be_indexed_blocks_with_the_sentence_of_the_run(tmp_path):
     for name in ("imgs/ann/1.png", "imgs/bob/1.png"):
         (tmp_path / name).parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ from packed_jobs import invert, pack
 from tiny_world import FACE_MODEL, IDENTITIES, LATENT_DIM, SIDE
 
 from brownid.covariates.directions import CONTRASTS, Covariate, save_covariates
-from brownid.covariates.within_class import fit_within_class
+from brownid.covariates.within_class import fit_within_class, save_within_class
 from brownid.recognition.backbones import backbone
 from brownid.recognition.loading import save_backbone
 from brownid.samples import png
@@ -38,7 +38,7 @@ def sample(weights):
         settings: dict,
         start: Path | None = None,
         guarded: Path | None = None,
-        covariates: Path | None = None,
+        within_class: Path | None = None,
         projection: dict | None = None,
         **more,
     ):
@@ -49,7 +49,7 @@ def sample(weights):
             weights=weights,
             start=start,
             guarded=guarded,
-            covariates=covariates,
+            within_class=within_class,
             samples=folder / "samples.h5",
             statistics=folder / "stats.h5",
             command=folder / "command.yml",
@@ -71,7 +71,7 @@ def references(tmp_path_factory, sample) -> Path:
 
 @pytest.fixture(scope="session")
 def covariates(tmp_path_factory) -> Path:
-    """Seven covariates in random directions, and a within-class covariance of rank eight."""
+    """Seven covariates in random directions."""
     path = tmp_path_factory.mktemp("covariates") / "covariates.h5"
     normals = np.linalg.qr(np.random.default_rng(1).normal(size=(LATENT_DIM, len(CONTRASTS))))[0].T
     fitted = {
@@ -80,9 +80,16 @@ def covariates(tmp_path_factory) -> Path:
         )
         for name, normal in zip(CONTRASTS, normals, strict=True)
     }
+    save_covariates(path, fitted, generator="world")
+    return path
+
+
+@pytest.fixture(scope="session")
+def within_class(tmp_path_factory) -> Path:
+    """A within-class covariance of rank eight."""
+    path = tmp_path_factory.mktemp("within_class") / "within_class.h5"
     latents = np.random.default_rng(2).normal(size=(12, LATENT_DIM))
-    within_class = {"w": fit_within_class(latents, np.repeat(range(4), 3))}
-    save_covariates(path, fitted, generator="world", within_class=within_class)
+    save_within_class(path, {"w": fit_within_class(latents, np.repeat(range(4), 3))}, generator="world")
     return path
 
 

@@ -29,6 +29,7 @@ def test_references_are_compared_with_their_start_and_unmoved_ones_with_nothing(
         settings,
         samples=[references, tmp_path / "samples.h5"],
         covariates=[covariates],
+        within_class=[],
         weights=[weights],
         table=tmp_path / "controls.csv",
     )
@@ -43,15 +44,15 @@ def test_references_are_compared_with_their_start_and_unmoved_ones_with_nothing(
     assert len(table["directions"]) == 7
 
 
-def test_a_projected_entry_is_compared_with_its_projected_start(tmp_path, sample, references, weights, covariates):
+def test_a_projected_entry_is_compared_with_its_projected_start(tmp_path, sample, references, weights, within_class):
     projection = {"covariates": "directions", "directions": 3}
-    sample(tmp_path / "drawn", "random", {}, covariates=covariates, projection={"directions": 3})
+    sample(tmp_path / "drawn", "random", {}, within_class=within_class, projection={"directions": 3})
     sample(
         tmp_path / "moved",
         "langevin",
         {"iterations": 1},
         start=references,
-        covariates=covariates,
+        within_class=within_class,
         projection={"directions": 3},
     )
     entry = ENTRY | {"start": None, "truncation": 0.7, "nuisance_projection": projection}
@@ -61,11 +62,14 @@ def test_a_projected_entry_is_compared_with_its_projected_start(tmp_path, sample
         "networks": ["slim"],
         "references": {"drawn": entry, "moved": entry | {"start": "free", "truncation": 0.1}},
         "variations": {},
-        "covariates": {"directions": FACE_MODEL["generator"]},
+        "covariates": {},
+        "within_class": ["directions"],
     }
     files = [tmp_path / "drawn/samples.h5", references, tmp_path / "moved/samples.h5"]
     table_of = tmp_path / "controls.csv"
-    measure_controls(settings, samples=files, covariates=[covariates], weights=[weights], table=table_of)
+    measure_controls(
+        settings, samples=files, covariates=[], within_class=[within_class], weights=[weights], table=table_of
+    )
     table = pd.read_csv(table_of).set_index(["entry", "measured"])["value"]
     assert len(table["drawn"]) == 6  # it did not move from its projected draw
     for figure in FIGURES:

@@ -16,7 +16,6 @@ from align_database import align_database
 from brownid.alignment.faces import Detection
 from brownid.alignment.templates import template
 from brownid.alignment.warp import realign
-from brownid.covariates.directions import load_covariates
 from brownid.covariates.within_class import load_within_class
 from brownid.databases import reading
 from brownid.databases.decoding import load_rgb
@@ -32,6 +31,7 @@ from brownid.verification.error_rates import roc
 from brownid.verification.pair_scores import read_pair_scores
 from fit_covariates import fit_covariates
 from fit_warm_start import fit_warm_start
+from fit_within_class import fit_within_class
 from prepare_benchmark import prepare_benchmark
 from project_database import project_database
 from realign_images import realign_images
@@ -140,7 +140,7 @@ def test_projection_lists_what_failed_and_the_fit_says_when_it_is_too_much(datab
     loaded = [SampleCollection.load(samples) for samples, _ in shards]
     assert [label for part in loaded for label in part.labels] == [f"k{i}" for i in (0, 1, 2, 3, 5, 6, 7, 8, 9)]
     assert loaded[0].latents.shape == (4, LATENT_DIM)
-    outputs = {name: folder / name for name in ("covariates", "summary", "within_class", "failures")}
+    outputs = {name: folder / name for name in ("covariates", "summary", "failures")}
     caplog.clear()
     with pytest.raises(BrownidError, match=r"1 of 10 photographs to project failed"):
         fit_covariates(
@@ -173,46 +173,39 @@ def test_persons_of_any_database_are_projected_as_many_as_asked_for(database, we
     np.testing.assert_allclose([more[key] for key in two], list(two.values()), atol=1e-5)
 
 
-def fit(folder, samples, latents, identities, w_plus=None, failures=()):
-    """The outputs of the fit on latents of a database of photographs without attributes."""
-    SampleCollection(
-        latents=latents,
-        embeddings=None,
-        identities=identities,
-        labels=[sample.key for sample in samples[: len(latents)]],
-        generator="world",
-        recognition="slim",
-        extra={} if w_plus is None else {"w_plus_latent": w_plus},
-    ).save(folder / "samples.h5")
-    write_failures(folder / "shard.csv", failures)
-    DatabaseIndex.create(folder / "index", samples, {"all": {"all": None}})
-    outputs = {name: folder / name for name in ("covariates", "summary", "within_class", "failures")}
-    fit_covariates(
-        {"generator_name": "world", "maximum_failed_share": 0.3, "attributes": False},
-        shard_samples=[folder / "samples.h5"],
-        shard_failures=[folder / "shard.csv"],
-        index=folder / "index",
-        **outputs,
-    )
-    return outputs
-
-
-def test_a_database_without_attributes_has_a_within_class_covariance_and_no_directions(tmp_path):
+def test_the_fit_pools_persons_in_w_and_w_plus_and_counts_what_it_left_out(tmp_path):
     """Two persons on a line, one person whose second photograph failed, and one with a single photograph."""
     samples = [Sample(f"k{i}", f"{i}.png", identity) for i, identity in enumerate([1, 1, 2, 2, 3, 3, 4])]
     latents = np.array([[0.0, 1], [2, 1], [5, 0], [7, 0], [9, 9]], np.float32)
-    w_plus = np.stack([latents - 3, latents + 3], axis=1)
-    outputs = fit(tmp_path, samples, latents, [1, 1, 2, 2, 3], w_plus, failures=[("5.png", "no face")])
-    found = load_within_class(outputs["covariates"], generator="world")
+    SampleCollection(
+        latents=latents,
+        embeddings=None,
+        identities=[1, 1, 2, 2, 3],
+        labels=[sample.key for sample in samples[:5]],
+        generator="world",
+        recognition="slim",
+        extra={"w_plus_latent": np.stack([latents - 3, latents + 3], axis=1)},
+    ).save(tmp_path / "samples.h5")
+    write_failures(tmp_path / "shard.csv", [("5.png", "no face")])
+    DatabaseIndex.create(tmp_path / "index", samples, {"all": {"all": None}})
+    outputs = {name: tmp_path / name for name in ("within_class", "table", "failures")}
+    fit_within_class(
+        {"generator_name": "world", "maximum_failed_share": 0.3, "selected": True},
+        shard_samples=[tmp_path / "samples.h5"],
+        shard_failures=[tmp_path / "shard.csv"],
+        index=tmp_path / "index",
+        **outputs,
+    )
+    found = load_within_class(outputs["within_class"], generator="world")
     np.testing.assert_allclose(found.directions, [[1, 0]], atol=1e-6)
     np.testing.assert_allclose(found.eigenvalues, [2])
-    assert load_covariates(outputs["covariates"]) == {}
-    assert load_within_class(outputs["covariates"], space="w_plus").directions.shape == (1, 4)
-    assert list(csv.DictReader(outputs["summary"].open())) == []
-    row, in_w_plus = csv.DictReader(outputs["within_class"].open())
-    assert (row["space"], in_w_plus["space"], in_w_plus["dimensions"]) == ("w", "w_plus", "4")
+    in_both_layers = load_within_class(outputs["within_class"], space="w_plus").directions
+    np.testing.assert_allclose(in_both_layers, [[0.5**0.5, 0, 0.5**0.5, 0]], atol=1e-6)
+    row, w_plus = csv.DictReader(outputs["table"].open())
+    assert (row["space"], w_plus["space"], w_plus["dimensions"]) == ("w", "w_plus", "4")
     assert (row["persons"], row["images"], row["excluded_persons"], row["failed_images"]) == ("2", "4", "2", "1")
     assert (row["rank"], row["directions_90"], float(row["variance"])) == ("1", "1", 2)
+    assert outputs["failures"].read_text().splitlines() == ["path,reason", "5.png,no face"]
 
 
 def test_too_few_persons_are_refused_before_anything_is_projected(database, weights):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from tiny_world import FACE_MODEL, IDENTITIES
 
-from brownid.covariates.directions import save_covariates
-from brownid.covariates.within_class import load_within_class
+from brownid.covariates.within_class import load_within_class, save_within_class
 from brownid.facemodel.loading import load_generator
 from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection
@@ -55,13 +54,15 @@ def test_langevin_moves_differently_beside_guarded_faces(tmp_path, sample, refer
 
 @pytest.mark.parametrize("algorithm", ["random", "reject", "repulse", "langevin"])
 def test_projected_references_have_no_component_along_the_leading_within_class_directions(
-    tmp_path, sample, references, covariates, algorithm
+    tmp_path, sample, references, within_class, algorithm
 ):
     settings = {"random": {"ict": 1.4}, "langevin": MOVES}.get(algorithm, {"ict": NEAR, "fixed_distance": NEAR})
     start = references if algorithm == "langevin" else None
-    projected = sample(tmp_path, algorithm, settings, start=start, covariates=covariates, projection={"directions": 3})
+    projected = sample(
+        tmp_path, algorithm, settings, start=start, within_class=within_class, projection={"directions": 3}
+    )
     mean = load_generator(FACE_MODEL["generator"]).latent_mean.cpu().numpy()
-    directions = load_within_class(covariates).directions
+    directions = load_within_class(within_class).directions
     found, drawn = (
         (samples.latents - mean) @ directions.T for samples in (projected, SampleCollection.load(references))
     )
@@ -69,15 +70,15 @@ def test_projected_references_have_no_component_along_the_leading_within_class_d
     assert np.abs(drawn[:, :3]).max() > 0.1
     if algorithm != "langevin":  # the others are where they were drawn, but for that
         np.testing.assert_allclose(found[:, 3:], drawn[:, 3:], atol=1e-5)
-    assert str(covariates) in read_command(tmp_path / "command.yml")["inputs"]
+    assert str(within_class) in read_command(tmp_path / "command.yml")["inputs"]
 
 
-def test_directions_that_a_file_lacks_are_named(tmp_path, sample, covariates):
+def test_directions_that_a_file_lacks_are_named(tmp_path, sample, within_class):
     with pytest.raises(BrownidError, match="10 leading within-class directions are wanted, but there are 8"):
-        sample(tmp_path, "random", {}, covariates=covariates, projection={"directions": 10})
-    save_covariates(tmp_path / "other.h5", {}, generator="sg2")
+        sample(tmp_path, "random", {}, within_class=within_class, projection={"directions": 10})
+    save_within_class(tmp_path / "other.h5", {}, generator="sg2")
     with pytest.raises(BrownidError, match=r"other\.h5 belongs to the generator 'sg2'"):
-        sample(tmp_path, "random", {}, covariates=tmp_path / "other.h5", projection={"directions": 1})
+        sample(tmp_path, "random", {}, within_class=tmp_path / "other.h5", projection={"directions": 1})
 
 
 def test_a_start_with_too_few_identities_is_refused(tmp_path, sample, references):

@@ -40,7 +40,7 @@ def langevin_settings(settings):
 
 def job(folder, weights, settings=LANGEVIN, **more):
     call = {"settings": langevin_settings(settings), "weights": str(weights), **more}
-    call |= dict.fromkeys(("start", "guarded", "covariates"))
+    call |= dict.fromkeys(("start", "guarded", "within_class"))
     call |= {name: str(folder / name) for name in ("samples", "statistics", "command", "state")}
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-c", JOB, json.dumps(call)]

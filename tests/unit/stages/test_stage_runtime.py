@@ -106,8 +106,10 @@ def test_a_long_loop_shows_life_in_a_log_and_a_short_one_nothing(monkeypatch, ca
         ("plot_dynamics", ["verification", "dynamics", "generators"]),
         ("render_images", ["recognition.backbones", "dynamics", "covariates"]),
         ("plot_distances", ["verification", "dynamics"]),
-        ("sample_references", ["covariates", "databases"]),
+        ("sample_references", ["covariates.directions", "covariates.projection", "databases"]),
         ("fit_covariates", ["recognition", "generators"]),
+        ("fit_within_class", ["recognition", "generators"]),
+        ("show_within_class", ["dynamics", "training"]),
         ("package_release", ["release.verify", "generators"]),
     ],
 )

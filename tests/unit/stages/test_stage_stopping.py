@@ -39,7 +39,10 @@ from brownid.samples.images import write_image_shard
 from brownid.samples.provenance import write_command
 
 # Stages of seconds at full size, and those whose loops stages above share (copying, computing checksums, downloading).
-SHORT = {"fit_covariates", "plot_distances", "plot_dynamics", "show_faces", "tabulate_scores", "compare_scores"}
+SHORT = {
+    *("fit_covariates", "fit_within_class", "show_within_class", "plot_distances", "plot_dynamics", "show_faces"),
+    *("tabulate_scores", "compare_scores"),
+}
 SHARED = {"verify_release", "fetch_model"}
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
 ALIGNED = {"root": "", "image_size": SIDE, "alignment": None, "not_square": None, "maximum_failed_share": 0.3}
@@ -102,7 +105,7 @@ def references_entry(algorithm, **settings):
 STAGES = {
     "sample_references": lambda given, out: sample_references.sample_references(
         FACE_MODEL | {"references": references_entry("langevin", iterations=2)},
-        weights=given["weights"], start=None, guarded=None, covariates=None, state=out / "state",
+        weights=given["weights"], start=None, guarded=None, within_class=None, state=out / "state",
         **outputs(out, "samples", "statistics", "command"),
     ),
     "vary_references": lambda given, out: vary_references.vary_references(
@@ -134,7 +137,7 @@ STAGES = {
     "measure_controls": lambda given, out: measure_controls.measure_controls(
         {"seed": 3, "references": {"drawn": ENTRY | {"start": None, "truncation": 0.7}}, "variations": {},
          "covariates": {}, "datasets": ["drawn"], "networks": ["slim"]},
-        samples=[given["references"]], covariates=[], weights=[given["weights"]], table=out / "table",
+        samples=[given["references"]], covariates=[], within_class=[], weights=[given["weights"]], table=out / "table",
     ),
     "embed_dataset": lambda given, out: embed_dataset.embed_dataset(
         {"dataset": "people", "name": "slim", "network": NETWORK | {"precision": "float32", "mirror": False},
@@ -193,7 +196,7 @@ STAGES = {
          "parts": {"datasets": {"drawn": {"samples": given["references"], "command": given["folder"] / "command.yml",
                                           "images": [given["folder"] / "references.arrow"],
                                           "statistics": given["statistics"]}},
-                   "models": {}, "databases": {}, "covariates": {}, "packings": [], "tables": [], "figures": [],
+                   "models": {}, "databases": {}, "covariates": [], "packings": [], "tables": [], "figures": [],
                    "score_table": given["folder"] / "scores.csv"}},
         manifest=out / "release" / "manifest",
     ),

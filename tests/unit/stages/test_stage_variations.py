@@ -5,8 +5,7 @@ import pytest
 import torch
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
-from brownid.covariates.directions import save_covariates
-from brownid.covariates.within_class import fit_within_class, load_within_class
+from brownid.covariates.within_class import fit_within_class, load_within_class, save_within_class
 from brownid.facemodel.loading import load_face_model
 from brownid.recognition.embedding import as_bytes
 from brownid.runtime.errors import BrownidError
@@ -26,13 +25,13 @@ EDITING = {"algorithm": "covariates", "settings": {"steps": 2}}
 
 
 @pytest.fixture
-def vary(tmp_path, references, weights, covariates):
+def vary(tmp_path, references, weights, covariates, within_class):
     """A function that varies the references in some shards and returns the shards' paths and the merged collection."""
 
     def run(entry, shards, dropped=(), spoil=lambda paths: None):
         settings = FACE_MODEL | {"variations": entry}
         paths = [tmp_path / f"{shard}-of-{shards}.h5" for shard in range(1, shards + 1)]
-        used = None if entry["algorithm"] == "dispersion" else covariates
+        used = {"dispersion": None, "within_class": within_class}.get(entry["algorithm"], covariates)
         for number, path in enumerate(paths, start=1):
             options = {"shard": number, "shards": shards, "samples": path, "statistics": path.with_suffix(".stats")}
             vary_references(settings, references=references, weights=weights, covariates=used, **options)
@@ -81,7 +80,7 @@ def test_disco_and_dispersion_differ_by_the_covariates(vary):
     assert np.abs(plain.latents - moved.latents).max() > 0.05
 
 
-def test_within_class_variations_start_in_the_leading_directions_of_the_covariates(vary, covariates, references):
+def test_within_class_variations_start_in_the_leading_directions_of_the_covariance(vary, within_class, references):
     """Without a step, those of the share that is asked for alone, as far as the scale says."""
     start = {"variations": COUNT, "iterations": 0, "variance_share": 0.5}
     near, far = (
@@ -90,8 +89,8 @@ def test_within_class_variations_start_in_the_leading_directions_of_the_covariat
         for scale in (1.0, 2.0)
     )
     np.testing.assert_allclose(far, 2 * near, atol=1e-5)
-    directions = load_within_class(covariates).directions
-    leading = len(load_within_class(covariates).root(0.5))
+    directions = load_within_class(within_class).directions
+    leading = len(load_within_class(within_class).root(0.5))
     along = near @ directions.T
     assert 0 < leading < len(directions) and np.abs(along[:, :leading]).min() > 1e-3
     assert np.abs(near - along[:, :leading] @ directions[:leading]).max() < 1e-5
@@ -161,7 +160,7 @@ def test_within_class_variations_in_w_plus_are_rendered_from_it_and_their_mean_s
     names = {"generator": "stylegan2", "recognition": "slim"}
     SampleCollection(reference, embeddings, [4, 7], ["reference"] * 2, **names).save(tmp_path / "references")
     fitted = fit_within_class(numbers.normal(size=(12, LAYERS * 8)), np.repeat(range(4), 3))
-    save_covariates(tmp_path / "covariates", {}, generator="stylegan2", within_class={"w_plus": fitted})
+    save_within_class(tmp_path / "covariates", {"w_plus": fitted}, generator="stylegan2")
     entry = WITHIN_CLASS | {"settings": {"variations": COUNT, "iterations": 1, "space": "w_plus"}}
     files = {"references": tmp_path / "references", "weights": weights, "covariates": tmp_path / "covariates"}
     outputs = {"samples": tmp_path / "samples", "statistics": tmp_path / "statistics"}

@@ -17,7 +17,7 @@ _NAMES = {  # module of this package -> its public names
     "covariates.directions": ("Covariate", "edit_references", "fit_covariate", "load_covariates", "save_covariates"),
     "covariates.projection": ("Projection", "project"),
     "covariates.settings": ("EditingSettings", "ProjectionSettings"),
-    "covariates.within_class": ("WithinClass", "fit_within_class", "load_within_class"),
+    "covariates.within_class": ("WithinClass", "fit_within_class", "load_within_class", "save_within_class"),
     "databases.index": ("DatabaseIndex",),
     "dynamics.baselines": ("BaselineResult", "random_references", "reject_references", "repulse_references"),
     "dynamics.dispersion": ("DispersionResult", "dispersion"),
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from brownid.covariates.within_class import WithinClass as WithinClass
     from brownid.covariates.within_class import fit_within_class as fit_within_class
     from brownid.covariates.within_class import load_within_class as load_within_class
+    from brownid.covariates.within_class import save_within_class as save_within_class
     from brownid.databases.index import DatabaseIndex as DatabaseIndex
     from brownid.dynamics.baselines import BaselineResult as BaselineResult
     from brownid.dynamics.baselines import random_references as random_references

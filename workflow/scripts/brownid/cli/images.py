@@ -49,11 +49,11 @@ Truncation = Annotated[
         metavar="NUMBER", min=0, help=f"Pull towards the mean face: 0 all alike, 1 none. Default: {TRUNCATION}."
     ),
 ]
-Covariates = Annotated[
+WithinClass = Annotated[
     Path | None,
     typer.Option(
         metavar="H5",
-        help="Leave out the leading within-class directions of this covariates.h5 (nuisance_projection of references).",
+        help="Leave out the leading directions of this within_class.h5 (nuisance_projection of references).",
     ),
 ]
 Directions = Annotated[
@@ -82,7 +82,7 @@ def generate(
     count: Count = None,
     seed: options.Seed = 1,
     truncation: Truncation = None,
-    covariates: Covariates = None,
+    within_class: WithinClass = None,
     directions: Directions = None,
     samples: Samples = None,
     identities: options.Identities = None,
@@ -101,7 +101,7 @@ def generate(
     Examples:
     brownid generate --count 24 --seed 1 --sheet faces.png
     brownid generate --count 100 -o faces --save-samples faces.h5
-    brownid generate --count 24 --covariates covariates.h5 --sheet neutral.png
+    brownid generate --count 24 --within-class within_class.h5 --sheet neutral.png
     brownid generate --samples samples.h5 --identities 0-9 --sheet ten.png
     brownid generate --samples samples.h5 --template arcface -o aligned
     brownid generate --generator ffhq.pkl --set generator.noise=fixed --sheet gan.png
@@ -112,12 +112,12 @@ def generate(
 
     if output is None and sheet is None and save_samples is None:
         raise BrownidError("There is nothing to write: give --output FOLDER, --sheet FILE.png, or both.")
-    if samples is not None and (count, truncation, save_samples, covariates) != (None, None, None, None):
+    if samples is not None and (count, truncation, save_samples, within_class) != (None, None, None, None):
         raise BrownidError(
-            "--count, --truncation, --covariates and --save-samples are for faces from a seed, not for --samples."
+            "--count, --truncation, --within-class and --save-samples are for faces from a seed, not for --samples."
         )
-    if directions is not None and covariates is None:
-        raise BrownidError("--directions is a number of within-class directions: name their file by --covariates.")
+    if directions is not None and within_class is None:
+        raise BrownidError("--directions is a number of within-class directions: name their file by --within-class.")
     files.check_new_folder(output)
     files.check_new_files(overwrite, sheet, save_samples)
     collection = None if samples is None else _latents_of(samples, identities, label)
@@ -127,7 +127,7 @@ def generate(
     if collection is None:
         name = options.generator_name(given, spec)
         truncation = TRUNCATION if truncation is None else truncation
-        left_out = None if covariates is None else (covariates, directions or DIRECTIONS)
+        left_out = None if within_class is None else (within_class, directions or DIRECTIONS)
         collection = _draw(model, spec, name, seed, count or COUNT, truncation, left_out)
     elif samples is not None:
         options.check_latents(model, collection.rendered_latents(), samples)
@@ -194,10 +194,10 @@ def _draw(
     if left_out is not None:
         path, directions = left_out
         found = load_within_class(path, generator=name)
-        options.check_latents(model, found.directions.shape[1], path)
+        options.check_latents(model, found.directions, path)
         leading = torch.from_numpy(found.leading(directions=directions))
         latents = NuisanceProjection(leading, model.latent_mean).latents(latents)
-        made_by["nuisance_projection"] = {"covariates": str(path), "directions": directions}
+        made_by["nuisance_projection"] = {"within_class": str(path), "directions": directions}
     return SampleCollection(
         latents=latents,
         embeddings=None,

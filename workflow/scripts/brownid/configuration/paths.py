@@ -255,9 +255,9 @@ def start(config: Mapping, references: str) -> list[str]:
 
 
 def nuisance_covariates(config: Mapping, references: str) -> list[str]:
-    """The covariates whose within-class directions an entry's references leave out, where it names some."""
+    """The within-class covariance whose directions an entry's references leave out, where it names one."""
     projection = config["references"][references]["nuisance_projection"]
-    return [covariates(config, projection["covariates"])] if projection else []
+    return [within_class(config, projection["covariates"])] if projection else []
 
 
 def sampled(config: Mapping) -> str:
@@ -304,14 +304,25 @@ def variation_shards(config: Mapping, variations: str, suffix: str) -> list[str]
 
 
 def variation_covariates(config: Mapping, variations: str) -> list[str]:
-    """The covariates that a variations entry moves along, where it names some."""
-    name = config["variations"][variations]["covariates"]
-    return [covariates(config, name)] if name else []
+    """The file of the covariates entry that a variations entry names, if any: directions, or the covariance."""
+    entry = config["variations"][variations]
+    found = within_class if entry["algorithm"] == "within_class" else covariates
+    return [found(config, entry["covariates"])] if entry["covariates"] else []
 
 
 def covariates(config: Mapping, name: str) -> str:
     """The fitted covariates of an entry."""
     return f"results/covariates/{name}/covariates.h5"
+
+
+def within_class(config: Mapping, name: str) -> str:
+    """The within-class covariance of a covariates entry."""
+    return f"results/covariates/{name}/within_class.h5"
+
+
+def has_attributes(config: Mapping, name: str) -> bool:
+    """Whether directions of attributes are fitted for a covariates entry: its database is of the kind multipie."""
+    return config["databases"][config["covariates"][name]["database"]]["kind"] == "multipie"
 
 
 def warm_start(config: Mapping, name: str) -> list[str]:

@@ -26,7 +26,8 @@ def targets(config: Mapping) -> list[str]:
         *figures(config),
         *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
         *[paths.samples(config, name) for section in ("references", "variations") for name in config[section]],
-        *[paths.covariates(config, name) for name in config["covariates"]],
+        *[paths.covariates(config, name) for name in config["covariates"] if paths.has_attributes(config, name)],
+        *[paths.within_class(config, name) for name in config["covariates"]],
         *[paths.weights(config, model) for name in config["training"] for model in paths.trained_models(config, name)],
         *[paths.weights(config, name) for name, entry in config["networks"].items() if not entry["weights"]],
     ]
@@ -47,6 +48,7 @@ def figures(config: Mapping) -> list[str]:
         *[f"results/figures/dynamics/{name}.png" for name in moving_datasets(config)],
         *[f"results/figures/distances/{name}.png" for name in config["variations"]],
         *[f"results/figures/faces/{name}.png" for name in shown_datasets(config)],
+        *[f"results/figures/within_class/{name}.png" for name in config["covariates"]],
         *[f"results/figures/leaks/{name}.png" for name in guarded],
         *[f"results/figures/packing/{name}.png" for name in measured_packings(config)],
         *[f"results/figures/packing/{name}.iterations.png" for name in measured_packings(config)],
@@ -64,6 +66,7 @@ def tables(config: Mapping) -> list[str]:
         *[f"results/tables/distances/{name}.judge.csv" for name in sorted(compared_datasets(config))],
         *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
         *[f"results/tables/leaks/{name}.csv" for name in sorted(guarded)],
+        *[f"results/tables/within_class/{name}.csv" for name in sorted(config["covariates"])],
         *[f"results/tables/packing/{name}.csv" for name in sorted(measured_packings(config))],
     ]
 
@@ -123,7 +126,16 @@ def controlled_datasets(config: Mapping) -> list[str]:
 def controlled_covariates(config: Mapping) -> list[str]:
     """The covariates whose true directions are known, in alphabetical order."""
     entries = sorted(config["covariates"].items())
-    return [name for name, entry in entries if _is_embedded(config, entry["generator"])]
+    fitted = [(name, entry) for name, entry in entries if paths.has_attributes(config, name)]
+    return [name for name, entry in fitted if _is_embedded(config, entry["generator"])]
+
+
+def controlled_projections(config: Mapping) -> list[str]:
+    """The covariates whose within-class directions controlled references leave out."""
+    references = [config["references"].get(name, {}) for name in controlled_datasets(config)]
+    return sorted(
+        {entry["nuisance_projection"]["covariates"] for entry in references if entry.get("nuisance_projection")}
+    )
 
 
 def controlled_networks(config: Mapping) -> list[str]:
@@ -143,16 +155,14 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         return {}
     of_scores = scores(config)
     references = sorted({paths.namespace(config, name) for name in release["datasets"]})
-    used = {config["variations"][name]["covariates"] for name in release["datasets"] if name in config["variations"]}
-    projections = [config["references"][name]["nuisance_projection"] for name in references]
-    used |= {projection["covariates"] for projection in projections if projection}
+    used = _used_covariates(config, references, release["datasets"])
     guards = {config["references"][name]["leak_guard"] for name in references}
-    captures = {config["covariates"][name]["database"] for name in used if name}
+    captures = {config["covariates"][name]["database"] for name in used.values()}
     return {
         "datasets": {name: _dataset(config, name) for name in release["datasets"]},
         "models": {model: _model(model) for name in release["models"] for model in paths.trained_models(config, name)},
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
-        "covariates": {name: paths.covariates(config, name) for name in sorted(used - {None})},
+        "covariates": sorted(used),
         "packings": [
             f"results/hyperface/{name}/{file}"
             for name in packed_references(config)
@@ -166,6 +176,18 @@ def release_parts(config: Mapping) -> dict[str, Any]:
         ],
         "figures": [*(path for path in of_scores if path.endswith(".png")), *sorted(figures(config))],
     }
+
+
+def _used_covariates(config: Mapping, references: list[str], datasets: list[str]) -> dict[str, str]:
+    """The files of covariates that datasets of the release were made with, each with its covariates entry."""
+    used: dict[str, str] = {}
+    for name in datasets:
+        if name in config["variations"]:
+            used |= dict.fromkeys(paths.variation_covariates(config, name), config["variations"][name]["covariates"])
+    for name in references:
+        projection = config["references"][name]["nuisance_projection"]
+        used |= dict.fromkeys(paths.nuisance_covariates(config, name), projection and projection["covariates"])
+    return used
 
 
 def _dataset(config: Mapping, name: str) -> dict[str, Any]:
@@ -234,7 +256,9 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["measure_quality"] = len(judged_datasets(config))
     jobs["tabulate_quality"] = int(bool(config["quality"]))
     for name in config["covariates"]:
-        jobs["fit_covariates"] += 1
+        jobs["fit_covariates"] += paths.has_attributes(config, name)
+        jobs["fit_within_class"] += 1
+        jobs["show_within_class"] += 1
         jobs["project_database"] += config["covariates"][name]["shards"]
         jobs["fit_warm_start"] += len(paths.warm_start(config, name))
     for name in databases_in_use(config):

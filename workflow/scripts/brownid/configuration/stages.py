@@ -185,18 +185,32 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
         "not_square": database["not_square"],
         "root": database_root(config, entry["database"]),
         "maximum_failed_share": config["images"]["maximum_failed_share"],
-        **({} if database["kind"] == "multipie" else {"selection": {key: entry[key] for key in SELECTION}}),
+        **({} if paths.has_attributes(config, covariates) else {"selection": {key: entry[key] for key in SELECTION}}),
         **_of_covariates(config, covariates),
     }
 
 
 def fit_covariates(config: Mapping, covariates: str) -> dict[str, Any]:
-    entry = config["covariates"][covariates]
-    attributes = config["databases"][entry["database"]]["kind"] == "multipie"
     return {
-        "generator_name": entry["generator"],
+        "generator_name": config["covariates"][covariates]["generator"],
         "maximum_failed_share": config["images"]["maximum_failed_share"],
-        **({} if attributes else {"attributes": False}),
+    }
+
+
+def fit_within_class(config: Mapping, covariates: str) -> dict[str, Any]:
+    selected = not paths.has_attributes(config, covariates)
+    return fit_covariates(config, covariates) | {"selected": selected}
+
+
+def show_within_class(config: Mapping, covariates: str) -> dict[str, Any]:
+    generator = config["covariates"][covariates]["generator"]
+    return {
+        "seed": config["seed"],
+        "covariates": covariates,
+        "generator": config["generators"][generator],
+        "generator_name": generator,
+        "template": config["images"]["template"],
+        "image_size": config["images"]["image_size"],
     }
 
 
@@ -365,6 +379,7 @@ def audit_leaks(config: Mapping, references: str) -> dict[str, Any]:
 
 
 def measure_controls(config: Mapping) -> dict[str, Any]:
+    projections = products.controlled_projections(config)
     datasets = products.controlled_datasets(config)
     references = {name: config["references"][name] for name in datasets if name in config["references"]}
     return {
@@ -386,6 +401,7 @@ def measure_controls(config: Mapping) -> dict[str, Any]:
             name: _generator(config, config["covariates"][name]["generator"])
             for name in products.controlled_covariates(config)
         },
+        **({"within_class": projections} if projections else {}),
     }
 
 

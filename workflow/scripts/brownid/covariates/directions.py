@@ -1,10 +1,9 @@
 """Covariates: directions that separate the two sides of an attribute (linear SVM), covariates.h5, and edits."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -127,14 +126,6 @@ def classification_accuracy(covariate: Covariate, latents: np.ndarray, positive:
 MAGIC = "brownid_covariates"
 MAJOR = 1
 NUMBERS: dict[str, Any] = {field.name: field.type for field in fields(Covariate) if field.name != "normal"}
-WITHIN_CLASS = {"w": "within_class", "w_plus": "within_class_w_plus"}  # groups of the within-class covariance, by space
-
-
-class GroupContent(Protocol):
-    """What writes a group of a covariates.h5 by itself."""
-
-    def write(self, group: h5py.Group) -> None:
-        """Write into the empty group."""
 
 
 def save_covariates(
@@ -143,12 +134,10 @@ def save_covariates(
     *,
     generator: str,
     settings: Mapping[str, object] | None = None,
-    within_class: Mapping[str, "GroupContent"] | None = None,
 ) -> None:
     """Write named covariates of one generator: per group the dataset `normal` `[D]`, the numbers as attributes.
 
-    `settings`, what made them, becomes an attribute in JSON. `within_class` has the within-class covariances
-    (`WithinClass`) by latent space (`w`, `w_plus`), each of which writes its own group.
+    `settings`, what made them, becomes an attribute in JSON.
     """
     with hdf5.writing(path) as file:
         file.attrs.update({"major": MAJOR, "minor": 0})
@@ -160,8 +149,6 @@ def save_covariates(
             hdf5.set_array(group, "normal", np.asarray(covariate.normal))
             for number in NUMBERS:
                 group.attrs[number] = getattr(covariate, number)
-        for space, content in (within_class or {}).items():
-            content.write(file.create_group(WITHIN_CLASS[space]))
 
 
 def load_covariates(path: str | Path, *, generator: str | None = None) -> dict[str, Covariate]:
@@ -169,13 +156,6 @@ def load_covariates(path: str | Path, *, generator: str | None = None) -> dict[s
 
     Raises BrownidError, naming the file, where it is not such a file or is damaged.
     """
-    with reading_covariates(path, generator) as file:
-        return {name: _read(file, name) for name in file if name not in WITHIN_CLASS.values()}
-
-
-@contextmanager
-def reading_covariates(path: str | Path, generator: str | None = None) -> Iterator[h5py.File]:
-    """The opened covariates file, checked to be one, and to belong to the `generator` if one is given."""
     with hdf5.reading(path) as file:
         if hdf5.attribute(file, "magic") != MAGIC or hdf5.attribute(file, "major", int) != MAJOR:
             raise BrownidError(f"{path} is not a covariates file of version {MAJOR}: name the right file.")
@@ -185,7 +165,7 @@ def reading_covariates(path: str | Path, generator: str | None = None) -> Iterat
                 f"{path} belongs to the generator {theirs!r}, not to {generator!r}: "
                 "covariates are directions in the latent space of one generator."
             )
-        yield file
+        return {name: _read(file, name) for name in file}
 
 
 def _read(file: h5py.File, name: str) -> Covariate:

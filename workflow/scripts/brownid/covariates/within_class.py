@@ -5,11 +5,13 @@ shrunk eigenvalues. It needs identities, no attribute labels. With M = `WithinCl
 ξ ~ N(0, I) `[n, r]`, the rows of ξ M have this covariance C in its leading directions: MᵀM ≈ C.
 
 Latents of W are `[n, D]`. Latents of W+ are `[n, L·D]`, the layers of a photograph in order in one row: the covariance
-is across all layers, and `root(share).reshape(-1, L, D)` gives latents of W+. A covariates.h5 holds the covariance of
-W, and that of W+ where the photographs were projected into W+: `load_within_class(path, space="w_plus")`.
+is across all layers, and `root(share).reshape(-1, L, D)` gives latents of W+. A within_class.h5 holds the covariance of
+W, and that of W+ where the photographs were projected into W+: `load_within_class(path, space="w_plus")`. It is a file
+of its own, so that a change of this estimate makes nothing again that follows from the directions in covariates.h5.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from brownid.covariates.directions import WITHIN_CLASS, reading_covariates
 from brownid.runtime.errors import BrownidError
 from brownid.samples import hdf5
 
@@ -92,13 +93,6 @@ class WithinClass:
                 "number from 1 to that."
             )
         return self.directions[:wanted]
-
-    def write(self, group: h5py.Group) -> None:
-        """Write it into an empty group of a covariates.h5: the arrays as datasets, the numbers as attributes."""
-        for name in ARRAYS:
-            hdf5.set_array(group, name, getattr(self, name))
-        for name in NUMBERS:
-            group.attrs[name] = getattr(self, name)
 
 
 NUMBERS: dict[str, Any] = {field.name: field.type for field in fields(WithinClass) if field.name not in ARRAYS}
@@ -211,17 +205,45 @@ def oas_shrinkage(eigenvalues: np.ndarray, dimensions: int, freedom: int) -> flo
     return min(1.0, ((1 - two) * squares + trace**2) / ((freedom + 1 - two) * spread))
 
 
+MAGIC = "brownid_within_class"
+MAJOR = 1
+
+
+def save_within_class(
+    path: str | Path,
+    spaces: Mapping[str, WithinClass],
+    *,
+    generator: str,
+    settings: Mapping[str, object] | None = None,
+) -> None:
+    """Write the within-class covariances of one generator by latent space (`w`, `w_plus`).
+
+    A group per space has the arrays as datasets and the numbers as attributes. `settings`, what made them, becomes an
+    attribute in JSON.
+    """
+    with hdf5.writing(path) as file:
+        file.attrs.update({"major": MAJOR, "minor": 0})
+        for name, text in {"magic": MAGIC, "generator": generator}.items():
+            hdf5.set_text(file, name, text)
+        hdf5.set_settings(file, settings or {})
+        for space, found in spaces.items():
+            group = file.create_group(space)
+            for name in ARRAYS:
+                hdf5.set_array(group, name, getattr(found, name))
+            for name in NUMBERS:
+                group.attrs[name] = getattr(found, name)
+
+
 def load_within_class(path: str | Path, *, generator: str | None = None, space: str = "w") -> WithinClass:
-    """The within-class covariance in a covariates.h5, of the space `w` or `w_plus`.
+    """The within-class covariance of a latent space, `w` or `w_plus`, that `save_within_class` wrote.
 
     Raises BrownidError, naming the file, where it has none of that space, is damaged or belongs to another generator.
     """
-    with reading_covariates(path, generator) as file:
-        name = WITHIN_CLASS[space]
-        if name not in file:
-            remedy = "project the photographs in that space" if space == "w_plus" else "fit the covariates again"
+    with _reading(path, generator) as file:
+        if space not in file:
+            remedy = "project the images into W+ (projection.space: w_plus)" if space == "w_plus" else "make it again"
             raise BrownidError(f"{path} holds no within-class covariance of the space {space}: {remedy}.")
-        group = file[name]
+        group = file[space]
         numbers: dict[str, Any] = {number: hdf5.attribute(group, number, kind) for number, kind in NUMBERS.items()}
         arrays = {array: hdf5.array(group, array, np.floating).astype(np.float64) for array in ARRAYS}
         found = WithinClass(**{**numbers, **arrays})
@@ -230,3 +252,24 @@ def load_within_class(path: str | Path, *, generator: str | None = None, space: 
         if not whole or not np.allclose(found.directions @ found.directions.T, np.eye(kept), atol=1e-6):
             raise BrownidError(f"{path}: its within-class covariance is not whole: make the file again.")
         return found
+
+
+def stored_spaces(path: str | Path) -> list[str]:
+    """The latent spaces, of `w` and `w_plus`, whose within-class covariance a file holds."""
+    with _reading(path) as file:
+        return [space for space in ("w", "w_plus") if space in file]
+
+
+@contextmanager
+def _reading(path: str | Path, generator: str | None = None) -> Iterator[h5py.File]:
+    """The opened file, checked to be one, and to belong to the `generator` if one is given."""
+    with hdf5.reading(path) as file:
+        if hdf5.attribute(file, "magic") != MAGIC or hdf5.attribute(file, "major", int) != MAJOR:
+            raise BrownidError(f"{path} is not a within-class covariance of version {MAJOR}: name the right file.")
+        theirs = hdf5.attribute(file, "generator")
+        if generator is not None and theirs != generator:
+            raise BrownidError(
+                f"{path} belongs to the generator {theirs!r}, not to {generator!r}: "
+                "a within-class covariance lies in the latent space of one generator."
+            )
+        yield file

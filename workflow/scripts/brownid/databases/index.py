@@ -208,6 +208,11 @@ class DatabaseIndex:
         """The number of samples, and that of identities."""
         return self._rows("SELECT COUNT(*), COUNT(DISTINCT identity) FROM samples")[0]
 
+    def persons_with(self, images: int) -> int:
+        """The number of identities that have at least this many samples."""
+        repeated = "SELECT identity FROM samples GROUP BY identity HAVING COUNT(*) >= ?"
+        return self._rows(f"SELECT COUNT(*) FROM ({repeated})", (images,))[0][0]
+
     def members(self) -> dict[str, dict[str, list[str]]]:
         """The keys of all samples by protocol and group, in the index's order: what `create` takes as `protocols`."""
         members: dict[str, dict[str, list[str]]] = {

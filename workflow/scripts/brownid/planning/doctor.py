@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from brownid.configuration import paths, stages
 from brownid.configuration.loading import OwnPath, load_configuration, merged, own_paths
+from brownid.covariates.within_class import check_pooled
 from brownid.databases.index import DatabaseIndex
 from brownid.databases.kinds import OWN_FILES, index_images
 from brownid.planning.resources import Finding, amount, examine_disk, examine_memory
@@ -91,7 +92,7 @@ def _always(config: Mapping) -> bool:
 
 
 def _fits_covariates(config: Mapping) -> bool:
-    return bool(config["covariates"])
+    return any(paths.has_attributes(config, name) for name in config["covariates"])
 
 
 def _reads_onnx(config: Mapping) -> bool:
@@ -160,7 +161,10 @@ def examine_files(config: Mapping, catalogue: Mapping[str, Model], quick: bool =
 
 
 def examine_databases(config: Mapping) -> Iterator[Finding]:
-    """The images and identities of each database of the user's own, as the run will index it, and what it warns of."""
+    """The images and identities of each database of the user's own, as the run will index it, and what it warns of.
+
+    One that a covariates entry projects must have several persons with several images.
+    """
     missing = {own.place.rsplit(".", 1)[0] for own in own_paths(config) if not own.exists}
     for name, entry in config["databases"].items():
         place = f"databases.{name}"
@@ -173,7 +177,11 @@ def examine_databases(config: Mapping) -> Iterator[Finding]:
                 index_images(stages.index_database(config, name), files, index)
                 with DatabaseIndex.open(index) as database:
                     images, identities = database.counts()
+                    repeated = database.persons_with(2)
                 yield Finding("fine", FILES, f"{place}: {images} images of {identities} identities")
+                for projected, projection in config.get("covariates", {}).items():
+                    if projection["database"] == name:
+                        check_pooled(repeated, identities, f"it (covariates.{projected}.database) has")
             except BrownidError as error:
                 yield Finding("blocks", FILES, f"{place}: {error}")
         yield from (Finding("note", FILES, f"{place}: {warning}") for warning in warnings)

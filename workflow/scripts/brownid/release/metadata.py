@@ -151,7 +151,7 @@ FOLDERS = {
     " (weights), `<model>.ckpt` (the training's checkpoint), `results/<model>/` (history,"
     " hyper-parameters, scores, and in `pairs.parquet` the similarity of each pair with the numbers of its persons)",
     "databases": "indexes of the genuine databases that were used (SQLite); they hold no images",
-    "covariates": "directions of pose, illumination and expression in latent space",
+    "covariates": "directions of pose, illumination and expression, and within-class covariance, in latent space",
     "hyperface": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"
     " the packing went, and how near each identity came to its embedding (`inversion.csv`)",
     "scores": "tables of results",
