@@ -19,8 +19,8 @@ from brownid.covariates.within_class import fit_within_class as fit
 from brownid.databases.index import DatabaseIndex
 from brownid.runtime.files import atomic_path
 from brownid.samples.collection import SampleCollection
+from brownid.samples.published import W_PLUS
 
-W_PLUS = "w_plus_latent"  # the column of projections into W+
 SHARES = (0.5, 0.9, 0.99)  # of the variance, whose number of directions is tabulated
 
 
