@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from brownid.figures.style import MUTED, line_style, new_figure, require
 
 WIDTH, ROW_HEIGHT, LEAST_HEIGHT = 9.6, 0.74, 4.4  # inches
 GAP = 1 / 28  # between faces, in widths of a face
+MANY = 20  # directions
 MARKED_SHARES = (0.5, 0.9, 0.99)
 
 
@@ -56,7 +57,7 @@ def _draw_eigenvalues(axes: Axes, spectrum: Spectrum) -> None:
     for index, (label, values) in enumerate(lines.items()):
         marker = "o" if len(values) == 1 else None  # a line needs two
         axes.plot(np.arange(1, len(values) + 1), values, label=label, marker=marker, **line_style(index))
-    axes.set_xscale("log")
+    _number_directions(axes, len(spectrum.eigenvalues))
     axes.set_yscale("log")
     axes.set_title("Eigenvalues")
     axes.set_xlabel("direction")
@@ -73,11 +74,20 @@ def _draw_shares(axes: Axes, eigenvalues: np.ndarray) -> None:
         axes.plot([needed], [shares[needed - 1]], "o", color=MUTED, markersize=3.5)
         label, place = f"{share:.0%} in {needed}", (needed, shares[needed - 1])
         axes.annotate(label, place, xytext=(4, -10), textcoords="offset points", fontsize=7.5, color=MUTED)
-    axes.set_xscale("log")
+    _number_directions(axes, len(shares))
     axes.set_ylim(0, 1.04)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title("Share of the variance in the leading directions")
     axes.set_xlabel("number of directions")
+
+
+def _number_directions(axes: Axes, count: int) -> None:
+    """Make the axis that numbers the directions logarithmic where there are many."""
+    if count > MANY:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_faces(axes: Axes, spectrum: Spectrum) -> None:
