@@ -289,8 +289,8 @@ class Renderer(torch.nn.Module):
         slots = self.head.slots(settings)
         tones = self.head.colours(head_palette(colours))
         skin_gloss = 0.16 * torch.exp(0.7 * value["skin_shine"])
-        gloss = self.head.gloss + torch.nn.functional.pad(skin_gloss[:, None], (0, len(self.head.gloss) - 1))
-        paints = torch.cat([tones, gloss[..., None]], dim=2)
+        glosses = self.head.gloss + torch.nn.functional.pad(skin_gloss[:, None], (0, len(self.head.gloss) - 1))
+        paints = torch.cat([tones, glosses[..., None]], dim=2)
         painted = softmax_mix(self.head.logits(slots), paints.transpose(1, 2), surface.monomials)
         # one product: components towards camera-up, lamp and bisector; the length from the head's own axes
         up = view.rotation[:, 1] / view.radii
@@ -298,13 +298,15 @@ class Renderer(torch.nn.Module):
         dots = torch.bmm(towards, surface.gradient)
         stretched = surface.gradient / view.radii[:, :, None]
         dots = dots * torch.rsqrt((stretched * stretched).sum(1) + 1e-8)[:, None]
-        key = 0.5 * (dots[:, 0] + torch.sqrt(dots[:, 0] * dots[:, 0] + _TERMINATOR))
+        to_lamp, to_half, to_up = dots.unbind(1)
+        key = 0.5 * (to_lamp + torch.sqrt(to_lamp.square() + _TERMINATOR))
         strength, ambient = self._lamps(value)
-        shade = (ambient[:, None] * (1.0 + 0.22 * dots[:, 2]))[:, None] + (strength[:, None] * colours["light"])[
+        shade = (ambient[:, None] * (1.0 + 0.22 * to_up))[:, None] + (strength[:, None] * colours["light"])[
             :, :, None
         ] * key[:, None]
-        shine = strength[:, None] * painted[:, 3] * torch.exp(_SHININESS * (dots[:, 1] - 1.0))
-        return painted[:, :3] * shade + shine[:, None]
+        colour, gloss = painted.split((3, 1), dim=1)
+        shine = strength[:, None] * gloss.squeeze(1) * torch.exp(_SHININESS * (to_half - 1.0))
+        return colour * shade + shine[:, None]
 
     def _scene(self, settings: Tensor, value: dict[str, Tensor], colours: dict[str, Tensor], view: Pose) -> Tensor:
         slots = self._place(self.scene.slots(settings), view)
