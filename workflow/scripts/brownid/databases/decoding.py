@@ -23,6 +23,7 @@ from brownid.runtime.errors import BrownidError, one_line
 # Pillow's names; .jfif is JPEG, MPO is JPEG with more pictures behind the first, .pgm, .pbm and .pnm are PPM, .jp2 is
 # JPEG2000. Some builds of Pillow lack AVIF.
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+PILLOW = logging.getLogger("PIL")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's for more than 8 bits: it would cut, not scale
 ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
 TIFF_BITS, TIFF_BLACK_AND_WHITE, TIFF_NUMBERS = 0x0102, 0x0106, 0x0153  # tags: bits, what 0 is, kind of numbers
@@ -73,7 +74,8 @@ def _reasons() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, once an image
-            logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs of damage is said in the reason
+            if PILLOW.level != logging.CRITICAL:  # setting it empties the caches of all loggers
+                PILLOW.setLevel(logging.CRITICAL)  # what it logs of damage is said in the reason
             yield
     except BrownidError:
         raise
