@@ -1,4 +1,5 @@
 # make release      environment, pipeline on config/config.yaml, report
+# make development  environment, pipeline as far as the scores on development benchmarks need it
 # make test         environment, test suite
 # make check        formatters, linters, types
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
@@ -19,17 +20,22 @@ SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release configuration test check real photographs nightly clean
+.PHONY: release development configuration test check real photographs nightly clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory results/report.html
 	@echo
-	@cat results/tables/scores.md
+	@cat results/tables/evaluation/scores.md
 	@echo
 	@echo "Release      $$(ls -d results/release/*/)"
-	@echo "Score table  results/tables/scores.csv"
+	@echo "Score table  results/tables/evaluation/scores.csv"
 	@echo "Report       results/report.html"
+
+development: configuration $(VENV)/installed
+	@$(SNAKEMAKE) development
+	@echo
+	@cat results/tables/development/scores.md
 
 configuration:
 	@test -f "$$CONFIG" || { echo "There is no configuration $$CONFIG: make release CONFIG=path/to/config.yaml"; exit 1; }

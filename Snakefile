@@ -40,6 +40,7 @@ complete_gpu_rules()
 localrules:
     all,
     scores,
+    development,
     figures,
 
 
@@ -52,6 +53,11 @@ rule all:
 rule scores:
     input:
         products.scores(config),
+
+
+rule development:
+    input:
+        lambda w: wanted(products.development),
 
 
 rule figures:

@@ -45,7 +45,7 @@ def test_every_photograph_is_detected(run, name):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_pairs_file_is_scored_almost_without_errors(run, name):
-    scores = json.loads((run / "results/scores/sface.json").read_text())["benchmarks"][f"orl_{name}"]
+    scores = json.loads((run / "results/scores/evaluation/sface.json").read_text())["benchmarks"][f"orl_{name}"]
     assert scores["genuine"] == scores["impostors"] == 1800
     assert scores["eer"] <= MAXIMUM_EER
     assert scores["accuracy"] >= 0.998

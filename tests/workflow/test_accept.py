@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -310,4 +311,4 @@ def test_the_command_lists_the_results_by_stage_and_changes_nothing_without_a_st
     said = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output.splitlines()
     assert said[0].split("  ")[-3:] == ["incomplete", "accepted", "to run"]
     assert ["sample_references", "·", "·", "·", "2", "·", "·", "2"] in [line.split() for line in said]
-    assert said[-1].startswith("0 of 56 results would be accepted")
+    assert re.match(r"0 of \d+ results would be accepted", said[-1])

@@ -97,6 +97,7 @@ CHANGES = {
         **{"train_recognition": 1, "score_model": 1, "tabulate_scores": 1, "compare_scores": 1, **RELEASED},
     },
     "training: {fr_varied: {seeds: null}}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},
+    "benchmarks: {lfw_dev: {capture: {pairs: 40}}}": {},
     "benchmarks: {lfw: {capture: {pairs: 40}}}": {"capture_benchmark": 1, **SCORED, **RELEASED},
     "scoring: {false_accept_rates: [0.1]}": {**SCORED, **RELEASED},
     "scoring: {resamples: 101}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from itertools import pairwise
 
 import pandas as pd
@@ -36,10 +37,10 @@ def test_the_shards_of_a_dataset_make_up_all_its_identities(tiny_run):
 
 
 def test_scores_are_there_for_every_network_and_benchmark(tiny_run):
-    table = pd.read_csv(tiny_run / "results/tables/scores.csv")
+    table = pd.read_csv(tiny_run / "results/tables/evaluation/scores.csv")
     assert set(table.network) == {"fr_varied/seed_1", "fr_varied/seed_2", "steering", "judge"}
     assert table.accuracy.between(0, 1).all()
-    scores = json.loads((tiny_run / "results/scores/fr_varied/seed_1.json").read_text())
+    scores = json.loads((tiny_run / "results/scores/evaluation/fr_varied/seed_1.json").read_text())
     assert scores["benchmarks"]["lfw"]["pairs"] == 20
 
 
@@ -51,6 +52,17 @@ def test_the_judge_measures_every_dataset_and_the_genuine_database(tiny_run):
     ]
     assert pairs.notna().all().all()
     assert (tiny_run / "results/release/tiny/scores/quality.csv").exists()
+
+
+def test_development_benchmarks_are_scored_when_asked_for_and_alone(copied_run):
+    assert not list((copied_run / "results/benchmarks").glob("lfw_dev*"))
+    shutil.rmtree(copied_run / "results/scores")
+    (copied_run / "results/benchmarks/lfw.32.bin").unlink()
+    status, said = snakemake(copied_run, "development")
+    assert status == 0, said
+    assert set(pd.read_csv(copied_run / "results/tables/development/scores.csv").benchmark) == {"lfw_dev"}
+    assert not (copied_run / "results/scores/evaluation").exists()
+    assert not (copied_run / "results/benchmarks/lfw.32.bin").exists()
 
 
 def test_the_controls_compare_with_the_ground_truth(tiny_run):

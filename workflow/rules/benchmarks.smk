@@ -55,16 +55,16 @@ rule prepare_benchmark:
 rule score_model:
     input:
         weights=lambda w: paths.weights(config, w.model),
-        benchmarks=lambda w: paths.benchmark_files(config, w.model),
-        persons=lambda w: paths.benchmark_persons(config, w.model),
-        failures=lambda w: paths.benchmark_failures(config, w.model),
+        benchmarks=lambda w: paths.benchmark_files(config, w.group, w.model),
+        persons=lambda w: paths.benchmark_persons(config, w.group, w.model),
+        failures=lambda w: paths.benchmark_failures(config, w.group, w.model),
     output:
-        scores="results/scores/{model}.json",
-        pairs="results/scores/{model}.pairs.parquet",
+        scores="results/scores/{group}/{model}.json",
+        pairs="results/scores/{group}/{model}.pairs.parquet",
     log:
-        "logs/score_model/{model}.log",
+        "logs/score_model/{group}/{model}.log",
     benchmark:
-        "logs/benchmarks/score_model/{model}.tsv"
+        "logs/benchmarks/score_model/{group}/{model}.tsv"
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -76,38 +76,46 @@ rule score_model:
         settings=settings("score_model"),
         code=code("score_model", "torch-gpu"),
     message:
-        "Score {wildcards.model} on the benchmarks"
+        "Score {wildcards.model} on the {wildcards.group} benchmarks"
     script:
         "../scripts/score_model.py"
 
 
 rule tabulate_scores:
     input:
-        scores=paths.scored(config, "json"),
-        pairs=paths.scored(config, "pairs.parquet"),
+        scores=lambda w: paths.scored(config, w.group, "json"),
+        pairs=lambda w: paths.scored(config, w.group, "pairs.parquet"),
     output:
-        table="results/tables/scores.csv",
-        accuracies="results/tables/accuracies.csv",
-        error_rates="results/tables/error_rates.csv",
-        text="results/tables/scores.md",
+        table="results/tables/{group}/scores.csv",
+        accuracies="results/tables/{group}/accuracies.csv",
+        error_rates="results/tables/{group}/error_rates.csv",
+        text="results/tables/{group}/scores.md",
         page=report(
-            "results/tables/scores.html",
+            "results/tables/{group}/scores.html",
             caption="../report/scores.rst",
             category="Scores",
+            subcategory="{group}",
         ),
         chart=report(
-            "results/figures/scores.png",
+            "results/figures/{group}/scores.png",
             caption="../report/scores.rst",
             category="Scores",
+            subcategory="{group}",
         ),
         roc=report(
-            "results/figures/roc.png", caption="../report/roc.rst", category="Scores"
+            "results/figures/{group}/roc.png",
+            caption="../report/roc.rst",
+            category="Scores",
+            subcategory="{group}",
         ),
         det=report(
-            "results/figures/det.png", caption="../report/det.rst", category="Scores"
+            "results/figures/{group}/det.png",
+            caption="../report/det.rst",
+            category="Scores",
+            subcategory="{group}",
         ),
     log:
-        "logs/tabulate_scores.log",
+        "logs/tabulate_scores/{group}.log",
     localrule: True
     conda:
         "../../envs/plots.yaml"
@@ -119,29 +127,31 @@ rule tabulate_scores:
         settings=settings("tabulate_scores"),
         code=code("tabulate_scores", "plots"),
     message:
-        "Tabulate the scores of all networks"
+        "Tabulate the scores of all networks on the {wildcards.group} benchmarks"
     script:
         "../scripts/tabulate_scores.py"
 
 
 rule compare_scores:
     input:
-        pairs=paths.scored(config, "pairs.parquet"),
+        pairs=lambda w: paths.scored(config, w.group, "pairs.parquet"),
     output:
-        table="results/tables/differences.csv",
-        text="results/tables/differences.md",
+        table="results/tables/{group}/differences.csv",
+        text="results/tables/{group}/differences.md",
         page=report(
-            "results/tables/differences.html",
+            "results/tables/{group}/differences.html",
             caption="../report/differences.rst",
             category="Scores",
+            subcategory="{group}",
         ),
         chart=report(
-            "results/figures/differences.png",
+            "results/figures/{group}/differences.png",
             caption="../report/differences.rst",
             category="Scores",
+            subcategory="{group}",
         ),
     log:
-        "logs/compare_scores.log",
+        "logs/compare_scores/{group}.log",
     localrule: True
     conda:
         "../../envs/plots.yaml"
@@ -153,6 +163,6 @@ rule compare_scores:
         settings=settings("compare_scores"),
         code=code("compare_scores", "plots"),
     message:
-        "Compare the accuracies of entries"
+        "Compare the accuracies of entries on the {wildcards.group} benchmarks"
     script:
         "../scripts/compare_scores.py"

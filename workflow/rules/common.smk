@@ -11,6 +11,7 @@ sys.path.insert(0, str(LIBRARY))
 from brownid.configuration import paths, products, stages
 from brownid.configuration.links import DATASETS
 from brownid.configuration.fingerprint import families_of, fingerprint
+from brownid.configuration.links import GROUPS
 from brownid.configuration.loading import load_configuration
 from brownid.configuration.loading import override
 from brownid.runtime.errors import BrownidError
@@ -40,6 +41,7 @@ wildcard_constraints:
     dataset=paths.alternatives(config, "references", "variations"),
     model=paths.one_of(paths.models(config)),
     seed=r"0|[1-9]\d*",
+    group=paths.one_of(list(GROUPS)),
     shard=r"\d+",
     shards=r"\d+",
     template=r"[a-z_]+",
@@ -66,6 +68,14 @@ def code(rule, environment, script=None):
         families_of(chosen(w)),
         kept=".snakemake/fingerprints",
     )
+
+
+def wanted(files):
+    """Files of a target other than the default one; a message without a traceback where it has none."""
+    try:
+        return files(config)
+    except BrownidError as error:
+        sys.exit(f"error: {error}")
 
 
 def processes(w):

@@ -83,8 +83,12 @@ def _packed_place(path: str) -> str:
 
 
 def _place(path: str) -> str:
-    """Path in the release of a table or figure: results/tables/… below scores/, results/figures/… below figures/."""
+    """Path in the release of a table or figure: results/tables/… below scores/, results/figures/… below figures/.
+
+    Scores on evaluation benchmarks are the only ones there, and need no folder of their own.
+    """
     folder, *rest = PurePosixPath(path).relative_to("results").parts
+    rest = rest[1:] if rest[0] == "evaluation" else rest
     return str(PurePosixPath("scores" if folder == "tables" else folder, *rest))
 
 

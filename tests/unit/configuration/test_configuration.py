@@ -134,6 +134,18 @@ def test_a_benchmark_of_people_that_networks_learned_is_refused(config):
     assert "lfw" in (said := refusal(config)) and "share person" in said
 
 
+def test_a_person_in_benchmarks_of_two_groups_is_refused_and_in_two_of_one_group_is_not(config):
+    config["benchmarks"]["lfw"]["group"] = "development"
+    assert "share person 40000" in refusal(config)
+    config["benchmarks"]["lfw"]["capture"]["first_person"] = 50_000
+    assert load_configuration(config)["benchmarks"]["calfw"]["group"] == "evaluation"
+
+
+def test_networks_are_released_with_their_scores_on_evaluation_benchmarks(config):
+    config["benchmarks"] = {name: entry | {"group": "development"} for name, entry in config["benchmarks"].items()}
+    assert "there are no benchmarks of the group 'evaluation'" in refusal(config)
+
+
 def test_disco_without_covariates_is_refused(config):
     del config["variations"][DISCO]["covariates"]
     assert f"variations.{DISCO}" in refusal(config)

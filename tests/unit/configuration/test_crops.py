@@ -49,11 +49,11 @@ def test_each_network_reads_crops_of_its_own(mixed):
 def test_a_network_is_scored_on_the_crops_that_it_reads(mixed):
     config = load_configuration(mixed)
     for model, crop, image_size in [("sface", "arcface_112", 112), ("fr_genuine", "two_eye_56", 56)]:
-        files = dict(zip(sorted(config["benchmarks"]), paths.benchmark_files(config, model), strict=True))
+        files = dict(zip(sorted(config["benchmarks"]), paths.benchmark_files(config, "evaluation", model), strict=True))
         assert files["lfw"] == f"results/benchmarks/lfw.{image_size}.bin"
         for name in ("photos", "crops", "bin"):
             assert files[name] == f"results/benchmarks/{name}.{crop}.bin"
-        assert paths.benchmark_failures(config, model) == [
+        assert paths.benchmark_failures(config, "evaluation", model) == [
             f"results/benchmarks/{name}.{crop}.failures.csv" for name in ("bin", "crops", "photos")
         ]
 

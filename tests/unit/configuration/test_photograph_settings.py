@@ -94,7 +94,7 @@ STAGES = [
     *[(stages.align_database, name) for name in ("wild", "ffhq", "cropped", "strangers")],
     *[(stages.prepare_benchmark, name, "arcface", "112") for name in ("own", "converted")],
     (stages.realign_images, "moved"),
-    *[(stages.render_images, "world_n100_lang"), (stages.score_model, "fr_genuine")],
+    *[(stages.render_images, "world_n100_lang"), (stages.score_model, "evaluation", "fr_genuine")],
 ]
 PHOTOGRAPHS = "align_database:wild align_database:ffhq align_database:cropped"
 OWN = "prepare_benchmark:own:arcface:112"

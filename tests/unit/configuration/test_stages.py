@@ -9,6 +9,7 @@ import yaml
 from brownid.configuration import paths, products, stages
 from brownid.configuration.loading import load_configuration
 from brownid.planning import sizes
+from brownid.runtime.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
 
@@ -30,11 +31,11 @@ CALLS = [
     (stages.sample_references, "world_n100_lang"),
     (stages.vary_references, "world_n100_lang_disco_n8_rl14"),
     (stages.train_recognition, "fr_dispersion", "1"),
-    (stages.score_model, "fr_genuine/seed_1"),
+    (stages.score_model, "evaluation", "fr_genuine/seed_1"),
     (stages.project_database, "world_covariates"),
     (stages.measure_controls,),
-    (stages.tabulate_scores,),
-    (stages.compare_scores,),
+    (stages.tabulate_scores, "evaluation"),
+    (stages.compare_scores, "evaluation"),
     (stages.package_release,),
 ]
 
@@ -56,12 +57,28 @@ def test_a_references_stage_does_not_depend_on_how_its_network_was_trained(confi
 def test_networks_are_tabulated_by_entry_and_benchmarks_by_group(config):
     config["training"]["fr_genuine"]["seeds"] = [3, 1]
     config["benchmarks"]["lfw"]["group"] = "development"
-    settings = stages.tabulate_scores(config)
+    settings = stages.tabulate_scores(config, "evaluation")
     assert settings["entries"]["fr_genuine"] == ["fr_genuine/seed_3", "fr_genuine/seed_1"]
     assert settings["entries"]["steering"] == ["steering"] and list(settings["entries"]) == sorted(settings["entries"])
     assert [network for names in settings["entries"].values() for network in names] == paths.models(config)
-    assert [group["name"] for group in settings["groups"]] == ["evaluation", "development"]
-    assert settings["groups"][1]["benchmarks"] == ["lfw"]
+    [group] = settings["groups"]
+    assert group["name"] == "evaluation" and group["benchmarks"] == ["agedb_30", "calfw", "cfp_fp", "cplfw"]
+    assert stages.compare_scores(config, "development")["groups"][0]["benchmarks"] == ["lfw"]
+
+
+def test_networks_are_scored_on_one_group_of_benchmarks_and_the_default_target_has_no_development_ones(config):
+    config["benchmarks"]["lfw"]["group"] = "development"
+    assert stages.score_model(config, "development", "steering")["benchmarks"] == ["lfw"]
+    assert paths.benchmark_files(config, "development", "steering") == ["results/benchmarks/lfw.56.bin"]
+    assert paths.benchmark_persons(config, "development", "steering") == ["results/benchmarks/lfw.56.persons.csv"]
+    assert "lfw" not in stages.score_model(config, "evaluation", "steering")["benchmarks"]
+    assert products.job_counts(config)["capture_benchmark"] == 4
+    wanted = [*products.targets(config), *products.files(products.release_parts(config))]
+    assert not [path for path in wanted if "development" in path]
+    assert all("/development/" in path for path in products.development(config))
+    config["benchmarks"] = {name: entry | {"group": "evaluation"} for name, entry in config["benchmarks"].items()}
+    with pytest.raises(BrownidError, match="The target `development` has nothing to make"):
+        products.development(config)
 
 
 def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default(config):
@@ -72,7 +89,7 @@ def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default
     assert {"fr_dispersion/seed_3", "steering"} < set(paths.models(config))
     assert paths.weights(config, "fr_dispersion/seed_3") == "results/training/fr_dispersion/seed_3/weights.safetensors"
     assert stages.train_recognition(config, listed, "3")["seed"] == 3
-    first, second = (stages.score_model(config, model) for model in paths.trained_models(config, listed))
+    first, second = (stages.score_model(config, "evaluation", model) for model in paths.trained_models(config, listed))
     assert first | {"model": second["model"]} == second
     assert list(products.release_parts(config)["models"])[1:3] == paths.trained_models(config, listed)
 
@@ -168,15 +185,15 @@ STAGES = [
     *[(stages.measure_packing, HYPER), (stages.vary_references, NOISY)],
     *[
         (stages.train_recognition, "fr_genuine", "1"),
-        (stages.score_model, "steering"),
-        (stages.score_model, "fr_genuine/seed_1"),
+        (stages.score_model, "evaluation", "steering"),
+        (stages.score_model, "evaluation", "fr_genuine/seed_1"),
     ],
     *[(stages.measure_controls,), (stages.plot_distances, DISP), (stages.audit_leaks, LANG)],
-    *[(stages.tabulate_scores,), (stages.compare_scores,)],
+    *[(stages.tabulate_scores, "evaluation"), (stages.compare_scores, "evaluation")],
 ]
 STEERED = "fit_warm_start project_database sample_references vary_references measure_controls "
 STEERED += "embed_faces invert_embeddings"
-EMBEDDED = "embed_dataset measure_packing train_network score_model:steering"
+EMBEDDED = "embed_dataset measure_packing train_network score_model:evaluation:steering"
 
 LEFT_OUT = {"covariates": "world_covariates", "directions": 10}
 

@@ -121,6 +121,7 @@ def _check_side(config: Mapping, training: str, dataset: str) -> None:
 
 DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
 RESERVED = {"trained_models", "databases", "covariates", "hyperface", "scores", "figures"}
+GROUPS = ("evaluation", "development")  # of benchmarks
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 ONNX = "onnx"  # the family
 WITHOUT_GRADIENTS = {"random", "reject", "covariates"}  # the algorithms that only embed
@@ -188,15 +189,15 @@ def _check_release(config: Mapping) -> None:
     for field, targets in {"datasets": ("references", "variations"), "models": ("training",)}.items():
         for name in release.get(field, ()):
             _check_target(config, f"release.{field}", name, targets)
-    if release.get("models") and not config["benchmarks"]:
+    if release.get("models") and all(entry["group"] != GROUPS[0] for entry in config["benchmarks"].values()):
         raise BrownidError(
-            "release.models names networks, which are published with their scores, but there are no benchmarks: add "
-            "some, or leave release.models out."
+            "release.models names networks, which are published with their scores, but there are no benchmarks of the "
+            "group 'evaluation': add some, or leave release.models out."
         )
 
 
 def _check_people(config: Mapping) -> None:
-    """Nobody may be in two databases of one embedded world, or in a database and a benchmark."""
+    """Persons of databases of one embedded world and of its groups of benchmarks must all be different."""
     databases = _people(config, "databases", ("people", "subjects"))
     benchmarks = _people(config, "benchmarks", ("people",))
     for world in {home for home, _ in [*databases.values(), *benchmarks.values()]}:
@@ -205,6 +206,10 @@ def _check_people(config: Mapping) -> None:
         for benchmark, (home, people) in benchmarks.items():
             if home == world:
                 check_disjoint({**shared, benchmark: people})
+                group = config["benchmarks"][benchmark]["group"]
+                for other, (place, theirs) in benchmarks.items():
+                    if place == world and config["benchmarks"][other]["group"] != group:
+                        check_disjoint({benchmark: people, other: theirs})
 
 
 def _people(config: Mapping, section: str, counts: tuple[str, ...]) -> dict[str, tuple[int, PeopleRange]]:

@@ -50,9 +50,14 @@ def benchmark_file(config: Mapping, benchmark: str, model: str) -> str:
     return entry["file"]
 
 
-def benchmark_files(config: Mapping, model: str) -> list[str]:
-    """The .bin files that a network is scored on, in the order of the benchmarks' names."""
-    return [benchmark_file(config, name, model) for name in sorted(config["benchmarks"])]
+def benchmarks_of(config: Mapping, group: str) -> list[str]:
+    """The benchmarks of a group, in alphabetical order."""
+    return sorted(name for name, entry in config["benchmarks"].items() if entry["group"] == group)
+
+
+def benchmark_files(config: Mapping, group: str, model: str) -> list[str]:
+    """The .bin files of a group that a network is scored on, in the order of the benchmarks' names."""
+    return [benchmark_file(config, name, model) for name in benchmarks_of(config, group)]
 
 
 def captured_benchmarks(config: Mapping) -> list[str]:
@@ -78,15 +83,17 @@ def benchmark_pairs(config: Mapping, benchmark: str) -> list[str]:
     return [pairs] if pairs else []
 
 
-def benchmark_persons(config: Mapping, model: str) -> list[str]:
+def benchmark_persons(config: Mapping, group: str, model: str) -> list[str]:
     """The tables of persons of the benchmarks that a network is scored on; a .bin file of the user's has none."""
-    made = sorted([*captured_benchmarks(config), *prepared_benchmarks(config)])
-    return [benchmark_file(config, name, model).removesuffix(".bin") + ".persons.csv" for name in made]
+    made = {*captured_benchmarks(config), *prepared_benchmarks(config)}
+    files = [benchmark_file(config, name, model) for name in benchmarks_of(config, group) if name in made]
+    return [file.removesuffix(".bin") + ".persons.csv" for file in files]
 
 
-def benchmark_failures(config: Mapping, model: str) -> list[str]:
+def benchmark_failures(config: Mapping, group: str, model: str) -> list[str]:
     """The lists of images that failed when the benchmarks that a network is scored on were prepared."""
-    files = [benchmark_file(config, name, model) for name in prepared_benchmarks(config)]
+    made = prepared_benchmarks(config)
+    files = [benchmark_file(config, name, model) for name in benchmarks_of(config, group) if name in made]
     return [file.removesuffix(".bin") + ".failures.csv" for file in files]
 
 
@@ -137,18 +144,9 @@ def entry_of(model: str) -> str:
     return model.partition("/")[0]
 
 
-def benchmark_groups(config: Mapping) -> dict[str, list[str]]:
-    """The benchmarks of each group that has some, in alphabetical order: those of evaluation first."""
-    groups = {
-        group: sorted(name for name, entry in config["benchmarks"].items() if entry.get("group", "evaluation") == group)
-        for group in ("evaluation", "development")
-    }
-    return {group: names for group, names in groups.items() if names}
-
-
-def scored(config: Mapping, suffix: str) -> list[str]:
-    """The files of one kind with the scores of all networks."""
-    return [f"results/scores/{model}.{suffix}" for model in models(config)]
+def scored(config: Mapping, group: str, suffix: str) -> list[str]:
+    """The files of one kind with the scores of all networks on the benchmarks of a group."""
+    return [f"results/scores/{group}/{model}.{suffix}" for model in models(config)]
 
 
 def weights(config: Mapping, model: str) -> str:

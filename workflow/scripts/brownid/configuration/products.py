@@ -6,13 +6,17 @@ from typing import Any
 
 from brownid.configuration import paths
 from brownid.configuration.hyperface import galleries, packed_references
-from brownid.configuration.links import DATASETS
+from brownid.configuration.links import DATASETS, GROUPS
+from brownid.runtime.errors import BrownidError
 
-SCORE_TABLES = ("results/tables/scores.csv", "results/tables/accuracies.csv", "results/tables/error_rates.csv")
-SCORE_TEXT, SCORE_PAGE = "results/tables/scores.md", "results/tables/scores.html"
-SCORE_FIGURES = ("results/figures/scores.png", "results/figures/roc.png", "results/figures/det.png")
-DIFFERENCE_TABLES = ("results/tables/differences.csv", "results/tables/differences.md")
-DIFFERENCE_PAGE, DIFFERENCE_FIGURE = "results/tables/differences.html", "results/figures/differences.png"
+EVALUATION, DEVELOPMENT = GROUPS
+
+# of a group of benchmarks, below results/tables/GROUP/ and results/figures/GROUP/
+SCORE_TEXT = "scores.md"
+SCORE_TABLES = ("scores.csv", "accuracies.csv", "error_rates.csv", SCORE_TEXT, "scores.html")
+SCORE_FIGURES = ("scores.png", "roc.png", "det.png")
+DIFFERENCE_TABLES = ("differences.csv", "differences.md", "differences.html")
+DIFFERENCE_FIGURES = ("differences.png",)
 QUALITY_TABLE, QUALITY_PAGE = "results/tables/quality.csv", "results/tables/quality.html"
 QUALITY_FIGURE = "results/figures/quality.png"
 
@@ -33,12 +37,26 @@ def targets(config: Mapping) -> list[str]:
     ]
 
 
-def scores(config: Mapping) -> list[str]:
-    """The tables and figures of the networks' scores; none without benchmarks or networks."""
-    if not (config["benchmarks"] and (config["training"] or config["networks"])):
+def scores(config: Mapping, group: str = EVALUATION) -> list[str]:
+    """The tables and figures of the networks' scores on the benchmarks of a group; none without these, or networks."""
+    if not (paths.benchmarks_of(config, group) and paths.models(config)):
         return []
-    compared = [*DIFFERENCE_TABLES, DIFFERENCE_PAGE, DIFFERENCE_FIGURE] if config["scoring"]["comparisons"] else []
-    return [*SCORE_TABLES, SCORE_TEXT, SCORE_PAGE, *SCORE_FIGURES, *compared]
+    compared = bool(config["scoring"]["comparisons"])
+    return [
+        *[f"results/tables/{group}/{name}" for name in (*SCORE_TABLES, *DIFFERENCE_TABLES * compared)],
+        *[f"results/figures/{group}/{name}" for name in (*SCORE_FIGURES, *DIFFERENCE_FIGURES * compared)],
+    ]
+
+
+def development(config: Mapping) -> list[str]:
+    """The tables and figures of the scores on development benchmarks; a BrownidError without such benchmarks."""
+    wanted = scores(config, DEVELOPMENT)
+    if not wanted:
+        raise BrownidError(
+            "The target `development` has nothing to make: give a benchmarks entry `group: development`, and networks "
+            "or training entries to score."
+        )
+    return wanted
 
 
 def figures(config: Mapping) -> list[str]:
@@ -169,9 +187,9 @@ def release_parts(config: Mapping) -> dict[str, Any]:
             if name in references
             for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
         ],
-        "score_table": SCORE_TEXT if of_scores else [],
+        "score_table": next((path for path in of_scores if path.endswith(f"/{SCORE_TEXT}")), []),
         "tables": [
-            *(path for path in of_scores if path in SCORE_TABLES + DIFFERENCE_TABLES),
+            *(path for path in of_scores if path.endswith((".csv", ".md")) and not path.endswith(f"/{SCORE_TEXT}")),
             *tables(config),
         ],
         "figures": [*(path for path in of_scores if path.endswith(".png")), *sorted(figures(config))],
@@ -207,8 +225,8 @@ def _model(model: str) -> dict[str, str]:
         "history": f"{folder}/history.csv",
         "command": f"{folder}/command.yml",
         "batch": f"{folder}/train_data.png",
-        "scores": f"results/scores/{model}.json",
-        "pairs": f"results/scores/{model}.pairs.parquet",
+        "scores": f"results/scores/{EVALUATION}/{model}.json",
+        "pairs": f"results/scores/{EVALUATION}/{model}.pairs.parquet",
     }
 
 
@@ -251,7 +269,8 @@ def job_counts(config: Mapping) -> Counter[str]:
         ("capture_benchmark", paths.captured_benchmarks(config)),
         ("prepare_benchmark", paths.prepared_benchmarks(config)),
     ):
-        jobs[rule] = len({paths.benchmark_file(config, name, model) for name in benchmarks for model in models})
+        scored = [name for name in paths.benchmarks_of(config, EVALUATION) if name in benchmarks]
+        jobs[rule] = len({paths.benchmark_file(config, name, model) for name in scored for model in models})
     jobs["embed_dataset"] = len(embedded_datasets(config))
     jobs["measure_quality"] = len(judged_datasets(config))
     jobs["tabulate_quality"] = int(bool(config["quality"]))

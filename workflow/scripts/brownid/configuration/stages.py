@@ -338,28 +338,28 @@ def prepare_benchmark(config: Mapping, benchmark: str, template: str, image_size
     }
 
 
-def score_model(config: Mapping, model: str) -> dict[str, Any]:
+def score_model(config: Mapping, group: str, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "network": _backbone(config, model),
         "scoring": {"false_accept_rates": config["scoring"]["false_accept_rates"]},
         "maximum_failed_share": config["images"]["maximum_failed_share"],
-        "benchmarks": sorted(config["benchmarks"]),
+        "benchmarks": paths.benchmarks_of(config, group),
     }
 
 
-def tabulate_scores(config: Mapping) -> dict[str, Any]:
+def tabulate_scores(config: Mapping, group: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
         "entries": paths.model_entries(config),
-        "groups": [{"name": name, "benchmarks": names} for name, names in paths.benchmark_groups(config).items()],
+        "groups": [{"name": group, "benchmarks": paths.benchmarks_of(config, group)}],
         "resamples": config["scoring"]["resamples"],
         "confidence": config["scoring"]["confidence"],
     }
 
 
-def compare_scores(config: Mapping) -> dict[str, Any]:
-    return tabulate_scores(config) | {"comparisons": config["scoring"]["comparisons"]}
+def compare_scores(config: Mapping, group: str) -> dict[str, Any]:
+    return tabulate_scores(config, group) | {"comparisons": config["scoring"]["comparisons"]}
 
 
 def plot_dynamics(config: Mapping, dataset: str) -> dict[str, Any]:

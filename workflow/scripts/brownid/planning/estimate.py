@@ -73,10 +73,11 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         seeds = sizes.seed_count(config, name)
         gflop = seeds * images * entry["settings"]["epochs"] * 3 * network_gflop(entry)
         yield Stage(rule, name, seeds, gflop, training=True)
+    scored = paths.benchmarks_of(config, products.EVALUATION)
     models = {**config["networks"], **sizes.training_entries(config)}
     for name, entry in models.items():
         shape = {"image_size": config["images"]["image_size"], **entry}
-        images = PASSES_A_PAIR * sum(_pairs(benchmark) for benchmark in config["benchmarks"].values())
+        images = PASSES_A_PAIR * sum(_pairs(config["benchmarks"][benchmark]) for benchmark in scored)
         seeds = sizes.seed_count(config, name)
         yield Stage("score_model", name, seeds, seeds * images * network_gflop(shape))
 
