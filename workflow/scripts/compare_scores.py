@@ -14,7 +14,7 @@ import pandas as pd
 from brownid.figures.scores import ONE_NETWORK, Estimates, difference_table, plot_differences
 from brownid.figures.tables import html, markdown
 from brownid.runtime.text import write_text
-from brownid.verification.uncertainty import MEAN, resample_files
+from brownid.verification.uncertainty import MEAN, Estimate, resample_files
 
 NOTES = (
     "Points (hundredths of the accuracy): the mean of the networks of the first entry minus that of the second. Bold: "
@@ -30,42 +30,34 @@ def compare_scores(
 ) -> None:
     """Write the differences that `settings["comparisons"]` names, as tables and as a figure.
 
-    `settings` has `entries` (name to its networks), `groups` (of benchmarks, each with `name` and `benchmarks`),
-    `comparisons` (pairs of entries), `confidence`, and `seed` and `resamples` as for `resample_persons`.
-    `pairs` are files of the networks, in order.
+    `settings` has `entries` (name to its networks), `group` and its `benchmarks`, `comparisons` (pairs of entries),
+    `confidence`, and `seed` and `resamples` as for `resample_persons`. `pairs` are files of the networks, in order.
     """
-    entries, confidence = settings["entries"], settings["confidence"]
-    groups = {group["name"]: group["benchmarks"] for group in settings["groups"]}
+    entries, benchmarks, confidence = settings["entries"], settings["benchmarks"], settings["confidence"]
     resamples = resample_files(entries, pairs, seed=settings["seed"], resamples=settings["resamples"])
-    found: dict[str, Estimates] = {
-        group: {
-            f"{first} − {second}": {
-                name: resamples.difference(
-                    entries[first], entries[second], benchmarks if name == MEAN else [name], confidence
-                )
-                for name in (*benchmarks, MEAN)
-            }
-            for first, second in settings["comparisons"]
+    found: dict[str, dict[str, Estimate]] = {
+        f"{first} − {second}": {
+            name: resamples.difference(
+                entries[first], entries[second], benchmarks if name == MEAN else [name], confidence
+            )
+            for name in (*benchmarks, MEAN)
         }
-        for group, benchmarks in groups.items()
+        for first, second in settings["comparisons"]
     }
     write_text(table, _table(found, settings["comparisons"]).to_csv(index=False, float_format="%.6f"))
-    tables = [
-        difference_table(rows, title=f"Differences on the {group} benchmarks", confidence=confidence)
-        for group, rows in found.items()
-    ]
-    logger.info("%s", markdown(tables))
-    write_text(text, markdown(tables, NOTES))
-    write_text(page, html("Differences", tables, NOTES))
+    title = f"Differences on the {settings['group']} benchmarks"
+    shown = difference_table(found, title=title, confidence=confidence)
+    logger.info("%s", markdown([shown]))
+    write_text(text, markdown([shown], NOTES))
+    write_text(page, html("Differences", [shown], NOTES))
     plot_differences(found, chart, confidence=confidence)
 
 
-def _table(groups: Mapping[str, Estimates], comparisons: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def _table(found: Estimates, comparisons: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """A row per comparison and benchmark, or `MEAN`; accuracies between 0 and 1."""
     return pd.DataFrame(
         [
             {
-                "group": group,
                 "first": first,
                 "second": second,
                 "benchmark": name,
@@ -75,7 +67,6 @@ def _table(groups: Mapping[str, Estimates], comparisons: Sequence[tuple[str, str
                 "first_networks": estimate.trainings[0],
                 "second_networks": estimate.trainings[1],
             }
-            for group, found in groups.items()
             for (first, second), row in zip(comparisons, found.values(), strict=True)
             for name, estimate in row.items()
         ]

@@ -39,49 +39,33 @@ def tabulate_scores(
 ) -> None:
     """Write the scores of single networks and of entries as tables and figures; the best entry comes last.
 
-    `settings` has `entries` (name to its networks, of which a training has one per seed), `groups` (of benchmarks, each
-    with `name` and `benchmarks`), `confidence`, and `seed` and `resamples` as for `resample_persons`.
-    `scores` and `pairs` are files of the networks, in order.
+    `settings` has `entries` (name to its networks, of which a training has one per seed), `group` and its `benchmarks`,
+    `confidence`, and `seed` and `resamples` as for `resample_persons`. `scores` and `pairs` are files of the networks,
+    in order.
     """
     results: Results = {result["model"]: result["benchmarks"] for result in map(read_checked_json, scores)}
     resamples = resample_files(settings["entries"], pairs, seed=settings["seed"], resamples=settings["resamples"])
-    benchmarks = {group["name"]: group["benchmarks"] for group in settings["groups"]}
-    found = {
-        group: resamples.by_benchmark(settings["entries"], names, settings["confidence"])
-        for group, names in benchmarks.items()
-    }
-    first = next(iter(found.values()))
-    entries = {name: settings["entries"][name] for name in sorted(first, key=lambda name: first[name][MEAN].value)}
-    groups = {group: {entry: rows[entry] for entry in entries} for group, rows in found.items()}
-    write_text(table, _csv(_networks_table(results, entries, benchmarks)))
-    write_text(accuracies, _csv(_accuracies_table(groups)))
+    group, benchmarks, confidence = settings["group"], settings["benchmarks"], settings["confidence"]
+    found = resamples.by_benchmark(settings["entries"], benchmarks, confidence)
+    estimates = dict(sorted(found.items(), key=lambda item: item[1][MEAN].value))
+    entries = {entry: settings["entries"][entry] for entry in estimates}
     rates = _rates_table(results, entries, benchmarks)
+    write_text(table, _csv(_networks_table(results, entries, benchmarks)))
+    write_text(accuracies, _csv(_accuracies_table(estimates)))
     write_text(error_rates, _csv(rates))
     fold_notes = _fold_notes(results)
-    tables = [
-        score_table(
-            _with_stratified(rows, results, entries, fold_notes),
-            title=f"Accuracy on the {group} benchmarks",
-            confidence=settings["confidence"],
-        )
-        for group, rows in groups.items()
-    ]
     notes = [*_NOTES, *[f"{name}: {note}." for name, note in fold_notes.items()]]
-    for shown in tables:
-        logger.info("%s\n%s", shown.title, markdown([shown]))
-    write_text(text, markdown(tables, notes))
-    rate_tables = [_rate_texts(rates, group) for group in groups]
-    write_text(page, html("Scores", tables + rate_tables, [*notes, *_RATE_NOTES, *_rate_notes(results)]))
+    with_stratified = _with_stratified(estimates, results, entries, fold_notes)
+    shown = score_table(with_stratified, title=f"Accuracy on the {group} benchmarks", confidence=confidence)
+    logger.info("%s", markdown([shown]))
+    write_text(text, markdown([shown], notes))
+    rate_table = _rate_texts(rates, f"Error rates on the {group} benchmarks")
+    write_text(page, html("Scores", [shown, rate_table], [*notes, *_RATE_NOTES, *_rate_notes(results)]))
     single = {
-        group: {
-            entry: {
-                name: resamples.accuracies(entries[entry], [name] if name != MEAN else names) for name in rows[entry]
-            }
-            for entry in entries
-        }
-        for (group, names), rows in zip(benchmarks.items(), groups.values(), strict=True)
+        entry: {name: resamples.accuracies(networks, benchmarks if name == MEAN else [name]) for name in found[entry]}
+        for entry, networks in entries.items()
     }
-    plot_scores(groups, chart, single=single, confidence=settings["confidence"])
+    plot_scores(estimates, chart, single=single, confidence=confidence)
     curves = _curves(results, entries, benchmarks)
     plot_roc(curves, roc)
     plot_det(curves, det)
@@ -139,7 +123,7 @@ def _rate_notes(results: Results) -> list[str]:
     return sorted(notes)
 
 
-def _curves(results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]) -> dict:
+def _curves(results: Results, entries: Mapping[str, Sequence[str]], benchmarks: Sequence[str]) -> dict:
     """`[benchmark][entry]`: the ROC curve of an entry, the mean over its networks."""
 
     def curve(network: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -148,21 +132,17 @@ def _curves(results: Results, entries: Mapping[str, Sequence[str]], groups: Mapp
 
     return {
         name: {entry: mean_roc([curve(network, name) for network in networks]) for entry, networks in entries.items()}
-        for benchmarks in groups.values()
         for name in benchmarks
     }
 
 
-def _networks_table(
-    results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
+def _networks_table(results: Results, entries: Mapping[str, Sequence[str]], benchmarks: Sequence[str]) -> pd.DataFrame:
     """A row per network and benchmark."""
     return pd.DataFrame(
         [
             {
                 "network": network,
                 "entry": entry,
-                "group": group,
                 "benchmark": name,
                 "accuracy": row["accuracy"],
                 "fold_std": row["std"],
@@ -173,7 +153,6 @@ def _networks_table(
             }
             for entry, networks in entries.items()
             for network in networks
-            for group, benchmarks in groups.items()
             for name in benchmarks
             for row in [results[network][name]]
         ]
@@ -190,12 +169,11 @@ def _rates(row: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _accuracies_table(groups: Mapping[str, Estimates]) -> pd.DataFrame:
+def _accuracies_table(estimates: Estimates) -> pd.DataFrame:
     """A row per entry and benchmark, or `MEAN`, with the interval and what it is over."""
     return pd.DataFrame(
         [
             {
-                "group": group,
                 "entry": entry,
                 "benchmark": name,
                 "networks": estimate.trainings[0],
@@ -205,39 +183,33 @@ def _accuracies_table(groups: Mapping[str, Estimates]) -> pd.DataFrame:
                 "high": estimate.high,
                 "interval_over": "persons and trainings" if estimate.trainings[0] > 1 else "persons",
             }
-            for group, rows in groups.items()
-            for entry, row in rows.items()
+            for entry, row in estimates.items()
             for name, estimate in row.items()
         ]
     )
 
 
-def _rates_table(
-    results: Results, entries: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
+def _rates_table(results: Results, entries: Mapping[str, Sequence[str]], benchmarks: Sequence[str]) -> pd.DataFrame:
     """A row per entry and benchmark, or `MEAN`: error rates, the mean over networks; empty where one has none."""
     rows = []
-    for group, benchmarks in groups.items():
-        for entry, networks in entries.items():
-            found = [[_rates(results[network][name]) for network in networks] for name in benchmarks]
-            each = [pd.DataFrame(rates).astype(float).mean(skipna=False) for rates in found]
-            each.append(pd.DataFrame(each).mean(skipna=False))
-            for name, rates in zip([*benchmarks, MEAN], each, strict=True):
-                head = {"group": group, "entry": entry, "benchmark": name, "networks": len(networks)}
-                rows.append(head | rates.to_dict())
+    for entry, networks in entries.items():
+        found = [[_rates(results[network][name]) for network in networks] for name in benchmarks]
+        each = [pd.DataFrame(rates).astype(float).mean(skipna=False) for rates in found]
+        each.append(pd.DataFrame(each).mean(skipna=False))
+        for name, rates in zip([*benchmarks, MEAN], each, strict=True):
+            rows.append({"entry": entry, "benchmark": name, "networks": len(networks)} | rates.to_dict())
     return pd.DataFrame(rows)
 
 
-def _rate_texts(rates: pd.DataFrame, group: str) -> Table:
-    """The table of mean error rates of a group of benchmarks."""
-    chosen = rates[(rates["group"] == group) & (rates["benchmark"] == MEAN)]
+def _rate_texts(rates: pd.DataFrame, title: str) -> Table:
+    """The table of the mean error rates."""
     at = [name for name in rates.columns if name.startswith("fnmr_at_fmr_")]
     names = {"eer": "EER", **{name: f"FNMR at FMR {100 * float(name[12:]):g} %" for name in at}, "auc": "AUC"}
     rows = [
         [row["entry"], str(row["networks"]), *(_number(100 * row[name]) for name in names), _number(row["d_prime"])]
-        for _, row in chosen.iterrows()
+        for _, row in rates[rates["benchmark"] == MEAN].iterrows()
     ]
-    return Table(["entry", "networks", *names.values(), "d′"], rows, f"Error rates on the {group} benchmarks")
+    return Table(["entry", "networks", *names.values(), "d′"], rows, title)
 
 
 def _number(value: float) -> str:

@@ -61,9 +61,8 @@ def test_networks_are_tabulated_by_entry_and_benchmarks_by_group(config):
     assert settings["entries"]["fr_genuine"] == ["fr_genuine/seed_3", "fr_genuine/seed_1"]
     assert settings["entries"]["steering"] == ["steering"] and list(settings["entries"]) == sorted(settings["entries"])
     assert [network for names in settings["entries"].values() for network in names] == paths.models(config)
-    [group] = settings["groups"]
-    assert group["name"] == "evaluation" and group["benchmarks"] == ["agedb_30", "calfw", "cfp_fp", "cplfw"]
-    assert stages.compare_scores(config, "development")["groups"][0]["benchmarks"] == ["lfw"]
+    assert settings["group"] == "evaluation" and settings["benchmarks"] == ["agedb_30", "calfw", "cfp_fp", "cplfw"]
+    assert stages.compare_scores(config, "development")["benchmarks"] == ["lfw"]
 
 
 def test_networks_are_scored_on_one_group_of_benchmarks_and_the_default_target_has_no_development_ones(config):

@@ -47,8 +47,7 @@ SCORES = {
         name: estimate(value, 0.01, (3,)) for name, value in (("LFW", 0.7), ("CFP-FP", 0.85), ("mean", 0.775))
     },
 }
-GROUPS = {"evaluation": SCORES, "development": {name: {"mean": row["mean"]} for name, row in SCORES.items()}}
-SINGLE = {"evaluation": {"synthetic": {"mean": [0.76, 0.77, 0.79]}}}
+SINGLE = {"synthetic": {"mean": [0.76, 0.77, 0.79]}}
 DIFFERENCES = {"a − b": {"LFW": estimate(0.05, 0.01, (3, 3)), "mean": estimate(-0.01, 0.01, (3, 1))}}
 EIGENVALUES = 1.0 / np.arange(1, 30)
 SPECTRUM = Spectrum(EIGENVALUES, EIGENVALUES[:20] + 0.1, 0.1, IMAGES[:6].reshape(2, 3, 56, 56, 3), (-1.0, 0.0, 1.0))
@@ -58,8 +57,8 @@ DRAWINGS = {
     "roc": lambda path: plot_roc(CURVES, path, title="ROC"),
     "angles": lambda path: plot_angles(HISTOGRAMS, EDGES, path, marks={"leak guard": 0.6}, title="Angles"),
     "det": lambda path: plot_det(CURVES, path, title="DET"),
-    "scores": lambda path: plot_scores(GROUPS, path, single=SINGLE, title="Scores"),
-    "differences": lambda path: plot_differences({"evaluation": DIFFERENCES}, path, title="Differences"),
+    "scores": lambda path: plot_scores(SCORES, path, single=SINGLE, title="Scores"),
+    "differences": lambda path: plot_differences(DIFFERENCES, path, title="Differences"),
     "grid": lambda path: image_grid(
         [IMAGES[:4], IMAGES[4:]], path, row_labels=["a", "b"], column_labels=["reference"], title="Variations"
     ),
@@ -88,11 +87,11 @@ def test_changed_data_change_the_figure(tmp_path):
 
 
 def test_the_settings_of_the_user_do_not_change_a_figure(tmp_path):
-    plot_scores({"all": SCORES}, tmp_path / "one.png")
+    plot_scores(SCORES, tmp_path / "one.png")
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        plot_scores({"all": SCORES}, tmp_path / "two.png")
+        plot_scores(SCORES, tmp_path / "two.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 

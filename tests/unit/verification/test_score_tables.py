@@ -14,7 +14,8 @@ from tabulate_scores import tabulate_scores
 ENTRIES = {"strong": ["strong/seed_1", "strong/seed_2"], "weak": ["weak/seed_1", "weak/seed_2"], "given": ["given"]}
 SETTINGS = {
     "entries": ENTRIES,
-    "groups": [{"name": "evaluation", "benchmarks": ["lfw", "own"]}, {"name": "development", "benchmarks": ["dev"]}],
+    "group": "evaluation",
+    "benchmarks": ["lfw", "own"],
     "seed": 1,
     "resamples": 100,
     "confidence": 0.95,
@@ -40,7 +41,7 @@ def files(tmp_path_factory):
     named = [(entry, network) for entry, networks in ENTRIES.items() for network in networks]
     for number, (entry, network) in enumerate(named):
         rows, scored = {}, {}
-        for place, benchmark in enumerate(("lfw", "own", "dev")):
+        for place, benchmark in enumerate(SETTINGS["benchmarks"]):
             persons, same, similarity = similarities(margins[entry], 10 * number + place)
             order = np.argsort(same, kind="stable") if benchmark == "own" else np.arange(len(same))
             persons, same, similarity = persons[order], same[order], similarity[order]
@@ -66,8 +67,8 @@ def tables(files, tmp_path_factory):
 
 def test_there_is_a_row_for_each_network_and_benchmark(tables):
     rows = pd.read_csv(tables["table"])
-    assert len(rows) == 5 * 3 and set(rows.entry) == set(ENTRIES)
-    assert rows[rows.network == "given"].group.tolist() == ["evaluation", "evaluation", "development"]
+    assert len(rows) == 5 * 2 and set(rows.entry) == set(ENTRIES)
+    assert rows[rows.network == "given"].benchmark.tolist() == ["lfw", "own"]
     assert rows["fnmr_at_fmr_0.001"].isna().all()
     assert rows.rate_note[0] == "FNMR at FMR 0.001 on lfw: needs 1000 impostor pairs, there are 100."
     np.testing.assert_allclose(rows["fnmr_at_fmr_0.1"], 1 - rows["tar_at_far_0.1"], atol=1e-6)
@@ -77,7 +78,7 @@ def test_there_is_a_row_for_each_network_and_benchmark(tables):
 def test_an_entry_has_the_mean_of_its_networks_and_an_interval_around_it(tables):
     rows, networks = pd.read_csv(tables["accuracies"]), pd.read_csv(tables["table"])
     for _, row in rows.iterrows():
-        of_entry = networks[(networks.entry == row.entry) & (networks.group == row.group)]
+        of_entry = networks[networks.entry == row.entry]
         chosen = of_entry if row.benchmark == "mean" else of_entry[of_entry.benchmark == row.benchmark]
         assert row.accuracy == pytest.approx(chosen.accuracy.mean(), abs=1e-6)
         assert row.low < row.accuracy < row.high
@@ -92,13 +93,13 @@ def test_the_best_entry_is_the_last_row_and_a_benchmark_that_needs_it_has_its_st
     assert lines[5].endswith("* |") and "±" not in lines[5] and lines[6].count("±") == 4
     assert any(line.startswith("- own: the share of genuine pairs") for line in lines)
     page = tables["page"].read_text()
-    assert page.count("<table") == 4 and "FNMR at FMR 0.1 %" in page and "needs 1000 impostor pairs" in page
+    assert page.count("<table") == 2 and "FNMR at FMR 0.1 %" in page and "needs 1000 impostor pairs" in page
 
 
 def test_error_rates_of_an_entry_are_means(tables):
     rates, networks = pd.read_csv(tables["error_rates"]), pd.read_csv(tables["table"])
-    row = rates[(rates.entry == "weak") & (rates.benchmark == "mean") & (rates.group == "evaluation")]
-    chosen = networks[(networks.entry == "weak") & (networks.group == "evaluation")]
+    row = rates[(rates.entry == "weak") & (rates.benchmark == "mean")]
+    chosen = networks[networks.entry == "weak"]
     assert row.eer.item() == pytest.approx(chosen.eer.mean(), abs=1e-6)
     assert row["fnmr_at_fmr_0.001"].isna().all()
 
@@ -110,9 +111,8 @@ def test_differences_are_those_of_the_accuracies(files, tables, tmp_path):
     compare_scores(SETTINGS | {"comparisons": comparisons}, pairs=files["pairs"], **made)
     rows = pd.read_csv(made["table"]).set_index(["first", "benchmark"])
     accuracies = pd.read_csv(tables["accuracies"]).set_index(["entry", "benchmark"]).sort_index()
-    means = accuracies[accuracies.group == "development"]
-    expected = means.loc[("strong", "dev")].accuracy - means.loc[("weak", "dev")].accuracy
-    assert rows.loc[("strong", "dev")].difference == pytest.approx(expected, abs=1e-6)
+    expected = accuracies.loc[("strong", "mean")].accuracy - accuracies.loc[("weak", "mean")].accuracy
+    assert rows.loc[("strong", "mean")].difference == pytest.approx(expected, abs=1e-6)
     lines = made["text"].read_text().splitlines()
     assert lines[4].startswith("| strong − weak | 2 and 2 | **+") and lines[5].endswith("* |")
-    assert made["chart"].exists() and "Differences on the development benchmarks" in made["page"].read_text()
+    assert made["chart"].exists() and "Differences on the evaluation benchmarks" in made["page"].read_text()

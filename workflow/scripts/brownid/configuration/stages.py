@@ -352,7 +352,8 @@ def tabulate_scores(config: Mapping, group: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
         "entries": paths.model_entries(config),
-        "groups": [{"name": group, "benchmarks": paths.benchmarks_of(config, group)}],
+        "group": group,
+        "benchmarks": paths.benchmarks_of(config, group),
         "resamples": config["scoring"]["resamples"],
         "confidence": config["scoring"]["confidence"],
     }

@@ -1,6 +1,6 @@
 """Scores of networks: accuracies and differences with their intervals, ROC and DET curves, as figures and tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -182,95 +182,86 @@ def _interval(estimate: Estimate, sign: str = "") -> str:
 
 
 def plot_scores(
-    groups: Mapping[str, Estimates],
+    estimates: Estimates,
     path: str | Path,
     *,
-    single: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]] | None = None,
+    single: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     confidence: float = 0.95,
     title: str | None = None,
 ) -> None:
-    """Draw the accuracy of every entry on every benchmark and the mean with its interval, a panel per group.
+    """Draw the accuracy of every entry on every benchmark and the mean, with intervals as bars.
 
-    `single[group][entry][benchmark]` are the accuracies of the single networks of an entry, shown as small circles.
+    `single[entry][benchmark]` are the accuracies of the single networks of an entry, shown as small circles.
     """
-    require(groups, "scores")
-    entries = list(dict.fromkeys(entry for estimates in groups.values() for entry in estimates))
-    rows = max(len(mean_row(estimates)) for estimates in groups.values())
-    height = 0.5 * rows * max(1, len(entries) / 6) + 0.3 * len(entries) ** 0.5 + 1.0
-    with new_figure(path, 6.4 if len(groups) == 1 else 9.0, height) as figure:
-        grid = panel_grid(figure, len(groups), len(groups), sharex=True)
-        for axes, (group, estimates) in zip(grid, groups.items(), strict=True):
-            _draw_scores(axes, estimates, entries, (single or {}).get(group, {}))
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            axes.set_xlabel("verification accuracy")
-            if len(groups) > 1:
-                axes.set_title(group)
-        handles, names = grid[0].get_legend_handles_labels()
+    require(estimates, "scores")
+    rows, entries = mean_row(estimates), list(estimates)
+    offsets = (np.arange(len(entries)) - (len(entries) - 1) / 2) * min(0.13, 0.7 / len(entries))
+    height = 0.5 * len(rows) * max(1, len(entries) / 6) + 0.3 * len(entries) ** 0.5 + 1.0
+    with new_figure(path, 6.4, height) as figure:
+        axes = figure.subplots()
+        for index, (entry, row) in enumerate(estimates.items()):
+            _draw_entry(axes, index, entry, np.arange(len(rows)) + offsets[index], row, (single or {}).get(entry, {}))
+        for boundary in range(1, len(rows)):
+            axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
+        axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_xlabel("verification accuracy")
         circles = "; circles: single networks" if single else ""
         figure.legend(
-            handles,
-            names,
             loc="outside lower center",
-            ncols=min(4, legend_columns(names)),
+            ncols=min(4, legend_columns(entries)),
             title=f"bars: {interval_name(confidence)} over persons and trainings{circles}",
             title_fontsize=8,
         )
         if title:
-            figure.suptitle(title)
+            axes.set_title(title)
 
 
-def _draw_scores(
-    axes: Axes, estimates: Estimates, entries: Sequence[str], single: Mapping[str, Mapping[str, np.ndarray]]
+def _draw_entry(
+    axes: Axes,
+    index: int,
+    entry: str,
+    heights: np.ndarray,
+    row: Mapping[str, Estimate],
+    single: Mapping[str, np.ndarray],
 ) -> None:
-    rows = mean_row(estimates)
-    offsets = (np.arange(len(entries)) - (len(entries) - 1) / 2) * min(0.13, 0.7 / len(entries))
-    for index, entry in enumerate(entries):
-        drawn = [(place + offsets[index], name) for place, name in enumerate(rows) if name in estimates.get(entry, {})]
-        values = [estimates[entry][name] for _, name in drawn]
-        style = {"color": line_style(index)["color"], "linestyle": "none"}
-        errors = [[value.value - value.low for value in values], [value.high - value.value for value in values]]
-        heights = [height for height, _ in drawn]
-        axes.errorbar(
-            [value.value for value in values], heights, xerr=errors, label=entry, marker=MARKERS[index % len(MARKERS)],
-            markersize=4.5, elinewidth=1, capsize=1.5, capthick=0.8, **style,
-        )  # fmt: skip
-        for height, name in drawn:
-            dots = single.get(entry, {}).get(name, ())
-            if len(dots) > 1:
-                axes.plot(dots, [height] * len(dots), marker="o", markersize=2.4, markerfacecolor="white",
-                          markeredgewidth=0.6, zorder=3, **style)  # fmt: skip
-    for boundary in range(1, len(rows)):
-        axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
-    axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", visible=False)
+    style = {"color": line_style(index)["color"], "linestyle": "none"}
+    values = list(row.values())
+    errors = [[value.value - value.low for value in values], [value.high - value.value for value in values]]
+    axes.errorbar(
+        [value.value for value in values], heights, xerr=errors, label=entry, marker=MARKERS[index % len(MARKERS)],
+        markersize=4.5, elinewidth=1, capsize=1.5, capthick=0.8, **style,
+    )  # fmt: skip
+    for height, name in zip(heights, row, strict=True):
+        dots = single.get(name, ())
+        if len(dots) > 1:
+            axes.plot(dots, [height] * len(dots), marker="o", markersize=2.4, markerfacecolor="white",
+                      markeredgewidth=0.6, zorder=3, **style)  # fmt: skip
 
 
 def plot_differences(
-    groups: Mapping[str, Estimates], path: str | Path, *, confidence: float = 0.95, title: str | None = None
+    estimates: Estimates, path: str | Path, *, confidence: float = 0.95, title: str | None = None
 ) -> None:
     """Draw the difference of each comparison: large the mean over benchmarks, small those on single benchmarks."""
-    require(groups, "differences")
-    count = max(map(len, groups.values()))
-    with new_figure(path, 6.4 if len(groups) == 1 else 9.0, 0.62 * count + 1.3) as figure:
-        grid = panel_grid(figure, len(groups), len(groups), sharex=True, sharey=True)
-        for axes, (group, estimates) in zip(grid, groups.items(), strict=True):
-            for number, row in enumerate(estimates.values()):
-                _draw_difference(axes, number, row)
-            axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
-            axes.set_yticks(range(len(estimates)), list(estimates))
-            axes.set_ylim(len(estimates) - 0.5, -0.5)
-            axes.tick_params(axis="y", length=0)
-            axes.grid(axis="y", visible=False)
-            axes.set_xlabel("difference of accuracies (points)")
-            if len(groups) > 1:
-                axes.set_title(group)
+    require(estimates, "differences")
+    with new_figure(path, 6.4, 0.62 * len(estimates) + 1.3) as figure:
+        axes = figure.subplots()
+        for number, row in enumerate(estimates.values()):
+            _draw_difference(axes, number, row)
+        axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
+        axes.set_yticks(range(len(estimates)), list(estimates))
+        axes.set_ylim(len(estimates) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("difference of accuracies (points)")
         explained = f"bars: {interval_name(confidence)} over persons and trainings; blue: mean, grey: single benchmarks"
         figure.supxlabel(explained, fontsize=8, color=MUTED)
         if title:
-            figure.suptitle(title)
+            axes.set_title(title)
 
 
 def _draw_difference(axes: Axes, number: int, row: Mapping[str, Estimate]) -> None:
