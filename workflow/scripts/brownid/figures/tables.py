@@ -33,13 +33,8 @@ def markdown(tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
 
 def html(title: str, tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
     """The same as a page of its own."""
-    return html_page(title, "\n".join(map(_html_table, tables)), notes)
-
-
-def html_page(title: str, body: str, notes: Sequence[str] = ()) -> str:
-    """A page of a title, a body in HTML, and notes below."""
     paragraphs = "".join(f"\n<p>{_escape(note)}</p>" for note in notes)
-    return _PAGE.format(title=_escape(title), body=body + paragraphs)
+    return _PAGE.format(title=_escape(title), body="\n".join(map(_html_table, tables)) + paragraphs)
 
 
 def _html_table(table: Table) -> str:
