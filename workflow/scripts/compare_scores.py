@@ -18,7 +18,7 @@ from brownid.verification.uncertainty import MEAN, Estimate, resample_files
 
 NOTES = (
     "Points (hundredths of the accuracy): the mean of the networks of the first entry minus that of the second. Bold: "
-    "the interval excludes zero.",
+    "the interval excludes zero, over the trainings of both entries too.",
     "Intervals are over persons and trainings: docs/uncertainty.md. Persons are paired, since all networks are scored "
     "on the same pairs; trainings are not. Each interval is for one comparison: of many, some exclude zero by chance. "
     f"{ONE_NETWORK}: an entry has one network, and the interval does not hold the luck of its training.",

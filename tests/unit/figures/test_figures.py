@@ -48,7 +48,10 @@ SCORES = {
     },
 }
 SINGLE = {"synthetic": {"mean": [0.76, 0.77, 0.79]}}
-DIFFERENCES = {"a − b": {"LFW": estimate(0.05, 0.01, (3, 3)), "mean": estimate(-0.01, 0.01, (3, 1))}}
+DIFFERENCES = {
+    "a − b": {"LFW": estimate(0.05, 0.01, (3, 3)), "mean": estimate(-0.01, 0.01, (3, 3))},
+    "a − c": {"LFW": estimate(0.05, 0.01, (3, 1)), "mean": estimate(-1e-17, 0.01, (3, 1))},
+}
 EIGENVALUES = 1.0 / np.arange(1, 30)
 SPECTRUM = Spectrum(EIGENVALUES, EIGENVALUES[:20] + 0.1, 0.1, IMAGES[:6].reshape(2, 3, 56, 56, 3), (-1.0, 0.0, 1.0))
 
@@ -155,11 +158,12 @@ def test_a_lone_entry_is_not_the_best():
     assert "**" not in markdown([score_table({"genuine": SCORES["genuine"]})])
 
 
-def test_a_difference_is_bold_where_its_interval_excludes_zero():
+def test_a_difference_is_bold_where_its_interval_excludes_zero_over_trainings_too():
     assert markdown([difference_table(DIFFERENCES, confidence=0.9)]).splitlines() == [
         "| difference | networks | LFW | mean | 90 % interval |",
         "| --- | ---: | ---: | ---: | ---: |",
-        "| a − b | 3 and 1 | **+5.00** | -1.00 | -3.0 to +1.0* |",
+        "| a − b | 3 and 3 | **+5.00** | -1.00 | -3.0 to +1.0 |",
+        "| a − c | 3 and 1 | +5.00 | +0.00 | -2.0 to +2.0* |",
     ]
 
 

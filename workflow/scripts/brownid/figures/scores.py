@@ -148,20 +148,23 @@ def score_table(estimates: Estimates, *, title: str = "", confidence: float = 0.
 
 
 def difference_table(estimates: Estimates, *, title: str = "", confidence: float = 0.95) -> Table:
-    """A row per comparison in points (hundredths), the mean with its interval; in bold where that excludes zero."""
+    """A row per comparison in points (hundredths), the mean with its interval.
+
+    In bold where an interval excludes zero, unless it leaves out the trainings of an entry.
+    """
     require(estimates, "differences")
     columns = mean_row(estimates)
     header = ["difference", "networks", *columns, interval_name(confidence)]
     rows = [
-        [name, " and ".join(map(str, row[MEAN].trainings)), *(f"{100 * row[c].value:+.2f}" for c in columns),
+        [comparison, " and ".join(map(str, row[MEAN].trainings)), *(_points(row[name].value) for name in columns),
          _interval(row[MEAN], "+")]
-        for name, row in estimates.items()
+        for comparison, row in estimates.items()
     ]  # fmt: skip
     bold = frozenset(
         (number, column + 2)
         for number, row in enumerate(estimates.values())
         for column, name in enumerate(columns)
-        if row[name].low > 0 or row[name].high < 0
+        if 1 not in row[name].trainings and (row[name].low > 0 or row[name].high < 0)
     )
     return Table(header, rows, title, bold, frozenset({MEAN, header[-1]}))
 
@@ -169,6 +172,10 @@ def difference_table(estimates: Estimates, *, title: str = "", confidence: float
 def interval_name(confidence: float) -> str:
     """The heading of intervals."""
     return f"{100 * confidence:g} % interval"
+
+
+def _points(difference: float) -> str:
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # + 0.0: a difference of -1e-17 is +0.00
 
 
 def _percent(estimate: Estimate) -> str:
@@ -210,11 +217,13 @@ def plot_scores(
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel("verification accuracy")
-        circles = "; circles: single networks" if single else ""
+        several = any(row[MEAN].trainings[0] > 1 for row in estimates.values())
+        over = "persons and trainings" if several else "persons"
+        circles = "; circles: single networks" if several and single else ""
         figure.legend(
             loc="outside lower center",
             ncols=min(4, legend_columns(entries)),
-            title=f"bars: {interval_name(confidence)} over persons and trainings{circles}",
+            title=f"bars: {interval_name(confidence)} over {over}{circles}",
             title_fontsize=8,
         )
         if title:
