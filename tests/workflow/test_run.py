@@ -107,7 +107,9 @@ def test_a_benchmark_of_ones_own_is_prepared(copied_run, tmp_path):
 def test_a_damaged_input_fails_with_its_name_and_leaves_no_output(copied_run):
     weights = copied_run / "results/networks/steering/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    status, said = snakemake(copied_run, "--forcerun", "sample_references", "--until", "sample_references")
+    status, said = snakemake(
+        copied_run, "--keep-going", "--forcerun", "sample_references", "--until", "sample_references"
+    )
     assert status != 0
     assert "error: " in said and "weights.safetensors" in said
     assert not (copied_run / "results/references/rejected/samples.h5").exists()

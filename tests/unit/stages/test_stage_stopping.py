@@ -41,7 +41,7 @@ from brownid.samples.provenance import write_command
 # Stages of seconds at full size, and those whose loops stages above share (copying, computing checksums, downloading).
 SHORT = {
     *("fit_covariates", "fit_within_class", "show_within_class", "plot_distances", "plot_dynamics", "show_faces"),
-    *("tabulate_scores", "compare_scores"),
+    *("tabulate_scores", "compare_scores", "measure_quality", "tabulate_quality"),
 }
 SHARED = {"verify_release", "fetch_model"}
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}

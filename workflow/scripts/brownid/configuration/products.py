@@ -96,13 +96,13 @@ def shown_datasets(config: Mapping) -> list[str]:
 
 
 def judged_datasets(config: Mapping) -> list[str]:
-    """The datasets that the judge measures, the genuine database last; none without a judge."""
-    return [*shown_datasets(config), config["quality"]["genuine"]] if config["quality"] else []
+    """The datasets that the judge measures, in alphabetical order, the genuine database last; none without a judge."""
+    return [*sorted(shown_datasets(config)), config["quality"]["genuine"]] if config["quality"] else []
 
 
 def compared_datasets(config: Mapping) -> list[str]:
     """The datasets whose genuine angles are compared with those of the genuine database: those that have some."""
-    return list(config["variations"]) if config["quality"] else []
+    return sorted(config["variations"]) if config["quality"] else []
 
 
 def measured_packings(config: Mapping) -> list[str]:
