@@ -62,10 +62,11 @@ def test_networks_are_tabulated_by_entry_and_benchmarks_by_group(config):
     assert settings["entries"]["steering"] == ["steering"] and list(settings["entries"]) == sorted(settings["entries"])
     assert [network for names in settings["entries"].values() for network in names] == paths.models(config)
     assert settings["group"] == "evaluation" and settings["benchmarks"] == ["agedb_30", "calfw", "cfp_fp", "cplfw"]
-    assert stages.compare_scores(config, "development")["benchmarks"] == ["lfw"]
+    assert "lfw" in stages.compare_scores(config, "development")["benchmarks"]
 
 
 def test_networks_are_scored_on_one_group_of_benchmarks_and_the_default_target_has_no_development_ones(config):
+    config["benchmarks"] = {name: entry for name, entry in config["benchmarks"].items() if "development" not in name}
     config["benchmarks"]["lfw"]["group"] = "development"
     assert stages.score_model(config, "development", "steering")["benchmarks"] == ["lfw"]
     assert paths.benchmark_files(config, "development", "steering") == ["results/benchmarks/lfw.56.bin"]
@@ -90,7 +91,8 @@ def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default
     assert stages.train_recognition(config, listed, "3")["seed"] == 3
     first, second = (stages.score_model(config, "evaluation", model) for model in paths.trained_models(config, listed))
     assert first | {"model": second["model"]} == second
-    assert list(products.release_parts(config)["models"])[1:3] == paths.trained_models(config, listed)
+    released = [model for model in products.release_parts(config)["models"] if model.startswith(listed)]
+    assert released == paths.trained_models(config, listed)
 
 
 def test_the_number_of_shards_is_no_setting_of_the_variations(config):
@@ -165,7 +167,9 @@ def test_a_section_without_entries_matches_nothing():
 
 def test_the_release_holds_the_covariates_and_indexes_its_datasets_need(config):
     parts = products.release_parts(config)
-    assert parts["covariates"] == ["results/covariates/world_covariates/covariates.h5"]
+    assert parts["covariates"] == [
+        f"results/covariates/world_covariates/{file}.h5" for file in ("covariates", "within_class")
+    ]
     assert list(parts["databases"]) == ["world_ffhq", "world_multipie"]
     assert all(isinstance(path, str) for path in products.files(parts))
 
