@@ -50,7 +50,7 @@ def test_a_judge_reads_the_aligned_images_of_the_workflow(tiny):
 
 def test_every_dataset_is_judged_with_its_references_and_the_genuine_database_too(tiny):
     config = load_configuration(tiny)
-    assert products.judged_datasets(config) == [*NAMES, "strangers"]
+    assert products.judged_datasets(config) == [*sorted(NAMES), "strangers"]
     judged = {name for network, name in products.embedded_datasets(config) if network == "judge"}
     assert judged == {*NAMES, "strangers", "portraits"}, "the leak guard, and what is measured"
     place = "results/embeddings/judge/{}.h5".format
