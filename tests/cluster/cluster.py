@@ -189,11 +189,12 @@ def rule_counts(some_jobs):
 
 
 def reduced(path):
-    """Write the tiny configuration without MultiPIE, packings and re-alignment, which is half of the jobs."""
+    """Write the tiny configuration without MultiPIE, judge, packings and re-alignment, over half of the jobs."""
     config = yaml.safe_load(TINY.read_text())
     for section, name in (("databases", "multipie"), ("references", "packed"), ("variations", "packed_varied")):
         del config[section][name]
-    del config["covariates"], config["realigned"]
+    del config["covariates"], config["realigned"], config["quality"], config["networks"]["judge"]
+    del config["references"]["moved"]["nuisance_projection"]
     varied = config["variations"]["varied"]
     varied |= {"algorithm": "dispersion"}
     del varied["covariates"]

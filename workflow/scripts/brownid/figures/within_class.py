@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from brownid.figures.style import MUTED, line_style, new_figure, require
 
@@ -85,7 +85,7 @@ def _number_directions(axes: Axes, count: int) -> None:
     """Make the axis that numbers the directions logarithmic where there are many."""
     if count > MANY:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
