@@ -16,7 +16,7 @@ import torch
 
 from brownid.covariates.directions import CONTRASTS, FITTED, HELD_OUT
 from brownid.covariates.features import Features, load_perceptual_features, pixels_and_embedding
-from brownid.covariates.projection import project
+from brownid.covariates.projection import Projection, project
 from brownid.covariates.settings import ComparisonSettings, ProjectionSettings
 from brownid.covariates.warm_start import WarmStart
 from brownid.covariates.within_class import check_pooled
@@ -87,13 +87,7 @@ def project_database(
         batch_size=batch_size,
         state=open_state(described),
     )
-    beyond = [
-        (sample.path, f"the projection's loss is {loss:.4g}")
-        for sample, loss, bad in zip(kept, result.losses.tolist(), result.failed.tolist(), strict=True)
-        if bad
-    ]
-    for path, reason in beyond:
-        logger.warning("%s: %s", Path(settings["root"]) / path, reason)
+    beyond = _beyond_the_limit(kept, result, settings["root"])
     good = np.flatnonzero(~result.failed.numpy()).tolist()
     logger.info("projected %d of %d images, mean loss %.4g", len(good), len(chosen), result.losses[good].mean())
     SampleCollection(
@@ -107,6 +101,18 @@ def project_database(
     ).save(samples)
     write_failures(failures, failed + beyond)
     discard_state(state)
+
+
+def _beyond_the_limit(kept: Sequence[Sample], result: Projection, root: str) -> list[tuple[str, str]]:
+    """Path and reason of each image whose projection ended with too large a loss; they are logged."""
+    beyond = [
+        (sample.path, f"the projection's loss is {loss:.4g}")
+        for sample, loss, bad in zip(kept, result.losses.tolist(), result.failed.tolist(), strict=True)
+        if bad
+    ]
+    for path, reason in beyond:
+        logger.warning("%s: %s", Path(root) / path, reason)
+    return beyond
 
 
 def _features(

@@ -42,6 +42,13 @@ def test_a_network_that_helps_the_projection_does_not_judge(tiny):
         load_configuration(tiny)
 
 
+def test_a_judge_with_the_weights_of_the_steering_network_is_refused_under_any_name(tiny):
+    for name in ("steering", "judge"):
+        tiny["networks"][name] |= {"database": None, "weights": "same.pt"}
+    with pytest.raises(BrownidError, match=r"references.rejected.network uses as 'steering', with the same weights"):
+        load_configuration(tiny, files=False)
+
+
 def test_a_judge_reads_the_aligned_images_of_the_workflow(tiny):
     tiny["networks"]["judge"] |= {"database": None, "weights": "a.pt", "image_size": 112}
     with pytest.raises(BrownidError, match=r"networks.judge.image_size is 112, but images.image_size is 32"):

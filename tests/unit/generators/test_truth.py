@@ -23,7 +23,7 @@ def test_genuine_nuisance_of_the_same_persons_has_standard_deviation_one_and_no_
 
 
 def test_nuisance_is_pooled_over_identities_with_their_degrees_of_freedom(generator):
-    owners = [2, 0, 0, 2, 2]  # nobody shows identity 1
+    owners = [2, 0, 0, 2, 2]  # no variation shows identity 1
     raw = normal(1, "nuisance", range(5), (25,))
     people = normal(1, "people", range(3), (88,))
     references = generator.latents_from(people, torch.zeros(3, 25))

@@ -1,4 +1,4 @@
-"""The quality of datasets from embeddings to the table, and whom the sheets of faces show."""
+"""The quality of datasets from embeddings to the table, and which identities the sheets of faces show."""
 
 import csv
 import json

@@ -12,10 +12,13 @@ def check_quality(config: Mapping) -> None:
     if config["quality"] is None:
         return
     judge, genuine = config["quality"]["judge"], config["quality"]["genuine"]
+    weights = config["networks"][judge]["weights"]
     for place, network in _steering(config).items():
-        if network == judge:
+        same_file = weights is not None and config["networks"][network]["weights"] == weights
+        if network == judge or same_file:
+            how = "names too" if network == judge else f"uses as {network!r}, with the same weights"
             raise BrownidError(
-                f"quality.judge is {judge!r}, which {place} names too: a network that took part in making a dataset "
+                f"quality.judge is {judge!r}, which {place} {how}: a network that took part in making a dataset "
                 "overestimates it; name a networks entry that no references and no covariates use, best of another "
                 "architecture and trained on other people."
             )

@@ -12,7 +12,7 @@ Identities do not act on each other, and each has its own random numbers and its
 them gives the same result as all of them together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -95,6 +95,21 @@ def _check_start(
         )
 
 
+def _given_start(
+    initial: torch.Tensor,
+    references: torch.Tensor,
+    settings: DispersionSettings,
+    directions: Mapping[str, torch.Tensor | None],
+) -> torch.Tensor:
+    """A copy of the start `[N,n,D]` that was given; refused with `directions` of a random one."""
+    if any(value is not None for value in directions.values()):
+        raise BrownidError(
+            "`covariates` and `within_class` shape the random start, which `initial` replaces: give one of the two."
+        )
+    check_matrix("initial", initial, (len(references), settings.variations, references.shape[1]))
+    return initial.detach().to(references, copy=True)
+
+
 def dispersion(
     model: FaceModel,
     references: torch.Tensor,
@@ -141,17 +156,11 @@ def dispersion(
     check_matrix("reference_embeddings", reference_embeddings, (len(references), None))
     targets = reference_embeddings.to(references)
     items = check_items(items, len(references))
+    directions = {"covariates": covariates, "within_class": within_class}
     if initial is None:
-        latents = dispersion_start(
-            references, settings, seed=seed, items=items, covariates=covariates, within_class=within_class
-        )
-    elif covariates is None and within_class is None:
-        check_matrix("initial", initial, (len(references), settings.variations, len(mean)))
-        latents = initial.detach().to(references, copy=True)
+        latents = dispersion_start(references, settings, seed=seed, items=items, **directions)
     else:
-        raise BrownidError(
-            "`covariates` and `within_class` shape the random start, which `initial` replaces: give one of the two."
-        )
+        latents = _given_start(initial, references, settings, directions)
     if state is not None:
         state = state.of_run(algorithm="dispersion", settings=asdict(settings), seed=seed, identities=items)
     count = settings.variations

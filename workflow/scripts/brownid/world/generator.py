@@ -88,7 +88,7 @@ def _fixed_point(step: Callable[[Tensor], Tensor], start: Tensor, contraction: f
     epsilon = torch.finfo(start.dtype).eps
     tolerance = 4.0 * epsilon * torch.linalg.vector_norm(start, ord=math.inf, dim=-1)
     point = start
-    for _ in range(math.ceil(math.log(epsilon) / math.log(contraction))):  # so many are enough for any start
+    for _ in range(math.ceil(math.log(epsilon) / math.log(contraction))):  # enough from any start
         last, point = point, step(point)
         if (torch.linalg.vector_norm(point - last, ord=math.inf, dim=-1) <= tolerance).all():
             break
