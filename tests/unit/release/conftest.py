@@ -48,7 +48,7 @@ def material(tmp_path):
         scored = PairScores(np.array([[0, 1]]), np.array([False]), np.array([0.1], np.float32))
         write_pair_scores(folder / "pairs.parquet", {"lfw": scored}, {})
         (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
-        for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train.log"):
+        for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train_data.png"):
             (folder / name).write_text(name)
         (folder / "plots").mkdir(exist_ok=True)
         (folder / "plots" / "roc.svg").write_text("<svg/>")
@@ -72,7 +72,7 @@ def material(tmp_path):
                     hyperparameters=folder / "hyperparameters.yml",
                     scores=folder / "scores.json",
                     pair_scores=folder / "pairs.parquet",
-                    results=(folder / "train.log",),
+                    batch=folder / "train_data.png",
                 )
             ],
             "files": [

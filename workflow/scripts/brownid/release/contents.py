@@ -75,7 +75,7 @@ class ModelPart:
     hyperparameters: Path  # YAML
     scores: Path  # JSON
     pair_scores: Path  # Parquet, see brownid.verification.pair_scores
-    results: tuple[Path, ...] = ()  # further files for its results folder: a log, a picture of a training batch
+    batch: Path | None = None  # picture of a training batch
 
     def __post_init__(self) -> None:
         check_model_name(self.name)
@@ -91,7 +91,8 @@ class ModelPart:
             results / "hyperparameters.yml": self.hyperparameters,
             results / "scores.json": self.scores,
             results / "pairs.parquet": self.pair_scores,
-            **{results / Path(path).name: path for path in self.results},
+            # Hugging Face `datasets` takes images whose file names hold "train" for the training split.
+            **({results / "batch.png": self.batch} if self.batch else {}),
         }
 
 

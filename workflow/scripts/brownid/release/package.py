@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from brownid.release import contents
+from brownid.release.card import readme
 from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
-from brownid.release.metadata import METADATA, DatasetRecord, readme, write_metadata
+from brownid.release.metadata import METADATA, DatasetRecord, write_metadata
 from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
