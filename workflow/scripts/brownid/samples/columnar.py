@@ -173,6 +173,38 @@ def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, obj
             yield table.fields(np.arange(start, min(start + checks.BLOCK_ROWS, len(table.identities))))
 
 
+def row_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shape of a row of each column of numbers that a file has, by name."""
+    with hdf5.reading(path) as file:
+        return {name: item.shape[1:] for name, item in _columns(file).items()}
+
+
+def read_range(path: str | Path, names: Collection[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """These rows (increasing) of the columns of numbers that `names` names and the file has; no others are read."""
+    with hdf5.reading(path) as file:
+        return {name: _rows(item, rows) for name, item in _columns(file).items() if name in names}
+
+
+def samples_in_blocks(path: str | Path) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Identities int64 `[k]` and labels of all rows, in blocks, in the file's order."""
+    with hdf5.reading(path) as file:
+        labels = np.array(hdf5.texts(file, "label_table"), dtype=object)
+        identities = hdf5.dataset(file, "identity", np.integer, 1)
+        codes = hdf5.dataset(file, "label_code", np.integer, 1)
+        for start in range(0, len(identities), checks.BLOCK_ROWS):
+            part = np.s_[start : start + checks.BLOCK_ROWS]
+            yield identities[part].astype(np.int64), labels[codes[part]].tolist()
+
+
+def _columns(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The datasets of `latents`, `embeddings` and the extra columns, those that are there."""
+    if hdf5.attribute(file, "magic") != MAGIC or hdf5.attribute(file, "version", int) != VERSION:
+        raise BrownidError(f"{file.filename}: this is no collection of brownid's own format, version {VERSION}.")
+    extra = file.get("extra", {})
+    found = {name: hdf5.dataset(file, name) for name in ("latents", "embeddings") if name in file}
+    return found | {name: hdf5.dataset(extra, name) for name in extra}
+
+
 def stored(path: str | Path) -> dict[str, tuple[str, str | None, int]]:
     """Storage of a file's columns of numbers: type on disk, compression and bytes, by name."""
     with _opened(path, ("latents", "embeddings", "extra")) as table:

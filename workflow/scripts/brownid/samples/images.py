@@ -1,5 +1,6 @@
 """Image shards: the encoded images of a dataset in few large Arrow files, read in place by every later stage."""
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -220,3 +221,51 @@ class ImageShards:
 
     def _describe(self, index: int) -> str:
         return f"{self.path_of(index)}: the image of identity {self.identities[index]}, label {self.labels[index]!r}"
+
+
+class ImageShard:
+    """One image shard, read by ranges of rows: nothing is held per row, the images stay in the mapped file.
+
+    `namespace`, `image_size` and `identities` int64 `[n]` describe it. A file that is not an image shard is a
+    BrownidError naming it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        table = read(Path(path))
+        self.path = Path(path)
+        self.namespace = table.schema.metadata[b"namespace"].decode()
+        self.image_size = int(table.schema.metadata[b"side"])
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def identities(self) -> np.ndarray:
+        """The identities of all rows, int64 `[n]`."""
+        return _identities(self._table)
+
+    def labels(self, start: int, stop: int) -> list[str]:
+        """The labels of the rows from `start` to `stop`."""
+        labels: list[str] = self._table["label"].slice(start, stop - start).to_pylist()
+        return labels
+
+    def sizes(self, start: int, stop: int) -> np.ndarray:
+        """Bytes of the encoded images of these rows, int64 `[stop - start]`."""
+        parts = [np.diff(offsets) for offsets, _ in self._chunks(start, stop)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def encoded(self, start: int, stop: int) -> list[memoryview]:
+        """The encoded images of these rows, as stored."""
+        return [
+            content[first:end]
+            for offsets, content in self._chunks(start, stop)
+            for first, end in itertools.pairwise(offsets.tolist())
+        ]
+
+    def _chunks(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, memoryview]]:
+        """Offsets of the images of these rows in the content of their record batch, per record batch."""
+        for chunk in self._table["image"].slice(start, stop - start).chunks:
+            _, offsets, content = chunk.buffers()
+            found = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+            yield found, memoryview(content) if content is not None else memoryview(b"")

@@ -1,0 +1,1 @@
+"""Training sets (references and variations joined, with class labels) and the file layouts they are given away in."""

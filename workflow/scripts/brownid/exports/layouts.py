@@ -1,0 +1,10 @@
+"""The layouts that a training set is exported in."""
+
+from collections.abc import Callable
+
+from brownid.exports import parquet
+
+# name -> write(training_set, folder, *, shard_bytes, processes): writes into a new, empty folder, which the caller
+# makes appear whole; no image is decoded, and memory does not grow with the number of images. Of this table the
+# fingerprint of a job covers its own layout alone.
+LAYOUTS: dict[str, Callable[..., None]] = {"parquet": parquet.write}
