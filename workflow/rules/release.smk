@@ -34,7 +34,7 @@ rule verify_release:
         "logs/verify_release/{release}.log",
     conda:
         "../../envs/plots.yaml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),

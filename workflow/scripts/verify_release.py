@@ -12,10 +12,10 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import atomic_path
 
 
-def verify_release(*, manifest: Path, verified: Path) -> None:
+def verify_release(*, manifest: Path, threads: int, verified: Path) -> None:
     """Verify the release that `manifest` belongs to; write a line that says so, or fail with every problem."""
     root = manifest.parent
-    problems = verify(root)
+    problems = verify(root, threads)
     if problems:
         raise BrownidError(f"the release {root} is not sound:\n  " + "\n  ".join(problems))
     with atomic_path(verified) as temporary:

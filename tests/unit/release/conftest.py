@@ -1,6 +1,7 @@
 """A small release that the tests of this room build, damage and verify."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -23,70 +24,96 @@ DESCRIPTION = ReleaseDescription(
 )
 
 
-@pytest.fixture
-def material(tmp_path):
-    """A function writing the inputs of a release; it returns the keywords of `build_release`."""
+PEOPLE, LABELS = (0, 1, 12), ("reference", "lighting/far left")
 
-    def make(labels=("reference", "lighting/far left"), side=12):
+
+def write_inputs(folder, people=PEOPLE, labels=LABELS, side=12):
+    """Write the inputs of a release into a folder."""
+    folder.mkdir(exist_ok=True)
+    numbers = np.random.default_rng(3)
+    identities, names = np.repeat(people, len(labels)), list(labels) * len(people)
+    embeddings = numbers.standard_normal((len(names), 4))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    latents = numbers.standard_normal((len(names), 8)).astype(np.float32)
+    SampleCollection(latents, embeddings.astype(np.float32), identities, names, "procedural", "slim").save(
+        folder / "samples.h5"
+    )
+    pixels = numbers.integers(0, 256, (len(names), side, side, 3), dtype=np.uint8)
+    for number, part in enumerate((slice(0, 4), slice(4, None))):
+        write_image_shard(folder / f"{number}.arrow", "people", identities[part], names[part], pixels[part])
+    save_statistics(folder / "stats.h5", {"timestep": [0.1, 0.2]})
+    write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
+    save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
+    (folder / "scores.json").write_text(json.dumps({"mean": 0.9}))
+    scored = PairScores(np.array([[0, 1]]), np.array([False]), np.array([0.1], np.float32))
+    write_pair_scores(folder / "pairs.parquet", {"lfw": scored}, {})
+    (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
+    for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train_data.png"):
+        (folder / name).write_text(name)
+    (folder / "plots").mkdir(exist_ok=True)
+    (folder / "plots" / "roc.svg").write_text("<svg/>")
+
+
+def parts_of(folder):
+    """The keywords of `build_release` for the inputs in a folder."""
+    return {
+        "description": DESCRIPTION,
+        "datasets": [
+            DatasetPart(
+                name="world_lang_v1",
+                samples=folder / "samples.h5",
+                statistics=folder / "stats.h5",
+                command=folder / "command.yml",
+                image_shards=(folder / "0.arrow", folder / "1.arrow"),
+            )
+        ],
+        "models": [
+            ModelPart(
+                name="slim_lang/seed_1",
+                checkpoint=folder / "model.ckpt",
+                weights=folder / "model.safetensors",
+                history=folder / "history.csv",
+                hyperparameters=folder / "hyperparameters.yml",
+                scores=folder / "scores.json",
+                pair_scores=folder / "pairs.parquet",
+                batch=folder / "train_data.png",
+            )
+        ],
+        "files": [
+            FilePart(folder / "index.sqlite3", "databases/multipie.sqlite3"),
+            FilePart(folder / "plots", "figures/benchmark"),
+        ],
+        "score_table": folder / "scores.csv",
+    }
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder with inputs and the release of them, that tests copy: writing waits for the disk at each file."""
+    folder = tmp_path_factory.mktemp("made")
+    write_inputs(folder / "material")
+    build_release(folder / "release", **parts_of(folder / "material"))
+    return folder
+
+
+@pytest.fixture
+def material(made, tmp_path):
+    """A function giving the inputs of a release, others with arguments; it returns the keywords of `build_release`."""
+
+    def make(**others):
         folder = tmp_path / "material"
-        folder.mkdir(exist_ok=True)
-        numbers = np.random.default_rng(3)
-        identities, names = np.repeat([0, 1, 12], len(labels)), list(labels) * 3
-        embeddings = numbers.standard_normal((len(names), 4))
-        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        latents = numbers.standard_normal((len(names), 8)).astype(np.float32)
-        SampleCollection(latents, embeddings.astype(np.float32), identities, names, "procedural", "slim").save(
-            folder / "samples.h5"
-        )
-        pixels = numbers.integers(0, 256, (len(names), side, side, 3), dtype=np.uint8)
-        for number, part in enumerate((slice(0, 4), slice(4, None))):
-            write_image_shard(folder / f"{number}.arrow", "people", identities[part], names[part], pixels[part])
-        save_statistics(folder / "stats.h5", {"timestep": [0.1, 0.2]})
-        write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
-        save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
-        (folder / "scores.json").write_text(json.dumps({"mean": 0.9}))
-        scored = PairScores(np.array([[0, 1]]), np.array([False]), np.array([0.1], np.float32))
-        write_pair_scores(folder / "pairs.parquet", {"lfw": scored}, {})
-        (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
-        for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train_data.png"):
-            (folder / name).write_text(name)
-        (folder / "plots").mkdir(exist_ok=True)
-        (folder / "plots" / "roc.svg").write_text("<svg/>")
-        return {
-            "description": DESCRIPTION,
-            "datasets": [
-                DatasetPart(
-                    name="world_lang_v1",
-                    samples=folder / "samples.h5",
-                    statistics=folder / "stats.h5",
-                    command=folder / "command.yml",
-                    image_shards=(folder / "0.arrow", folder / "1.arrow"),
-                )
-            ],
-            "models": [
-                ModelPart(
-                    name="slim_lang/seed_1",
-                    checkpoint=folder / "model.ckpt",
-                    weights=folder / "model.safetensors",
-                    history=folder / "history.csv",
-                    hyperparameters=folder / "hyperparameters.yml",
-                    scores=folder / "scores.json",
-                    pair_scores=folder / "pairs.parquet",
-                    batch=folder / "train_data.png",
-                )
-            ],
-            "files": [
-                FilePart(folder / "index.sqlite3", "databases/multipie.sqlite3"),
-                FilePart(folder / "plots", "figures/benchmark"),
-            ],
-            "score_table": folder / "scores.csv",
-        }
+        if others:
+            write_inputs(folder, **others)
+        else:
+            shutil.copytree(made / "material", folder, dirs_exist_ok=True)
+        return parts_of(folder)
 
     return make
 
 
 @pytest.fixture
-def release(material, tmp_path):
+def release(made, material, tmp_path):
     """A whole release in a folder."""
-    build_release(tmp_path / "release", **material())
+    material()
+    shutil.copytree(made / "release", tmp_path / "release")
     return tmp_path / "release"

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import importlib
 import json
 import os
 import socket
@@ -11,13 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.release import contents
-from brownid.release.verify import left_in, verify
+from brownid.release import contents, verify_files
+from brownid.release.package import build_release
+from brownid.release.verify import verify
+from brownid.release.verify_files import left_in
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 
 IMAGE = "world_lang_v1/images_arcface_12x12/00001/reference.png"
-VERIFYING = importlib.import_module("brownid.release.verify")
 SAMPLES = "world_lang_v1/samples.h5"
 
 
@@ -34,12 +34,13 @@ def test_a_whole_release_has_no_problems(release):
 def test_progress_is_shown_through_the_function_given(release):
     seen = []
 
-    def show(items, description, unit):
-        seen.append((description, len(items)))
+    def show(items, description, unit, total):
+        items = list(items)
+        seen.append((description, len(items), total))
         return items
 
-    verify(release, show)
-    assert seen == [("checking files", 21), ("decoding images of world_lang_v1", 6)]
+    verify(release, progress=show)
+    assert seen == [("checking files", 21, 21), ("reading samples", 1, 1)]
 
 
 @pytest.mark.parametrize("path", ["trained_models/slim_lang/seed_1.ckpt", "README.md", "scores/scores.csv"])
@@ -70,6 +71,42 @@ def test_a_file_of_another_size_is_found(release):
 def test_an_extra_file_is_found(release):
     (release / "scores" / "notes.txt").write_text("mine")
     assert verify(release) == ["scores/notes.txt: the manifest does not list this file."]
+
+
+def test_several_processes_say_the_same_as_one_in_the_same_order(release, monkeypatch):
+    flip(release / IMAGE, -20)
+    (release / SAMPLES).unlink()
+    monkeypatch.setattr(verify_files, "FILES_PER_TASK", 4)
+    alone = verify(release, processes=1)
+    monkeypatch.setattr(verify_files, "FILES_PER_PROCESS", 1)
+    assert verify(release, processes=2) == alone and len(alone) == 3
+
+
+def test_after_many_faults_the_others_are_counted(release, monkeypatch):
+    monkeypatch.setattr("brownid.release.verify.MOST_PROBLEMS", 2)
+    for number in range(5):
+        (release / f"scores/{number}.txt").touch()
+    assert verify(release) == [
+        "scores/0.txt: the manifest does not list this file.",
+        "scores/1.txt: the manifest does not list this file.",
+        "3 further faults are not listed.",
+    ]
+
+
+def test_identities_of_more_than_five_digits_are_matched_with_their_images(material, tmp_path):
+    build_release(tmp_path / "release", **material(people=(9, 10000, 100000, 1234567)))
+    assert verify(tmp_path / "release") == []
+
+
+def test_a_collection_is_read_in_parts_with_the_same_faults(release, monkeypatch):
+    def change(file):
+        file["00000/reference/embedding"][:] *= 2
+        file["00012/reference/embedding"][:] *= 3
+        del file["00001"]
+
+    whole = spoil_samples(release, change)
+    monkeypatch.setattr("brownid.samples.checks.BLOCK_ROWS", 2)
+    assert verify(release) == whole and len(whole) == 5
 
 
 def test_a_link_is_found(release, tmp_path):
@@ -274,7 +311,7 @@ def test_a_file_that_cannot_be_read_is_found(release, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(VERIFYING, "sha256", refuse)
+    monkeypatch.setattr(verify_files, "sha256", refuse)
     assert "README.md: the file cannot be read: Permission denied." in verify(release)
 
 
@@ -294,7 +331,7 @@ def manifest_size(release, size):
 
 def verify_without_checksums(release):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VERIFYING, "sha256", lambda path: "0" * 64)
+        patch.setattr(verify_files, "sha256", lambda path: "0" * 64)
         return verify(release)
 
 
@@ -361,6 +398,13 @@ def test_a_file_listed_twice_is_refused(release):
     lines = (release / "manifest.csv").read_text()
     (release / "manifest.csv").write_text(lines + lines.splitlines()[1] + "\n")
     with pytest.raises(BrownidError, match=r"lists README\.md a second time"):
+        verify(release)
+
+
+def test_a_manifest_out_of_order_is_refused(release):
+    header, *rows = (release / "manifest.csv").read_text().splitlines()
+    (release / "manifest.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    with pytest.raises(BrownidError, match=r"line 3 lists .* a second time, or out of order"):
         verify(release)
 
 

@@ -8,7 +8,12 @@ import typer
 from brownid.runtime.errors import listed
 
 
-def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release.")]) -> None:
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release.")],
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many processes work at the same time; default: one per processor.")
+    ] = None,
+) -> None:
     """Check every file of a release, and say precisely what is wrong.
 
     Compares all files with the manifest, opens every collection and decodes
@@ -18,11 +23,11 @@ def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The fold
     Example:
     brownid verify results/release/brownid_world_v1
     """
-    from brownid.release.contents import read_manifest
-    from brownid.release.verify import left_in
+    from brownid.release.contents import manifest_entries
     from brownid.release.verify import verify as problems_of
+    from brownid.release.verify_files import left_in
 
-    problems = problems_of(path)
+    problems = problems_of(path, processes)
     left = left_in(path)
     if left:
         typer.echo(f"{path}: passed over what file managers and the like left: {listed(left, most=10)}.")
@@ -30,6 +35,5 @@ def verify(path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The fold
         for problem in problems:
             typer.echo(f"brownid: {problem}", err=True)
         raise typer.Exit(1)
-    typer.echo(
-        f"{path}: all {len(read_manifest(path))} files are as the manifest lists them; samples and images are sound."
-    )
+    files = sum(1 for _ in manifest_entries(path))
+    typer.echo(f"{path}: all {files} files are as the manifest lists them; samples and images are sound.")

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -20,16 +20,22 @@ Result = TypeVar("Result")
 _shared: Any = None  # of a worker process
 
 
+def available_processors() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_processes(
-    function: Callable[[Any, Task], Result], shared: Any, tasks: Sequence[Task], processes: int
+    function: Callable[[Any, Task], Result], shared: Any, tasks: Iterable[Task], processes: int
 ) -> Iterator[Result]:
     """The results of `function(shared, task)`, in the order of the tasks, computed by at most `processes` processes.
 
     `function` stands on the top level of a module, and what goes to and fro can be pickled; `shared` goes once to each
-    process. With one process or one task, all is done in this process. The first error is raised here, and ends the
-    other tasks; a process that was killed is a BrownidError.
+    process. With one process or one task, all is done in this process. Tasks are taken when their turn comes, so that
+    they may be made while others are computed. The first error is raised here, and ends the other tasks; a process that
+    was killed is a BrownidError.
     """
-    processes = min(processes, len(tasks))
+    processes = min(processes, len(tasks)) if isinstance(tasks, Sized) else processes
     if processes <= 1:
         for task in tasks:
             yield function(shared, task)
@@ -37,11 +43,12 @@ def in_processes(
     # Not forked: libraries that run threads do not survive that.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (shared, os.getpid()))
     try:
-        waiting = deque(tasks)
         running: deque[Future[Result]] = deque()
-        while waiting or running:
-            while waiting and len(running) < 2 * processes:
-                running.append(pool.submit(_call, function, waiting.popleft()))
+        for task in tasks:
+            running.append(pool.submit(_call, function, task))
+            if len(running) >= 2 * processes:
+                yield running.popleft().result()
+        while running:
             yield running.popleft().result()
     except BrokenProcessPool:
         raise BrownidError(
@@ -59,6 +66,7 @@ def _start(shared: Any, parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # or it would wait for ever where the job is killed
         if os.getppid() != parent:
             sys.exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     start_process(rank=1)
 
 

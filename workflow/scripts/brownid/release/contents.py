@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +14,7 @@ from brownid.runtime.process import progress
 
 SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hyperface", "scores", "figures")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ODD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\\:]")  # of a path
 INTENDED_USE = (
     "Research on face recognition: training and comparing recognition networks without images of real persons. "
     "It is not meant for identifying or tracking people, and an accuracy measured on it alone says nothing about "
@@ -125,11 +126,13 @@ def check_model_name(name: str) -> None:
 
 def release_path(text: str) -> PurePosixPath:
     """A path inside a release; one that is absolute, climbs out or holds odd characters is a BrownidError."""
-    path = PurePosixPath(text)
-    plain = text and str(path) == text and not path.is_absolute() and ".." not in path.parts
-    if not plain or re.search(r"[\x00-\x1f\x7f\\:]", text):
+    _check_path(text)
+    return PurePosixPath(text)
+
+
+def _check_path(text: str) -> None:
+    if not {"", ".", ".."}.isdisjoint(text.split("/")) or ODD_CHARACTERS.search(text):
         raise BrownidError(f"The path {text!r} is refused: it does not stay plainly inside the release folder.")
-    return path
 
 
 MANIFEST = "manifest.csv"
@@ -164,25 +167,34 @@ class Entry:
 
 
 def files_of(root: Path) -> Iterator[str]:
-    """The paths of everything in a release that is no folder, links included and not followed."""
-    for folder, folders, files in os.walk(root, onerror=_stop):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in files + links:
-            yield Path(folder, name).relative_to(root).as_posix()
+    """The paths of everything in a release that is no folder, sorted as text; links are included and not followed.
+
+    Holds the names of one folder per level in memory.
+    """
+    levels = [_names_in(root)]
+    folders = [""]
+    while levels:
+        name = next(levels[-1], None)
+        if name is None:
+            levels.pop()
+            folders.pop()
+        elif name.endswith("/"):
+            folders.append(folders[-1] + name)
+            levels.append(_names_in(root / folders[-1]))
+        else:
+            yield folders[-1] + name
 
 
-def _stop(error: OSError) -> None:
-    """What a folder that cannot be listed holds would go unnoticed."""
-    raise error
+def _names_in(folder: Path) -> Iterator[str]:
+    """The names in a folder, those of folders with a slash at the end: so they sort as the paths below them do."""
+    with os.scandir(folder) as found:
+        return iter(sorted(entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in found))
 
 
-def left_behind(paths: Iterable[str]) -> list[str]:
-    """Those of the paths that file managers and the like leave; they are no part of a release."""
-    return sorted(path for path in paths if _is_left_behind(path.split("/")))
-
-
-def _is_left_behind(parts: list[str]) -> bool:
-    return bool(LEFT_FILES.fullmatch(parts[-1])) or any(LEFT_FOLDERS.fullmatch(part) for part in parts)
+def is_left_behind(path: str) -> bool:
+    """Whether file managers and the like leave a file of this path, which is then no part of a release."""
+    *folders, name = path.split("/")
+    return bool(LEFT_FILES.fullmatch(name)) or any(LEFT_FOLDERS.fullmatch(part) for part in (*folders, name))
 
 
 def strange_kind(root: Path, path: str) -> str | None:
@@ -200,44 +212,50 @@ def strange_kind(root: Path, path: str) -> str | None:
     return KINDS.get(kind)
 
 
-def write_manifest(root: Path) -> list[Entry]:
+def write_manifest(root: Path) -> None:
     """List every file below `root`, sorted by path, in both files; the checksums cover the manifest as well."""
-    paths = sorted(path for path in files_of(root) if path not in (MANIFEST, CHECKSUMS))
-    entries = [
-        Entry(path, (root / path).stat().st_size, sha256(root / path))
-        for path in progress(paths, "computing checksums", "file")
-    ]
-    with open(root / MANIFEST, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    count = sum(1 for _ in files_of(root))
+    paths = (path for path in files_of(root) if path not in (MANIFEST, CHECKSUMS))
+    with (
+        open(root / MANIFEST, "w", newline="", encoding="utf-8") as manifest,
+        open(root / CHECKSUMS, "w", encoding="utf-8") as checksums,
+    ):
+        writer = csv.writer(manifest, lineterminator="\n")
         writer.writerow(HEADER)
-        writer.writerows([entry.path, entry.size, entry.checksum] for entry in entries)
-    (root / CHECKSUMS).write_text(_checksum_lines(root, entries), encoding="utf-8")
-    return entries
+        for path in progress(paths, "computing checksums", "file", total=count):
+            file = root / path
+            checksum = sha256(file)
+            writer.writerow([path, file.stat().st_size, checksum])
+            checksums.write(_checksum_line(checksum, path))
+        manifest.close()
+        checksums.write(_checksum_line(sha256(root / MANIFEST), MANIFEST))
 
 
-def read_manifest(root: Path) -> dict[str, Entry]:
-    """The entries of a release's manifest by path.
+def manifest_entries(root: Path, below: str = "") -> Iterator[Entry]:
+    """The entries of a release's manifest, sorted by path, a line at a time; only those whose paths begin with `below`.
 
-    A missing or unreadable manifest, a path listed twice and a path that leaves the release are a BrownidError.
+    A missing or unreadable manifest, a path listed twice or out of order and a path that leaves the release are a
+    BrownidError.
     """
-    path = root / MANIFEST
-    entries: dict[str, Entry] = {}
+    path, before = root / MANIFEST, ""
     for line, row in enumerate(_rows(root, path), start=1):
         if line == 1:
             if row != HEADER:
                 raise BrownidError(f"{path}: the manifest does not begin with {','.join(HEADER)}.")
             continue
+        if below and row and not row[0].startswith(below):
+            continue
         well = len(row) == len(HEADER) and re.fullmatch("[0-9]{1,18}", row[1]) and re.fullmatch("[0-9a-f]{64}", row[2])
         if not well:
             raise BrownidError(f"{path}: line {line} of the manifest is not a path, a size and a SHA-256.")
         try:
-            release_path(row[0])
+            _check_path(row[0])
         except BrownidError as error:
             raise BrownidError(f"{path}: line {line}: {error}") from None
-        if row[0] in entries:
-            raise BrownidError(f"{path}: line {line} lists {row[0]} a second time.")
-        entries[row[0]] = Entry(row[0], int(row[1]), row[2])
-    return entries
+        if row[0] <= before:
+            raise BrownidError(f"{path}: line {line} lists {row[0]} a second time, or out of order.")
+        before = row[0]
+        yield Entry(row[0], int(row[1]), row[2])
 
 
 def _rows(root: Path, path: Path) -> Iterator[list[str]]:
@@ -256,22 +274,49 @@ def _rows(root: Path, path: Path) -> Iterator[list[str]]:
         raise BrownidError(f"{path}: the manifest cannot be read ({error}).") from None
 
 
-def checksum_problems(root: Path, entries: dict[str, Entry]) -> list[str]:
-    """Problems of checksums.sha256, given the manifest."""
-    expected = _checksum_lines(root, list(entries.values()))
+def checksum_problems(root: Path) -> Iterator[str]:
+    """Problems of checksums.sha256, given a readable manifest; both are read side by side, a line at a time."""
     try:
         kind = strange_kind(root, CHECKSUMS)
         if kind is not None:
-            return [f"{CHECKSUMS}: this is {kind}; a release holds plain files only."]
+            yield f"{CHECKSUMS}: this is {kind}; a release holds plain files only."
+            return
         with open(root / CHECKSUMS, encoding="utf-8") as file:
-            found = file.read(2 * len(expected) + LONGEST_LINE)  # no more than lines of the same number can be
+            lines = iter(lambda: file.readline(LONGEST_LINE), "")
+            yield from (
+                f"{CHECKSUMS}: the line of {path} is missing or differs from {MANIFEST}."
+                for path in _different_lines(_checksum_lines(root), lines)
+            )
     except (OSError, UnicodeDecodeError) as error:
-        return [f"{CHECKSUMS}: the file is missing or cannot be read ({error})."]
-    difference = set(found.splitlines()) ^ set(expected.splitlines())
-    paths = sorted({line.partition("  ")[2] or line for line in difference})
-    return [f"{CHECKSUMS}: the line of {path} is missing or differs from {MANIFEST}." for path in paths]
+        yield f"{CHECKSUMS}: the file is missing or cannot be read ({error})."
 
 
-def _checksum_lines(root: Path, entries: list[Entry]) -> str:
-    lines = [f"{entry.checksum}  {entry.path}" for entry in entries] + [f"{sha256(root / MANIFEST)}  {MANIFEST}"]
-    return "\n".join(lines) + "\n"
+def _different_lines(expected: Iterator[str], found: Iterator[str]) -> Iterator[str]:
+    """The paths of lines that are in one of two files of checksums only, whose paths are sorted, the manifest last."""
+    wanted, line = next(expected, ""), next(found, "")
+    while wanted or line:
+        if wanted == line:
+            wanted, line = next(expected, ""), next(found, "")
+            continue
+        ours, theirs = _place_in_checksums(wanted), _place_in_checksums(line)
+        yield (ours if ours <= theirs else theirs)[1]
+        if ours <= theirs:
+            wanted = next(expected, "")
+        if theirs <= ours:
+            line = next(found, "")
+
+
+def _place_in_checksums(line: str) -> tuple[int, str]:
+    """What lines are sorted by: the path, the manifest after all others, and no line at all last."""
+    path = line.rstrip("\n").partition("  ")[2] or line.rstrip("\n")
+    return (0 if line and path != MANIFEST else 1 if line else 2, path)
+
+
+def _checksum_lines(root: Path) -> Iterator[str]:
+    for entry in manifest_entries(root):
+        yield _checksum_line(entry.checksum, entry.path)
+    yield _checksum_line(sha256(root / MANIFEST), MANIFEST)
+
+
+def _checksum_line(checksum: str, path: str) -> str:
+    return f"{checksum}  {path}\n"

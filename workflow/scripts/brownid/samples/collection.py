@@ -224,6 +224,17 @@ class SampleCollection:
             yield cls._of_file(path, fields, partial)
 
     @classmethod
+    def people_in_blocks(cls, path: str | Path) -> Iterator["SampleCollection"]:
+        """A file in the published format as collections of some thousand rows, identities sorted as text.
+
+        No identity is in two of them. Errors are those of `load`, for each by itself.
+        """
+        if _format(path, COLUMNS) is not published:
+            raise BrownidError(f"{path}: this collection is not in the published format.")
+        for fields in published.read_people(path, COLUMNS):
+            yield cls._of_file(path, fields, partial=False)
+
+    @classmethod
     def _of_file(cls, path: str | Path, fields: Mapping[str, Any], partial: bool) -> "SampleCollection":
         try:
             return cls(**fields, partial=partial)

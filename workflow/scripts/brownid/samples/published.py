@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -177,30 +177,54 @@ def read(path: str | Path, columns: Collection[str], identities: Iterable[int] |
     Of the samples of these identities only, where `identities` is given; the groups of others are not opened.
     """
     with hdf5.reading(path) as file:
-        version = tuple(hdf5.attribute(file, name, int) for name in ("major", "minor"))
-        if version != (MAJOR, MINOR):
-            raise BrownidError(f"{path}: the format is {version[0]}.{version[1]}; this brownid reads {MAJOR}.{MINOR}.")
-        keys = _sample_groups(path, file, identities)
-        found = {name: FoundColumn(name, len(keys)) for name in DATASETS}
-        wanted = {name for name, column in DATASETS.items() if ("extra" if name in EXTRA else column) in columns}
-        names: dict[str, str] = {}
-        states = {attribute: np.zeros(len(keys), dtype=np.int8) for attribute in NAMES}
-        others: Counter[str] = Counter()
-        for row, (identity, label) in enumerate(progress(keys, "reading samples", "sample")):
-            sample = h5g.open(file.id, f"{identity}/{label}".encode())
-            where = f"{path}: identity {int(identity)}, label {label!r}"
-            for attribute in NAMES:
-                value, states[attribute][row] = read_name(sample, attribute.encode())
-                if value and names.setdefault(attribute, value) != value:
-                    raise BrownidError(
-                        f"{where} has the {attribute} {value!r}, others {names[attribute]!r}; split the file."
-                    )
-            present = [name for name in DATASETS if name.encode() in sample]
-            for name in present:
-                if name in wanted:
-                    found[name].read(sample, row, where)
-            if sample.get_num_objs() > len(present):
-                others.update({member.decode() for member in sample} - set(present))
+        keys = _sample_groups(file, _people(path, file, identities))
+        return _fields(path, file, keys, columns, progress(keys, "reading samples", "sample"))
+
+
+def read_people(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, object]]:
+    """The fields of a SampleCollection of some thousand rows at a time, identities sorted by their names as text.
+
+    Whether samples are alike in what they have and in the names of their networks is checked within each part.
+    """
+    with hdf5.reading(path) as file:
+        keys: list[tuple[str, str]] = []
+        for person in sorted(_people(path, file, None)):
+            keys += _sample_groups(file, [person])
+            if len(keys) >= checks.BLOCK_ROWS:
+                yield _fields(path, file, keys, columns, keys)
+                keys = []
+        if keys:
+            yield _fields(path, file, keys, columns, keys)
+
+
+def _fields(
+    path: str | Path,
+    file: h5py.File,
+    keys: Sequence[tuple[str, str]],
+    columns: Collection[str],
+    shown: Iterable[tuple[str, str]],
+) -> dict[str, object]:
+    """The fields of the samples of these keys; `shown` gives the keys and may show how far it is."""
+    found = {name: FoundColumn(name, len(keys)) for name in DATASETS}
+    wanted = {name for name, column in DATASETS.items() if ("extra" if name in EXTRA else column) in columns}
+    names: dict[str, str] = {}
+    states = {attribute: np.zeros(len(keys), dtype=np.int8) for attribute in NAMES}
+    others: Counter[str] = Counter()
+    for row, (identity, label) in enumerate(shown):
+        sample = h5g.open(file.id, f"{identity}/{label}".encode())
+        where = f"{path}: identity {int(identity)}, label {label!r}"
+        for attribute in NAMES:
+            value, states[attribute][row] = read_name(sample, attribute.encode())
+            if value and names.setdefault(attribute, value) != value:
+                raise BrownidError(
+                    f"{where} has the {attribute} {value!r}, others {names[attribute]!r}; split the file."
+                )
+        present = [name for name in DATASETS if name.encode() in sample]
+        for name in present:
+            if name in wanted:
+                found[name].read(sample, row, where)
+        if sample.get_num_objs() > len(present):
+            others.update({member.decode() for member in sample} - set(present))
     for member, count in others.items():
         logger.warning("%s: passed over %s of %d samples; the format knows no such member", path, member, count)
     for name, column in found.items():
@@ -258,8 +282,11 @@ def _states_to_write(path: str | Path, collection: Samples) -> dict[bytes, tuple
     return states
 
 
-def _sample_groups(path: str | Path, file: h5py.File, identities: Iterable[int] | None) -> list[tuple[str, str]]:
-    """The (identity group, label group) names of a file, or of these identities, in canonical order."""
+def _people(path: str | Path, file: h5py.File, identities: Iterable[int] | None) -> list[str]:
+    """The names of a file's identity groups, or of these identities; checks the version of the format."""
+    version = tuple(hdf5.attribute(file, name, int) for name in ("major", "minor"))
+    if version != (MAJOR, MINOR):
+        raise BrownidError(f"{path}: the format is {version[0]}.{version[1]}; this brownid reads {MAJOR}.{MINOR}.")
     people = sub_groups(file.id)
     for name in people:
         if not re.fullmatch("[0-9]{1,19}", name) or int(name) > checks.LARGEST:
@@ -267,12 +294,17 @@ def _sample_groups(path: str | Path, file: h5py.File, identities: Iterable[int] 
     if identities is not None:
         numbers = np.array([int(name) for name in people], dtype=np.int64)
         people = [people[row] for row in checks.rows_of(numbers, identities, f"{path}: the collection")]
+    return people
+
+
+def _sample_groups(file: h5py.File, people: Sequence[str]) -> list[tuple[str, str]]:
+    """The (identity group, label group) names of these identities, in canonical order."""
     keys = [(name, label) for name in people for label in sub_groups(h5g.open(file.id, name.encode()))]
     order = canonical_order(np.array([int(name) for name, _ in keys], dtype=np.int64), [label for _, label in keys])
     return [keys[row] for row in order]
 
 
-def _check_absent(path: str | Path, keys: list[tuple[str, str]], name: str, column: FoundColumn) -> None:
+def _check_absent(path: str | Path, keys: Sequence[tuple[str, str]], name: str, column: FoundColumn) -> None:
     """Absent rows can be told from present ones: none of those is NaN, and numbers without NaN are there for all."""
     if column.values is None:
         return
