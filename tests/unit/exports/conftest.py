@@ -1,7 +1,8 @@
-"""Two namespaces with references and variations, in several shards, from which training sets are joined."""
+"""Training sets: one in memory; and two namespaces with references and variations, in shards, to be joined."""
 
 import numpy as np
 import pytest
+from list_training_set import tiny_set
 
 from brownid.exports.joining import Part
 from brownid.samples.collection import SampleCollection
@@ -13,6 +14,12 @@ DATASETS = {
     "varied": ("first", [[0], [1, 3]], ["augmentation_0", "augmentation_1"]),
     "second": ("second", [[0, 2]], ["reference"]),
 }
+
+
+@pytest.fixture(scope="session")
+def training_set():
+    """Five identities of three images each."""
+    return tiny_set()
 
 
 @pytest.fixture
