@@ -101,7 +101,7 @@ def test_a_name_that_leads_nowhere_is_one_sentence(config, section, entry, key):
 
 
 def test_a_dataset_misspelt_in_a_training_is_found(config):
-    config["training"]["fr_references"]["datasets"] = ["world_n100_long"]
+    config["training"]["fr_dispersion"]["datasets"] = ["world_n100_long"]
     assert "did you mean 'world_n100_lang'?" in refusal(config)
 
 

@@ -12,11 +12,13 @@ from brownid.planning import sizes
 from brownid.runtime.errors import BrownidError
 
 PROJECT = Path(__file__).parents[3]
+HYPER, NOISY = "world_n100_hyper", "world_n100_hyper_b01_n8"
 
 
 @pytest.fixture
 def config():
     raw = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
+    raw["variations"][NOISY] = {"algorithm": "hyperface", "references": HYPER}
     return load_configuration(raw)
 
 
@@ -175,7 +177,6 @@ def test_the_release_holds_the_covariates_and_indexes_its_datasets_need(config):
     assert all(isinstance(path, str) for path in products.files(parts))
 
 
-HYPER, NOISY = "world_n100_hyper", "world_n100_hyper_b01_n8"
 LANG, DISP, DISCO = "world_n100_lang", "world_n100_lang_disp_n8_rl12", "world_n100_lang_disco_n8_rl14"
 STAGES = [
     *[(stages.capture_database, name) for name in ("strangers", "world_ffhq")],
@@ -249,7 +250,7 @@ USES = [
     ("scoring.false_accept_rates", [0.1], "score_model"),
     ("scoring.resamples", 300, "tabulate_scores compare_scores"),
     ("scoring.confidence", 0.9, "tabulate_scores compare_scores"),
-    ("scoring.comparisons", [["fr_genuine", "fr_references"]], "compare_scores"),
+    ("scoring.comparisons", [["fr_genuine", "fr_dispersion"]], "compare_scores"),
     ("audit.pairs", 3, "audit_leaks"),
 ]
 
