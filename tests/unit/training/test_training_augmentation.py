@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from brownid.training import augmentation
 from brownid.training.augmentation import (
     AREA,
     ASPECT,
@@ -55,6 +56,19 @@ def test_augmentation_does_not_depend_on_the_batch(images):
     parts = [augment(images[i : i + 5], draws(0, range(12), 0)[i : i + 5], settings) for i in (0, 5, 10)]
     assert torch.allclose(torch.cat(parts), whole, atol=1e-6)
     assert not torch.allclose(whole, floats(images))
+
+
+def test_on_a_gpu_all_images_are_changed_and_the_chosen_ones_kept(images, monkeypatch):
+    settings = only(**{name: 0.5 for name in OFF}, shift=0.1)
+    of_rows = augment(images, draws(0, range(12), 0), settings)
+    monkeypatch.setattr(augmentation, "_changed_rows", augmentation._changed_everywhere)
+    assert torch.allclose(augment(images, draws(0, range(12), 0), settings), of_rows, atol=1e-6)
+
+
+def test_on_a_gpu_no_number_is_read_back_from_the_device(images):
+    settings = only(**{name: 0.5 for name in OFF}, shift=0.1)
+    augmented = augment(images.to("meta"), draws(0, range(12), 0).to("meta"), settings)  # where reading is an error
+    assert augmented.shape == (12, 3, 16, 16) and augmented.is_meta
 
 
 def test_probability_zero_changes_nothing(images):

@@ -245,6 +245,14 @@ def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards
     assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "history.csv").exists()
 
 
+def test_on_a_gpu_training_is_deterministic_without_filling_new_tensors(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    with run._reproducible(torch.get_num_threads(), torch.device("cuda")):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory and not torch.are_deterministic_algorithms_enabled()
+
+
 def test_batch_norm_activations_and_biases_do_not_decay():
     settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8)
     module = RecognitionModule(settings, classes=3, image_size=32, seed=0)
