@@ -33,6 +33,7 @@ def train_recognition(
     Datasets of the same persons (references and their variations) share their classes.
     """
     network = settings["network"]
+    checksums = [sha256(path) for path in images]
     train(
         images,
         TrainingSettings(family=network["family"], architecture=network["architecture"], **settings["training"]),
@@ -43,10 +44,11 @@ def train_recognition(
         checkpoint=checkpoint,
         picture=batch,
         state=state,
+        checksums=checksums,
         code=code,
         threads=threads,
     )
-    inputs = {str(path): sha256(path) for path in images}
+    inputs = dict(zip(map(str, images), checksums, strict=True))
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")
 
 

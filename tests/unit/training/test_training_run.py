@@ -38,7 +38,9 @@ SETTINGS = {
 }
 
 
-def train(shards, folder: Path, *, state: Path | None = None, seed: int = 1, **changes) -> dict[str, torch.Tensor]:
+def train(
+    shards, folder: Path, *, state: Path | None = None, seed: int = 1, checksums=None, **changes
+) -> dict[str, torch.Tensor]:
     run.train_recognition(
         shards,
         TrainingSettings(**(SETTINGS | changes)),
@@ -49,6 +51,7 @@ def train(shards, folder: Path, *, state: Path | None = None, seed: int = 1, **c
         checkpoint=folder / "model.ckpt",
         picture=folder / "train_data.png",
         state=state,
+        checksums=checksums,
         device="cpu",
     )
     return load_backbone(folder / "model.safetensors").state_dict()
@@ -173,6 +176,16 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, mon
     assert history(tmp_path / "part") == history(tmp_path / "whole")
 
 
+def test_a_state_belongs_to_its_images_by_checksums_that_are_not_calculated_again(tmp_path, shards, monkeypatch):
+    arguments = {"seed": 1, "image_size": SIDE, "precision": "float32", "code": ""}
+    owner = run._owner(["a", "b"], TrainingSettings(), **arguments)
+    assert owner["images"] == ["a", "b"] and owner != run._owner(["a", "c"], TrainingSettings(), **arguments)
+    monkeypatch.setattr(run, "sha256", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(shards, tmp_path, state=tmp_path / "state", epochs=1)
+    train(shards, tmp_path, state=tmp_path / "state", epochs=1, checksums=["a", "b"])
+
+
 def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(tmp_path, shards, monkeypatch):
     for folder, margin in (("a", 0.2), ("b", 0.3)):
         with monkeypatch.context() as patch:
@@ -240,7 +253,7 @@ def test_a_damaged_state_is_passed_over_with_a_sentence(tmp_path, shards, interr
 
 
 def test_a_training_that_diverges_says_so_and_leaves_no_weights(tmp_path, shards):
-    with pytest.raises(BrownidError, match=r"diverged in epoch 1 .*learning_rate"):
+    with pytest.raises(BrownidError, match=r"diverged in epoch 1, up to batch 2 of 5 .*learning_rate"):
         train(shards, tmp_path, optimiser="adamw", learning_rate=1e30, epochs=2)
     assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "history.csv").exists()
 

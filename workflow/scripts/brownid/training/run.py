@@ -52,6 +52,7 @@ def train_recognition(
     checkpoint: str | Path | None = None,
     picture: str | Path | None = None,
     state: str | Path | None = None,
+    checksums: Sequence[str] | None = None,
     code: str = "",
     device: str | None = None,
     threads: int = 1,
@@ -63,11 +64,12 @@ def train_recognition(
     (a Lightning `.ckpt` with network, head and hyper-parameters) and `picture` (PNG of a training batch, augmented).
 
     With a `state` folder, which is this training's own, an interrupted training goes on behind its last whole epoch and
-    ends with the same weights. A state belongs to its settings, seed, images and `code` (a fingerprint of the program,
-    where the caller has one), and is passed over under others, as is a damaged one; at the end the folder is removed,
-    with the states of settings that were given up. SIGTERM raises `Terminated`, and the log says how many epochs are
-    kept. The same call on the same device with the same `threads` gives the same weights. Raises `BrownidError` for
-    unfit images and divergence.
+    ends with the same weights. A state belongs to its settings, seed, images (the `checksums` of the shards, SHA-256,
+    which are calculated where the caller does not have them) and `code` (a fingerprint of the program, where the caller
+    has one), and is passed over under others, as is a damaged one; at the end the folder is removed, with the states of
+    settings that were given up. SIGTERM raises `Terminated`, and the log says how many epochs are kept. The same call
+    on the same device with the same `threads` gives the same weights. Raises `BrownidError` for unfit images and
+    divergence.
     """
     chosen = torch.device(device or default_device())
     with _reproducible(threads, chosen):
@@ -82,7 +84,8 @@ def train_recognition(
             _write_picture(Path(picture), training.module, training.batches(epoch=0))
         saved = None
         if state is not None:
-            belongs_to = _owner(shards, settings, seed, image_size, training.module.precision, code)
+            images = [sha256(shard) for shard in shards] if checksums is None else checksums
+            belongs_to = _owner(images, settings, seed, image_size, training.module.precision, code)
             saved = StateFile(state_path(state, belongs_to), belongs_to)
         training.run(saved)
     if checkpoint is not None:
@@ -136,6 +139,8 @@ class _Training:
         batches = PrefetchedBatches(self.batches(epoch), self.workers, self.pin_memory)
         torch.manual_seed(torch_seed(self.seed, "training/dropout", epoch))
         losses = correct = torch.zeros((), dtype=torch.float64, device=self.device)
+        # A copy on the host, filled when the GPU gets there: no step waits for it, and some see an earlier sum.
+        seen = torch.zeros((), dtype=torch.float64, pin_memory=self.pin_memory)
         title = f"epoch {epoch + 1} of {self.settings.epochs}"
         for number, batch in enumerate(progress(batches, title, unit="batch"), start=epoch * self.steps):
             loss, hits = self.module(batch.to(self.device, non_blocking=True))
@@ -143,15 +148,21 @@ class _Training:
             self.optimiser.step(number, learning_rate(self.settings, number, self.steps))
             losses = losses + loss.detach().double() * len(batch.labels)
             correct = correct + hits
+            self._check_finite(seen.copy_(losses, non_blocking=True), number)
+        self._check_finite(losses, number)
         loss, accuracy = (losses / len(self.data)).item(), (correct / len(self.data)).item()
-        if not math.isfinite(loss):
-            raise BrownidError(
-                f"The training diverged in epoch {epoch + 1} (loss {loss}): lower learning_rate, "
-                f"now {self.settings.learning_rate:g}."
-            )
         rate = learning_rate(self.settings, epoch * self.steps, self.steps)
         logger.info("%s: loss %.4f, accuracy %.4f, learning rate %.3g", title, loss, accuracy, rate)
         self.history.append(Epoch(epoch + 1, (epoch + 1) * len(self.data), loss, accuracy, rate))
+
+    def _check_finite(self, losses: Tensor, number: int) -> None:
+        """Refuse to go on behind update `number` where the sum of the epoch's losses so far is not finite."""
+        if not math.isfinite(losses.item()):
+            epoch, batch = divmod(number, self.steps)
+            raise BrownidError(
+                f"The training diverged in epoch {epoch + 1}, up to batch {batch + 1} of {self.steps} (loss "
+                f"{losses.item()}): lower learning_rate, now {self.settings.learning_rate:g}."
+            )
 
     def _tensors(self) -> dict[str, Tensor]:
         history = torch.tensor(self.history, dtype=torch.float64)
@@ -196,11 +207,10 @@ def _what_is_kept(state: StateFile | None, epochs: int) -> str:
 
 
 def _owner(
-    shards: Sequence[str | Path], settings: TrainingSettings, seed: int, image_size: int, precision: str, code: str
+    images: Sequence[str], settings: TrainingSettings, seed: int, image_size: int, precision: str, code: str
 ) -> dict[str, object]:
-    """Settings and inputs that determine the weights, to which the state belongs."""
-    images = [sha256(shard) for shard in shards]
-    arguments = {"seed": seed, "image_size": image_size, "precision": precision, "code": code, "images": images}
+    """Settings and inputs (images by their checksums) that determine the weights, to which the state belongs."""
+    arguments = {"seed": seed, "image_size": image_size, "precision": precision, "code": code, "images": list(images)}
     return {"settings": asdict(settings), **arguments}
 
 
