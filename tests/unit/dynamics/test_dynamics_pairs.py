@@ -7,7 +7,10 @@ import torch
 from slow_dynamics import angle, random_latents
 
 from brownid.embeddings import pairwise
-from brownid.embeddings.pairwise import angle_statistics, angles_within, latent_statistics
+from brownid.embeddings.angles import fixed_repulsion, tile_side
+from brownid.embeddings.neighbours import nearest
+from brownid.embeddings.pairwise import angle_statistics, angles_within, latent_statistics, pairwise_forces
+from brownid.jobs.distributed import SINGLE
 
 
 def test_three_embeddings_on_a_circle_have_the_angles_one_reads_off():
@@ -28,7 +31,7 @@ def test_angles_within_groups_are_those_of_their_pairs_at_every_size_of_part(mon
     groups = random_latents(5, 4, 6)
     expected = [[float(angle(group[i], group[j])) for i in range(4) for j in range(i + 1, 4)] for group in groups]
     for tile in (1, 5, 512):
-        monkeypatch.setattr(pairwise, "TILE", tile)
+        monkeypatch.setattr(pairwise, "tile_side", lambda device, tile=tile: tile)
         torch.testing.assert_close(angles_within(groups), torch.tensor(expected, dtype=torch.float64))
     assert angles_within(groups[:, :1]).shape == (5, 0)
 
@@ -80,6 +83,20 @@ def test_the_closest_of_many_latents_that_almost_agree_is_found(monkeypatch, sus
 def test_latents_that_are_all_equal_have_no_distances():
     statistics = latent_statistics((random_latents(1, 16) + 100).repeat(30, 1), tile=8)
     assert (statistics.minimum, statistics.mean, statistics.maximum) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_no_loop_over_tiles_reads_a_number_from_a_gpu(monkeypatch):
+    monkeypatch.setattr(pairwise.AngleTally, "finish", lambda tally, group: tally)
+    vectors = random_latents(30, 8).to("meta")  # where reading is an error
+    forces = pairwise_forces(vectors, 1.0, 1.4, 1.4, tile=4)
+    assert forces.gradients.is_meta and forces.angles._nearest.is_meta
+    assert all(found.is_meta for found in pairwise._LatentTiles(vectors, 4, SINGLE).sweep())
+    assert all(found.is_meta for found in fixed_repulsion(vectors, vectors, 1.0, 0.6, tile=4))
+    assert all(found.is_meta for found in nearest(vectors, vectors, 3, tile=4))
+
+
+def test_tiles_are_larger_on_a_gpu():
+    assert (tile_side(torch.device("cpu")), tile_side(torch.device("cuda", 1))) == (512, 4096)
 
 
 def test_a_lone_identity_has_no_pairs():

@@ -15,8 +15,14 @@ import torch
 from brownid.runtime.errors import BrownidError
 
 COSINE_SCALE = 0.999999
-TILE = 512  # rows and columns of one tile of the pair matrix: 1 MiB in float32, which stays in the cache
+# Rows and columns of a tile of the pair matrix: 1 MiB in float32, which stays in a CPU's cache; 64 MiB keep a GPU busy.
+TILES = {"cpu": 512, "cuda": 4096}
 _LATENT_PAIRS = 2**22  # pair distances of variations held at once
+
+
+def tile_side(device: torch.device) -> int:
+    """The side of a tile of the pair matrix that suits the device."""
+    return TILES.get(device.type, TILES["cpu"])
 
 
 def unit_and_norms(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,18 +46,24 @@ def scaled_cosines(dots: torch.Tensor) -> torch.Tensor:
 
 
 def fixed_repulsion(
-    embeddings: torch.Tensor, fixed: torch.Tensor, coefficient: float, radius: float, *, tile: int = TILE
+    embeddings: torch.Tensor, fixed: torch.Tensor, coefficient: float, radius: float, *, tile: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Σ_{c∈C} k/2 · max(0, dC − d(e_i,e_c))² and its gradient by e_i: the leak guard.
 
-    Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians); returns energies `[N]` in float64 and
-    gradients `[N,E]`.
+    Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians), and the side of the tiles, None for what
+    suits the device; returns energies `[N]` in float64 and gradients `[N,E]`.
     """
     return _repulsion(embeddings, fixed, None, coefficient, radius, tile)
 
 
 def neighbour_repulsion(
-    embeddings: torch.Tensor, others: torch.Tensor, first: int, coefficient: float, radius: float, *, tile: int = TILE
+    embeddings: torch.Tensor,
+    others: torch.Tensor,
+    first: int,
+    coefficient: float,
+    radius: float,
+    *,
+    tile: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i for some of N identities, others held fixed.
 
@@ -59,7 +71,7 @@ def neighbour_repulsion(
         embeddings: e_i of the identities first … first+B−1, `[B,E]`.
         others: e_j of all identities, `[N,E]`, perhaps older ones; the row of the identity i itself is left out.
         coefficient, radius: k and d0 (radians).
-        tile: side of the tiles; memory is a few of them in addition to the result.
+        tile: side of the tiles, None for what suits the device; memory is a few of them in addition to the result.
 
     Returns:
         Energies `[B]` in float64 and gradients `[B,E]`.
@@ -137,7 +149,7 @@ def _repulsion(
     first: int | None,
     coefficient: float,
     radius: float,
-    tile: int,
+    tile: int | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Repulsion of embeddings from others; where `first` is given, row i is the same identity as row first+i there."""
     check_widths(embeddings, others)
@@ -145,6 +157,7 @@ def _repulsion(
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
     weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
+    tile = tile or tile_side(unit.device)
     for row in range(0, len(unit), tile):
         own = unit[row : row + tile]
         for column in range(0, len(others), tile):
@@ -152,8 +165,10 @@ def _repulsion(
             cosines = scaled_cosines(own @ theirs.T)
             if first is not None:
                 _fill_diagonal(cosines, first + row - column, -COSINE_SCALE)
-            if cosines.max() <= touching:
-                continue  # no pair within the radius: usual for a leak guard, whose radius is small
+            # No pair within the radius: usual for a leak guard, whose radius is small. A GPU is not asked, since each
+            # answer would be waited for.
+            if cosines.device.type == "cpu" and cosines.max() <= touching:
+                continue
             overlaps = torch.acos(cosines).neg_().add_(radius).clamp_(min=0.0)
             if first is not None:
                 _fill_diagonal(overlaps, first + row - column, 0.0)

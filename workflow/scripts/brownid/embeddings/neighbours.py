@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import torch
 
-from brownid.embeddings.angles import TILE, check_widths, unit_and_norms
+from brownid.embeddings.angles import check_widths, tile_side, unit_and_norms
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
-TILES = {"cpu": 512, "cuda": 4096}  # side of a tile: a cache holds it, and it keeps the device busy
 CHUNKS = {"cpu": 256, "cuda": 32768}  # rows that are gathered at once
 CANDIDATES = 4  # of each row, to be measured again in float32
 
@@ -25,12 +24,13 @@ class Nearest(NamedTuple):
     rows: torch.Tensor  # int64, rows among the others
 
 
-def nearest(embeddings: torch.Tensor, others: torch.Tensor, count: int = 1, *, tile: int = TILE) -> Nearest:
+def nearest(embeddings: torch.Tensor, others: torch.Tensor, count: int = 1, *, tile: int | None = None) -> Nearest:
     """The `count` nearest of `others` `[M,E]` for each of N embeddings `[N,E]` of any norm: `[N,count]`, nearest first.
 
-    Memory is a few tiles and the result.
+    Memory is a few tiles, of side `tile` or of what suits the device, and the result.
     """
     check_widths(embeddings, others)
+    tile = tile or tile_side(embeddings.device)
     unit, targets = unit_and_norms(embeddings)[0], unit_and_norms(others)[0]
     found = []
     for own in unit.split(tile):
@@ -80,7 +80,7 @@ class NeighbourSearch:
     """
 
     def __init__(self, device: torch.device, *, tile: int | None = None, group: ProcessGroup = SINGLE) -> None:
-        self.tile = tile or TILES.get(device.type, TILES["cpu"])
+        self.tile = tile or tile_side(device)
         self.chunk = CHUNKS.get(device.type, CHUNKS["cpu"])
         self.device, self.group = device, group
         self._buffers: dict[tuple[str, torch.dtype], torch.Tensor] = {}

@@ -1,4 +1,7 @@
-"""Sums, minima and forces over all pairs, tile by tile: angles between embeddings, distances between latents."""
+"""Sums, minima and forces over all pairs, tile by tile: angles between embeddings, distances between latents.
+
+No loop over tiles waits for a GPU: what it finds there is read when all tiles are done.
+"""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from brownid.embeddings.angles import COSINE_SCALE, TILE, overlap_weights, scaled_cosines, tangential, unit_and_norms
+from brownid.embeddings.angles import (
+    COSINE_SCALE,
+    overlap_weights,
+    scaled_cosines,
+    tangential,
+    tile_side,
+    unit_and_norms,
+)
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_parts
 
 _SUSPECTS = 4096  # pairs of latents measured at once
@@ -46,8 +56,10 @@ class Tile:
             values.masked_fill_(self.unwanted, replacement)
 
 
-def upper_tiles(count: int, tile: int, device: torch.device, group: ProcessGroup = SINGLE) -> Iterator[Tile]:
-    """This process's share of the tiles that hold each pair i<j of `count` identities once."""
+def upper_tiles(count: int, tile: int | None, device: torch.device, group: ProcessGroup = SINGLE) -> Iterator[Tile]:
+    """This process's share of the tiles (None: of the side that suits the device) that hold each pair i<j of `count`
+    identities once."""
+    tile = tile or tile_side(device)
     corners = ((row, column) for row in range(0, count, tile) for column in range(row, count, tile))
     for row, column in own_parts(corners, group):
         rows, columns = slice(row, min(row + tile, count)), slice(column, min(column + tile, count))
@@ -93,7 +105,7 @@ class AngleTally:
 
 
 def angle_statistics(
-    embeddings: torch.Tensor, threshold: float, *, tile: int = TILE, group: ProcessGroup = SINGLE
+    embeddings: torch.Tensor, threshold: float, *, tile: int | None = None, group: ProcessGroup = SINGLE
 ) -> AngleStatistics:
     """Smallest, mean and largest angle over all pairs of embeddings `[N,E]`, and the share above `threshold`."""
     unit, _ = unit_and_norms(embeddings)
@@ -108,11 +120,13 @@ def angles_within(embeddings: torch.Tensor) -> torch.Tensor:
     groups, members, width = embeddings.shape
     unit = unit_and_norms(embeddings.reshape(-1, width))[0].view(groups, members, width)
     first, second = torch.triu_indices(members, members, offset=1, device=embeddings.device)
-    parts = unit.split(max(1, TILE**2 // members**2))
+    parts = unit.split(max(1, tile_side(unit.device) ** 2 // members**2))
     return torch.cat([torch.acos(scaled_cosines((part @ part.mT)[:, first, second])) for part in parts])
 
 
-def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, group: ProcessGroup = SINGLE) -> DistanceStatistics:
+def latent_statistics(
+    latents: torch.Tensor, *, tile: int | None = None, group: ProcessGroup = SINGLE
+) -> DistanceStatistics:
     """Smallest, mean and largest distance over all pairs of latents `[N,D]`.
 
     Distances come from matrix products, as ‖a‖² + ‖b‖² − 2a·b of the centred latents. That loses digits where two
@@ -122,27 +136,63 @@ def latent_statistics(latents: torch.Tensor, *, tile: int = TILE, group: Process
     pairs = len(latents) * (len(latents) - 1) // 2
     if pairs == 0:
         return DistanceStatistics(math.nan, math.nan, math.nan)
-    centred = latents - latents.mean(dim=0)
-    squares = centred.square().sum(dim=1)
-    # Four inner products make a squared distance; each is wrong by at most D roundings of the largest.
-    error = 4 * (latents.shape[1] + 4) * torch.finfo(latents.dtype).eps * float(squares.max())
-    total = torch.zeros(1, dtype=torch.float64, device=latents.device)
-    minimum = latents.new_full((1,), math.inf)
-    maximum = latents.new_full((1,), 0.0)
-    for part in upper_tiles(len(latents), tile, latents.device, group):
-        products = centred[part.rows] @ centred[part.columns].T
-        found = products.mul_(-2.0).add_(squares[part.rows, None]).add_(squares[part.columns])
-        torch.maximum(maximum, found.amax(), out=maximum)
-        part.discard(found, math.inf)
-        minimum = _closer(minimum, latents[part.rows], latents[part.columns], found, error)
-        part.discard(found, 0.0)
-        total += found.clamp_(min=0.0).sqrt_().sum(dtype=torch.float64)
-    minimum, maximum, total = group.minimum(minimum), group.maximum(maximum), group.sum(total)
+    tiles = _LatentTiles(latents, tile, group)
+    closest, total, maximum = tiles.sweep()
+    minimum, maximum, total = group.minimum(tiles.minimum(closest)), group.maximum(maximum), group.sum(total)
     return DistanceStatistics(float(minimum), float(total) / pairs, math.sqrt(float(maximum)))
 
 
+class _LatentTiles:
+    """This process's tiles of the matrix of squared distances between latents `[N,D]`."""
+
+    def __init__(self, latents: torch.Tensor, tile: int | None, group: ProcessGroup) -> None:
+        self.latents, self.tile, self.group = latents, tile, group
+        self.centred = latents - latents.mean(dim=0)
+        self.squares = self.centred.square().sum(dim=1)
+        # Four inner products make a squared distance; each is wrong by at most D roundings of the largest.
+        roundings = 4 * (latents.shape[1] + 4) * torch.finfo(latents.dtype).eps
+        self.error = roundings * self.squares.max()
+
+    def parts(self) -> Iterator[Tile]:
+        return upper_tiles(len(self.latents), self.tile, self.latents.device, self.group)
+
+    def squared(self, part: Tile) -> torch.Tensor:
+        """The squared distances `[rows, columns]` of a tile, each wrong by at most `error`."""
+        products = self.centred[part.rows] @ self.centred[part.columns].T
+        return products.mul_(-2.0).add_(self.squares[part.rows, None]).add_(self.squares[part.columns])
+
+    def sweep(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The smallest squared distance of each tile `[tiles]`, the sum of the distances, the largest one squared."""
+        side = self.tile or tile_side(self.latents.device)
+        count = -(-len(self.latents) // side)
+        closest = self.latents.new_full((count * (count + 1) // 2,), math.inf)
+        total = torch.zeros(1, dtype=torch.float64, device=self.latents.device)
+        maximum = self.latents.new_full((1,), 0.0)
+        for number, part in enumerate(self.parts()):
+            found = self.squared(part)
+            torch.maximum(maximum, found.amax(), out=maximum)
+            part.discard(found, math.inf)
+            closest[number] = found.amin()
+            part.discard(found, 0.0)
+            total += found.clamp_(min=0.0).sqrt_().sum(dtype=torch.float64)
+        return closest, total, maximum
+
+    def minimum(self, closest: torch.Tensor) -> torch.Tensor:
+        """The smallest distance `[1]`, from the differences of all pairs that may be the closest: their tiles are few,
+        and calculated a second time."""
+        minimum = closest.new_full((1,), math.inf)
+        suspected = (closest <= closest.min() + 2 * self.error).tolist()
+        for part, suspect in zip(self.parts(), suspected, strict=False):
+            if suspect:
+                found = self.squared(part)
+                part.discard(found, math.inf)
+                own, theirs = self.latents[part.rows], self.latents[part.columns]
+                minimum = _closer(minimum, own, theirs, found, self.error)
+        return minimum
+
+
 def _closer(
-    minimum: torch.Tensor, own: torch.Tensor, theirs: torch.Tensor, squares: torch.Tensor, error: float
+    minimum: torch.Tensor, own: torch.Tensor, theirs: torch.Tensor, squares: torch.Tensor, error: torch.Tensor
 ) -> torch.Tensor:
     """The smallest of `minimum` and of the distances between rows of `own` and `theirs`, from their differences.
 
@@ -175,7 +225,7 @@ def pairwise_forces(
     radius: float,
     threshold: float,
     *,
-    tile: int = TILE,
+    tile: int | None = None,
     group: ProcessGroup = SINGLE,
 ) -> PairwiseForces:
     """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))², its gradient by e_i, and the statistics of all angles.
@@ -184,7 +234,7 @@ def pairwise_forces(
         embeddings: all identities' `[N,E]`, of any norm but 0; the same on every process.
         coefficient, radius: k and d0 (radians).
         threshold: angle (radians) of `angles.share_above`.
-        tile: side of the tiles.
+        tile: side of the tiles; None: what suits the device.
         group: which of several processes this is; they share the tiles, and each gets the whole result.
     """
     unit, norms = unit_and_norms(embeddings)
@@ -195,8 +245,9 @@ def pairwise_forces(
         own, theirs = unit[part.rows], unit[part.columns]
         cosines = scaled_cosines(own @ theirs.T)
         angles = torch.acos(cosines)
-        if tally.add(part, angles).min() >= radius:
-            continue
+        nearest = tally.add(part, angles)
+        if angles.device.type == "cpu" and nearest.min() >= radius:
+            continue  # nothing acts in this tile; a GPU is not asked, since each answer would be waited for
         overlaps = angles.neg_().add_(radius).clamp_(min=0.0)  # 0 for what is no pair, whose angle is infinite
         squares = overlaps.square()
         energies[part.rows] += squares.sum(dim=1, dtype=torch.float64)
