@@ -1,5 +1,6 @@
 """Temporary files: one for each call, on the disk before they count, removed when their process was killed."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -170,6 +171,28 @@ def test_a_folder_is_on_the_disk_with_all_that_is_in_it(tmp_path, happened):
     assert happened == ["file"] * 3 + ["folder"] * 2 + ["rename", "folder"]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_folder_is_moved_aside_whole_before_another_takes_its_place(tmp_path, monkeypatch, refused):
+    path, rename, seen = tmp_path / "release", os.replace, []
+    path.mkdir()
+    (path / "old").touch()
+
+    def renamed(source, target):
+        seen.extend(sorted(found.relative_to(tmp_path).name for found in tmp_path.rglob("*") if found.is_file()))
+        if refused:
+            raise OSError(errno.EIO, "x")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", renamed)
+    with pytest.raises(BrownidError) if refused else contextlib.nullcontext(), atomic_path(path) as folder:
+        folder.mkdir()
+        (folder / "new").touch()
+    assert seen == ["new", "old"] and not (refused and (path / "new").exists())
+    assert [found.name for found in path.iterdir()] == ["old" if refused else "new"] and list(tmp_path.iterdir()) == [
+        path
+    ]
+
+
 def failing_sync(monkeypatch, number, kind):
     sync = os.fsync
 
@@ -226,6 +249,13 @@ def test_what_the_disk_refuses_is_a_sentence_with_the_path(target, monkeypatch, 
 def test_an_error_that_names_the_temporary_file_is_told_of_the_file_itself(target):
     with pytest.raises(BrownidError, match=rf"^{target}: Permission denied"), atomic_path(target) as temporary:
         raise PermissionError(errno.EACCES, "x", str(temporary / "images"))
+
+
+def test_an_error_of_a_file_in_a_temporary_folder_is_told_of_its_place_in_the_folder(tmp_path):
+    path = tmp_path / "release"
+    with pytest.raises(BrownidError) as raised, atomic_path(path) as folder, atomic_path(folder / "a" / "samples.h5"):
+        raise OSError(errno.ENOSPC, "x")
+    assert str(raised.value).startswith(f"{path}/a/samples.h5: No space left on device")
 
 
 def test_an_error_that_names_another_file_is_told_of_that(target):

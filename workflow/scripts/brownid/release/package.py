@@ -114,10 +114,12 @@ def _copies(
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
+    if not source.is_dir():
         shutil.copyfile(source, target)
+        return
+    for file in sorted(source.rglob("*")):  # not by copytree, whose errors do not say that the disk is full
+        if not file.is_dir():
+            _copy(file, target / file.relative_to(source))
 
 
 def _check_destination(destination: Path) -> None:

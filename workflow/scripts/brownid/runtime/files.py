@@ -26,13 +26,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path next to `path` that takes its name when the block ends well, and is removed when it does not.
 
     Serves files and folders; the parent folder is made. What stood at `path` stays untouched until the block has ended,
-    and what takes its place is on the disk by then: a machine that stops at any moment leaves the one or the other.
+    and what takes its place is on the disk by then: a machine that stops at any moment leaves the one or the other, or
+    (of a folder, since no two can be exchanged at once) nothing, but never a part of one.
     Each call has a temporary path of its own; those that killed processes of this host left for `path` are removed.
     A full disk or quota, a disk that fails and a place that cannot be written are a BrownidError that names `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{_numbering()}.{os.getpid()}.{next(_calls)}.partial")
-    _writing.add(temporary.name)
+    temporary, replaced = _temporary(path), _temporary(path)
+    _writing.update((temporary.name, replaced.name))
     try:
         missing = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,19 +41,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            _replace_folder(temporary, path, replaced)
+        else:
+            os.replace(temporary, path)
         for folder in (path.parent, *(made.parent for made in missing)):
             _sync_folder(folder)
+    except BrownidError as error:
+        error.args = (str(error).replace(str(temporary), str(path)),)  # of a file in a temporary folder
+        raise
     except Exception as error:
         refusal = refused_write(error, path, temporary)
         if refusal is None:
             raise
         raise refusal from error
     finally:
-        with suppress(OSError):  # what could not be removed is removed by the next call, and is no reason to stop
-            _remove(temporary)
-        _writing.discard(temporary.name)
+        for left in (temporary, replaced):
+            with suppress(OSError):  # what could not be removed is removed by the next call, and is no reason to stop
+                _remove(left)
+            _writing.discard(left.name)
+
+
+def _temporary(path: Path) -> Path:
+    """A new name next to a path, for what is no part of any result; a later call removes it where this process dies."""
+    return path.with_name(f".{path.name}.{_numbering()}.{os.getpid()}.{next(_calls)}.partial")
 
 
 def check_regular(path: str | Path) -> None:
@@ -104,6 +115,16 @@ def _sync_folder(path: Path) -> None:
             raise
 
 
+def _replace_folder(temporary: Path, path: Path, replaced: Path) -> None:
+    """Move a folder out of the way to `replaced`, and another one to its place."""
+    os.rename(path, replaced)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.rename(replaced, path)
+        raise
+
+
 def _numbering() -> str:
     """Name of the space of process numbers: the host, and on Linux the container if it has its own."""
     try:
@@ -137,7 +158,7 @@ def _runs_elsewhere(process: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
