@@ -10,7 +10,8 @@ sys.path.insert(0, str(LIBRARY))
 
 from brownid.configuration import paths, products, stages
 from brownid.configuration.fingerprint import families_of, fingerprint
-from brownid.configuration.links import DATASETS, GROUPS
+from brownid.configuration.datasets import DATASETS
+from brownid.configuration.links import GROUPS
 from brownid.configuration.loading import load_configuration
 from brownid.configuration.loading import override
 from brownid.runtime.errors import BrownidError

@@ -1,4 +1,36 @@
-"""The release: package the datasets and models that the configuration names, then verify the package."""
+"""The release: export training sets, package them with the datasets and models, then verify the package."""
+
+
+rule export_training_set:
+    input:
+        lambda w: products.files(
+            [
+                [part["images"], part["samples"]]
+                for part in settings("export_training_set")(w)["parts"]
+            ]
+        ),
+    output:
+        record="results/exports/{layout}/{training_set}/export.json",
+    log:
+        "logs/export_training_set/{layout}/{training_set}.log",
+    benchmark:
+        "logs/benchmarks/export_training_set/{layout}/{training_set}.tsv"
+    wildcard_constraints:
+        layout=r"[a-z]+",
+        training_set=r"[A-Za-z0-9_-]+",
+    conda:
+        "../../envs/plots.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(240),
+    params:
+        settings=settings("export_training_set"),
+        code=code("export_training_set", "plots"),
+    message:
+        "Write the training set {wildcards.training_set} as {wildcards.layout}"
+    script:
+        "../scripts/export_training_set.py"
 
 
 rule package_release:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, TrainingSetPart
 from brownid.release.package import build_release
 from brownid.samples.provenance import ACCEPTED
 
@@ -33,9 +33,15 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             wanted["description"],
             wanted["creator"],
             wanted["licence"],
+            version=wanted["version"],
+            date=wanted["date"],
             readme_context=CITATION + (PACKING_CITATION if parts["packings"] else ""),
         ),
-        datasets=[_dataset(name, files) for name, files in parts["datasets"].items()],
+        datasets=[_dataset(name, files, settings["images"]) for name, files in parts["datasets"].items()],
+        training_sets=[
+            TrainingSetPart(name, {layout: Path(path) for layout, path in exports.items()}, settings["templates"][name])
+            for name, exports in parts["training_sets"].items()
+        ],
         models=[_model(name, files) for name, files in parts["models"].items()],
         files=[
             *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
@@ -48,13 +54,15 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
     )
 
 
-def _dataset(name: str, files: Mapping[str, Any]) -> DatasetPart:
+def _dataset(name: str, files: Mapping[str, Any], images: Mapping[str, Any]) -> DatasetPart:
     return DatasetPart(
         name,
         samples=Path(files["samples"]),
         command=Path(files["command"]),
         image_shards=tuple(Path(path) for path in files["images"]),
         statistics=Path(files["statistics"]),
+        image_size=images["image_size"],
+        template=images["template"],
     )
 
 

@@ -41,7 +41,7 @@ _NAMES = {  # module of this package -> its public names
     "recognition.embedding": ("embed_images",),
     "recognition.heads": ("AdaFaceHead", "ArcFaceHead", "CosFaceHead"),
     "recognition.loading": ("load_backbone", "load_network", "save_backbone"),
-    "release.contents": ("DatasetPart", "FilePart", "ModelPart", "ReleaseDescription"),
+    "release.contents": ("DatasetPart", "FilePart", "ModelPart", "ReleaseDescription", "TrainingSetPart"),
     "release.package": ("build_release",),
     "release.verify": ("verify",),
     "runtime.errors": ("BrownidError",),
@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from brownid.release.contents import FilePart as FilePart
     from brownid.release.contents import ModelPart as ModelPart
     from brownid.release.contents import ReleaseDescription as ReleaseDescription
+    from brownid.release.contents import TrainingSetPart as TrainingSetPart
     from brownid.release.package import build_release as build_release
     from brownid.release.verify import verify as verify
     from brownid.runtime.errors import BrownidError as BrownidError

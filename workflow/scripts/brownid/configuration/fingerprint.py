@@ -33,6 +33,7 @@ UNTRACKED = frozenset(
 TABLES = frozenset(
     {
         Definition("brownid.alignment.detection", "DETECTORS"),
+        Definition("brownid.exports.layouts", "LAYOUTS"),
         Definition("brownid.facemodel.loading", "FAMILIES"),
         Definition("brownid.recognition.backbones", "FAMILIES"),
         Definition("brownid.recognition.loading", "LOADERS"),
@@ -128,7 +129,7 @@ def reached_definitions(
 
 
 def families_of(settings: object) -> set[str] | None:
-    """The families, factories, algorithms and `OPTIONS` in a job's settings, at any depth; None where there are none.
+    """The families, factories, algorithms, layouts and `OPTIONS` in a job's settings, at any depth; None for none.
 
     `NONE` is among them where an alignment is None or without a detector.
     """
@@ -137,7 +138,9 @@ def families_of(settings: object) -> set[str] | None:
     while waiting:
         value = waiting.pop()
         if isinstance(value, Mapping):
-            found |= {value[key] for key in ("family", "factory", "algorithm") if isinstance(value.get(key), str)}
+            found |= {
+                value[key] for key in ("family", "factory", "algorithm", "layout") if isinstance(value.get(key), str)
+            }
             found |= {key for key in OPTIONS if value.get(key)}
             found |= {NONE for key in ("alignment", "detector") if value.get(key, "") is None}
             waiting += value.values()

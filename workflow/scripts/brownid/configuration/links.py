@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brownid.configuration.crops import check_crops, check_photographs
+from brownid.configuration.datasets import DATASETS
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
 from brownid.configuration.quality import UNLABELLED, check_quality
+from brownid.configuration.release import check_training_sets
+from brownid.release.contents import SHARED_FOLDERS
 from brownid.runtime.errors import BrownidError, suggestion
 from brownid.world.settings import PeopleRange, check_disjoint
 
-DATASETS = ("references", "variations", "databases", "realigned")  # the sections whose entries have images
-RESERVED = {"trained_models", "databases", "covariates", "hyperface", "scores", "figures"}
 GROUPS = ("evaluation", "development")  # of benchmarks
 MODELS = ("training", "networks")  # the sections whose entries have network weights
 ONNX = "onnx"  # the family
@@ -42,7 +43,7 @@ def check_links(config: Mapping) -> None:
     """Raise a `BrownidError` for a name that leads nowhere, one that two datasets share, or a release without it."""
     _check_unique(config, DATASETS)
     _check_unique(config, MODELS)
-    for name in RESERVED & {entry for section in DATASETS for entry in config[section]}:
+    for name in set(SHARED_FOLDERS) & {entry for section in DATASETS for entry in config[section]}:
         raise BrownidError(f"The name {name!r} of a dataset is that of a folder of every release: rename the dataset.")
     for section, fields in LINKS.items():
         for entry, settings in config.get(section, {}).items():
@@ -84,6 +85,8 @@ def _check_release(config: Mapping) -> None:
             "release.models names networks, which are published with their scores, but there are no benchmarks of the "
             "group 'evaluation': add some, or leave release.models out."
         )
+    if release:
+        check_training_sets(config)
 
 
 def _check_people(config: Mapping) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from datetime import date
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -214,6 +215,7 @@ def load_configuration(config: Mapping, files: bool = True) -> dict[str, Any]:
     _check_size(config)
     complete = deepcopy(dict(config))
     _name_onnx(complete)
+    _write_dates(complete)
     validator = _defaulting_validator(read_schema())
     errors = sorted(validator.iter_errors(complete), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
@@ -245,6 +247,13 @@ def _name_onnx(config: Mapping) -> None:
     for entry in networks.values() if isinstance(networks, Mapping) else ():
         if isinstance(entry, dict) and not entry.keys() & {"family", "factory"} and is_named_onnx(entry.get("weights")):
             entry["family"] = ONNX
+
+
+def _write_dates(config: Mapping) -> None:
+    """Make the date of the release text again, which YAML reads as a date."""
+    release = config.get("release")
+    if isinstance(release, dict) and type(release.get("date")) is date:
+        release["date"] = release["date"].isoformat()
 
 
 def _join(sentences: Iterator[str]) -> str:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from brownid.configuration.crops import crop_read
+from brownid.configuration.datasets import DATASETS, namespace, original, section_of
 from brownid.configuration.hyperface import packed_references, takes_embeddings
-from brownid.configuration.links import DATASETS
 from brownid.configuration.loading import own_paths
 from brownid.databases.multipie import list_files
 from brownid.weights import catalogue
@@ -27,11 +28,6 @@ def fetched_models(config: Mapping) -> str:
     fetched = fetched_paths(config)
     # as the configuration writes them too: Snakemake takes ./models/net for another file than models/net
     return one_of([*fetched, *(own.path for own in own_paths(config) if same_path(own.path) in fetched)])
-
-
-def section_of(config: Mapping, name: str, sections: tuple[str, ...]) -> str:
-    """The section that has an entry of this name."""
-    return next(section for section in sections if name in config.get(section, {}))
 
 
 def database_root(config: Mapping, database: str) -> str:
@@ -188,18 +184,17 @@ def image_shards(config: Mapping, dataset: str) -> list[str]:
     return [f"results/images/{dataset}/{shard}.arrow" for shard in shard_names(config, dataset)]
 
 
-def original(config: Mapping, dataset: str) -> str:
-    """The dataset whose images a realigned one shows; any other dataset itself."""
-    entry = config.get("realigned", {}).get(dataset)
-    return entry["images"] if entry else dataset
+def export(layout: str, training_set: str) -> str:
+    """The record of an exported training set, which stands in its folder."""
+    return f"results/exports/{layout}/{training_set}/export.json"
 
 
-def namespace(config: Mapping, dataset: str) -> str:
-    """The name of the entry that defines a dataset's persons: variations show the persons of their references."""
-    source = original(config, dataset)
-    if section_of(config, source, DATASETS) == "variations":
-        return config["variations"][source]["references"]
-    return source
+def training_parts(config: Mapping, datasets: list[str]) -> list[dict[str, Any]]:
+    """Name, image shards and collection of each dataset of a training set."""
+    return [
+        {"name": name, "images": image_shards(config, name), "samples": samples(config, original(config, name))}
+        for name in datasets
+    ]
 
 
 def capture_manifest(config: Mapping, database: str) -> list[str]:

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from brownid.configuration import paths
+from brownid.configuration.datasets import DATASETS
 from brownid.configuration.hyperface import galleries, packed_references
-from brownid.configuration.links import DATASETS, GROUPS
+from brownid.configuration.links import GROUPS
+from brownid.configuration.release import PUBLISHED, layouts, released_datasets, training_layouts, training_sets
 from brownid.runtime.errors import BrownidError
 
 EVALUATION, DEVELOPMENT = GROUPS
@@ -171,13 +173,14 @@ def release_parts(config: Mapping) -> dict[str, Any]:
     release = config["release"]
     if release is None:
         return {}
-    of_scores = scores(config)
-    references = sorted({paths.namespace(config, name) for name in release["datasets"]})
-    used = _used_covariates(config, references, release["datasets"])
+    of_scores, datasets = scores(config), released_datasets(config)
+    references = sorted({paths.namespace(config, name) for name in datasets})
+    used = _used_covariates(config, references, datasets)
     guards = {config["references"][name]["leak_guard"] for name in references}
     captures = {config["covariates"][name]["database"] for name in used.values()}
     return {
-        "datasets": {name: _dataset(config, name) for name in release["datasets"]},
+        "datasets": {name: _dataset(config, name) for name in datasets},
+        "training_sets": _exports(config),
         "models": {model: _model(model) for name in release["models"] for model in paths.trained_models(config, name)},
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": sorted(used),
@@ -208,12 +211,18 @@ def _used_covariates(config: Mapping, references: list[str], datasets: list[str]
     return used
 
 
+def _exports(config: Mapping) -> dict[str, dict[str, str]]:
+    """The records of the exported training sets of the release, by set and layout."""
+    wanted = training_layouts(config)
+    return {name: {layout: paths.export(layout, name) for layout in wanted} for name in training_sets(config) if wanted}
+
+
 def _dataset(config: Mapping, name: str) -> dict[str, Any]:
     return {
         "samples": paths.samples(config, name),
         "statistics": paths.statistics(config, name),
         "command": paths.command(config, name),
-        "images": paths.image_shards(config, name),
+        "images": paths.image_shards(config, name) if PUBLISHED in layouts(config) else [],
     }
 
 
@@ -288,6 +297,7 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["show_faces"] = len(shown_datasets(config))
     jobs["audit_leaks"] = len(guarded)
     jobs["measure_controls"] = int(bool(controlled_datasets(config)))
+    jobs["export_training_set"] = sum(map(len, _exports(config).values())) if config["release"] else 0
     jobs["package_release"] = jobs["verify_release"] = int(config["release"] is not None)
     return +jobs
 
@@ -306,7 +316,9 @@ def embedded_datasets(config: Mapping) -> list[tuple[str, str]]:
 
 def rendered_datasets(config: Mapping) -> list[str]:
     """The datasets that are rendered or packed as images, those that realigned ones come from included."""
-    names = {*shown_datasets(config), *(config["release"] or {}).get("datasets", ())}
+    names = set(shown_datasets(config))
+    if config["release"]:
+        names |= {*released_datasets(config), *(name for sets in training_sets(config).values() for name in sets)}
     names |= {dataset for _, dataset in embedded_datasets(config)}
     names |= {name for entry in config["training"].values() for name in entry["datasets"]}
     names |= {entry["database"] for entry in config["networks"].values() if not entry.get("weights")}

@@ -8,14 +8,17 @@ is not.
 from collections.abc import Mapping
 from typing import Any
 
-from brownid.configuration import paths, products
+from brownid.configuration import paths, products, release
 from brownid.configuration.crops import has_fixed_crops
+from brownid.configuration.datasets import crop_of
 from brownid.configuration.links import MODELS
 from brownid.configuration.paths import database_root, entry_of, namespace, section_of
 
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
 SELECTION = ("persons", "images_per_person")  # of a database without MultiPIE's protocols
 PIXELS = ("reads_bytes", "colour_order")  # what a network reads, where it is not what its family reads
+# The keys of the release that decide on its parts, and on nothing else.
+RELEASE_KEYS = ("layouts", "published_limit", "shard_size", "training_sets", "datasets", "models")
 # The keys of a networks entry that are this project's; others go to the user's own factory.
 NETWORK_KEYS = ("factory", "image_size", "mirror", "weights", "database", "training", *PIXELS, *STEERING)
 
@@ -406,5 +409,23 @@ def measure_controls(config: Mapping) -> dict[str, Any]:
     }
 
 
+def export_training_set(config: Mapping, layout: str, training_set: str) -> dict[str, Any]:
+    datasets = release.training_sets(config)[training_set]
+    return {
+        "training_set": training_set,
+        "layout": layout,
+        "parts": paths.training_parts(config, datasets),
+        **({"shard_size": config["release"]["shard_size"]} if layout in release.SHARDED else {}),
+    }
+
+
 def package_release(config: Mapping) -> dict[str, Any]:
-    return {"release": config["release"], "parts": products.release_parts(config)}
+    # the others decide on the parts
+    described = _without(config["release"], *RELEASE_KEYS)
+    sets = release.training_sets(config) if release.training_layouts(config) else {}
+    return {
+        "release": described,
+        "parts": products.release_parts(config),
+        "images": {key: config["images"][key] for key in ("template", "image_size")},
+        "templates": {name: crop_of(config, datasets[0])[0] for name, datasets in sets.items()},
+    }

@@ -63,6 +63,7 @@ class JoinedTrainingSet(TrainingSet):
                     f"The training set {name!r} joins images of {self.image_size} pixels "
                     f"({self._sources[0].part.name}) and of {source.image_size} ({source.part.name}): use one size."
                 )
+        self.datasets = {source.part.name: len(source) for source in self._sources}
         self._index()
         self.latent_dimension, self.embedding_dimension, self.w_plus_shape = None, None, None
         if latents := self._agreed("latents"):
@@ -163,7 +164,7 @@ class _Source:
         self.part = part
         self.shapes: dict[str, tuple[int, ...]] = {}
         if part.samples is not None:
-            shapes = columnar.row_shapes(part.samples)
+            shapes = columnar.summary(part.samples).shapes
             self.shapes = {name: shapes[name] for name in COLUMNS if name in shapes}
         namespaces, sizes = set(), set()
         identities, starts, ends = [], [], [0]
@@ -188,17 +189,20 @@ class _Source:
         if part.samples is not None:
             self._check_samples(part.samples)
 
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
     def _check_samples(self, samples: Path) -> None:
         """Each image must be that of the collection's sample in the same row."""
         row = 0
         for identities, labels in columnar.samples_in_blocks(samples):
-            rows = np.arange(row, min(row + len(identities), int(self._ends[-1])))
+            rows = np.arange(row, min(row + len(identities), len(self)))
             mine = self.identities[np.searchsorted(self.starts, rows, side="right") - 1]
             same = len(rows) == len(identities) and np.array_equal(mine, identities) and self.labels(rows) == labels
             row += len(identities)
             if not same:
                 break
-        if row != self._ends[-1] or not same:
+        if row != len(self) or not same:
             raise BrownidError(
                 f"{samples}: the samples are not those of the images in {self.part.images[0]} …, in their order; "
                 f"render the dataset {self.part.name!r} again."

@@ -1,7 +1,7 @@
 """The interface of a training set: rows of encoded images with class labels, read in blocks, never whole."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ class TrainingSet(ABC):
 
     name: str
     image_size: int  # pixels, of every image
+    datasets: Mapping[str, int]  # rows by configuration entry, in the order in which they are joined
     classes: Sequence[str]  # class names by label: NAMESPACE/00042, so that a number never means two persons
     latent_dimension: int | None = None
     w_plus_shape: tuple[int, int] | None = None  # layers and dimension of latents in W+

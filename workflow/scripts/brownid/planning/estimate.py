@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from brownid.configuration import paths, products
+from brownid.configuration.datasets import synthetic_images
 from brownid.configuration.hyperface import packed_references
 from brownid.configuration.loading import load_configuration, merged
 from brownid.planning import sizes
@@ -54,7 +55,7 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         yield Stage("sample_references", name, 1, entry["identities"] * _passes(entry) * (g + n))
     for name, entry in config["variations"].items():
         g, n = _generator(config, name), _network(config, name)
-        images = sizes.identities(config, name) * sizes.images_an_identity(entry)
+        images = synthetic_images(config, name)
         moves = entry["algorithm"] != "covariates" and not paths.is_embedding_conditioned(config, name)
         passes = 2 * entry["settings"]["iterations"] + 1 if moves else 1
         if paths.is_embedding_conditioned(config, name):

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from brownid.configuration import paths
-from brownid.configuration.links import DATASETS
+from brownid.configuration.datasets import DATASETS, synthetic_images
 from brownid.weights.catalogue import Model, model_at
 
 USUAL_WIDTH = 512  # numbers of a latent, and of an embedding
 STYLEGAN3_LAYERS = 14  # between the input and the colours, of the published ones
 USUAL_RESOLUTION = 256  # of a generator whose file does not say it in its name
 RESOLUTIONS = {"arc2face": 512}  # of families that are published at one other resolution
-EXPRESSIONS = 5  # in addition to the neutral one
 MULTIPIE_DEFAULTS = {"cameras": 7, "flashes": 7, "expressions": 6}  # of a captured multipie database
 
 
@@ -39,14 +38,6 @@ def resolution(spec: Mapping[str, Any]) -> int:
     return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family", ""), USUAL_RESOLUTION)
 
 
-def images_an_identity(entry: Mapping[str, Any]) -> int:
-    """Images that a variations entry makes of each identity."""
-    settings = entry["settings"]
-    if entry["algorithm"] == "covariates":
-        return 1 + 2 * settings["steps"] + EXPRESSIONS
-    return settings["variations"]
-
-
 def identities(config: Mapping, dataset: str) -> int:
     """Identities of a references or variations entry."""
     return config["references"][paths.namespace(config, dataset)]["identities"]
@@ -57,10 +48,8 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
     dataset = paths.original(config, dataset)
     section = paths.section_of(config, dataset, DATASETS)
     entry = config[section][dataset]
-    if section == "references":
-        return entry["identities"]
-    if section == "variations":
-        return identities(config, dataset) * images_an_identity(entry)
+    if section in ("references", "variations"):
+        return synthetic_images(config, dataset)
     capture = entry.get("capture")
     if not capture:
         model = model_at(catalogue, entry["root"])

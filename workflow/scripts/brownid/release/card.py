@@ -59,7 +59,9 @@ def readme(
         parts.append(description.readme_context.strip())
     parts += [
         "## How to load it",
-        _loading_example(example),
+        _loading_example(example)
+        if example.published
+        else '`datasets.load_dataset("parquet", data_files="data/*/*.parquet")`',
         "## How to verify it",
         "`sha256sum -c checksums.sha256` checks every file. `brownid verify .` also opens every collection, decodes"
         " every image and compares both with `metadata.json`, and says in a sentence what is wrong; it passes"
@@ -100,7 +102,7 @@ def _dataset_table(datasets: Sequence[DatasetRecord]) -> str:
             f"`{record.name}`",
             str(record.identities),
             str(record.samples),
-            f"{record.samples} of {record.side}×{record.side}",
+            f"{record.samples} of {record.image_size}×{record.image_size}",
             record.generator or "—",
             record.recognition or "—",
         ]

@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,11 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.runtime.process import progress
 
-SHARED_FOLDERS = ("trained_models", "databases", "covariates", "hyperface", "scores", "figures")
+LAYOUT_FOLDERS = {"parquet": "data", "recordio": "recordio", "webdataset": "webdataset", "lmdb": "lmdb"}
+SHARED_FOLDERS = (
+    *LAYOUT_FOLDERS.values(),
+    *("trained_models", "databases", "covariates", "hyperface", "scores", "figures"),
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ODD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\\:]")  # of a path
 INTENDED_USE = (
@@ -31,6 +35,7 @@ class ReleaseDescription:
     creator: str  # a person or an institution
     licence: str  # of the data: a name or an SPDX identifier
     version: str = "1.0.0"
+    date: str | None = None  # of publication, YYYY-MM-DD
     intended_use: str = INTENDED_USE
     readme_context: str = ""  # further Markdown for the README: how it was made, what to cite
 
@@ -43,13 +48,18 @@ class ReleaseDescription:
 
 @dataclass(frozen=True)
 class DatasetPart:
-    """One published dataset; every sample has one image in the shards and the reverse."""
+    """One dataset; every sample has one image in the shards and the reverse.
+
+    It is published, with samples.h5 and single images, or (without image shards) in training sets only.
+    """
 
     name: str
     samples: Path  # a collection, of ours or published
     command: Path  # command.yml
-    image_shards: tuple[Path, ...]
+    image_shards: tuple[Path, ...] = ()
     statistics: Path | None = None  # stats.h5, where a dynamics made the samples
+    image_size: int | None = None  # pixels; None: that of the image shards
+    template: str | None = None  # crop template of the images
 
     def __post_init__(self) -> None:
         check_name("dataset", self.name)
@@ -57,12 +67,30 @@ class DatasetPart:
             raise BrownidError(
                 f"A dataset cannot be called {self.name!r}, a release has a folder of that name already."
             )
-        if not self.image_shards:
-            raise BrownidError(f"The dataset {self.name!r} needs at least one image shard.")
+        if not self.image_shards and self.image_size is None:
+            raise BrownidError(f"The dataset {self.name!r} needs image shards, or the size of its images.")
 
     def sources(self) -> list[Path]:
         """The files it is made from."""
         return [self.samples, self.command, *self.image_shards, *([self.statistics] if self.statistics else [])]
+
+
+@dataclass(frozen=True)
+class TrainingSetPart:
+    """One training set in one or more layouts."""
+
+    name: str
+    exports: Mapping[str, Path]  # layout -> export.json in the folder of the exported set
+    template: str | None = None  # crop template of the images
+
+    def __post_init__(self) -> None:
+        check_name("training set", self.name)
+        unknown = [layout for layout in self.exports if layout not in LAYOUT_FOLDERS]
+        if unknown or not self.exports:
+            raise BrownidError(
+                f"The training set {self.name!r} needs exports in the layouts {', '.join(LAYOUT_FOLDERS)}, not "
+                f"{', '.join(unknown) or 'none'}."
+            )
 
 
 @dataclass(frozen=True)
@@ -212,8 +240,11 @@ def strange_kind(root: Path, path: str) -> str | None:
     return KINDS.get(kind)
 
 
-def write_manifest(root: Path) -> None:
-    """List every file below `root`, sorted by path, in both files; the checksums cover the manifest as well."""
+def write_manifest(root: Path, known: Mapping[str, str] | None = None) -> None:
+    """List every file below `root`, sorted by path, in both files; the checksums cover the manifest as well.
+
+    `known` is the SHA-256 of files, by path, that need not be computed again.
+    """
     count = sum(1 for _ in files_of(root))
     paths = (path for path in files_of(root) if path not in (MANIFEST, CHECKSUMS))
     with (
@@ -224,7 +255,7 @@ def write_manifest(root: Path) -> None:
         writer.writerow(HEADER)
         for path in progress(paths, "computing checksums", "file", total=count):
             file = root / path
-            checksum = sha256(file)
+            checksum = (known or {}).get(path) or sha256(file)
             writer.writerow([path, file.stat().st_size, checksum])
             checksums.write(_checksum_line(checksum, path))
         manifest.close()

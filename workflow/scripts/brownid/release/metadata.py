@@ -1,144 +1,172 @@
-"""metadata.json, the record of a release that `verify` reads (JSON-LD in the manner of Croissant)."""
+"""metadata.json: what a release states about its training sets, datasets and models; `verify` holds the files to it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from brownid.release.contents import ReleaseDescription, check_model_name, check_name
+from brownid.exports.record import TrainingSetRecord
+from brownid.release.contents import LAYOUT_FOLDERS, ReleaseDescription, check_model_name, check_name
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_json
+from brownid.samples import columnar
 from brownid.samples.collection import SampleCollection
 from brownid.samples.published import W_PLUS
 from brownid.weights.unpickler import short_reason
 
 METADATA = "metadata.json"
-FORMAT_VERSION = 1
-CONTEXT = {"@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissant/"}
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """Statements of a release about one dataset; `verify` holds the files against it."""
+    """Statements about one dataset."""
 
     name: str
     samples: int
     identities: int
-    side: int  # pixels
+    image_size: int  # pixels
+    template: str | None  # crop template, where it is known
     generator: str
     recognition: str
     latent_dimension: int | None
+    latent_layers: int | None  # of latents in W+
     embedding_dimension: int | None
     statistics: bool  # whether there is a stats.h5
-    latent_layers: int | None = None  # of the latents in W+, one per layer of the generator, where there are such
+    published: bool  # whether samples.h5 and single images are there; else it is in training sets only
 
     @classmethod
-    def of(cls, name: str, collection: SampleCollection, side: int, statistics: bool) -> "DatasetRecord":
-        """The record of a collection with images of this side."""
+    def of(
+        cls, name: str, collection: SampleCollection, image_size: int, template: str | None, statistics: bool
+    ) -> "DatasetRecord":
+        """The record of a published collection with images of this side."""
         return cls(
             name=name,
             samples=len(collection),
             identities=len(set(collection.identities.tolist())),
-            side=side,
+            image_size=image_size,
+            template=template,
             generator=collection.generator,
             recognition=collection.recognition,
             latent_dimension=None if collection.latents is None else collection.latents.shape[1],
+            latent_layers=collection.extra[W_PLUS].shape[1] if W_PLUS in collection.extra else None,
             embedding_dimension=None if collection.embeddings is None else collection.embeddings.shape[1],
             statistics=statistics,
-            latent_layers=collection.extra[W_PLUS].shape[1] if W_PLUS in collection.extra else None,
+            published=True,
+        )
+
+    @classmethod
+    def of_file(
+        cls, name: str, samples: Path, image_size: int, template: str | None, statistics: bool
+    ) -> "DatasetRecord":
+        """The record of a collection that is not published, of which no column is read whole."""
+        found = columnar.summary(samples)
+        return cls(
+            name=name,
+            samples=found.samples,
+            identities=found.identities,
+            image_size=image_size,
+            template=template,
+            generator=found.generator,
+            recognition=found.recognition,
+            latent_dimension=found.shapes.get("latents", (None,))[0],
+            latent_layers=found.shapes.get(W_PLUS, (None,))[0],
+            embedding_dimension=found.shapes.get("embeddings", (None,))[0],
+            statistics=statistics,
+            published=False,
         )
 
     @property
     def image_folder(self) -> str:
         """The name of the folder of its images."""
-        return f"images_arcface_{self.side}x{self.side}"
+        return f"images_arcface_{self.image_size}x{self.image_size}"
 
 
-def write_metadata(
-    root: Path, description: ReleaseDescription, datasets: Sequence[DatasetRecord], models: Sequence[str]
-) -> None:
+@dataclass(frozen=True)
+class ReleasedSetRecord(TrainingSetRecord):
+    """Statements about one training set in the release."""
+
+    template: str | None  # crop template, where it is known
+    layouts: list[str]  # of `LAYOUT_FOLDERS`, in whose folders it stands
+
+    def folder(self, layout: str) -> str:
+        """Path in the release of the training set in one of its layouts."""
+        return f"{LAYOUT_FOLDERS[layout]}/{self.name}"
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """All that a release states."""
+
+    training_sets: tuple[ReleasedSetRecord, ...]
+    datasets: tuple[DatasetRecord, ...]
+    models: tuple[str, ...]
+
+
+def write_metadata(root: Path, description: ReleaseDescription, record: ReleaseRecord) -> None:
     """Write metadata.json into a release."""
     content = {
-        "@context": CONTEXT,
-        "@type": "Dataset",
-        "name": description.name,
-        "description": description.description,
-        "license": description.licence,
-        "creator": {"@type": "Organization", "name": description.creator},
-        "version": description.version,
-        "usageInfo": description.intended_use,
         "brownid_release_format": FORMAT_VERSION,
-        "distribution": [
-            {"@type": "cr:FileObject", "@id": "manifest.csv", "encodingFormat": "text/csv"},
-            {"@type": "cr:FileObject", "@id": "checksums.sha256", "encodingFormat": "text/plain"},
-        ],
-        "recordSet": [_record_set(record) for record in datasets],
-        "trained_models": list(models),
+        "name": description.name,
+        "version": description.version,
+        "date": description.date,
+        "description": description.description,
+        "creator": description.creator,
+        "licence": description.licence,
+        "intended_use": description.intended_use,
+        **asdict(record),
     }
     (root / METADATA).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_metadata(root: Path) -> tuple[list[DatasetRecord], list[str]]:
-    """The dataset records and model names of a release; a metadata.json that is not ours is a BrownidError."""
+def read_metadata(root: Path) -> ReleaseRecord:
+    """What a release states; a metadata.json that is not ours is a BrownidError."""
     try:
         content = read_json(root / METADATA)
         version = content["brownid_release_format"]
-        records = [
-            DatasetRecord(**{name: entry[name] for name in DatasetRecord.__dataclass_fields__ if name in entry})
-            for entry in content["recordSet"]
-        ]
-        models = content["trained_models"]
+        if version != FORMAT_VERSION:
+            raise BrownidError(f"the release format is {version}, this brownid reads {FORMAT_VERSION}")
+        record = ReleaseRecord(
+            training_sets=tuple(_record(ReleasedSetRecord, entry) for entry in content["training_sets"]),
+            datasets=tuple(_record(DatasetRecord, entry) for entry in content["datasets"]),
+            models=tuple(content["models"]),
+        )
     except (BrownidError, KeyError, TypeError) as error:
         reason = str(error).rstrip(".") if isinstance(error, BrownidError) else short_reason(error)
         raise BrownidError(f"{METADATA}: the file is missing or does not describe a release ({reason}).") from None
-    if version != FORMAT_VERSION:
-        raise BrownidError(f"{METADATA}: the release format is {version}; this brownid reads {FORMAT_VERSION}.")
-    for record in records:
-        _check_record(record)
-    if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
-        raise BrownidError(f"{METADATA}: trained_models is no list of names.")
-    for record in records:
-        check_name("dataset", record.name)
-    for model in models:
+    for training_set in record.training_sets:
+        check_name("training set", training_set.name)
+        for layout in training_set.layouts:
+            if layout not in LAYOUT_FOLDERS:
+                raise BrownidError(f"{METADATA}: the training set {training_set.name!r} has a layout {layout!r}.")
+    for dataset in record.datasets:
+        check_name("dataset", dataset.name)
+    for model in record.models:
+        if not isinstance(model, str):
+            raise BrownidError(f"{METADATA}: models is no list of names.")
         check_model_name(model)
-    return records, models
+    return record
 
 
-def _check_record(record: DatasetRecord) -> None:
-    """Refuse numbers where texts should be, and the like."""
-    for field in fields(DatasetRecord):
-        value = getattr(record, field.name)
-        if isinstance(value, bool) != (field.type is bool) or not isinstance(value, cast(type, field.type)):
-            raise BrownidError(f"{METADATA}: {field.name} of the dataset {record.name!r} is {value!r}.")
+Record = TypeVar("Record", DatasetRecord, ReleasedSetRecord)
 
 
-def _record_set(record: DatasetRecord) -> dict:
-    """A dataset as a Croissant record set: one record per sample."""
-    numbers = {"w_latent": [record.latent_dimension], "embedding": [record.embedding_dimension]}
-    if record.latent_layers is not None:
-        numbers[W_PLUS] = [record.latent_layers, record.latent_dimension]
-    fields: list[dict[str, Any]] = [
-        {"name": "identity", "dataType": "Integer", "description": "the person, counted from 0"},
-        {"name": "label", "dataType": "Text", "description": "the image of that person, such as reference"},
-        {
-            "name": "image",
-            "dataType": "ImageObject",
-            "description": f"{record.image_folder}/<identity, five digits>/<label>.png, 8-bit RGB",
-        },
-        *(
-            {"name": name, "dataType": "Float", "shape": shape, "description": f"{name} in samples.h5"}
-            for name, shape in numbers.items()
-            if None not in shape
-        ),
-    ]
-    stated = {name: getattr(record, name) for name in DatasetRecord.__dataclass_fields__}
-    if record.latent_layers is None:
-        del stated["latent_layers"]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": record.name,
-        **stated,
-        "images": record.samples,
-        "field": [{"@type": "cr:Field", "@id": f"{record.name}/{field['name']}", **field} for field in fields],
-    }
+def _record(kind: type[Record], entry: Mapping[str, Any]) -> Record:
+    """A record with values of the types that it states; numbers where texts should be are refused, and the like."""
+    types = get_type_hints(kind)
+    for name in types:
+        if not _is_a(entry[name], types[name]):
+            raise BrownidError(f"{name} of {entry['name']!r} is {entry[name]!r}")
+    return kind(**{name: entry[name] for name in types})
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is list:
+        return isinstance(value, list) and all(_is_a(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_a(item, arguments[1]) for item in value.values())
+    if arguments:  # a union
+        return any(_is_a(value, argument) for argument in arguments)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -1,13 +1,23 @@
 """Building a release: the data package that others download, complete or not there at all."""
 
+import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
+from brownid.exports.record import read_record
 from brownid.release import contents
 from brownid.release.card import readme
-from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, release_path
-from brownid.release.metadata import METADATA, DatasetRecord, write_metadata
+from brownid.release.contents import (
+    DatasetPart,
+    FilePart,
+    ModelPart,
+    ReleaseDescription,
+    TrainingSetPart,
+    release_path,
+)
+from brownid.release.metadata import METADATA, DatasetRecord, ReleasedSetRecord, ReleaseRecord, write_metadata
 from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
@@ -22,6 +32,7 @@ def build_release(
     *,
     description: ReleaseDescription,
     datasets: Sequence[DatasetPart],
+    training_sets: Sequence[TrainingSetPart] = (),
     models: Sequence[ModelPart] = (),
     files: Sequence[FilePart] = (),
     score_table: Path | None = None,
@@ -41,18 +52,22 @@ def build_release(
     copies = _copies(models, files, score_table)
     if accepted is not None:
         copies[PurePosixPath(accepted.name)] = accepted
-    _check_sources([source for part in datasets for source in part.sources()] + list(copies.values()))
+    exports = [record for training_set in training_sets for record in training_set.exports.values()]
+    _check_sources([source for part in datasets for source in part.sources()] + list(copies.values()) + exports)
     _check_distinct("dataset", [part.name for part in datasets])
+    _check_distinct("training set", [part.name for part in training_sets])
     with atomic_path(destination) as root:
         shutil.rmtree(root, ignore_errors=True)  # of a killed process that had the same number
         root.mkdir()
         records = [_add_dataset(root, part) for part in datasets]
+        checksums: dict[str, str] = {}
+        sets = [_add_training_set(root, part, checksums) for part in training_sets]
         for place, source in copies.items():
             _copy(Path(source), root / place)
         names = [model.name for model in models]
         (root / "README.md").write_text(readme(root, description, records, names, score_table), encoding="utf-8")
-        write_metadata(root, description, records, names)
-        contents.write_manifest(root)
+        write_metadata(root, description, ReleaseRecord(tuple(sets), tuple(records), tuple(names)))
+        contents.write_manifest(root, checksums)
 
 
 def image_path(record: DatasetRecord, identity: int, label: str) -> str:
@@ -63,15 +78,51 @@ def image_path(record: DatasetRecord, identity: int, label: str) -> str:
 def _add_dataset(root: Path, part: DatasetPart) -> DatasetRecord:
     folder = root / part.name
     folder.mkdir()
-    collection = SampleCollection.load(part.samples)
-    shards = ImageShards(part.image_shards)
-    record = DatasetRecord.of(part.name, collection, shards.image_size, part.statistics is not None)
-    _copy_images(root, record, collection, shards)
-    collection.publishable().save_published(folder / "samples.h5")
+    if part.image_shards:
+        collection = SampleCollection.load(part.samples)
+        shards = ImageShards(part.image_shards)
+        record = DatasetRecord.of(
+            part.name, collection, shards.image_size, part.template, statistics=part.statistics is not None
+        )
+        _copy_images(root, record, collection, shards)
+        collection.publishable().save_published(folder / "samples.h5")
+    else:
+        assert part.image_size is not None
+        record = DatasetRecord.of_file(
+            part.name, part.samples, part.image_size, part.template, statistics=part.statistics is not None
+        )
     shutil.copyfile(part.command, folder / "command.yml")
     if part.statistics is not None:
         save_statistics(folder / "stats.h5", load_statistics(part.statistics))  # in the meanings of today
     return record
+
+
+def _add_training_set(root: Path, part: TrainingSetPart, checksums: dict[str, str]) -> ReleasedSetRecord:
+    """Put the files of a training set's exports into the release, and note their checksums by path in the release."""
+    records = []
+    for layout, path in part.exports.items():
+        record, files = read_record(path)
+        records.append(record)
+        for file in files:
+            place = str(release_path(f"{contents.LAYOUT_FOLDERS[layout]}/{part.name}/{file.path}"))
+            _link(path.parent / file.path, root / place)
+            checksums[place] = file.checksum
+    if any(record != records[0] or record.name != part.name for record in records):
+        raise BrownidError(
+            f"The exports of the training set {part.name!r} differ in content or name: run their stages again."
+        )
+    return ReleasedSetRecord(**asdict(records[0]), template=part.template, layouts=list(part.exports))
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put a file into the release without a copy of its content, where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise BrownidError(f"{source}: there is no such file; run the stage that exports it again.") from None
+    except OSError:  # another disk, or a file system without hard links
+        shutil.copyfile(source, target)
 
 
 def _copy_images(root: Path, record: DatasetRecord, collection: SampleCollection, shards: ImageShards) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from brownid.jobs.workers import available_processors, in_processes
-from brownid.release.contents import checksum_problems
-from brownid.release.metadata import METADATA, DatasetRecord, read_metadata
+from brownid.release.contents import checksum_problems, manifest_entries
+from brownid.release.metadata import METADATA, DatasetRecord, ReleasedSetRecord, ReleaseRecord, read_metadata
 from brownid.release.verify_files import Progress, check_plain, file_problems, printable
 from brownid.release.verify_published import check_samples
 from brownid.runtime import process
@@ -48,33 +48,36 @@ def verify(path: str | Path, processes: int | None = None, progress: Progress = 
 
 
 def _problems(root: Path, processes: int, progress: Progress) -> Iterator[str]:
-    records, models, refusal = _described(root)
-    folders = {f"{record.name}/{record.image_folder}": record.side for record in records}
+    release, refusal = _described(root)
+    records = [record for record in release.datasets if record.published]
+    folders = {f"{record.name}/{record.image_folder}": record.image_size for record in records}
     yield from file_problems(root, folders, processes, progress)
     yield from checksum_problems(root)
     if refusal is not None:
         yield refusal
         return
-    for record in records:
+    for record in release.datasets:
         yield from _record_problems(root, record)
+    for training_set in release.training_sets:
+        yield from _training_set_problems(root, training_set)
     workers = min(processes, 1 + sum(record.samples for record in records) // SAMPLES_PER_PROCESS)
     samples = in_processes(check_samples, root, records, workers)
     for problems in progress(samples, "reading samples", "dataset", total=len(records)):
         yield from problems
-    for model in models:
+    for model in release.models:
         yield from _model_problems(root, model)
     described = {record.name for record in records}
     found = {samples.parent.name for samples in root.glob("*/samples.h5")}
     yield from (f"{name}: {METADATA} does not describe this dataset." for name in sorted(found - described))
 
 
-def _described(root: Path) -> tuple[list[DatasetRecord], list[str], str | None]:
-    """The datasets and models that metadata.json describes, and what is wrong with it where something is."""
+def _described(root: Path) -> tuple[ReleaseRecord, str | None]:
+    """What metadata.json states, and what is wrong with it where something is."""
     try:
         check_plain(root, METADATA)
-        return (*read_metadata(root), None)
+        return read_metadata(root), None
     except BrownidError as error:
-        return [], [], str(error)
+        return ReleaseRecord((), (), ()), str(error)
 
 
 def _record_problems(root: Path, record: DatasetRecord) -> Iterator[str]:
@@ -88,6 +91,13 @@ def _record_problems(root: Path, record: DatasetRecord) -> Iterator[str]:
             read(root / record.name / name)
         except BrownidError as error:
             yield _inside(root, error)
+
+
+def _training_set_problems(root: Path, record: ReleasedSetRecord) -> Iterator[str]:
+    """The layouts of a training set that the release lacks."""
+    for folder in map(record.folder, record.layouts):
+        if next(manifest_entries(root, f"{folder}/"), None) is None:
+            yield f"{folder}: there are no files of the training set {record.name}."
 
 
 def _model_problems(root: Path, model: str) -> Iterator[str]:

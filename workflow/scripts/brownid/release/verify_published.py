@@ -44,7 +44,9 @@ class FoundSamples:
     def people(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         """Each identity, sorted by its number as text, with the published labels of its samples."""
         for part in SampleCollection.people_in_blocks(path):
-            found = DatasetRecord.of(self._record.name, part, self._record.side, self._record.statistics)
+            found = DatasetRecord.of(
+                self._record.name, part, self._record.image_size, self._record.template, self._record.statistics
+            )
             for field in (field.name for field in fields(DatasetRecord)):
                 value = getattr(found, field)
                 if field in COUNTED:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -173,10 +174,26 @@ def blocks(path: str | Path, columns: Collection[str]) -> Iterator[dict[str, obj
             yield table.fields(np.arange(start, min(start + checks.BLOCK_ROWS, len(table.identities))))
 
 
-def row_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
-    """The shape of a row of each column of numbers that a file has, by name."""
+class Summary(NamedTuple):
+    """What a file holds, without its rows."""
+
+    samples: int
+    identities: int  # different ones
+    generator: str
+    recognition: str
+    shapes: dict[str, tuple[int, ...]]  # of a row of each column of numbers, by name
+
+
+def summary(path: str | Path) -> Summary:
+    """What a file holds; nothing is held in memory for all rows."""
+    samples, identities = 0, np.empty(0, np.int64)
+    for numbers, _ in samples_in_blocks(path):
+        samples += len(numbers)
+        identities = np.union1d(identities, numbers)
     with hdf5.reading(path) as file:
-        return {name: item.shape[1:] for name, item in _columns(file).items()}
+        generator, recognition = (hdf5.attribute(file, name) or "" for name in ("generator", "recognition"))
+        shapes = {name: item.shape[1:] for name, item in _columns(file).items()}
+    return Summary(samples, len(identities), generator, recognition, shapes)
 
 
 def read_range(path: str | Path, names: Collection[str], rows: np.ndarray) -> dict[str, np.ndarray]:
