@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brownid.exports.inventory import write_record
 from brownid.exports.joining import JoinedTrainingSet, Part
 from brownid.exports.layouts import LAYOUTS
-from brownid.exports.record import write_record
 from brownid.runtime.files import atomic_path
 
 MEGABYTE = 10**6

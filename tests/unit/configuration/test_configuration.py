@@ -443,7 +443,7 @@ def test_no_pattern_of_the_schema_lets_a_last_newline_pass():
     found = patterns(read_schema())
     assert len(found) >= 4
     for pattern in found:
-        text = "0" * 64  # fits names and checksums
+        text = "2026-01-31" if "{2}" in pattern else "0" * 64  # fits names and checksums
         assert re.search(pattern, text) and not re.search(pattern, f"{text}\n"), pattern
 
 

@@ -93,11 +93,11 @@ def test_the_loading_example_of_the_readme_runs(release, monkeypatch):
 
 def test_the_metadata_is_machine_readable_and_counts(release):
     content = json.loads((release / "metadata.json").read_text())
-    assert (content["name"], content["license"], content["creator"]["name"]) == ("tiny", "CC-BY-4.0", "The makers")
-    (record,) = content["recordSet"]
-    assert (record["samples"], record["identities"], record["images"], record["side"]) == (6, 3, 6, 12)
-    assert [field["name"] for field in record["field"]] == ["identity", "label", "image", "w_latent", "embedding"]
-    assert content["trained_models"] == ["slim_lang/seed_1"]
+    assert (content["name"], content["licence"], content["creator"]) == ("tiny", "CC-BY-4.0", "The makers")
+    (record,) = content["datasets"]
+    assert (record["samples"], record["identities"], record["image_size"], record["published"]) == (6, 3, 12, True)
+    assert (record["latent_dimension"], record["latent_layers"], record["embedding_dimension"]) == (8, None, 4)
+    assert content["models"] == ["slim_lang/seed_1"] and content["training_sets"] == []
 
 
 def test_equal_parts_give_equal_releases(release, material, tmp_path):
@@ -224,9 +224,8 @@ def test_latents_of_w_plus_are_released_with_the_number_of_layers(material, tmp_
     dataclasses.replace(plain, extra={"w_plus_latent": w_plus}).save(samples)
     build_release(tmp_path / "release", **given)
     assert verify(tmp_path / "release") == []
-    (record,) = json.loads((tmp_path / "release/metadata.json").read_text())["recordSet"]
-    shapes = {field["name"]: field.get("shape") for field in record["field"]}
-    assert record["latent_layers"] == 3 and shapes["w_plus_latent"] == [3, 8]
+    (record,) = json.loads((tmp_path / "release/metadata.json").read_text())["datasets"]
+    assert (record["latent_layers"], record["latent_dimension"]) == (3, 8)
     released = SampleCollection.load(tmp_path / "release/world_lang_v1/samples.h5")
     rows = [list(zip(plain.identities, plain.labels, strict=True)).index((0, label)) for label in plain.labels[:2]]
     assert sorted(map(bytes, released.extra["w_plus_latent"][:2])) == sorted(map(bytes, w_plus[rows]))

@@ -197,7 +197,7 @@ def test_a_file_of_nonsense_behind_a_fitting_manifest_is_found(release, path, se
 
 def test_metadata_that_leads_elsewhere_is_refused(release):
     content = json.loads((release / "metadata.json").read_text())
-    content["recordSet"][0]["name"] = "../material"
+    content["datasets"][0]["name"] = "../material"
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
     assert verify(release) == ["The dataset name '../material' must consist of letters, digits, '.', '_' and '-'."]
@@ -206,7 +206,7 @@ def test_metadata_that_leads_elsewhere_is_refused(release):
 @pytest.mark.parametrize("name", ["../slim_lang", "slim_lang/../../x", "slim_lang/", "a/b/c"])
 def test_a_model_that_leads_elsewhere_is_refused(release, name):
     content = json.loads((release / "metadata.json").read_text())
-    content["trained_models"] = [name]
+    content["models"] = [name]
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
     [problem] = verify(release)
@@ -215,7 +215,7 @@ def test_a_model_that_leads_elsewhere_is_refused(release, name):
 
 def test_a_dataset_that_the_metadata_does_not_describe_is_found(release):
     content = json.loads((release / "metadata.json").read_text())
-    content["recordSet"] = []
+    content["datasets"] = []
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
     assert verify(release) == ["world_lang_v1: metadata.json does not describe this dataset."]
@@ -348,12 +348,12 @@ def test_odd_text_behind_a_fitting_manifest_is_a_sentence(release, path, content
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("name", 5), ("side", "12"), ("side", True), ("samples", None), ("statistics", 1),
+    ("field", "value"), [("name", 5), ("image_size", "12"), ("image_size", True), ("samples", None), ("statistics", 1),
                          ("latent_dimension", "8"), ("generator", ["a"])]
 )  # fmt: skip
 def test_metadata_of_other_types_are_a_sentence(release, field, value):
     content = json.loads((release / "metadata.json").read_text())
-    content["recordSet"][0][field] = value
+    content["datasets"][0][field] = value
     (release / "metadata.json").write_text(json.dumps(content))
     contents.write_manifest(release)
     (problem,) = verify(release)

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from brownid.exports.record import TrainingSetRecord
+from brownid.exports.inventory import TrainingSetRecord
 from brownid.release.contents import LAYOUT_FOLDERS, ReleaseDescription, check_model_name, check_name
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_json
@@ -128,19 +128,21 @@ def read_metadata(root: Path) -> ReleaseRecord:
         if version != FORMAT_VERSION:
             raise BrownidError(f"the release format is {version}, this brownid reads {FORMAT_VERSION}")
         record = ReleaseRecord(
-            training_sets=tuple(_record(ReleasedSetRecord, entry) for entry in content["training_sets"]),
-            datasets=tuple(_record(DatasetRecord, entry) for entry in content["datasets"]),
+            training_sets=tuple(_of_fields(ReleasedSetRecord, entry) for entry in content["training_sets"]),
+            datasets=tuple(_of_fields(DatasetRecord, entry) for entry in content["datasets"]),
             models=tuple(content["models"]),
         )
     except (BrownidError, KeyError, TypeError) as error:
         reason = str(error).rstrip(".") if isinstance(error, BrownidError) else short_reason(error)
         raise BrownidError(f"{METADATA}: the file is missing or does not describe a release ({reason}).") from None
     for training_set in record.training_sets:
+        _check_types("training set", training_set)
         check_name("training set", training_set.name)
         for layout in training_set.layouts:
             if layout not in LAYOUT_FOLDERS:
                 raise BrownidError(f"{METADATA}: the training set {training_set.name!r} has a layout {layout!r}.")
     for dataset in record.datasets:
+        _check_types("dataset", dataset)
         check_name("dataset", dataset.name)
     for model in record.models:
         if not isinstance(model, str):
@@ -152,13 +154,16 @@ def read_metadata(root: Path) -> ReleaseRecord:
 Record = TypeVar("Record", DatasetRecord, ReleasedSetRecord)
 
 
-def _record(kind: type[Record], entry: Mapping[str, Any]) -> Record:
-    """A record with values of the types that it states; numbers where texts should be are refused, and the like."""
-    types = get_type_hints(kind)
-    for name in types:
-        if not _is_a(entry[name], types[name]):
-            raise BrownidError(f"{name} of {entry['name']!r} is {entry[name]!r}")
-    return kind(**{name: entry[name] for name in types})
+def _of_fields(kind: type[Record], entry: Mapping[str, Any]) -> Record:
+    return kind(**{field.name: entry[field.name] for field in fields(kind)})
+
+
+def _check_types(what: str, record: DatasetRecord | ReleasedSetRecord) -> None:
+    """Refuse numbers where texts should be, and the like."""
+    for name, kind in get_type_hints(type(record)).items():
+        value = getattr(record, name)
+        if not _is_a(value, kind):
+            raise BrownidError(f"{METADATA}: {name} of the {what} {record.name!r} is {value!r}.")
 
 
 def _is_a(value: Any, kind: Any) -> bool:

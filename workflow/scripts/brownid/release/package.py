@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-from brownid.exports.record import read_record
+from brownid.exports.inventory import read_record
 from brownid.release import contents
 from brownid.release.card import readme
 from brownid.release.contents import (
