@@ -10,11 +10,12 @@ memory for the keys of one bucket at any size: each row is appended to one of at
 """
 
 import json
-import mmap
+import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,7 +27,8 @@ from brownid.runtime.randomness import stream
 MOST_BUCKETS = 200  # files that are open at once; some systems allow a process 256
 MEMBERS = 3  # of an image; each has a header of one block, and two of them content of one block
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
-SIZE_FIELD = slice(124, 135)  # of a header: octal digits
+EMPTY_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+SIZE, CHECKSUM = slice(124, 135), slice(148, 156)  # the octal digits of these fields in a header
 ROWS_AT_ONCE = 1 << 16
 
 
@@ -67,14 +69,17 @@ def _bucket_path(folder: Path, bucket: int) -> Path:
 
 
 def _fill_buckets(training_set: TrainingSet, folder: Path, buckets: int) -> None:
-    """Append the members of each row to a bucket: of as many rows in a row as there are buckets, one to each."""
+    """Append the members of each row to a bucket: of `buckets` rows in a row, one goes to each."""
+    turns = max(1, ROWS_AT_ONCE // buckets)
     with ExitStack() as stack:
         files = [stack.enter_context(open(_bucket_path(folder, bucket), "wb")) for bucket in range(buckets)]
         for number, row in enumerate(rows(training_set, f"shuffling {training_set.name}")):
-            turn, place = divmod(number, buckets)
+            drawing, place = divmod(number, turns * buckets)
             if place == 0:
-                order = stream(0, "exports/webdataset/bucket", turn).permutation(buckets)
-            files[order[place]].write(members(row, f"{number:09d}"))
+                order = np.tile(np.arange(buckets), (turns, 1))
+                stream(0, "exports/webdataset/bucket", drawing).permuted(order, axis=1, out=order)
+                bucket_of = order.ravel().tolist()
+            files[bucket_of[place]].write(members(row, f"{number:09d}"))
 
 
 def members(row: Row, key: str) -> bytes:
@@ -90,32 +95,37 @@ def members(row: Row, key: str) -> bytes:
 
 
 def _member(name: str, content: bytes) -> bytes:
-    info = tarfile.TarInfo(name)  # of user 0, of 1970: the bytes depend on the content alone
-    info.size = len(content)
-    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % BLOCK)
+    """A file of user 0, of 1970, so that the bytes depend on name and content alone; as `TarInfo.tobuf`, but faster."""
+    header = bytearray(EMPTY_HEADER)
+    header[: len(name)] = name.encode("ascii")
+    header[SIZE] = b"%011o" % len(content)
+    header[CHECKSUM] = b" " * 8  # as the format has it
+    header[CHECKSUM] = b"%06o\0 " % sum(header)
+    return bytes(header) + content + bytes(-len(content) % BLOCK)
 
 
 def _write_shards(folder: Path, bucket: int, first: int, last: int) -> list[int]:
     """Write the shards `first` to `last` - 1, which a bucket holds, and remove it; returns their numbers of images."""
     path = _bucket_path(folder, bucket)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with open(path, "rb") as content:
         starts = _row_starts(content)
         parts = np.array_split(stream(0, "exports/webdataset/order", bucket).permutation(len(starts) - 1), last - first)
         for shard, part in zip(range(first, last), parts, strict=True):
             with open(folder / shard_name(shard), "wb") as target:
                 for row in part.tolist():
-                    target.write(content[starts[row] : starts[row + 1]])
+                    target.write(os.pread(content.fileno(), starts[row + 1] - starts[row], starts[row]))
                 target.write(bytes(2 * BLOCK + -(target.tell() + 2 * BLOCK) % RECORD))
     path.unlink()
     return [len(part) for part in parts]
 
 
-def _row_starts(content: mmap.mmap) -> np.ndarray:
+def _row_starts(content: BinaryIO) -> np.ndarray:
     """The bytes at which the rows of a bucket begin, and its length, int64 `[k + 1]`."""
     starts, place = [0], 0
-    while place < len(content):
+    length = os.fstat(content.fileno()).st_size
+    while place < length:
         for _ in range(MEMBERS):
-            size = int(content[place + SIZE_FIELD.start : place + SIZE_FIELD.stop], 8)
+            size = int(os.pread(content.fileno(), BLOCK, place)[SIZE], 8)
             place += BLOCK + -(-size // BLOCK) * BLOCK
         starts.append(place)
     return np.array(starts, np.int64)
