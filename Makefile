@@ -3,7 +3,7 @@
 # make test         environment, test suite
 # make check        formatters, linters, types
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
-# make photographs  published weights and photographs from packages, compared with the peers' own code
+# make photographs  published weights and photographs from packages, compared with the peers' own code and readers
 # make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
 # make clean        remove what the pipeline made (the environment stays)
 #
@@ -26,8 +26,11 @@ release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory results/report.html
 	@echo
-	@test ! -f results/tables/evaluation/scores.md || { cat results/tables/evaluation/scores.md; echo; }
-	@for made in results/release/*/ results/tables/evaluation/scores.csv results/report.html; do test ! -e "$$made" || echo "$$made"; done
+	@cat results/tables/evaluation/scores.md
+	@echo
+	@echo "Release      $$(ls -d results/release/*/)"
+	@echo "Score table  results/tables/evaluation/scores.csv"
+	@echo "Report       results/report.html"
 
 development: configuration $(VENV)/installed
 	@$(SNAKEMAKE) development

@@ -39,12 +39,9 @@ complete_gpu_rules()
 
 localrules:
     all,
-    datasets,
-    images,
     scores,
     development,
     figures,
-    release,
 
 
 rule all:
@@ -53,31 +50,16 @@ rule all:
         products.targets(config),
 
 
-rule datasets:
-    input:
-        lambda w: wanted("datasets"),
-
-
-rule images:
-    input:
-        lambda w: wanted("images"),
-
-
 rule scores:
     input:
-        lambda w: wanted("scores"),
+        products.scores(config),
 
 
 rule development:
     input:
-        lambda w: wanted("development"),
+        lambda w: wanted(products.development),
 
 
 rule figures:
     input:
-        lambda w: wanted("figures"),
-
-
-rule release:
-    input:
-        lambda w: wanted("release"),
+        products.figures(config),

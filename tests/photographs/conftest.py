@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from brownid.cli import app
 
 CONFIGURATION = published.HERE / "photographs.yaml"
-UNANSWERED = "No package registry answers, so there are no photographs and no published weights to test with."
 
 
 def pytest_collection_modifyitems(config, items):
@@ -27,8 +26,8 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     """Say once why everything was skipped, not once a test."""
-    if any(UNANSWERED in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_line(f"Skipped: {UNANSWERED}")
+    if any(published.UNANSWERED in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(f"Skipped: {published.UNANSWERED}")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +36,7 @@ def files(tmp_path_factory) -> published.Published:
     try:
         published.download()
     except published.NoRegistryError:
-        pytest.skip(UNANSWERED)
+        pytest.skip(published.UNANSWERED)
     return published.unpack(tmp_path_factory.mktemp("photographs") / "files")
 
 

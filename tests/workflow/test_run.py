@@ -8,7 +8,9 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 from conftest import PROJECT, TINY, snakemake
+from typer.testing import CliRunner
 
+from brownid.cli import app
 from brownid.release.verify import verify
 from brownid.samples.collection import SampleCollection
 from brownid.verification.bins import read_bin
@@ -16,6 +18,20 @@ from brownid.verification.bins import read_bin
 
 def test_the_release_is_sound(tiny_run):
     assert verify(tiny_run / "results/release/tiny") == []
+
+
+def test_a_training_set_is_exported_from_the_run_and_from_its_release_alike(tiny_run, tmp_path):
+    sources = {
+        "run": ["varied", "--directory", tiny_run, "--configfile", TINY],
+        "release": [tiny_run / "results/release/tiny", "--set", "varied"],
+    }
+    for name, words in sources.items():
+        options = ["--to", "recordio", "-o", tmp_path / name]
+        done = CliRunner().invoke(app, ["export", *map(str, [*words, *options])], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    contents = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in sources]
+    assert contents[0] == contents[1] and contents[0]["property"] == b"6,32,32\n"
+    assert b"\tmoved/00000/reference.png\t0\n" in contents[0]["train.tsv"]
 
 
 def test_every_rule_has_run(tiny_run):

@@ -70,10 +70,10 @@ def code(rule, environment, script=None):
     )
 
 
-def wanted(target):
-    """The files of a target other than the default one; a message without a traceback where it has none."""
+def wanted(files):
+    """Files of a target other than the default one; a message without a traceback where it has none."""
     try:
-        return products.named_target(config, target)
+        return files(config)
     except BrownidError as error:
         sys.exit(f"error: {error}")
 

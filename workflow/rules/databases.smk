@@ -6,7 +6,6 @@ rule capture_database:
         manifest="results/databases/{database}/capture.csv",
     log:
         "logs/capture_database/{database}.log",
-    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -33,7 +32,6 @@ rule index_database:
         index="results/databases/{database}/index.sqlite",
     log:
         "logs/index_database/{database}.log",
-    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -61,7 +59,6 @@ rule align_database:
         "logs/align_database/{database}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/align_database/{database}.{shard}-of-{shards}.tsv"
-    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -11,7 +11,6 @@ rule embed_faces:
         "logs/embed_faces/{references}.log",
     benchmark:
         "logs/benchmarks/embed_faces/{references}.tsv"
-    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -40,7 +39,6 @@ rule pack_references:
         "logs/pack_references/{references}.log",
     benchmark:
         "logs/benchmarks/pack_references/{references}.tsv"
-    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes
@@ -77,7 +75,6 @@ rule invert_embeddings:
         "logs/benchmarks/invert_embeddings/{references}.tsv"
     wildcard_constraints:
         references=paths.packed(config),
-    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes

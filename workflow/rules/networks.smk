@@ -21,7 +21,6 @@ rule train_network:
         "logs/train_network/{network}.log",
     benchmark:
         "logs/benchmarks/train_network/{network}.tsv"
-    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1

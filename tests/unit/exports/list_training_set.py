@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections import Counter
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -37,6 +38,7 @@ class ListTrainingSet(TrainingSet):
 
     def __init__(self, rows, classes):
         self.name, self.image_size, self.rows, self.classes = "tiny", SIDE, rows, classes
+        self.datasets = Counter(row["dataset"] for row in rows)
 
     def __len__(self):
         return len(self.rows)

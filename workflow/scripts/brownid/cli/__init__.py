@@ -13,6 +13,7 @@ from brownid.cli import (
     editing,
     embeddings,
     estimate,
+    export,
     images,
     inversion,
     models,
@@ -41,6 +42,7 @@ ORDER = (
     "invert",
     "samples",
     "plot",
+    "export",
     "verify",
 )  # of use
 
@@ -88,6 +90,7 @@ app.command(cls=settings.command(packing.SETTINGS), rich_help_panel=LATENTS)(pac
 app.command(cls=settings.command(inversion.SETTINGS), rich_help_panel=LATENTS)(inversion.invert)
 app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
+app.command(cls=settings.Command, rich_help_panel=RESULTS)(export.export)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(release.verify)
 
 

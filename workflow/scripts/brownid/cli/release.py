@@ -11,7 +11,7 @@ from brownid.runtime.errors import listed
 def verify(
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release.")],
     processes: Annotated[
-        int | None, typer.Option(min=1, help="How many processes work at the same time; default: one per processor.")
+        int | None, typer.Option(metavar="N", min=1, help="Processes at the same time. Default: one per processor.")
     ] = None,
 ) -> None:
     """Check every file of a release, and say precisely what is wrong.
@@ -24,8 +24,8 @@ def verify(
     brownid verify results/release/brownid_world_v1
     """
     from brownid.release.contents import manifest_entries
-    from brownid.release.file_checks import left_in
     from brownid.release.verify import verify as problems_of
+    from brownid.release.verify_files import left_in
 
     problems = problems_of(path, processes)
     left = left_in(path)

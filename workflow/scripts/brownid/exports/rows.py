@@ -1,10 +1,13 @@
 """The rows of a training set one at a time, as the layouts of single images write them."""
 
+import io
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from PIL import Image
+
 from brownid.exports.training_set import TrainingSet
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.process import progress
 
 SUFFIXES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}  # by the first bytes of a file
@@ -33,6 +36,20 @@ class Row(NamedTuple):
 def suffix_of(image: bytes) -> str | None:
     """The suffix of an encoded image that begins with these bytes; None for another format than PNG and JPEG."""
     return next((suffix for start, suffix in SUFFIXES.items() if image.startswith(start)), None)
+
+
+def side_of(image: bytes) -> int:
+    """The side in pixels of an encoded square image, from its header; BrownidError with the reason for any other."""
+    if suffix_of(image) is None:
+        raise BrownidError("this is neither a PNG nor a JPEG image")
+    try:
+        with Image.open(io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
+            width, height = opened.size
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BrownidError(f"the image is damaged ({one_line(error)})") from None
+    if width != height:
+        raise BrownidError(f"the image has {width} x {height} pixels, but those of a training set are square")
+    return width
 
 
 def rows(training_set: TrainingSet, description: str) -> Iterator[Row]:
