@@ -26,11 +26,8 @@ release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory results/report.html
 	@echo
-	@cat results/tables/evaluation/scores.md
-	@echo
-	@echo "Release      $$(ls -d results/release/*/)"
-	@echo "Score table  results/tables/evaluation/scores.csv"
-	@echo "Report       results/report.html"
+	@test ! -f results/tables/evaluation/scores.md || { cat results/tables/evaluation/scores.md; echo; }
+	@for made in results/release/*/ results/tables/evaluation/scores.csv results/report.html; do test ! -e "$$made" || echo "$$made"; done
 
 development: configuration $(VENV)/installed
 	@$(SNAKEMAKE) development

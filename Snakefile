@@ -39,9 +39,12 @@ complete_gpu_rules()
 
 localrules:
     all,
+    datasets,
+    images,
     scores,
     development,
     figures,
+    release,
 
 
 rule all:
@@ -50,16 +53,31 @@ rule all:
         products.targets(config),
 
 
+rule datasets:
+    input:
+        lambda w: wanted("datasets"),
+
+
+rule images:
+    input:
+        lambda w: wanted("images"),
+
+
 rule scores:
     input:
-        products.scores(config),
+        lambda w: wanted("scores"),
 
 
 rule development:
     input:
-        lambda w: wanted(products.development),
+        lambda w: wanted("development"),
 
 
 rule figures:
     input:
-        products.figures(config),
+        lambda w: wanted("figures"),
+
+
+rule release:
+    input:
+        lambda w: wanted("release"),

@@ -70,10 +70,10 @@ def code(rule, environment, script=None):
     )
 
 
-def wanted(files):
-    """Files of a target other than the default one; a message without a traceback where it has none."""
+def wanted(target):
+    """The files of a target other than the default one; a message without a traceback where it has none."""
     try:
-        return files(config)
+        return products.named_target(config, target)
     except BrownidError as error:
         sys.exit(f"error: {error}")
 

@@ -15,6 +15,7 @@ rule fit_warm_start:
         "logs/fit_warm_start/{covariates}.log",
     benchmark:
         "logs/benchmarks/fit_warm_start/{covariates}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -58,6 +59,7 @@ rule project_database:
         "logs/project_database/{covariates}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/project_database/{covariates}.{shard}-of-{shards}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -97,6 +99,7 @@ rule fit_covariates:
         "logs/fit_covariates/{covariates}.log",
     benchmark:
         "logs/benchmarks/fit_covariates/{covariates}.tsv"
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -134,6 +137,7 @@ rule fit_within_class:
         "logs/fit_within_class/{covariates}.log",
     benchmark:
         "logs/benchmarks/fit_within_class/{covariates}.tsv"
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -6,6 +6,7 @@ rule capture_database:
         manifest="results/databases/{database}/capture.csv",
     log:
         "logs/capture_database/{database}.log",
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -32,6 +33,7 @@ rule index_database:
         index="results/databases/{database}/index.sqlite",
     log:
         "logs/index_database/{database}.log",
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -59,6 +61,7 @@ rule align_database:
         "logs/align_database/{database}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/align_database/{database}.{shard}-of-{shards}.tsv"
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -11,6 +11,7 @@ rule embed_faces:
         "logs/embed_faces/{references}.log",
     benchmark:
         "logs/benchmarks/embed_faces/{references}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -39,6 +40,7 @@ rule pack_references:
         "logs/pack_references/{references}.log",
     benchmark:
         "logs/benchmarks/pack_references/{references}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes
@@ -75,6 +77,7 @@ rule invert_embeddings:
         "logs/benchmarks/invert_embeddings/{references}.tsv"
     wildcard_constraints:
         references=paths.packed(config),
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes

@@ -11,6 +11,7 @@ rule render_images:
         "logs/render_images/{dataset}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/render_images/{dataset}.{shard}-of-{shards}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -36,6 +37,7 @@ rule realign_images:
         "logs/realign_images/{realigned}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/realign_images/{realigned}.{shard}-of-{shards}.tsv"
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -64,6 +66,7 @@ rule embed_dataset:
         "logs/benchmarks/embed_dataset/{network}/{dataset}.tsv"
     wildcard_constraints:
         dataset=paths.alternatives(config, *DATASETS),
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1

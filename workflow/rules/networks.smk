@@ -21,6 +21,7 @@ rule train_network:
         "logs/train_network/{network}.log",
     benchmark:
         "logs/benchmarks/train_network/{network}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1

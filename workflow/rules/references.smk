@@ -18,6 +18,7 @@ rule sample_references:
         "logs/benchmarks/sample_references/{references}.tsv"
     wildcard_constraints:
         references=paths.sampled(config),
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: processes

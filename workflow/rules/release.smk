@@ -18,6 +18,7 @@ rule export_training_set:
     wildcard_constraints:
         layout=r"[a-z]+",
         training_set=r"[A-Za-z0-9_-]+",
+    priority: 1
     conda:
         "../../envs/plots.yaml"
     threads: 4

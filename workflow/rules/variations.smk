@@ -16,6 +16,7 @@ rule vary_references:
         "logs/vary_references/{variations}.{shard}-of-{shards}.log",
     benchmark:
         "logs/benchmarks/vary_references/{variations}.{shard}-of-{shards}.tsv"
+    priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
     threads: 1
@@ -53,6 +54,7 @@ rule merge_variations:
         "logs/merge_variations/{variations}.log",
     benchmark:
         "logs/benchmarks/merge_variations/{variations}.tsv"
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: 1

@@ -108,6 +108,10 @@ def test_a_dataset_misspelt_in_a_training_is_found(config):
 def test_a_comparison_names_two_entries_that_are_there(config):
     config["scoring"] = {"comparisons": [["fr_disco", "fr_genuine"], ["fr_disco", "fr_genuin"]]}
     assert "scoring.comparisons[1]: there is no entry 'fr_genuin'" in refusal(config)
+    config["scoring"] = {"comparisons": [["fr_disco", "judge"]], "networks": ["steering"]}
+    assert "scoring.comparisons[0] names 'judge', which scoring.networks leaves out" in refusal(config)
+    config["scoring"] = {"networks": ["fr_disco"]}
+    assert "scoring.networks: there is no entry 'fr_disco' under networks" in refusal(config)
     config["scoring"]["comparisons"] = [["fr_disco", "fr_disco"]]
     assert "'fr_disco' is listed twice" in refusal(config)
     config["scoring"]["comparisons"] = [["fr_disco"]]

@@ -21,6 +21,7 @@ def mixed(tmp_path):
         (tmp_path / name).touch()
     config = deepcopy(DEFAULT)
     config["networks"]["sface"] = {"family": "onnx", "weights": str(tmp_path / "sface.onnx")}
+    config["scoring"]["networks"] = ["sface", "steering"]
     config["detectors"] = {"finder": {"family": "yunet", "file": str(tmp_path / "yunet.onnx")}}
     config["realigned"] = {"moved": {"images": "world_webface", "template": "arcface", "image_size": 56}}
     config["training"]["fr_moved"] = {**config["training"]["fr_genuine"], "datasets": ["moved"]}
@@ -83,7 +84,7 @@ def test_crops_of_no_known_template_are_refused_where_networks_read_several_kind
     )
     with pytest.raises(BrownidError, match=sentence):
         load_configuration(mixed)
-    mixed["networks"].pop("sface")
+    mixed["scoring"]["networks"] = ["steering"]
     with pytest.raises(BrownidError, match=r"training\.fr_moved arcface crops of 56"):
         load_configuration(mixed)
     mixed["training"].pop("fr_moved")

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from brownid.configuration import paths, products, stages
+from brownid.configuration.crops import check_crops
 from brownid.configuration.loading import load_configuration
 from brownid.planning import sizes
 from brownid.runtime.errors import BrownidError
@@ -78,10 +79,40 @@ def test_networks_are_scored_on_one_group_of_benchmarks_and_the_default_target_h
     assert products.job_counts(config)["capture_benchmark"] == 4
     wanted = [*products.targets(config), *products.files(products.release_parts(config))]
     assert not [path for path in wanted if "development" in path]
-    assert all("/development/" in path for path in products.development(config))
+    assert all("/development/" in path for path in products.named_target(config, "development"))
     config["benchmarks"] = {name: entry | {"group": "evaluation"} for name, entry in config["benchmarks"].items()}
     with pytest.raises(BrownidError, match="The target `development` has nothing to make"):
-        products.development(config)
+        products.named_target(config, "development")
+
+
+def test_of_networks_those_that_the_run_trains_are_scored_and_one_from_a_file_where_it_is_named(config):
+    def scored(**scoring):
+        config["scoring"] |= {"networks": None, "comparisons": [], **scoring}
+        return [name for name in paths.scored_models(config) if name in config["networks"]]
+
+    assert scored() == ["judge", "steering"]
+    config["networks"]["steering"] |= {"weights": "arc.pt", "database": None, "template": "arcface", "image_size": 112}
+    config["benchmarks"] = {"lfw": config["benchmarks"]["lfw"] | {"capture": None, "file": "lfw.bin"}}
+    config["references"]["world_n100_lang"]["leak_guard"] = None
+    check_crops(config)  # networks that only steer need not read the crops of benchmarks
+    assert scored() == ["judge"] and "steering" not in paths.models(config)
+    assert scored(comparisons=[["fr_disco", "steering"]]) == ["judge", "steering"]
+    assert scored(networks=["steering"]) == ["steering"]
+    with pytest.raises(BrownidError, match=r"benchmarks\.lfw does not say on which template"):
+        check_crops(config)
+    assert scored(networks=[]) == []
+    config |= {"training": {}, "release": None}
+    assert products.scores(config) == [] and products.job_counts(config)["score_model"] == 0
+
+
+def test_each_target_makes_its_part_and_one_without_anything_to_make_is_a_sentence(config):
+    assert all(path.endswith("/samples.h5") for path in products.named_target(config, "datasets"))
+    assert all(path.endswith(".arrow") for path in products.named_target(config, "images"))  # a judge sorts the sheets
+    assert products.named_target(config, "release") == ["results/release/brownid_world_v1.verified.txt"]
+    config |= {"release": None, "quality": None}
+    assert f"results/figures/faces/{HYPER}.png" in products.named_target(config, "images")
+    with pytest.raises(BrownidError, match="The target `release` has nothing to make: the configuration has no `rel"):
+        products.named_target(config, "release")
 
 
 def test_a_network_is_trained_per_seed_and_one_of_the_seed_of_the_run_by_default(config):

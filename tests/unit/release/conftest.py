@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription
+from brownid.exports.inventory import RECORD, write_record
+from brownid.exports.joining import JoinedTrainingSet, Part
+from brownid.exports.layouts import LAYOUTS
+from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, TrainingSetPart
 from brownid.release.package import build_release
 from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_image_shard
@@ -94,6 +97,25 @@ def made(tmp_path_factory):
     write_inputs(folder / "material")
     build_release(folder / "release", **parts_of(folder / "material"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_with_sets(tmp_path_factory):
+    """A release with a training set in all layouts, that tests copy."""
+    folder = tmp_path_factory.mktemp("sets")
+    material = folder / "material"
+    write_inputs(material)
+    part = Part("world_lang_v1", (material / "0.arrow", material / "1.arrow"), material / "samples.h5")
+    training_set = JoinedTrainingSet("people_set", [part])
+    exports = {}
+    for layout, write in LAYOUTS.items():
+        exports[layout] = folder / layout / RECORD
+        exports[layout].parent.mkdir()
+        write(training_set, exports[layout].parent, shard_bytes=10**6, processes=1)
+        write_record(exports[layout].parent, training_set, layout, 1)
+    sets = [TrainingSetPart("people_set", exports)]
+    build_release(folder / "release", **parts_of(material), training_sets=sets)
+    return folder / "release"
 
 
 @pytest.fixture

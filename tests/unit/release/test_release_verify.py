@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from brownid.release import contents, verify_files
+from brownid.release import contents, file_checks
+from brownid.release.file_checks import left_in
 from brownid.release.package import build_release
 from brownid.release.verify import verify
-from brownid.release.verify_files import left_in
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
 
@@ -76,9 +76,9 @@ def test_an_extra_file_is_found(release):
 def test_several_processes_say_the_same_as_one_in_the_same_order(release, monkeypatch):
     flip(release / IMAGE, -20)
     (release / SAMPLES).unlink()
-    monkeypatch.setattr(verify_files, "FILES_PER_TASK", 4)
+    monkeypatch.setattr(file_checks, "FILES_PER_TASK", 4)
     alone = verify(release, processes=1)
-    monkeypatch.setattr(verify_files, "FILES_PER_PROCESS", 1)
+    monkeypatch.setattr(file_checks, "FILES_PER_PROCESS", 1)
     assert verify(release, processes=2) == alone and len(alone) == 3
 
 
@@ -311,7 +311,7 @@ def test_a_file_that_cannot_be_read_is_found(release, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(verify_files, "sha256", refuse)
+    monkeypatch.setattr(file_checks, "sha256", refuse)
     assert "README.md: the file cannot be read: Permission denied." in verify(release)
 
 
@@ -331,7 +331,7 @@ def manifest_size(release, size):
 
 def verify_without_checksums(release):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify_files, "sha256", lambda path: "0" * 64)
+        patch.setattr(file_checks, "sha256", lambda path: "0" * 64)
         return verify(release)
 
 

@@ -24,8 +24,8 @@ def verify(
     brownid verify results/release/brownid_world_v1
     """
     from brownid.release.contents import manifest_entries
+    from brownid.release.file_checks import left_in
     from brownid.release.verify import verify as problems_of
-    from brownid.release.verify_files import left_in
 
     problems = problems_of(path, processes)
     left = left_in(path)

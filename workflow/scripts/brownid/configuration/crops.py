@@ -39,6 +39,20 @@ def crop_read(config: Mapping, model: str) -> tuple[str, int]:
     return found.pop() if len(found) == 1 else images["template"], images["image_size"]
 
 
+def scored_entries(config: Mapping) -> list[str]:
+    """The training and networks entries that are scored on benchmarks, in alphabetical order.
+
+    Unless configured, of the networks those that the run trains and those that comparisons name: a network from a file
+    is there to steer.
+    """
+    scoring, networks = config["scoring"], config["networks"]
+    wanted = scoring["networks"]
+    if wanted is None:
+        compared = {name for comparison in scoring["comparisons"] for name in comparison if name in networks}
+        wanted = compared | {name for name, entry in networks.items() if not entry["weights"]}
+    return sorted({*config["training"], *wanted})
+
+
 def has_fixed_crops(benchmark: Mapping) -> bool:
     """Whether a benchmarks entry holds crops that no key says the template of: they are scored as they are."""
     return benchmark["alignment"] is None and (bool(benchmark["file"]) or benchmark["format"] == "adaface")
@@ -77,10 +91,12 @@ def _check_networks(config: Mapping) -> None:
 
 def _check_benchmarks(config: Mapping) -> None:
     """Crops that no key says the template of can be right for one kind of network only."""
+    scored = scored_entries(config)
     readers: dict[tuple[str, int], str] = {}  # each kind of crop, and the first network that reads it
     for section in ("networks", "training"):
         for name in config[section]:
-            readers.setdefault(crop_read(config, name), f"{section}.{name}")
+            if name in scored:
+                readers.setdefault(crop_read(config, name), f"{section}.{name}")
     for name, entry in config["benchmarks"].items():
         if has_fixed_crops(entry) and len(readers) > 1:
             (first, one), (second, other) = list(readers.items())[:2]

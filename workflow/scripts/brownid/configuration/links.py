@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from brownid.configuration.crops import check_crops, check_photographs
+from brownid.configuration.crops import check_crops, check_photographs, scored_entries
 from brownid.configuration.datasets import DATASETS
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
 from brownid.configuration.quality import UNLABELLED, check_quality
@@ -64,15 +64,21 @@ def check_links(config: Mapping) -> None:
     _check_noise_maps(config)
     _check_acyclic(config["references"])
     check_hyperface(config)
-    _check_comparisons(config)
+    _check_scoring(config)
     check_quality(config)
     _check_release(config)
 
 
-def _check_comparisons(config: Mapping) -> None:
+def _check_scoring(config: Mapping) -> None:
+    for name in config["scoring"]["networks"] or ():
+        _check_target(config, "scoring.networks", name, ("networks",))
     for number, comparison in enumerate(config["scoring"]["comparisons"]):
         for name in comparison:
             _check_target(config, f"scoring.comparisons[{number}]", name, MODELS)
+            if name not in scored_entries(config):
+                raise BrownidError(
+                    f"scoring.comparisons[{number}] names {name!r}, which scoring.networks leaves out: add it there."
+                )
 
 
 def _check_release(config: Mapping) -> None:

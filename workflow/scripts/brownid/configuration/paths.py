@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from brownid.configuration.crops import crop_read
+from brownid.configuration.crops import crop_read, scored_entries
 from brownid.configuration.datasets import DATASETS, namespace, original, section_of
 from brownid.configuration.hyperface import packed_references, takes_embeddings
 from brownid.configuration.loading import own_paths
@@ -123,16 +123,15 @@ def trained_models(config: Mapping, training: str) -> list[str]:
     return [f"{training}/seed_{seed}" for seed in seeds]
 
 
-def model_entries(config: Mapping) -> dict[str, list[str]]:
-    """The FR networks of each entry, in alphabetical order: `ENTRY/seed_N` of trainings, `NETWORK` of networks."""
-    named = {name: trained_models(config, name) for name in config["training"]}
-    named |= {name: [name] for name in config["networks"]}
-    return {entry: named[entry] for entry in sorted(named)}
+def scored_models(config: Mapping) -> dict[str, list[str]]:
+    """The FR networks of each scored entry, in alphabetical order: `ENTRY/seed_N` of trainings, or the entry itself."""
+    entries = scored_entries(config)
+    return {name: trained_models(config, name) if name in config["training"] else [name] for name in entries}
 
 
 def models(config: Mapping) -> list[str]:
-    """All FR networks, in alphabetical order of their entries."""
-    return [model for names in model_entries(config).values() for model in names]
+    """The FR networks that are scored, in alphabetical order of their entries."""
+    return [model for names in scored_models(config).values() for model in names]
 
 
 def entry_of(model: str) -> str:
@@ -141,7 +140,7 @@ def entry_of(model: str) -> str:
 
 
 def scored(config: Mapping, group: str, suffix: str) -> list[str]:
-    """The files of one kind with the scores of all networks on the benchmarks of a group."""
+    """The files of one kind with the scores of the networks on the benchmarks of a group."""
     return [f"results/scores/{group}/{model}.{suffix}" for model in models(config)]
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from brownid.configuration import paths
@@ -25,18 +26,62 @@ QUALITY_FIGURE = "results/figures/quality.png"
 
 def targets(config: Mapping) -> list[str]:
     """The files of the default target: every entry of the configuration, what is shown of it, and the release."""
-    release = config["release"]
     return [
-        *([f"results/release/{release['name']}.verified.txt"] if release else []),
+        *release(config),
         *scores(config),
         *figures(config),
         *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
-        *[paths.samples(config, name) for section in ("references", "variations") for name in config[section]],
+        *datasets(config),
         *[paths.covariates(config, name) for name in config["covariates"] if paths.has_attributes(config, name)],
         *[paths.within_class(config, name) for name in config["covariates"]],
         *[paths.weights(config, model) for name in config["training"] for model in paths.trained_models(config, name)],
         *[paths.weights(config, name) for name, entry in config["networks"].items() if not entry["weights"]],
     ]
+
+
+def named_target(config: Mapping, name: str) -> list[str]:
+    """The files of a target other than the default one; a BrownidError where the configuration has none for it."""
+    made, needed = {
+        "datasets": (datasets, "`references`"),
+        "images": (images, "`references`"),
+        "scores": (scores, "`benchmarks`, and `training` entries or scoring.networks to score on them"),
+        "development": (partial(scores, group=DEVELOPMENT), "benchmarks of the group `development`, and `training`"),
+        "figures": (figures, "`references`"),
+        "release": (release, "`release`"),
+    }[name]
+    files = made(config)
+    if not files:
+        raise BrownidError(f"The target `{name}` has nothing to make: the configuration has no {needed}.")
+    return files
+
+
+def datasets(config: Mapping) -> list[str]:
+    """The latents and embeddings of all references and variations."""
+    return [paths.samples(config, name) for section in ("references", "variations") for name in config[section]]
+
+
+def images(config: Mapping) -> list[str]:
+    """The aligned images of all references and variations, with contact sheets unless a judge has to sort these."""
+    return [
+        *[
+            shard
+            for section in ("references", "variations")
+            for name in config[section]
+            for shard in paths.image_shards(config, name)
+        ],
+        *([] if config["quality"] else face_sheets(config)),
+    ]
+
+
+def release(config: Mapping) -> list[str]:
+    """The record that the release was verified; none where no release is configured."""
+    entry = config["release"]
+    return [f"results/release/{entry['name']}.verified.txt"] if entry else []
+
+
+def face_sheets(config: Mapping) -> list[str]:
+    """The contact sheets of faces."""
+    return [f"results/figures/faces/{name}.png" for name in shown_datasets(config)]
 
 
 def scores(config: Mapping, group: str = EVALUATION) -> list[str]:
@@ -50,24 +95,13 @@ def scores(config: Mapping, group: str = EVALUATION) -> list[str]:
     ]
 
 
-def development(config: Mapping) -> list[str]:
-    """The tables and figures of the scores on development benchmarks; a BrownidError without such benchmarks."""
-    wanted = scores(config, DEVELOPMENT)
-    if not wanted:
-        raise BrownidError(
-            "The target `development` has nothing to make: give a benchmarks entry `group: development`, and networks "
-            "or training entries to score."
-        )
-    return wanted
-
-
 def figures(config: Mapping) -> list[str]:
     """The figures and tables, other than those of the scores, that the default target makes."""
     guarded = [name for name, entry in config["references"].items() if entry["leak_guard"]]
     return [
         *[f"results/figures/dynamics/{name}.png" for name in moving_datasets(config)],
         *[f"results/figures/distances/{name}.png" for name in config["variations"]],
-        *[f"results/figures/faces/{name}.png" for name in shown_datasets(config)],
+        *face_sheets(config),
         *[f"results/figures/within_class/{name}.png" for name in config["covariates"]],
         *[f"results/figures/leaks/{name}.png" for name in guarded],
         *[f"results/figures/packing/{name}.png" for name in measured_packings(config)],
@@ -269,7 +303,7 @@ def job_counts(config: Mapping) -> Counter[str]:
         jobs[rule] += len(paths.shard_names(config, dataset))
     jobs["train_network"] = len(trained)
     models = paths.models(config)
-    jobs["train_recognition"] = len(models) - len(networks)
+    jobs["train_recognition"] = sum(len(paths.trained_models(config, name)) for name in config["training"])
     if scores(config):
         jobs["score_model"] = len(models)
         jobs["tabulate_scores"] = 1

@@ -354,7 +354,7 @@ def score_model(config: Mapping, group: str, model: str) -> dict[str, Any]:
 def tabulate_scores(config: Mapping, group: str) -> dict[str, Any]:
     return {
         "seed": config["seed"],
-        "entries": paths.model_entries(config),
+        "entries": paths.scored_models(config),
         "group": group,
         "benchmarks": paths.benchmarks_of(config, group),
         "resamples": config["scoring"]["resamples"],

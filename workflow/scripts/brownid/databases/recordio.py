@@ -41,6 +41,7 @@ RECORD_HEADER = struct.Struct("<IfQQ")
 LARGEST_LABEL = 1 << 24  # beyond, float32 does not hold every whole number
 IDENTITY_FLAG = 2  # of records that have labels and no image
 BUFFER = 1 << 20
+LARGEST_RECORD = 1 << 28  # bytes that are read of one record
 PROTOCOL, GROUP = "default", "train"
 
 _ADDRESS = re.compile(rf"(?P<file>.+{re.escape(RECORDS_SUFFIX)})#(?P<byte>[0-9]+)", re.IGNORECASE | re.DOTALL)
@@ -78,6 +79,17 @@ def split_address(path: str | os.PathLike[str]) -> tuple[Path, int] | None:
 
 def read_image(path: str | Path, byte: int) -> bytes:
     """The encoded image of the record that begins at `byte`; BrownidError with the reason where there is none."""
+    _, image = read_record(path, byte)
+    if not image:
+        raise BrownidError("the record holds no image")
+    return image
+
+
+def read_record(path: str | Path, byte: int) -> tuple[list[float], bytes]:
+    """The labels of the record that begins at `byte`, and its encoded image, which is empty where it has none.
+
+    BrownidError with the reason where there is no such record.
+    """
     try:
         with open(path, "rb") as file:
             payload = _payload(file, path, byte)
@@ -85,11 +97,9 @@ def read_image(path: str | Path, byte: int) -> bytes:
         raise BrownidError("the record file is missing") from None
     except OSError as error:
         raise BrownidError(f"the record file cannot be read ({error.strerror})") from None
-    flag = RECORD_HEADER.unpack_from(payload)[0]
-    image = payload[RECORD_HEADER.size + 4 * flag :]
-    if not image:
-        raise BrownidError("the record holds no image")
-    return image
+    flag, label, _, _ = RECORD_HEADER.unpack_from(payload)
+    labels = list(struct.unpack_from(f"<{flag}f", payload, RECORD_HEADER.size)) if flag else [label]
+    return labels, payload[RECORD_HEADER.size + 4 * flag :]
 
 
 def scan(path: str | Path) -> Iterator[Record]:
@@ -236,10 +246,14 @@ def _payload(file: BinaryIO, path: str | Path, byte: int) -> bytes:
     size = file.seek(0, 2)
     place = file.seek(byte)
     parts: list[bytes] = []
+    total = 0
     while True:
         kind, length = _part(file, path, byte, place, size)
         if kind not in ((BETWEEN, LAST) if parts else (WHOLE, FIRST)):
             raise BrownidError(f"{path}: the record at byte {byte} has no regular parts; the file is damaged.")
+        total += length + PART_HEADER.size
+        if total > LARGEST_RECORD:
+            raise BrownidError(f"{path}: the record at byte {byte} has more than {LARGEST_RECORD} bytes.")
         parts.append(file.read(length))
         place = file.seek(place + PART_HEADER.size + _padded(length))
         if kind in (WHOLE, LAST):

@@ -2,9 +2,9 @@
 them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -55,11 +55,22 @@ def _groups(training_set: TrainingSet, start: int, stop: int, schema: pa.Schema)
         yield record_batch(block, schema)
 
 
-def _number_columns(training_set: TrainingSet) -> dict[str, tuple[int, ...]]:
+class Described(Protocol):
+    """What is known of the rows of a training set: of a `TrainingSet`, or of its record."""
+
+    @property
+    def latent_dimension(self) -> int | None: ...
+    @property
+    def w_plus_shape(self) -> Sequence[int] | None: ...
+    @property
+    def embedding_dimension(self) -> int | None: ...
+
+
+def _number_columns(training_set: Described) -> dict[str, tuple[int, ...]]:
     """The shape of a row of each column of numbers that a training set has."""
     shapes = {
         "latent": training_set.latent_dimension and (training_set.latent_dimension,),
-        "w_plus_latent": training_set.w_plus_shape,
+        "w_plus_latent": training_set.w_plus_shape and tuple(training_set.w_plus_shape),
         "embedding": training_set.embedding_dimension and (training_set.embedding_dimension,),
     }
     return {name: shape for name, shape in shapes.items() if shape}
@@ -67,6 +78,12 @@ def _number_columns(training_set: TrainingSet) -> dict[str, tuple[int, ...]]:
 
 def arrow_schema(training_set: TrainingSet) -> pa.Schema:
     """The Arrow schema, with the features of `datasets` in its metadata."""
+    metadata = {"huggingface": json.dumps(_features(training_set))}
+    return pa.schema(column_types(training_set).items(), metadata=metadata)
+
+
+def column_types(training_set: Described) -> dict[str, pa.DataType]:
+    """The Arrow type of each column."""
     columns = {
         "image": pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())]),
         "label": pa.int64(),
@@ -74,7 +91,7 @@ def arrow_schema(training_set: TrainingSet) -> pa.Schema:
     }
     for name, shape in _number_columns(training_set).items():
         columns[name] = _list_of(shape)
-    return pa.schema(columns.items(), metadata={"huggingface": json.dumps(_features(training_set))})
+    return columns
 
 
 def _list_of(shape: tuple[int, ...]) -> pa.DataType:

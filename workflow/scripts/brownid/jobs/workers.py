@@ -20,6 +20,10 @@ Result = TypeVar("Result")
 _shared: Any = None  # of a worker process
 
 
+class WorkerKilledError(BrownidError):
+    """A process of `in_processes` was killed."""
+
+
 def available_processors() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -33,7 +37,7 @@ def in_processes(
     `function` stands on the top level of a module, and what goes to and fro can be pickled; `shared` goes once to each
     process. With one process or one task, all is done in this process. Tasks are taken when their turn comes, so that
     they may be made while others are computed. The first error is raised here, and ends the other tasks; a process that
-    was killed is a BrownidError.
+    was killed is a WorkerKilledError.
     """
     processes = min(processes, len(tasks)) if isinstance(tasks, Sized) else processes
     if processes <= 1:
@@ -51,7 +55,7 @@ def in_processes(
         while running:
             yield running.popleft().result()
     except BrokenProcessPool:
-        raise BrownidError(
+        raise WorkerKilledError(
             f"One of the {processes} processes of this job was killed, most likely for want of memory: give the job "
             "more memory or fewer threads, and run again."
         ) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from brownid.configuration import paths, products
+from brownid.configuration.crops import scored_entries
 from brownid.configuration.datasets import synthetic_images
 from brownid.configuration.hyperface import packed_references
 from brownid.configuration.loading import load_configuration, merged
@@ -76,7 +77,8 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         yield Stage(rule, name, seeds, gflop, training=True)
     scored = paths.benchmarks_of(config, products.EVALUATION)
     models = {**config["networks"], **sizes.training_entries(config)}
-    for name, entry in models.items():
+    for name in scored_entries(config):
+        entry = models[name]
         shape = {"image_size": config["images"]["image_size"], **entry}
         images = PASSES_A_PAIR * sum(_pairs(config["benchmarks"][benchmark]) for benchmark in scored)
         seeds = sizes.seed_count(config, name)

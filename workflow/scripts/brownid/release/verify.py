@@ -5,15 +5,17 @@ larger than it can be. Memory does not grow with the number of images.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from brownid.jobs.workers import available_processors, in_processes
-from brownid.release.contents import checksum_problems, manifest_entries
-from brownid.release.metadata import METADATA, DatasetRecord, ReleasedSetRecord, ReleaseRecord, read_metadata
-from brownid.release.verify_files import Progress, check_plain, file_problems, printable
-from brownid.release.verify_published import check_samples
+from brownid.release.collection_checks import check_samples
+from brownid.release.contents import LAYOUT_FOLDERS, checksum_problems, manifest_entries
+from brownid.release.file_checks import Progress, check_plain, file_problems, printable
+from brownid.release.metadata import METADATA, DatasetRecord, ReleaseRecord, read_metadata
+from brownid.release.row_checks import set_problems
 from brownid.runtime import process
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.text import read_checked_json
@@ -58,8 +60,9 @@ def _problems(root: Path, processes: int, progress: Progress) -> Iterator[str]:
         return
     for record in release.datasets:
         yield from _record_problems(root, record)
+    datasets = {record.name: record for record in release.datasets}
     for training_set in release.training_sets:
-        yield from _training_set_problems(root, training_set)
+        yield from set_problems(root, training_set, datasets, processes, progress)
     workers = min(processes, 1 + sum(record.samples for record in records) // SAMPLES_PER_PROCESS)
     samples = in_processes(check_samples, root, records, workers)
     for problems in progress(samples, "reading samples", "dataset", total=len(records)):
@@ -69,6 +72,7 @@ def _problems(root: Path, processes: int, progress: Progress) -> Iterator[str]:
     described = {record.name for record in records}
     found = {samples.parent.name for samples in root.glob("*/samples.h5")}
     yield from (f"{name}: {METADATA} does not describe this dataset." for name in sorted(found - described))
+    yield from _undescribed_sets(root, {training_set.name for training_set in release.training_sets})
 
 
 def _described(root: Path) -> tuple[ReleaseRecord, str | None]:
@@ -93,11 +97,12 @@ def _record_problems(root: Path, record: DatasetRecord) -> Iterator[str]:
             yield _inside(root, error)
 
 
-def _training_set_problems(root: Path, record: ReleasedSetRecord) -> Iterator[str]:
-    """The layouts of a training set that the release lacks."""
-    for folder in map(record.folder, record.layouts):
-        if next(manifest_entries(root, f"{folder}/"), None) is None:
-            yield f"{folder}: there are no files of the training set {record.name}."
+def _undescribed_sets(root: Path, described: set[str]) -> Iterator[str]:
+    for folder in LAYOUT_FOLDERS.values():
+        names = (entry.path.split("/")[1] for entry in manifest_entries(root, below=f"{folder}/"))
+        for name, _ in groupby(names):
+            if name not in described:
+                yield f"{folder}/{name}: {METADATA} does not describe this training set."
 
 
 def _model_problems(root: Path, model: str) -> Iterator[str]:

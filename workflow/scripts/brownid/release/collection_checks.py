@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from brownid.release.contents import manifest_entries
+from brownid.release.file_checks import check_plain
 from brownid.release.metadata import METADATA, DatasetRecord
 from brownid.release.package import image_path
-from brownid.release.verify_files import check_plain
 from brownid.runtime.errors import BrownidError
 from brownid.samples.collection import SampleCollection
 from brownid.samples.published import published_labels

@@ -79,7 +79,7 @@ def _problems_of(root: Path, entry: Entry, image_size: int | None) -> Iterator[s
         size = file.stat().st_size
         if size != entry.size:
             yield f"{entry.path}: the file has {size} bytes instead of {entry.size}."
-        largest = 0 if image_size is None else 6 * image_size**2 + HEADER_BYTES
+        largest = 0 if image_size is None else largest_image(image_size)
         content = file.read_bytes() if 0 < size <= largest else None
         if size == entry.size and entry.checksum != _checksum(file, content):
             yield f"{entry.path}: the file has been changed, its SHA-256 is not the manifest's."
@@ -97,6 +97,11 @@ def _problems_of(root: Path, entry: Entry, image_size: int | None) -> Iterator[s
         png.decode(content or b"", image_size)
     except BrownidError as error:
         yield f"{entry.path}: the image is not usable, {error}."
+
+
+def largest_image(image_size: int) -> int:
+    """Bytes that no image file of this side in pixels has."""
+    return 6 * image_size**2 + HEADER_BYTES
 
 
 def _checksum(file: Path, content: bytes | None) -> str:
