@@ -10,17 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, TrainingSetPart
+from brownid.release.origins import Origins
 from brownid.release.package import build_release
 from brownid.samples.provenance import ACCEPTED
-
-CITATION = (
-    "Made with brownid, an implementation of D. Geissbühler, H. Otroshi Shahreza, S. Marcel, *Synthetic Face Datasets "
-    "Generation via Latent Space Exploration from Brownian Identity Diffusion*, ICML 2025: please cite that paper."
-)
-PACKING_CITATION = (
-    " The packed identities are those of H. Otroshi Shahreza, S. Marcel, *HyperFace: Generating Synthetic Face "
-    "Recognition Datasets by Exploring Face Embedding Hypersphere*, ICLR 2025: please cite that one too."
-)
 
 
 def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
@@ -35,7 +27,6 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             wanted["licence"],
             version=wanted["version"],
             date=wanted["date"],
-            readme_context=CITATION + (PACKING_CITATION if parts["packings"] else ""),
         ),
         datasets=[_dataset(name, files, settings["images"]) for name, files in parts["datasets"].items()],
         training_sets=[
@@ -49,6 +40,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
+        origins=Origins.of(settings["origins"]),
         score_table=Path(parts["score_table"]) if parts["score_table"] else None,
         accepted=accepted if accepted.exists() else None,
     )

@@ -23,7 +23,7 @@ DESCRIPTION = ReleaseDescription(
     description="Faces of the embedded world.",
     creator="The makers",
     licence="CC-BY-4.0",
-    readme_context="## How it was made\n\nBy a simulation.",
+    date="2026-01-31",
 )
 
 
@@ -47,11 +47,13 @@ def write_inputs(folder, people=PEOPLE, labels=LABELS, side=12):
     save_statistics(folder / "stats.h5", {"timestep": [0.1, 0.2]})
     write_command(folder / "command.yml", settings={"iterations": 2}, seed=1, inputs={})
     save_file({"weight": np.eye(2, dtype=np.float32)}, folder / "model.safetensors")
-    (folder / "scores.json").write_text(json.dumps({"mean": 0.9}))
+    recipe = {"network": {"family": "slim", "architecture": "slim_iresnet", "image_size": 12}, "training": {"h": 0.333}}
+    write_command(folder / "hyperparameters.yml", settings=recipe, seed=1, inputs={})
+    (folder / "scores.json").write_text(json.dumps({"benchmarks": {"lfw": {"accuracy": 0.9}}}))
     scored = PairScores(np.array([[0, 1]]), np.array([False]), np.array([0.1], np.float32))
     write_pair_scores(folder / "pairs.parquet", {"lfw": scored}, {})
     (folder / "scores.csv").write_text("training,accuracy\nlangevin,0.87654321\n")
-    for name in ("model.ckpt", "history.csv", "hyperparameters.yml", "index.sqlite3", "train_data.png"):
+    for name in ("model.ckpt", "history.csv", "index.sqlite3", "train_data.png"):
         (folder / name).write_text(name)
     (folder / "plots").mkdir(exist_ok=True)
     (folder / "plots" / "roc.svg").write_text("<svg/>")
@@ -88,6 +90,17 @@ def parts_of(folder):
         ],
         "score_table": folder / "scores.csv",
     }
+
+
+@pytest.fixture(scope="session")
+def written():
+    """A function writing the inputs of a release into a folder; it returns the keywords of `build_release`."""
+
+    def write(folder):
+        write_inputs(folder)
+        return parts_of(folder)
+
+    return write
 
 
 @pytest.fixture(scope="session")

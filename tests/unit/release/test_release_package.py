@@ -31,8 +31,11 @@ def test_the_layout_is_the_published_one(release):
     ]
     assert files_below(release) == sorted(
         [
+            "CITATION.cff",
+            "LICENSE",
             "README.md",
             "checksums.sha256",
+            "croissant.json",
             "databases/multipie.sqlite3",
             "figures/benchmark/roc.svg",
             "manifest.csv",
@@ -43,6 +46,7 @@ def test_the_layout_is_the_published_one(release):
             "trained_models/results/slim_lang/seed_1/hyperparameters.yml",
             "trained_models/results/slim_lang/seed_1/pairs.parquet",
             "trained_models/results/slim_lang/seed_1/scores.json",
+            "trained_models/slim_lang/README.md",
             "trained_models/slim_lang/seed_1.ckpt",
             "trained_models/slim_lang/seed_1.safetensors",
             "world_lang_v1/command.yml",
@@ -77,9 +81,9 @@ def test_checksums_satisfy_sha256sum(release):
 
 def test_the_readme_tells_datasets_scores_licence_and_how_to_load(release):
     text = (release / "README.md").read_text()
-    assert "| `world_lang_v1` | 3 | 6 | 6 of 12×12 | procedural | slim |" in text
+    assert "| `world_lang_v1` | 6 | 3 | not recorded, see its `command.yml` |" in text
     assert "| langevin | 0.8765 |" in text
-    for part in ("CC-BY-4.0", "The makers", "brownid verify", "sha256sum -c", "By a simulation.", "real persons"):
+    for part in ("CC-BY-4.0", "The makers", "brownid verify", "sha256sum -c", "Whether an audit ran is not recorded."):
         assert part in text
 
 
@@ -193,7 +197,7 @@ def test_a_score_table_in_markdown_is_shown_as_it_is(material, tmp_path):
     table.write_text("| entry | mean |\n| --- | ---: |\n| fr_lang | 90.12 ± 0.40 |\n", encoding="utf-8")
     build_release(tmp_path / "release", **(material() | {"score_table": table}))
     text = (tmp_path / "release/README.md").read_text(encoding="utf-8")
-    assert f"## Scores\n\n{table.read_text(encoding='utf-8')}\nIn full in the tables in `scores/`." in text
+    assert f"\n\n{table.read_text(encoding='utf-8')}\nIn full in the tables in `scores/`." in text
     assert (tmp_path / "release/scores/scores.md").read_bytes() == table.read_bytes()
     table.write_bytes(b"\xff")
     with pytest.raises(BrownidError, match=r"scores\.md: the score table cannot be read as Markdown"):

@@ -40,7 +40,7 @@ def test_progress_is_shown_through_the_function_given(release):
         return items
 
     verify(release, progress=show)
-    assert seen == [("checking files", 21, 21), ("reading samples", 1, 1)]
+    assert seen == [("checking files", 25, 25), ("reading samples", 1, 1)]
 
 
 @pytest.mark.parametrize("path", ["trained_models/slim_lang/seed_1.ckpt", "README.md", "scores/scores.csv"])
@@ -224,7 +224,7 @@ def test_a_dataset_that_the_metadata_does_not_describe_is_found(release):
 def test_checksums_that_differ_from_the_manifest_are_found(release):
     lines = (release / "checksums.sha256").read_text().splitlines()
     (release / "checksums.sha256").write_text("\n".join(lines[1:]) + "\n")
-    assert verify(release) == ["checksums.sha256: the line of README.md is missing or differs from manifest.csv."]
+    assert verify(release) == ["checksums.sha256: the line of CITATION.cff is missing or differs from manifest.csv."]
     (release / "checksums.sha256").unlink()
     assert verify(release)[0].startswith("checksums.sha256: the file is missing or cannot be read")
 
@@ -373,7 +373,7 @@ def test_a_name_that_would_move_the_cursor_or_is_no_utf8_is_told_in_plain_letter
 def test_a_manifest_that_leaves_the_release_is_refused(release, path):
     with open(release / "manifest.csv", "a") as file:
         file.write(f"{path},1,{'0' * 64}\n")
-    with pytest.raises(BrownidError, match=r"manifest\.csv: line 23: The path .* is refused"):
+    with pytest.raises(BrownidError, match=r"manifest\.csv: line 27: The path .* is refused"):
         verify(release)
 
 
@@ -397,7 +397,7 @@ def test_an_unreadable_manifest_is_refused(release, text, sentence):
 def test_a_file_listed_twice_is_refused(release):
     lines = (release / "manifest.csv").read_text()
     (release / "manifest.csv").write_text(lines + lines.splitlines()[1] + "\n")
-    with pytest.raises(BrownidError, match=r"lists README\.md a second time"):
+    with pytest.raises(BrownidError, match=r"lists CITATION\.cff a second time"):
         verify(release)
 
 

@@ -12,6 +12,7 @@ from brownid.configuration import paths, products, release
 from brownid.configuration.crops import has_fixed_crops
 from brownid.configuration.datasets import crop_of
 from brownid.configuration.links import MODELS
+from brownid.configuration.origins import release_origins
 from brownid.configuration.paths import database_root, entry_of, namespace, section_of
 
 STEERING = ("template", "precision", "channels_last", "compile")  # how a network is used where it steers
@@ -428,4 +429,5 @@ def package_release(config: Mapping) -> dict[str, Any]:
         "parts": products.release_parts(config),
         "images": {key: config["images"][key] for key in ("template", "image_size")},
         "templates": {name: crop_of(config, datasets[0])[0] for name, datasets in sets.items()},
+        "origins": release_origins(config).plain(),
     }

@@ -1,143 +1,206 @@
-"""README.md of a release: the card that introduces its datasets."""
+"""README.md of a release: a dataset card of the Hugging Face Hub, in which every statement follows from a file."""
 
-import csv
-from collections.abc import Sequence
-from pathlib import Path, PurePath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from brownid.alignment.templates import template
+from brownid.release import findings, licences, loading, making
+from brownid.release.citation import bibtex
 from brownid.release.contents import ReleaseDescription
-from brownid.release.metadata import DatasetRecord
-from brownid.runtime.errors import BrownidError
-from brownid.samples.provenance import ACCEPTED
-from brownid.samples.published import W_PLUS
+from brownid.release.markup import code, listing, plain, table, yaml_header
+from brownid.release.metadata import DatasetRecord, ReleaseRecord
+from brownid.release.origins import Origins
+from brownid.release.pictures import PICTURE
 
-FOLDERS = {
-    "trained_models": "recognition networks trained on the datasets, `<training>/seed_<seed>`: `<model>.safetensors`"
-    " (weights), `<model>.ckpt` (the training's checkpoint), `results/<model>/` (history,"
-    " hyper-parameters, scores, and in `pairs.parquet` the similarity of each pair with the numbers of its persons)",
-    "databases": "indexes of the genuine databases that were used (SQLite); they hold no images",
-    "covariates": "directions of pose, illumination and expression, and within-class covariance, in latent space",
-    "hyperface": "of datasets packed by HyperFace: the packed embeddings (`targets.h5`, brownid's own format), how"
-    " the packing went, and how near each identity came to its embedding (`inversion.csv`)",
-    "scores": "tables of results",
-    "figures": "pictures of results",
+SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
+SIZES |= {10**8: "10M<n<100M", 10**9: "100M<n<1B", 10**10: "1B<n<10B"}
+REFERENCES = {
+    "langevin": "Langevin dynamics (the embeddings of all identities repel each other)",
+    "random": "random latents",
+    "reject": "random latents, kept where their embedding is far enough from those kept before",
+    "repulse": "random latents, moved away from their nearest neighbours, and kept where they are far enough",
+    "hyperface": "HyperFace (embeddings packed far apart on the hypersphere, then rendered)",
 }
+VARIATIONS = {
+    "dispersion": "Dispersion (latents spread around the reference, embeddings stay near its own)",
+    "disco": "DisCo (Dispersion from a start along directions of pose, illumination and expression)",
+    "within_class": "Dispersion from a start that varies as photographs of one person do (within-class covariance)",
+    "covariates": "edits along directions of pose, illumination and expression",
+    "hyperface": "HyperFace (noise on the packed embedding)",
+}
+LANDMARKS = ("left eye", "right eye", "tip of the nose", "left corner of the mouth", "right corner of the mouth")
+FOLDERS = {
+    "trained_models": "FR networks trained on the sets: cards, weights (`.safetensors`), checkpoints (`.ckpt`), and in"
+    " `results/` the history of their training, hyperparameters, scores, and the similarity of each benchmark pair"
+    " (`pairs.parquet`)",
+    "databases": "indexes (SQLite) of the face databases that took part; they hold no images",
+    "covariates": "directions of pose, illumination and expression, and within-class covariance, in latent space",
+    "hyperface": "packed embeddings (`targets.h5`), and how near each identity came to its embedding (`inversion.csv`)",
+    "scores": "tables of results",
+    "figures": "figures of results",
+}
+VERIFYING = (
+    "## Verification\n\n`sha256sum -c checksums.sha256` checks every file. `brownid verify .` also opens every set and"
+    " collection, decodes every image and compares them with `metadata.json`; it passes over what file managers leave"
+    " in folders (`.DS_Store`, `Thumbs.db`)."
+)
 
 
-def readme(
-    root: Path,
-    description: ReleaseDescription,
-    datasets: Sequence[DatasetRecord],
-    models: Sequence[str],
-    score_table: Path | None,
-) -> str:
-    """The text, in Markdown; `root` is the release so far, of which only the folders that are there are described."""
-    example = datasets[0]
-    parts = [
-        f"# {description.name} {description.version}",
-        description.description.strip(),
-        "The faces here are made by a computer: no image shows a real person. A *reference* image defines each"
-        " synthetic identity; further labels are variations of that identity.",
-        "## Datasets",
-        _dataset_table(datasets),
-        "Each dataset is a folder with `samples.h5` (latents and embeddings), `images_arcface_<side>x<side>/"
-        "<identity>/<label>.png` (aligned, 8-bit RGB), `command.yml` (every parameter, the code's revision, seed and"
-        " input checksums) and, where a simulation made it, `stats.h5` (what was measured at each iteration).",
-    ]
-    if score_table is not None:
-        parts += ["## Scores", _scores(score_table)]
-    folders = [f"- `{name}/`: {text}" for name, text in FOLDERS.items() if (root / name).is_dir()]
-    if folders:
-        parts += ["## What else is here", "\n".join(folders)]
-    if (root / PurePath(ACCEPTED).name).is_file():
-        parts.append(
-            "`accepted.yml` lists results that older code made and that were accepted under newer code without being"
-            " made again: under which, and when."
-        )
-    if models:
-        parts.append("Trained models: " + ", ".join(f"`{model}`" for model in models) + ".")
-    if description.readme_context.strip():
-        parts.append(description.readme_context.strip())
-    parts += [
-        "## How to load it",
-        _loading_example(example)
-        if example.published
-        else '`datasets.load_dataset("parquet", data_files="data/*/*.parquet")`',
-        "## How to verify it",
-        "`sha256sum -c checksums.sha256` checks every file. `brownid verify .` also opens every collection, decodes"
-        " every image and compares both with `metadata.json`, and says in a sentence what is wrong; it passes"
-        " over what file managers leave in folders (`.DS_Store`, `Thumbs.db`).",
-        "## Licence and intended use",
-        f"Licence of the data: {description.licence}. Published by {description.creator}.",
-        description.intended_use.strip(),
-    ]
-    return "\n\n".join(parts) + "\n"
+@dataclass(frozen=True)
+class Card:
+    """What the card is written from; `root` is the release so far, of which only what is there is described."""
 
+    root: Path
+    description: ReleaseDescription
+    record: ReleaseRecord
+    origins: Origins
+    score_table: Path | None = None
 
-def _scores(path: Path) -> str:
-    """A Markdown file as it is, a CSV file as a table."""
-    if path.suffix != ".md":
-        return f"{markdown_table(path)}\n\nRounded; in full in `scores/{path.name}`."
-    try:
-        return f"{path.read_text(encoding='utf-8').strip()}\n\nIn full in the tables in `scores/`."
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrownidError(f"{path}: the score table cannot be read as Markdown ({error}).") from None
-
-
-def markdown_table(path: Path) -> str:
-    """A CSV file as a Markdown table; numbers with many digits are rounded to four after the point."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BrownidError(f"{path}: the score table cannot be read as CSV ({error}).") from None
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise BrownidError(f"{path}: the score table needs a header and rows of the same length.")
-    return _table(rows[0], [[_rounded(cell) for cell in row] for row in rows[1:]])
-
-
-def _dataset_table(datasets: Sequence[DatasetRecord]) -> str:
-    header = ["dataset", "identities", "samples", "images", "generator", "recognition"]
-    rows = [
-        [
-            f"`{record.name}`",
-            str(record.identities),
-            str(record.samples),
-            f"{record.samples} of {record.image_size}×{record.image_size}",
-            record.generator or "—",
-            record.recognition or "—",
+    def text(self) -> str:
+        """The card, in Markdown below a YAML header."""
+        stated, names = self.description, [each.name for each in self.record.datasets]
+        origins = self.origins.restricted(names)
+        sections = [
+            self._title(),
+            self._sets(),
+            self._crops(),
+            loading.section(stated.name, self.record.training_sets, self.record.datasets),
+            making.section(self.root, names, origins),
+            findings.audit_section(self.root, names, origins),
+            findings.score_section(self.score_table, self.record.models, self.origins) if self.score_table else "",
+            findings.quality_section(self.root, names, self.origins),
+            self._limits(),
+            f"## Intended use\n\n{plain(stated.intended_use)}",
+            self._contents(),
+            VERIFYING,
+            making.licence_section(stated.creator, stated.licence, origins),
+            self._citation(),
         ]
-        for record in datasets
-    ]
-    return _table(header, rows)
+        return "\n\n".join([yaml_header(self._header()), *filter(None, sections)]) + "\n"
 
+    def _header(self) -> dict[str, Any]:
+        images = sum(each.rows for each in self.record.training_sets) or sum(
+            each.samples for each in self.record.datasets
+        )
+        size = next(name for limit, name in SIZES.items() if images < limit)
+        algorithms = {origin.algorithm.replace("_", "-") for origin in self.origins.datasets.values()}
+        in_parquet = [each for each in self.record.training_sets if "parquet" in each.layouts]
+        files = {each.name: [{"split": "train", "path": f"{each.folder('parquet')}/*.parquet"}] for each in in_parquet}
+        configs = [{"config_name": name, "data_files": split} for name, split in files.items()]
+        return {
+            "pretty_name": f"{self.description.name} {self.description.version}",
+            **licences.card_keys(self.description.licence),
+            "task_categories": ["image-classification", "image-feature-extraction"],
+            "size_categories": [size],
+            "annotations_creators": ["machine-generated"],
+            "tags": ["face-recognition", "synthetic", "faces", "biometrics", "brownid", *sorted(algorithms)],
+            **({"configs": configs} if configs else {}),
+        }
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    def _title(self) -> str:
+        parts = [f"# {plain(self.description.name)} {plain(self.description.version)}"]
+        parts.append(plain(self.description.description))
+        if (self.root / PICTURE).is_file():
+            parts += [
+                f"![The first identities of each training set]({PICTURE})",
+                "*The first identities of each set, not selected: on the left the reference, then variations of it.*",
+            ]
+        return "\n\n".join(parts)
 
+    def _sets(self) -> str:
+        parts = ["## Training sets"]
+        if self.record.training_sets:
+            rows = [
+                [code(each.name), f"{each.rows:,}", f"{each.classes:,}", " + ".join(map(code, each.datasets))]
+                for each in self.record.training_sets
+            ]
+            parts += [
+                "A *reference* is the image that defines a synthetic identity; a training set joins references with"
+                " variations of them. Its classes are identities, numbered from 0; `identity` names them across all"
+                " sets.",
+                table(["set", "images", "identities", "joined from"], rows, right=(1, 2)),
+                "The datasets that they are joined from:",
+            ]
+        rows = [
+            [code(each.name), f"{each.samples:,}", f"{each.identities:,}", self._method(each)]
+            for each in self.record.datasets
+        ]
+        return "\n\n".join([*parts, table(["dataset", "images", "identities", "made by"], rows, right=(1, 2))])
 
-def _rounded(cell: str) -> str:
-    try:
-        number = float(cell)
-    except ValueError:
-        return cell
-    return f"{number:.4f}" if len(cell.partition(".")[2]) > 4 else cell
+    def _method(self, record: DatasetRecord) -> str:
+        origin = self.origins.datasets.get(record.name)
+        if origin is None:
+            return "not recorded, see its `command.yml`"
+        if origin.references == record.name:
+            missing = record.identities < (origin.identities or 0)
+            succeeded = f"; {record.identities:,} of {origin.identities:,} succeeded" if missing else ""
+            return f"references by {REFERENCES[origin.algorithm]}{succeeded}"
+        return f"variations of {code(origin.references)} by {VARIATIONS[origin.algorithm]}"
 
+    def _crops(self) -> str:
+        items = []
+        crops = dict.fromkeys(
+            (each.template, each.image_size) for each in [*self.record.training_sets, *self.record.datasets]
+        )
+        for name, size in crops:
+            if name is not None:
+                points = zip(LANDMARKS, template(name, size).tolist(), strict=False)
+                places = ", ".join(f"{landmark} ({x:.2f}, {y:.2f})" for landmark, (x, y) in points)
+                items.append(f"{size}×{size} pixels, template {code(name)}: {places}")
+        note = (
+            "RGB. Points are (x, y) in pixels from the centre of the upper left one, y down; left and right are"
+            " those of the image. A network trained on these crops needs crops like them."
+        )
+        return f"## Crops\n\n{listing(items)}\n\n{note}" if items else ""
 
-def _loading_example(record: DatasetRecord) -> str:
-    layered = f"[{record.latent_layers}, {record.latent_dimension}], one per layer of the generator"
-    w_plus = f'            w_plus = sample["{W_PLUS}"][0]  # {layered}\n' if record.latent_layers else ""
-    return f"""```python
-import h5py
-from PIL import Image
+    def _limits(self) -> str:
+        items = []
+        if self.origins.is_rendered:
+            items.append(
+                "The faces are drawings of a procedural world, made to test methods quickly, and no substitute for"
+                " photographs in training."
+            )
+        measured = " (*consistency* above)" if findings.quality(self.root) else ""
+        items += [
+            "An image has the label of its identity by construction; an FR network may see another person in"
+            f" it{measured}.",
+            "Two identities may look alike: they were kept apart in the embeddings of one network.",
+            "Age, gender and skin colour are neither annotated nor balanced: they follow the generator and its"
+            " sampling.",
+        ]
+        items += self._photographs()
+        return f"## Known limits\n\n{listing(items)}"
 
-with h5py.File("{record.name}/samples.h5") as file:
-    for identity in file:                       # "00000", "00001", ...
-        for label, sample in file[identity].items():
-            latent = sample["w_latent"][0]      # [{record.latent_dimension}]
-{w_plus}            embedding = sample["embedding"][0]  # [{record.embedding_dimension}], unit length
-            image = Image.open(f"{record.name}/{record.image_folder}/{{identity}}/{{label}}.png")
-```
+    def _photographs(self) -> list[str]:
+        """Where files of the release show photographs of persons."""
+        databases = self.origins.databases
+        names = [each.name for each in self.record.datasets]
+        shown = [
+            (audit.database, f"figures/leaks/{audit.references}.png")
+            for audit in findings.leak_audits(self.root, self.origins.restricted(names))
+        ]
+        shown += [
+            (name, f"trained_models/results/{model}/batch.png")
+            for model in self.record.models
+            for name in self.origins.training.get(model.partition("/")[0], ())
+        ]
+        return [
+            f"`{path}` shows photographs of persons, of the database {code(name)}."
+            for name, path in shown
+            if name in databases and not databases[name].rendered and (self.root / path).is_file()
+        ]
 
-With the `brownid` package, `brownid.samples.SampleCollection.load("{record.name}/samples.h5")` gives the same as
-columns."""
+    def _contents(self) -> str:
+        first = (
+            "`DATASET/`: per dataset `command.yml`, `stats.h5` (what was measured at each iteration), and in the"
+            " published layout `samples.h5` and images"
+        )
+        others = [f"`{name}/`: {text}" for name, text in FOLDERS.items() if (self.root / name).is_dir()]
+        return f"## What else is here\n\n{listing([first, *others])}"
+
+    def _citation(self) -> str:
+        entries = bibtex(self.description, making.papers(self.origins))
+        return (
+            f"## Citation\n\nPlease cite the dataset and the papers whose methods it uses.\n\n```bibtex\n{entries}\n```"
+        )

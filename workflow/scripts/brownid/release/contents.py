@@ -20,7 +20,7 @@ SHARED_FOLDERS = (
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ODD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\\:]")  # of a path
 INTENDED_USE = (
-    "Research on face recognition: training and comparing recognition networks without images of real persons. "
+    "Research on face recognition: training and comparing recognition networks on synthetic faces. "
     "It is not meant for identifying or tracking people, and an accuracy measured on it alone says nothing about "
     "how fair or safe a deployed system would be."
 )
@@ -37,7 +37,6 @@ class ReleaseDescription:
     version: str = "1.0.0"
     date: str | None = None  # of publication, YYYY-MM-DD
     intended_use: str = INTENDED_USE
-    readme_context: str = ""  # further Markdown for the README: how it was made, what to cite
 
     def __post_init__(self) -> None:
         check_name("release", self.name)
@@ -101,7 +100,7 @@ class ModelPart:
     checkpoint: Path  # .ckpt, of Lightning
     weights: Path  # .safetensors, to load without executing anything
     history: Path  # CSV, one row per epoch
-    hyperparameters: Path  # YAML
+    hyperparameters: Path  # command.yml of the training
     scores: Path  # JSON
     pair_scores: Path  # Parquet, see brownid.verification.pair_scores
     batch: Path | None = None  # picture of a training batch

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from brownid.exports.inventory import read_record
 from brownid.release import contents
-from brownid.release.card import readme
+from brownid.release.card import Card
+from brownid.release.citation import bibtex, citation_file
 from brownid.release.contents import (
     DatasetPart,
     FilePart,
@@ -17,7 +18,13 @@ from brownid.release.contents import (
     TrainingSetPart,
     release_path,
 )
+from brownid.release.croissant import write_croissant
+from brownid.release.licences import licence_text
+from brownid.release.making import licence_of, papers, upstream_files
 from brownid.release.metadata import METADATA, DatasetRecord, ReleasedSetRecord, ReleaseRecord, write_metadata
+from brownid.release.model_card import write_model_cards
+from brownid.release.origins import Origins
+from brownid.release.pictures import show_training_sets
 from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
@@ -35,11 +42,13 @@ def build_release(
     training_sets: Sequence[TrainingSetPart] = (),
     models: Sequence[ModelPart] = (),
     files: Sequence[FilePart] = (),
+    origins: Origins | None = None,
     score_table: Path | None = None,
     accepted: Path | None = None,
 ) -> None:
     """Write a release folder at `destination`; an older release there is replaced when the new one is whole.
 
+    `origins` is what its cards say of generators, networks and databases; without it they say that it is not recorded.
     `score_table` (CSV or Markdown) is copied into `scores/` and shown in the README; `accepted` is the record of
     results that older code made (`brownid.samples.provenance.ACCEPTED`). Everything that can be wrong with the parts
     (a missing file, a name used twice, a sample without an image, a damaged shard) is a BrownidError, and leaves
@@ -64,10 +73,33 @@ def build_release(
         sets = [_add_training_set(root, part, checksums) for part in training_sets]
         for place, source in copies.items():
             _copy(Path(source), root / place)
-        names = [model.name for model in models]
-        (root / "README.md").write_text(readme(root, description, records, names, score_table), encoding="utf-8")
-        write_metadata(root, description, ReleaseRecord(tuple(sets), tuple(records), tuple(names)))
+        record = ReleaseRecord(tuple(sets), tuple(records), tuple(model.name for model in models))
+        write_metadata(root, description, record)
+        _introduce(root, description, record, origins or Origins(), score_table, checksums)
         contents.write_manifest(root, checksums)
+
+
+def _introduce(
+    root: Path,
+    description: ReleaseDescription,
+    record: ReleaseRecord,
+    origins: Origins,
+    score_table: Path | None,
+    checksums: Mapping[str, str],
+) -> None:
+    """Write the cards of a release, its licence, how to cite it and croissant.json; all else is there already."""
+    show_training_sets(root, [each.name for each in record.training_sets])
+    write_model_cards(root, description, record.models, origins)
+    made_of = origins.restricted([each.name for each in record.datasets])
+    cited, upstream = papers(made_of), [licence_of(file) for _, file in upstream_files(made_of)]
+    write_croissant(root, description, record.training_sets, checksums, bibtex(description, cited))
+    texts = {
+        "README.md": Card(root, description, record, origins, score_table).text(),
+        "LICENSE": licence_text(description, upstream),
+        "CITATION.cff": citation_file(description, cited),
+    }
+    for name, text in texts.items():
+        (root / name).write_text(text, encoding="utf-8")
 
 
 def image_path(record: DatasetRecord, identity: int, label: str) -> str:
