@@ -20,6 +20,7 @@ from brownid.cli import (
     packing,
     plots,
     projection,
+    publish,
     release,
     samples,
     settings,
@@ -44,6 +45,7 @@ ORDER = (
     "plot",
     "export",
     "verify",
+    "publish",
 )  # of use
 
 
@@ -92,6 +94,7 @@ app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(export.export)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(release.verify)
+app.command(cls=settings.Command, rich_help_panel=RESULTS)(publish.publish)
 
 
 def _show_version(wanted: bool) -> None:
