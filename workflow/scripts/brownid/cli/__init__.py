@@ -15,6 +15,7 @@ from brownid.cli import (
     estimate,
     export,
     images,
+    init,
     inversion,
     models,
     packing,
@@ -29,6 +30,7 @@ from brownid.runtime.errors import sentence_of
 from brownid.runtime.process import set_process_environment
 
 ORDER = (
+    "init",
     "doctor",
     "estimate",
     "accept",
@@ -78,6 +80,7 @@ app = typer.Typer(
 )
 
 SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
+app.command(cls=settings.Command, rich_help_panel=SETUP)(init.init)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(doctor.doctor)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(estimate.estimate)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(accept.accept)
