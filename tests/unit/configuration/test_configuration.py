@@ -230,6 +230,7 @@ def test_a_face_that_a_generator_cannot_have_is_refused(config, keys, sentence):
         (("training", "fr_disco", "settings", "milestones"), [3, 2], "epochs must rise"),
         (("training", "fr_disco", "seeds"), [3, 1, 3], "training.fr_disco.seeds: 3 is listed twice; remove one"),
         (("training", "fr_disco", "seeds"), [], "training.fr_disco.seeds"),
+        (("release", "date"), "2026-02-31", "release.date: 2026-02-31 is no date (day is out of range"),
         (("benchmarks",), {}, "release.models names networks, which are published with their scores, but there are no"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -17,7 +18,8 @@ from brownid.databases.index import DatabaseIndex, Sample
 from brownid.exports.inventory import write_record
 from brownid.exports.joining import JoinedTrainingSet, Part
 from brownid.exports.layouts import LAYOUTS
-from brownid.release.contents import FilePart, TrainingSetPart
+from brownid.release.contents import FilePart, ReleaseDescription, TrainingSetPart
+from brownid.release.model_card import write_model_cards
 from brownid.release.origins import Covariates, Database, Generator, Network, Origin, Origins, PublishedFile
 from brownid.release.package import build_release
 from brownid.samples.provenance import write_command
@@ -75,7 +77,9 @@ def build(written, folder, origins, layouts=tuple(LAYOUTS), **described):
         "dataset,identities,images,identity_consistency,genuine_q05,genuine_q50,genuine_q95,leak_minimum,leak_q05\n"
         f"{DATASET},3,6,0.913,0.11,0.44,0.88,0.555,0.666\ngenuine,9,90,0.5,0.21,0.54,0.98,,\n"
     )
-    (material / "accuracies.csv").write_text("entry,benchmark,low,high\nslim_lang,lfw,0.8511,0.9422\n")
+    (material / "accuracies.csv").write_text(
+        "entry,benchmark,low,high,interval_over\nslim_lang,lfw,0.8511,0.9422,persons\n"
+    )
     references = origins.datasets[DATASET].references if origins.datasets else DATASET
     guard = origins.datasets[references].leak_guard if origins.datasets else "guard"
     DatabaseIndex.create(material / "guard.sqlite", [Sample(f"{i}", f"{i}.png", i) for i in range(5)], {})
@@ -260,10 +264,27 @@ def test_a_model_card_has_scores_data_and_the_whole_recipe(embedded, published):
     card = ModelCard.load(embedded / "trained_models/slim_lang/README.md")
     (result,) = card.data.eval_results
     assert (result.dataset_type, result.metric_value, result.metric_type) == ("lfw", 90.0, "accuracy")
-    for part in (f"trained on `{DATASET}`", "| `lfw` | 90.00 | 85.11 to 94.22 |", "| `h` | `0.333` |", "renderings"):
-        assert part in card.text
+    assert f"trained on `{DATASET}`" in card.text and "| `h` | `0.333` |" in card.text
+    assert "| `lfw` | 90.00 | 85.11 to 94.22 |" in card.text and "over persons." in card.text
+    assert "renderings of the embedded world" in card.text
     text = (published / "trained_models/slim_lang/README.md").read_text()
-    assert (
-        f"`{DATASET}` + `webface` (not known to brownid)" in text and "- database webface: data/webface, source" in text
-    )
-    assert "net.py" not in text
+    assert f"`{DATASET}` + `webface` (not known to brownid)" in text and "net.py" not in text
+    assert "- database webface: data/webface, source and licence not known to brownid" in text
+
+
+ADAFACE = {"family": "adaface", "architecture": "ir_18", "image_size": 112}
+
+
+@pytest.mark.parametrize(
+    ("network", "told"), [(ADAFACE, True), (ADAFACE | {"image_size": 56}, False), (ADAFACE | {"family": "slim"}, False)]
+)
+def test_a_model_card_tells_how_adaface_loads_the_checkpoint_where_it_can(written, tmp_path, network, told):
+    model = written(tmp_path)["models"][0]
+    write_command(model.hyperparameters, settings={"network": network, "training": {}}, seed=1, inputs={})
+    for place, source in model.places().items():
+        (tmp_path / "release" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, tmp_path / "release" / place)
+    described = ReleaseDescription("tiny", "Faces.", "The makers", "MIT")
+    write_model_cards(tmp_path / "release", described, [model.name], Origins())
+    text = (tmp_path / "release/trained_models/slim_lang/README.md").read_text()
+    assert ('net.build_model("ir_18")' in text) == told and "datasets that are not recorded" in text

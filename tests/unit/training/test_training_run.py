@@ -111,6 +111,44 @@ def test_weights_and_checkpoint_hold_the_same_network(tmp_path, shards):
     assert equal(weights, load_backbone(tmp_path / "model.ckpt", "slim", "slim_iresnet", SIDE, 32).state_dict())
 
 
+def test_the_network_of_an_adaface_checkpoint_has_the_keys_and_shapes_of_adafaces_own_net():
+    with torch.device("meta"):
+        settings = TrainingSettings(family="adaface", architecture="ir_18")
+        state = RecognitionModule(settings, classes=7, image_size=112, seed=1).state_dict()
+    # as AdaFace's inference.py does
+    loaded = {name[6:]: list(tensor.shape) for name, tensor in state.items() if name.startswith("model.")}
+    assert loaded == adaface_ir(2, 2, 2, 2)
+    assert {name.split(".")[0] for name in state} == {"model", "head"}
+
+
+def adaface_ir(*depths):
+    """Keys and shapes of a network of AdaFace's net.py at 112 pixels, from the depths of its four stages."""
+
+    def norm(name, width, affine=True):
+        shapes = {"weight": [width], "bias": [width]} if affine else {}
+        shapes |= {"running_mean": [width], "running_var": [width], "num_batches_tracked": []}
+        return {f"{name}.{key}": shape for key, shape in shapes.items()}
+
+    found = {"input_layer.0.weight": [64, 3, 3, 3], **norm("input_layer.1", 64), "input_layer.2.weight": [64]}
+    unit, incoming = 0, 64
+    for width, depth in zip((64, 128, 256, 512), depths, strict=True):
+        for _ in range(depth):
+            here = f"body.{unit}"
+            if incoming != width:
+                found[f"{here}.shortcut_layer.0.weight"] = [width, incoming, 1, 1]
+                found |= norm(f"{here}.shortcut_layer.1", width)
+            found |= norm(f"{here}.res_layer.0", incoming)
+            found[f"{here}.res_layer.1.weight"] = [width, incoming, 3, 3]
+            found |= norm(f"{here}.res_layer.2", width)
+            found[f"{here}.res_layer.3.weight"] = [width]
+            found[f"{here}.res_layer.4.weight"] = [width, width, 3, 3]
+            found |= norm(f"{here}.res_layer.5", width)
+            unit, incoming = unit + 1, width
+    found |= norm("output_layer.0", 512)
+    found |= {"output_layer.3.weight": [512, 512 * 7 * 7], "output_layer.3.bias": [512]}
+    return found | norm("output_layer.4", 512, affine=False)
+
+
 def test_training_twice_gives_equal_weights_and_another_seed_others(tmp_path, shards):
     torch.manual_seed(0)
     first = train(shards, tmp_path / "a", epochs=2)

@@ -7,7 +7,7 @@ from brownid.configuration.crops import check_crops, check_photographs, scored_e
 from brownid.configuration.datasets import DATASETS
 from brownid.configuration.hyperface import check_hyperface, takes_embeddings
 from brownid.configuration.quality import UNLABELLED, check_quality
-from brownid.configuration.release import check_training_sets
+from brownid.configuration.release import check_date, check_training_sets
 from brownid.release.contents import SHARED_FOLDERS
 from brownid.runtime.errors import BrownidError, suggestion
 from brownid.world.settings import PeopleRange, check_disjoint
@@ -92,6 +92,7 @@ def _check_release(config: Mapping) -> None:
             "group 'evaluation': add some, or leave release.models out."
         )
     if release:
+        check_date(config)
         check_training_sets(config)
 
 

@@ -1,6 +1,7 @@
 """What the release holds: its layouts, its datasets, and its training sets."""
 
 from collections.abc import Mapping
+from datetime import date
 
 from brownid.configuration.datasets import DATASETS, crop_of, namespace, original, synthetic_images
 from brownid.runtime.errors import BrownidError, suggestion
@@ -54,6 +55,15 @@ def released_datasets(config: Mapping) -> list[str]:
     """The references and variations of the release: those that it names, and those of its training sets."""
     joined = [original(config, dataset) for datasets in training_sets(config).values() for dataset in datasets]
     return list(dict.fromkeys([*config["release"]["datasets"], *joined]))
+
+
+def check_date(config: Mapping) -> None:
+    """Raise a `BrownidError` for a date of the release that no calendar has."""
+    stated = config["release"]["date"]
+    try:
+        date.fromisoformat(stated or "2000-01-01")
+    except ValueError as error:
+        raise BrownidError(f"release.date: {stated} is no date ({error}): write YYYY-MM-DD, or leave it out.") from None
 
 
 def check_training_sets(config: Mapping) -> None:

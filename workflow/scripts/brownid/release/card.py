@@ -165,7 +165,7 @@ class Card:
         items += [
             "An image has the label of its identity by construction; an FR network may see another person in"
             f" it{measured}.",
-            "Two identities may look alike: they were kept apart in the embeddings of one network.",
+            "Two identities may look alike: what keeps them apart, if anything does, is the embedding of one network.",
             "Age, gender and skin colour are neither annotated nor balanced: they follow the generator and its"
             " sampling.",
         ]

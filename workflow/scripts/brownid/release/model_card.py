@@ -59,7 +59,7 @@ def _header(
     results = []
     for benchmark in _benchmarks(scores):
         mean = fmean(found[benchmark] for found in scores.values())
-        what = f"accuracy of 10 folds, per cent, mean of {len(scores)} networks"
+        what = f"mean accuracy over ten folds, per cent, of {len(scores)} networks"
         results.append(
             {
                 "task": {"type": "face-verification", "name": "Face verification"},
@@ -109,16 +109,14 @@ def _summary(
 def _files(networks: Sequence[str], made: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [[f"`{_short(name)}`", str(made[name]["seed"]), plain(str(made[name]["revision"]))] for name in networks]
     entry = networks[0].partition("/")[0]
-    return "\n\n".join(
-        [
-            "## Networks",
-            "They differ in the seed alone. Each is a `.safetensors` (weights) and a `.ckpt` (`state_dict` with the"
-            " margin"
-            f" head, hyperparameters, history). In the release, `trained_models/results/{entry}/` has their history,"
-            " scores and the similarity of each benchmark pair.",
-            table(["network", "seed", "code revision"], rows),
-        ]
+    alone = "" if len(networks) == 1 else "They differ in the seed alone. "
+    words = (
+        f"{alone}Of each there are the weights of the last epoch (`.safetensors`) and a checkpoint (`.ckpt`:"
+        " `state_dict`"
+        f" with the margin head, hyperparameters, history). In the release, `trained_models/results/{entry}/` has"
+        " history, scores and the similarity of each benchmark pair."
     )
+    return "\n\n".join(["## Networks", words, table(["network", "seed", "code revision"], rows)])
 
 
 def _short(network: str) -> str:
@@ -142,14 +140,12 @@ def _scores(root: Path, entry: str, scores: Mapping[str, Mapping[str, float]], o
     benchmarks = _benchmarks(scores)
     if not benchmarks:
         return ""
-    intervals = {}
+    intervals, over = {}, ""
     if (root / ACCURACIES).is_file():
-        rows = findings.read_table(root / ACCURACIES)
-        intervals = {
-            row["benchmark"]: f"{_percent(row['low'])} to {_percent(row['high'])}"
-            for row in rows
-            if row["entry"] == entry
-        }
+        rows = [row for row in findings.read_table(root / ACCURACIES) if row["entry"] == entry]
+        intervals = {row["benchmark"]: f"{_percent(row['low'])} to {_percent(row['high'])}" for row in rows}
+        resampled = sorted({row["interval_over"] for row in rows})
+        over = f"; the 95 % interval is for the mean of the networks, over {plain(', '.join(resampled))}"
     names = [_short(name) for name in scores]
     lines = [
         [code(name), *(f"{100 * found[name]:.2f}" for found in scores.values()), intervals.get(name, "—")]
@@ -161,12 +157,8 @@ def _scores(root: Path, entry: str, scores: Mapping[str, Mapping[str, float]], o
         else ""
     )
     header = ["benchmark", *names, "95 % interval"]
-    return "\n\n".join(
-        filter(
-            None,
-            ["## Scores", "Accuracy of 10 folds, per cent.", table(header, lines, right=range(1, len(header))), note],
-        )
-    )
+    shown = table(header, lines, right=range(1, len(header)))
+    return "\n\n".join(filter(None, ["## Scores", f"Mean accuracy over ten folds, per cent{over}.", shown, note]))
 
 
 def _percent(cell: str) -> str:
