@@ -112,6 +112,17 @@ def test_disk_grows_with_what_is_made(tiny):
     assert 0 < added == more["release"] - after["release"]
 
 
+def test_a_release_takes_what_its_layouts_take(tiny):
+    def released(*layouts):
+        tiny["release"]["layouts"] = list(layouts)
+        return resources.expected(tiny, {})[0]["release"]
+
+    parts = {layout: released(layout) for layout in ("parquet", "published", "recordio", "webdataset", "lmdb")}
+    networks = released()
+    assert released(*parts) - networks == sum(size - networks for size in parts.values())
+    assert networks < parts["recordio"] == min(parts.values()) and max(parts.values()) == parts["published"]
+
+
 def test_a_database_that_nobody_counted_is_named(tiny):
     tiny["databases"]["portraits"] |= {"capture": None, "root": "data/faces"}
     findings = resources.examine_disk(tiny, {}, free=1e12)

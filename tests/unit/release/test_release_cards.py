@@ -137,7 +137,7 @@ def test_a_licence_that_the_hub_does_not_know_is_named_and_linked(published):
 def test_every_link_of_a_card_leads_to_a_file_of_the_release(name, request):
     release = request.getfixturevalue(name)
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", card_of(release)) if "://" not in target]
-    assert "figures/training_sets.png" in targets and "trained_models/slim_lang/README.md" in targets
+    assert "figures/examples.png" in targets and "trained_models/slim_lang/README.md" in targets
     assert [target for target in targets if not (release / target).is_file()] == []
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from brownid.configuration import paths, products
+from brownid.configuration.datasets import crop_of, original, synthetic_images
 from brownid.configuration.hyperface import packed_references
+from brownid.configuration.release import PUBLISHED, layouts, released_datasets, training_layouts, training_sets
 from brownid.planning import sizes
 from brownid.weights.catalogue import Model
 
@@ -40,6 +42,7 @@ PNG_SHARE = (
 )
 EMBEDDING = sizes.FLOAT32 * sizes.USUAL_WIDTH  # bytes
 BLOCK = 4096  # bytes: a file takes whole blocks
+TAR_BYTES = 5 * 512 + 256  # of a row of a tar shard: three headers, two texts, and half a block after the image
 RESULTS = Path("results")
 
 
@@ -50,13 +53,13 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
     a leak guard; for HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
     4 E for an image of a dataset that the judge measures;
     images: 0.5 · side² · 3 each;
-    release: each image in whole blocks, 1.75 · 4 (D + E) a sample; networks: weights, checkpoint with the head, state
-    with momentum; state of the dynamics: latents and embeddings twice.
+    release: what its layouts take (`_released`); networks: weights, checkpoint with the head, state with momentum;
+    state of the dynamics: latents and embeddings twice.
     """
     room: Counter[str] = Counter()
     embedded = Counter(dataset for _, dataset in products.embedded_datasets(config))
     release = config["release"] or {}
-    encoded = round(PNG_SHARE * 3 * config["images"]["image_size"] ** 2)
+    encoded = _encoded(config["images"]["image_size"])
     for section, copies in (("references", 1), ("variations", 2)):
         for name in config[section]:
             numbers = _numbers_a_sample(config, name)
@@ -64,8 +67,6 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
             room["samples"] += count * (copies * (numbers + BESIDE_NUMBERS) + embedded[name] * EMBEDDING)
             room["images"] += count * encoded
             room["state of interrupted jobs"] += 2 * count * numbers
-            if name in release.get("datasets", ()):
-                room["release"] += count * (-(-encoded // BLOCK) * BLOCK + round(PUBLISHED_FACTOR * numbers))
     for name in packed_references(config):
         entry = config["references"][name]
         width = sizes.embedding_width(config["networks"][entry["network"]])
@@ -73,6 +74,8 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         if not paths.is_embedding_conditioned(config, name):
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
+    if release:
+        room["release"] += _released(config)
     uncounted: list[str] = []
     for name in _packed(config):
         images = sizes.image_count(config, name, catalogue)
@@ -88,6 +91,35 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         room["state of interrupted jobs"] += kept
         room["release"] += kept if name in release.get("models", ()) else 0
     return room, uncounted
+
+
+def _encoded(image_size: int) -> int:
+    return round(PNG_SHARE * 3 * image_size**2)
+
+
+def _released(config: Mapping) -> int:
+    """Bytes of the release's data in its layouts; exported training sets are linked into it and count once.
+
+    Published: each image in whole blocks, 1.75 · 4 (D + E) a sample. Parquet: images and numbers. WebDataset: with
+    headers and texts in tar's blocks. LMDB: each image in whole blocks. Record files: the images.
+    """
+    total = 0
+    if PUBLISHED in layouts(config):
+        for name in released_datasets(config):
+            image = -(-_encoded(config["images"]["image_size"]) // BLOCK) * BLOCK
+            numbers = round(PUBLISHED_FACTOR * _numbers_a_sample(config, name))
+            total += synthetic_images(config, name) * (image + numbers)
+    joined = [dataset for datasets in training_sets(config).values() for dataset in datasets]
+    for layout in training_layouts(config):
+        for name in joined:
+            image = _encoded(crop_of(config, name)[1])
+            row = {
+                "parquet": image + _numbers_a_sample(config, original(config, name)),
+                "webdataset": image + TAR_BYTES,
+                "lmdb": -(-image // BLOCK) * BLOCK,
+            }
+            total += synthetic_images(config, name) * row.get(layout, image)
+    return total
 
 
 def examine_disk(config: Mapping, catalogue: Mapping[str, Model], free: float | None = None) -> list[Finding]:

@@ -85,9 +85,7 @@ class Card:
         )
         size = next(name for limit, name in SIZES.items() if images < limit)
         algorithms = {origin.algorithm.replace("_", "-") for origin in self.origins.datasets.values()}
-        in_parquet = [each for each in self.record.training_sets if "parquet" in each.layouts]
-        files = {each.name: [{"split": "train", "path": f"{each.folder('parquet')}/*.parquet"}] for each in in_parquet}
-        configs = [{"config_name": name, "data_files": split} for name, split in files.items()]
+        configs = self._configurations()
         return {
             "pretty_name": f"{self.description.name} {self.description.version}",
             **licences.card_keys(self.description.licence),
@@ -97,6 +95,18 @@ class Card:
             "tags": ["face-recognition", "synthetic", "faces", "biometrics", "brownid", *sorted(algorithms)],
             **({"configs": configs} if configs else {}),
         }
+
+    def _configurations(self) -> list[dict[str, Any]]:
+        """What `load_dataset` opens by name: training sets in Parquet or tar shards, else the published images."""
+        for layout, files in (("parquet", "*.parquet"), ("webdataset", "*.tar")):
+            sets = [each for each in self.record.training_sets if layout in each.layouts]
+            if sets:
+                return [_configuration(each.name, f"{each.folder(layout)}/{files}") for each in sets]
+        published = [each for each in self.record.datasets if each.published]
+        return [
+            {**_configuration(each.name, f"{each.name}/{each.image_folder}/*/*.png"), "drop_labels": False}
+            for each in published
+        ]
 
     def _title(self) -> str:
         parts = [f"# {plain(self.description.name)} {plain(self.description.version)}"]
@@ -204,3 +214,7 @@ class Card:
         return (
             f"## Citation\n\nPlease cite the dataset and the papers whose methods it uses.\n\n```bibtex\n{entries}\n```"
         )
+
+
+def _configuration(name: str, path: str) -> dict[str, Any]:
+    return {"config_name": name, "data_files": [{"split": "train", "path": path}]}

@@ -12,7 +12,7 @@ from brownid.figures.faces import image_grid
 from brownid.release.contents import LAYOUT_FOLDERS
 
 FOLDER = LAYOUT_FOLDERS["parquet"]
-PICTURE = "figures/training_sets.png"
+PICTURE = "figures/examples.png"  # no "train" in the name, which would make it a split
 COLUMNS = 9  # images of a row: the reference and eight variations, or as many references
 MOST_ROWS, MOST_SETS = 8, 8
 HEIGHT = 88  # pixels of an image
