@@ -15,11 +15,13 @@ from brownid.cli import (
     estimate,
     export,
     images,
+    init,
     inversion,
     models,
     packing,
     plots,
     projection,
+    publish,
     release,
     samples,
     settings,
@@ -28,6 +30,7 @@ from brownid.runtime.errors import sentence_of
 from brownid.runtime.process import set_process_environment
 
 ORDER = (
+    "init",
     "doctor",
     "estimate",
     "accept",
@@ -44,6 +47,7 @@ ORDER = (
     "plot",
     "export",
     "verify",
+    "publish",
 )  # of use
 
 
@@ -76,6 +80,7 @@ app = typer.Typer(
 )
 
 SETUP, FACES, LATENTS, COLLECTIONS, RESULTS = "Setup", "Faces", "Latents", "Collections", "Results"
+app.command(cls=settings.Command, rich_help_panel=SETUP)(init.init)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(doctor.doctor)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(estimate.estimate)
 app.command(cls=settings.Command, rich_help_panel=SETUP)(accept.accept)
@@ -92,6 +97,7 @@ app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(export.export)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(release.verify)
+app.command(cls=settings.Command, rich_help_panel=RESULTS)(publish.publish)
 
 
 def _show_version(wanted: bool) -> None:

@@ -76,6 +76,15 @@ def wrote(path: Path, what: str = "") -> None:
     typer.echo(f"wrote {path_text(path)}{f' ({what})' if what else ''}")
 
 
+def size_text(count: float) -> str:
+    """Bytes in words."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
 def image_samples(paths: Sequence[Path]) -> list[Sample]:
     """The images that files and folders name, as samples: identity, label (the key) and path.
 

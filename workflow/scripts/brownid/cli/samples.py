@@ -72,7 +72,7 @@ def info(
     summary = _Summary()
     for block in SampleCollection.blocks(path, partial=True):
         summary.add(block)
-    typer.echo(f"{path} ({_format_of(path)}, {_size(path.stat().st_size)})")
+    typer.echo(f"{path} ({_format_of(path)}, {files.size_text(path.stat().st_size)})")
     for name, value in summary.facts(path):
         typer.echo(f"  {name + ':':<12} {value}")
     there = summary.columns.get("embeddings")
@@ -187,15 +187,6 @@ def _is_ours(path: Path) -> bool:
         return hdf5.attribute(file, "magic") == MAGIC
 
 
-def _size(count: float) -> str:
-    """Bytes in words."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
 class _Summary:
     """Summary printed by `info`, collected from the blocks of a file."""
 
@@ -240,7 +231,7 @@ class _Summary:
             if name in held:
                 on_disk, compression, size = held[name]
                 words += [f"stored as {on_disk}"] if on_disk != str(dtype) else []
-                words += [f"{compression or 'not compressed'} ({_size(size)})"]
+                words += [f"{compression or 'not compressed'} ({files.size_text(size)})"]
             if self._absent[name]:
                 words.append(f"absent from {self._absent[name]} samples")
             facts.append((name, ", ".join(words)))

@@ -1,7 +1,7 @@
 """Products of a run: the files of the default target, the contents of the release, and the number of jobs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -41,14 +41,15 @@ def targets(config: Mapping) -> list[str]:
 
 def named_target(config: Mapping, name: str) -> list[str]:
     """The files of a target other than the default one; a BrownidError where the configuration has none for it."""
-    made, needed = {
+    known: dict[str, tuple[Callable[[Mapping], list[str]], str]] = {
         "datasets": (datasets, "`references`"),
         "images": (images, "`references`"),
         "scores": (scores, "`benchmarks`, and `training` entries or scoring.networks to score on them"),
         "development": (partial(scores, group=DEVELOPMENT), "benchmarks of the group `development`, and `training`"),
         "figures": (figures, "`references`"),
         "release": (release, "`release`"),
-    }[name]
+    }
+    made, needed = known[name]
     files = made(config)
     if not files:
         raise BrownidError(f"The target `{name}` has nothing to make: the configuration has no {needed}.")

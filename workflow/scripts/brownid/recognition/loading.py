@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from brownid.recognition.backbones import Description, FaceNetwork, backbone
+from brownid.recognition.backbones import FAMILIES, Description, FaceNetwork, backbone, check_names
 from brownid.recognition.embedding import as_configured
 from brownid.recognition.onnx import FAMILY, OnnxBackbone, is_onnx
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, listed
 from brownid.runtime.factories import check_keywords, import_factory
 from brownid.runtime.files import check_regular
 from brownid.weights.state_dict import (
     BACKBONE,
+    COUNTER,
     load_strictly,
     made_within,
     named_tensors,
@@ -25,6 +27,7 @@ from brownid.weights.state_dict import (
 
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # the first had no checksum
+USUAL_SIDES = (112, 128, 160, 224)  # pixels of the crops that published weights are for
 ON_DISK = {"image_size": "side"}  # names in the file of fields of a `Description`
 
 
@@ -131,6 +134,46 @@ def _read(path: Path) -> tuple[Any, dict | None]:
     if {name: type(value) for name, value in described.items()} != Description.__annotations__:
         raise BrownidError(f"{path}: the description of the network is damaged; fetch or write the file again.")
     return content, described
+
+
+def fitting_networks(path: str | Path) -> list[Description]:
+    """The networks of this project that a file of weights fits, by names and shapes of its tensors, unread otherwise.
+
+    A file of ours and an ONNX file say what they are. Weights that fit `insightface` fit `nizhib` too. Raises
+    `BrownidError` where the file is unreadable, or fits none of 512-dimensional embeddings.
+    """
+    path = Path(path)
+    check_regular(path)
+    if is_onnx(path):
+        return [OnnxBackbone(path).description]
+    content, described = _read(path)
+    if described:
+        check_names(described["family"], described["architecture"])
+        return [Description(**described)]
+    fitting: list[Description] = []
+    tensors: dict[str, Tensor] = {}
+    for family, known in FAMILIES.items():
+        for architecture in known.architectures:
+            tensors, _ = named_tensors(content, _shapes(family, architecture, USUAL_SIDES[0]), path)
+            held = {name: tensor.shape for name, tensor in tensors.items() if not name.endswith(COUNTER)}
+            if held.keys() == _shapes(family, architecture, USUAL_SIDES[0]).keys():
+                sides = [side for side in USUAL_SIDES if held == _shapes(family, architecture, side)]
+                fitting += [Description(family, architecture, side, 512) for side in sides[:1]]
+    if fitting:
+        return fitting
+    families = ", ".join(f"{name} ({', '.join(known.architectures)})" for name, known in FAMILIES.items())
+    raise BrownidError(
+        f"{path}: {len(tensors)} tensors ({listed(list(tensors))}), which fit no FR network known here: {families}, "
+        f"of 512-dimensional embeddings and crops of {', '.join(map(str, USUAL_SIDES))} pixels."
+    )
+
+
+@cache
+def _shapes(family: str, architecture: str, image_size: int) -> dict[str, torch.Size]:
+    """The shapes of a network's weights by name."""
+    with torch.device("meta"):
+        state = backbone(family, architecture, image_size).state_dict()
+    return {name: tensor.shape for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
 def load_network(network: Mapping[str, Any], weights: str | Path, device: str | torch.device = "cpu") -> FaceNetwork:

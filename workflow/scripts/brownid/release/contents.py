@@ -166,13 +166,13 @@ MANIFEST = "manifest.csv"
 CHECKSUMS = "checksums.sha256"
 HEADER = ["path", "bytes", "sha256"]
 LONGEST_LINE = 5000  # characters; a path has at most 4096 bytes
-# what file managers, notebooks and network file systems leave in the folders that they show or serve
+# what file managers, notebooks, network file systems and the Hugging Face Hub leave in folders
 LEFT_FILES = re.compile(
-    r"\._.*|\.DS_Store|\.localized|Icon\r|(eh)?thumbs(_vista)?\.db|desktop\.ini|\.directory|\.nfs[0-9a-f]+",
+    r"\._.*|\.gitattributes|\.DS_Store|\.localized|Icon\r|(eh)?thumbs(_vista)?\.db|desktop\.ini|\.directory|\.nfs[0-9a-f]+",
     re.IGNORECASE,
 )
 LEFT_FOLDERS = re.compile(
-    r"\.ipynb_checkpoints|__MACOSX|@eaDir|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|\.TemporaryItems"
+    r"\.git|\.cache|\.ipynb_checkpoints|__MACOSX|@eaDir|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|\.TemporaryItems"
 )
 KINDS = {
     stat.S_IFLNK: "a link",
