@@ -43,3 +43,17 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError) as raised, layout._system_errors(lmdb, tmp_path / "train.lmdb"):
         raise lmdb.DiskError("mdb_txn_commit: No space left on device")
     assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "train.lmdb"))
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_write_that_a_full_disk_cut_short_is_no_fault_of_the_disk(tmp_path, monkeypatch, full):
+    def write(path):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(layout, "_fill", write)
+    error = lmdb.Error("mdb_txn_commit: Input/output error")
+    error.code = errno.EIO
+    with pytest.raises(OSError) as raised, layout._system_errors(lmdb, tmp_path / "train.lmdb"):
+        raise error
+    assert raised.value.errno == (errno.ENOSPC if full else errno.EIO)

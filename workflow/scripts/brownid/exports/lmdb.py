@@ -22,6 +22,7 @@ from brownid.runtime.errors import BrownidError, pip_install
 ROWS_PER_TRANSACTION = 1000
 ARRAY_2, ARRAY_32 = 0x92, 0xDD  # what msgpack's arrays begin with
 PAGE = 4096
+PROBE = 16 * 2**20  # bytes
 SPARE = 64 * 2**20  # bytes of address space
 
 
@@ -99,4 +100,13 @@ def _system_errors(lmdb: Any, path: Path) -> Iterator[None]:
         code = errno.ENOSPC if isinstance(error, lmdb.DiskError) else getattr(error, "code", None) or 0
         if code <= 0:  # of the library itself
             raise
+        if code == errno.EIO:  # also said of a write that a full disk cut short
+            _fill(path.with_suffix(".probe"))
         raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def _fill(path: Path) -> None:
+    """Raise OSError with the true reason where a transaction's bytes cannot be written next to the file."""
+    with open(path, "wb") as file:
+        file.write(bytes(PROBE))
+    path.unlink()
