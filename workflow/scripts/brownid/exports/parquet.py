@@ -68,12 +68,12 @@ class Described(Protocol):
 
 def _number_columns(training_set: Described) -> dict[str, tuple[int, ...]]:
     """The shape of a row of each column of numbers that a training set has."""
-    shapes = {
+    shapes: dict[str, Any] = {
         "latent": training_set.latent_dimension and (training_set.latent_dimension,),
-        "w_plus_latent": training_set.w_plus_shape and tuple(training_set.w_plus_shape),
+        "w_plus_latent": training_set.w_plus_shape,
         "embedding": training_set.embedding_dimension and (training_set.embedding_dimension,),
     }
-    return {name: shape for name, shape in shapes.items() if shape}
+    return {name: tuple(shape) for name, shape in shapes.items() if shape}
 
 
 def arrow_schema(training_set: TrainingSet) -> pa.Schema:
