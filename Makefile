@@ -47,7 +47,7 @@ test: $(VENV)/installed
 check: $(VENV)/installed
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile workflow/rules
+	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
 

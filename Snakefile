@@ -12,7 +12,7 @@ min_version("9.20")
 if not workflow.config_settings.configfiles:
     default = Path("config/config.yaml")
 
-    configfile: default if default.is_file() else Path(workflow.basedir) / default
+    configfile: default if default.is_file() else Path(workflow.current_basedir) / default
 
 
 report: "workflow/report/workflow.rst"
@@ -37,47 +37,44 @@ include: "workflow/rules/release.smk"
 complete_gpu_rules()
 
 
-localrules:
-    all,
-    datasets,
-    images,
-    scores,
-    development,
-    figures,
-    release,
-
-
 rule all:
     default_target: True
     input:
         products.targets(config),
+    localrule: True
 
 
 rule datasets:
     input:
         lambda w: wanted("datasets"),
+    localrule: True
 
 
 rule images:
     input:
         lambda w: wanted("images"),
+    localrule: True
 
 
 rule scores:
     input:
         lambda w: wanted("scores"),
+    localrule: True
 
 
 rule development:
     input:
         lambda w: wanted("development"),
+    localrule: True
 
 
 rule figures:
     input:
         lambda w: wanted("figures"),
+    localrule: True
 
 
 rule release:
     input:
         lambda w: wanted("release"),
+    localrule: True

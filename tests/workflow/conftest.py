@@ -15,7 +15,7 @@ from snakemake.cli import args_to_api, parse_args
 
 PROJECT = Path(__file__).parents[2]
 TINY = PROJECT / "tests" / "tiny.yaml"
-TARGETS = ("all", "datasets", "images", "scores", "development", "figures", "release")
+TARGETS = ("all", "default", "datasets", "images", "scores", "development", "figures", "release")
 PARTS = ("Snakefile", "workflow", "envs", "profiles", "config", "tests/tiny.yaml")
 
 

@@ -4,7 +4,7 @@ import sys
 from inspect import signature
 from pathlib import Path
 
-PROJECT = Path(workflow.basedir)
+PROJECT = Path(workflow.current_basedir).parents[1]
 LIBRARY = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
@@ -12,19 +12,28 @@ from brownid.configuration import paths, products, stages
 from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.datasets import DATASETS
 from brownid.configuration.links import GROUPS
-from brownid.configuration.loading import load_configuration
+from brownid.configuration.loading import anchor_own_paths, load_configuration
 from brownid.configuration.loading import override
 from brownid.runtime.errors import BrownidError
 from brownid.planning.queue import check_start
 from brownid.runtime.process import prepare_snakemake, set_process_environment
 from brownid.runtime.text import read_yaml
 
+# As a module of another Snakefile (`module brownid: …`) the rules have the configuration that it gives, and with `prefix:`
+# another place for all relative paths: for those in params too, which Snakemake leaves alone, but not for the user's files.
+IMPORTED = workflow.modifier.namespace is not None
+PREFIX = workflow.modifier.path_modifier.prefix or ""
+
 set_process_environment()
 try:
     prepare_snakemake(PROJECT)
-    for file in workflow.configfiles:
-        read_yaml(file)  # Snakemake ignores repeated keys; this is an error
-    config = load_configuration(override(config, workflow.config_settings.config_args))
+    if not IMPORTED:
+        for file in workflow.configfiles:
+            read_yaml(file)  # Snakemake ignores repeated keys; this is an error
+        config = override(config, workflow.config_settings.config_args)
+    config = load_configuration(config)
+    if PREFIX:
+        anchor_own_paths(config)
 except BrownidError as error:
     sys.exit(f"error: {error}")  # the message without a traceback
 
@@ -52,7 +61,9 @@ def settings(rule):
     """The settings of a rule for the entries that its wildcards name; see brownid.configuration.stages."""
     stage = getattr(stages, rule)
     _, *names = signature(stage).parameters
-    return lambda w: stages.sorted_keys(stage(config, *(w[name] for name in names)))
+    return lambda w: stages.placed(
+        stages.sorted_keys(stage(config, *(w[name] for name in names))), PREFIX
+    )
 
 
 def code(rule, environment, script=None):

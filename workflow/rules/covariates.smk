@@ -68,7 +68,9 @@ rule project_database:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        state="results/state/covariates/{covariates}/{shard}-of-{shards}",
+        state=stages.placed(
+            "results/state/covariates/{covariates}/{shard}-of-{shards}", PREFIX
+        ),
         settings=settings("project_database"),
         code=code("project_database", "torch-gpu"),
     message:

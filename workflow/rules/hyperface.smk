@@ -50,7 +50,7 @@ rule pack_references:
         mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
-        state="results/state/hyperface/{references}",
+        state=stages.placed("results/state/hyperface/{references}", PREFIX),
         settings=settings("pack_references"),
         code=code("pack_references", "torch-gpu"),
     message:
@@ -87,7 +87,7 @@ rule invert_embeddings:
         mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
-        state="results/state/references/{references}",
+        state=stages.placed("results/state/references/{references}", PREFIX),
         settings=settings("invert_embeddings"),
         code=code("invert_embeddings", "torch-gpu"),
     message:

@@ -75,7 +75,7 @@ rule embed_dataset:
         mem_mb=growing(16000),
         runtime=growing(120),
     params:
-        state="results/state/embeddings/{network}/{dataset}",
+        state=stages.placed("results/state/embeddings/{network}/{dataset}", PREFIX),
         settings=settings("embed_dataset"),
         code=code("embed_dataset", "torch-gpu"),
     message:

@@ -30,7 +30,7 @@ rule train_network:
         mem_mb=growing(16000),
         runtime=growing(480),
     params:
-        state="results/state/networks/{network}",
+        state=stages.placed("results/state/networks/{network}", PREFIX),
         settings=settings("train_network"),
         code=code("train_network", "torch-gpu", script="train_recognition"),
     message:

@@ -28,7 +28,7 @@ rule sample_references:
         mem_mb=lambda w, attempt: 8000 * processes(w) * attempt,
         runtime=growing(480),
     params:
-        state="results/state/references/{references}",
+        state=stages.placed("results/state/references/{references}", PREFIX),
         settings=settings("sample_references"),
         code=code("sample_references", "torch-gpu"),
     message:

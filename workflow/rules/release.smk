@@ -6,7 +6,9 @@ rule export_training_set:
         lambda w: products.files(
             [
                 [part["images"], part["samples"]]
-                for part in settings("export_training_set")(w)["parts"]
+                for part in stages.export_training_set(
+                    config, w.layout, w.training_set
+                )["parts"]
             ]
         ),
     output:

@@ -31,7 +31,7 @@ rule train_recognition:
         mem_mb=growing(16000),
         runtime=growing(480),
     params:
-        state="results/state/training/{training}/seed_{seed}",
+        state=stages.placed("results/state/training/{training}/seed_{seed}", PREFIX),
         settings=settings("train_recognition"),
         code=code("train_recognition", "torch-gpu"),
     message:

@@ -25,7 +25,9 @@ rule vary_references:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        state="results/state/variations/{variations}/{shard}-of-{shards}",
+        state=stages.placed(
+            "results/state/variations/{variations}/{shard}-of-{shards}", PREFIX
+        ),
         settings=settings("vary_references"),
         code=code("vary_references", "torch-gpu"),
     message:

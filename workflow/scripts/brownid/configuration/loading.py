@@ -74,6 +74,19 @@ def own_paths(config: Mapping) -> list[OwnPath]:
     return named
 
 
+def anchor_own_paths(config: Mapping) -> None:
+    """Make the paths of the user's files and folders absolute, in place; they name the same files from any folder."""
+    for keys in (OWN_FILES, OWN_FOLDERS):
+        for section, names in keys.items():
+            for entry in config.get(section, {}).values():
+                for key in names:
+                    value = entry.get(key)
+                    if isinstance(value, dict):
+                        entry[key] = {role: path and str(Path(path).absolute()) for role, path in value.items()}
+                    elif value:
+                        entry[key] = str(Path(value).absolute())
+
+
 def check_files(config: Mapping) -> None:
     """Raise a `BrownidError` naming the first of the user's files and folders that does not exist.
 

@@ -34,6 +34,15 @@ def sorted_keys(settings: Any) -> Any:
     return [sorted_keys(item) for item in settings] if isinstance(settings, list) else settings
 
 
+def placed(settings: Any, prefix: str) -> Any:
+    """The same settings with `prefix` before every path of a result, as Snakemake puts it before inputs and outputs."""
+    if isinstance(settings, Mapping):
+        return {key: placed(value, prefix) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [placed(item, prefix) for item in settings]
+    return f"{prefix}{settings}" if isinstance(settings, str) and settings.startswith("results/") else settings
+
+
 def _backbone(config: Mapping, model: str) -> dict[str, Any]:
     """Settings to build a network. Its training affects a stage only through the weights file."""
     name = entry_of(model)

@@ -1,0 +1,44 @@
+"""Other workflows import this one as a module, and snakedeploy deploys it as such a workflow."""
+
+import shutil
+
+import pytest
+from conftest import PROJECT, TARGETS, TINY, pending
+
+IMPORT = """
+configfile: "config/config.yaml"
+
+module brownid:
+    snakefile: "{snakefile}"
+    config: config{prefix}
+
+use rule * from brownid{renamed}
+"""
+
+
+@pytest.fixture
+def importer(tmp_path):
+    """Another workflow's folder: its Snakefile, and its configuration; returns the jobs that it would run."""
+
+    def jobs(prefix="", renamed="", snakefile=PROJECT / "workflow/Snakefile", *arguments):
+        (tmp_path / "config").mkdir(exist_ok=True)
+        shutil.copyfile(TINY, tmp_path / "config/config.yaml")
+        text = IMPORT.format(snakefile=snakefile, prefix=prefix and f'\n    prefix: "{prefix}"', renamed=renamed)
+        (tmp_path / "workflow").mkdir(exist_ok=True)
+        (tmp_path / "workflow/Snakefile").write_text(text)
+        return pending(tmp_path, *arguments, project=tmp_path / "workflow", configfiles=())
+
+    return jobs
+
+
+def test_a_module_with_a_prefix_and_renamed_rules_makes_what_the_workflow_itself_makes(importer, tmp_path):
+    (tmp_path / "alone").mkdir()
+    alone = pending(tmp_path / "alone")
+    assert importer() == alone
+    within = importer("faces", " as brownid_*")
+    jobs = {rule.removeprefix("brownid_"): count for rule, count in within.items()}
+    assert {rule: count for rule, count in jobs.items() if rule not in TARGETS} == alone
+
+
+def test_the_entry_below_workflow_is_the_workflow(tmp_path):
+    assert pending(tmp_path, project=PROJECT / "workflow") == pending(tmp_path)
