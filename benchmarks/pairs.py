@@ -11,7 +11,8 @@ Processor seconds, summed over the threads, tell how much of the time went to ot
 threads × time. The exponent is that of processor seconds against size, from one size to the next: 2 where the cost
 grows with the number of pairs.
 Last, at a small size, the same quantities by autograd through the whole matrix of pairs: both forms in turns in
-one process for the time and the disagreement, and each in its own for the memory.
+one process for the time and the disagreement, and each in its own for the memory. And the leak audit of as many
+references as training embeddings, as a multiple of the matrix products that it cannot do without.
 """
 
 import argparse
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 LENGTH, COEFFICIENT, RADIUS, THRESHOLD, SEED = 512, 1.0, 1.4, 1.4, 1
 LARGEST_COMPARED = 3750  # autograd through the matrix of pairs takes about 50 bytes a pair
+LARGEST_AUDITED = 10000
 
 
 def inputs_of(size: int) -> tuple:
@@ -68,7 +70,7 @@ def plain(embeddings, latents):
     (gradients,) = torch.autograd.grad(energy, leaf)
     angles = angles.detach()
     pairs, nearest = angles[upper], angles.fill_diagonal_(math.inf).amin(dim=1)
-    seen = (pairs.min(), pairs.mean(), pairs.max(), (pairs < THRESHOLD).float().mean(), nearest.mean())
+    seen = (pairs.min(), pairs.mean(), pairs.max(), (pairs > THRESHOLD).float().mean(), nearest.mean())
     middle = time.perf_counter()
     distances = torch.cdist(latents, latents)[upper]
     seen = (*seen, distances.min(), distances.mean(), distances.max())
@@ -114,6 +116,25 @@ def compare(size: int, rounds: int) -> dict[str, float]:
     }
 
 
+def audit(size: int, rounds: int) -> dict[str, float]:
+    """Median processor seconds of the leak audit of `size` references against as many others, and of its products."""
+    from brownid.embeddings.distances import TILE, cosine_tiles, leak_audit, unit_rows
+
+    references, training = (matrix.numpy() for matrix in inputs_of(size))
+
+    def products() -> None:
+        for _ in cosine_tiles(unit_rows(references), unit_rows(training), TILE):
+            pass
+
+    taken: dict[str, list[float]] = {"products": [], "audit": []}
+    for _ in range(rounds):
+        for name, work in {"products": products, "audit": lambda: leak_audit(references, training)}.items():
+            begin = time.process_time()
+            work()
+            taken[name].append(time.process_time() - begin)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
 def apart(threads: int, *work: str) -> dict[str, float]:
     """What a new process says that does `work`."""
     command = [sys.executable, __file__, "--threads", str(threads), "--work", *work]
@@ -142,6 +163,12 @@ def report(sizes: list[int], threads: int, rounds: int) -> None:
     print(f"{found['plain'] / found['tiled']:.1f} times the time, {peaks['plain'] / peaks['tiled']:.0f} the memory;")
     differences = ", ".join(f"{name} {found[name]:.1e}" for name in ("forces", "energy", "statistics"))
     print(f"relative differences: {differences}")
+    size = str(min(max(sizes), LARGEST_AUDITED))
+    found = apart(threads, "audit", size, str(rounds))
+    print(
+        f"leak audit of {size} references and as many training embeddings: {found['audit']:.2f} processor s, ", end=""
+    )
+    print(f"{found['audit'] / found['products']:.2f} times its matrix products")
 
 
 def main() -> None:
@@ -159,7 +186,10 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     kind, *rest = options.work
-    found = measure(rest[0], int(rest[1])) if kind == "measure" else compare(int(rest[0]), int(rest[1]))
+    if kind == "measure":
+        found = measure(rest[0], int(rest[1]))
+    else:
+        found = {"compare": compare, "audit": audit}[kind](int(rest[0]), int(rest[1]))
     print(json.dumps(found))
 
 

@@ -98,7 +98,7 @@ def test_the_distributions_of_a_dataset_use_the_first_row_of_each_identity_as_it
     assert "to_training" not in distance_distributions(rows, [0] * 12)
 
 
-@pytest.mark.parametrize("tile", [5, 1000])
+@pytest.mark.parametrize("tile", [3, 5, 1000])
 def test_the_audit_finds_a_planted_copy_and_lists_the_closest_pairs_in_order(tile):
     references, training = unit(40, 32), unit(70, 32, seed=1)
     training[33] = references[17]
@@ -110,6 +110,14 @@ def test_the_audit_finds_a_planted_copy_and_lists_the_closest_pairs_in_order(til
     ]
     assert (closest[0].reference, closest[0].training, closest[0].angle) == (17, 33, 0)
     np.testing.assert_allclose([pair.angle for pair in closest[1:]], np.sort(angles, axis=None)[1:6], atol=1e-6)
+
+
+def test_equal_cosines_at_the_worst_place_do_not_lose_a_pair():
+    rows = np.eye(4)[[0, 1, 2, 3, 0, 1]]
+    for tile in (1, 2, 4, 1000):
+        assert [pair.angle for pair in leak_audit(rows, np.eye(4), pairs=8, tile=tile)] == pytest.approx(
+            [0.0] * 6 + [np.pi / 2] * 2
+        )
 
 
 def test_fewer_pairs_than_asked_for_are_all_of_them():

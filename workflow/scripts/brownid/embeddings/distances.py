@@ -229,7 +229,8 @@ class ClosePair:
 def leak_audit(references: ArrayLike, training: ArrayLike, pairs: int = 20, tile: int = TILE) -> list[ClosePair]:
     """The `pairs` closest of references `[n, E]` and training embeddings `[m, E]`, compared tile by tile.
 
-    The smallest angle of all n * m comes first; equal angles stand in the order of their rows.
+    The smallest angle of all n * m comes first; equal angles stand in the order of their rows. Of a tile only the
+    cosines are sorted that reach the worst of the pairs kept so far, hardly any.
     """
     if pairs < 1:
         raise BrownidError(f"The leak audit was asked for {pairs} pairs; ask for at least 1.")
@@ -237,9 +238,11 @@ def leak_audit(references: ArrayLike, training: ArrayLike, pairs: int = 20, tile
     best = np.empty(0, np.float32)
     index = np.empty((0, 2), np.int64)
     for rows, columns, cosines in cosine_tiles(references, training, tile):
-        top = _largest(cosines.ravel(), pairs)
+        found = cosines.ravel()
+        top = np.flatnonzero(found >= _bound(best, cosines.max(axis=1), pairs))
+        top = top[_largest(found[top], pairs)]
         places = np.stack(np.unravel_index(top, cosines.shape), axis=1) + np.array([rows.start, columns.start])
-        best, index = np.append(best, cosines.ravel()[top]), np.concatenate([index, places])
+        best, index = np.append(best, found[top]), np.concatenate([index, places])
         kept = _largest(best, pairs)
         best, index = best[kept], index[kept]
     angles = row_angles(references[index[:, 0]], training[index[:, 1]])
@@ -256,6 +259,12 @@ def write_audit(
         writer.writerow(("rank", "reference", "training_image", "angle"))
         for rank, pair in enumerate(closest, 1):
             writer.writerow((rank, reference_names[pair.reference], training_names[pair.training], f"{pair.angle:.6f}"))
+
+
+def _bound(best: np.ndarray, maxima: np.ndarray, count: int) -> float:
+    """A lower bound of the `count` largest cosines from those found so far and the largest of each row of a tile."""
+    known = [float(np.partition(values, -count)[-count]) for values in (best, maxima) if len(values) >= count]
+    return max(known, default=-np.inf)
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
