@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from brownid.generators.stylegan3 import resampling
 from brownid.generators.stylegan3.generator import StyleGAN3, random_stylegan3
 from brownid.generators.stylegan3.resampling import (
     downsample,
@@ -165,6 +166,21 @@ def test_the_filtered_leaky_relu_equals_its_definition_and_so_does_its_gradient(
         weights = torch.randn_like(slow)
         gradients = (torch.autograd.grad(y, x, weights)[0] for y in (fast, slow))
         torch.testing.assert_close(*gradients, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e9])
+def test_on_a_gpu_the_nonlinearity_clamps_without_asking_whether_it_must(monkeypatch, limit):
+    torch.manual_seed(1)
+    taps, x = torch.randn(12), torch.randn(2, 3, 20, 20, requires_grad=True)
+
+    def clamped(x):
+        result = filtered_leaky_relu(x, taps, taps[:6], 2, 2, (9, 8), limit)
+        return result, *torch.autograd.grad(result.square().sum(), x)
+
+    asked = clamped(x)
+    assert all(found.is_meta for found in clamped(x.to("meta")))  # where reading a number is an error
+    monkeypatch.setattr(resampling, "_may_exceed", lambda x, limit: True)
+    assert all(torch.equal(*both) for both in zip(asked, clamped(x), strict=True))
 
 
 @pytest.mark.parametrize("padding", [(5, 4), (-3, -6), (20, 1)])

@@ -159,8 +159,7 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         limit: float,
     ) -> Tensor:
         fine = F.leaky_relu(upsample(x, up_taps * up, up, padding), SLOPE)
-        least, greatest = _in_memory_order(fine).aminmax()
-        exceeds = bool(greatest > limit) or bool(least < -limit)  # hardly ever, and then a pass more
+        exceeds = _may_exceed(fine, limit)  # hardly ever, and then a pass more
         if ctx.needs_input_grad[0]:
             slopes = (fine < 0).view(torch.int8).mul_(1 - STEEPER).add_(STEEPER)
             if exceeds:
@@ -176,6 +175,14 @@ class _FilteredLeakyReLU(torch.autograd.Function):
         gradient = downsample_transposed(gradient, down_taps, ctx.down, ctx.fine_size).mul_(slopes)
         gradient = upsample_transposed(gradient, up_taps * ctx.up, ctx.up, ctx.padding).mul_(SLOPE)
         return gradient, None, None, None, None, None, None
+
+
+def _may_exceed(x: Tensor, limit: float) -> bool:
+    """Whether a sample may lie beyond ±`limit`. A GPU is not asked, since each layer would wait for the answer."""
+    if math.isinf(limit) or x.device.type != "cpu":
+        return math.isfinite(limit)
+    least, greatest = _in_memory_order(x).aminmax()
+    return bool(greatest > limit) or bool(least < -limit)
 
 
 def _in_memory_order(x: Tensor) -> Tensor:
