@@ -304,17 +304,27 @@ def test_on_a_gpu_training_is_deterministic_without_filling_new_tensors(monkeypa
     assert torch.utils.deterministic.fill_uninitialized_memory and not torch.are_deterministic_algorithms_enabled()
 
 
-def test_batch_norm_activations_and_biases_do_not_decay():
-    settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8)
+@pytest.mark.parametrize("decaying", ["auto", "kernels", "all_but_batch_norm"])
+def test_parameters_decay_as_in_the_recipe_of_their_family(decaying):
+    settings = TrainingSettings(family="insightface", architecture="iresnet18", embedding_dim=8, decaying=decaying)
     module = RecognitionModule(settings, classes=3, image_size=32, seed=0)
-    decaying, free = weight_decay_groups(module, 5e-4)
+    decaying, free = weight_decay_groups(module, settings)
     names = {id(p): name for name, p in module.named_parameters()}
     assert (decaying["weight_decay"], free["weight_decay"]) == (5e-4, 0.0)
     decaying, free = ({names[id(p)] for p in group["params"]} for group in (decaying, free))
     assert {"model.conv1.weight", "model.fc.weight", "head.weight"} <= decaying
-    assert {"model.bn1.weight", "model.layer1.0.prelu.weight", "model.fc.bias", "model.features.bias"} <= free
+    assert {"model.bn1.weight", "model.layer1.0.bn3.bias", "model.features.bias"} <= free
+    others = {"model.layer1.0.prelu.weight", "model.fc.bias"}
+    assert others <= (free if settings.decaying == "kernels" else decaying)
     assert "model.features.weight" not in decaying | free  # held at one, as published
     assert len(decaying | free) == len(names) - 1
+
+
+def test_of_the_slim_family_kernels_and_matrices_alone_decay():
+    settings = TrainingSettings(embedding_dim=8)
+    module = RecognitionModule(settings, classes=3, image_size=32, seed=0)
+    decaying, free = (group["params"] for group in weight_decay_groups(module, settings))
+    assert all(p.ndim > 1 for p in decaying) and all(p.ndim <= 1 for p in free)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +353,7 @@ def test_updates_are_those_of_torch_to_the_last_digit(optimiser):
     ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     mine = Optimiser(ours, settings)
-    groups = weight_decay_groups(theirs, 0.02)
+    groups = weight_decay_groups(theirs, settings)
     other = torch.optim.SGD(groups, momentum=0.9) if optimiser == "sgd" else torch.optim.AdamW(groups)
     for update, rate in enumerate((0.1, 0.2, 0.05)):
         for network in (ours, theirs):

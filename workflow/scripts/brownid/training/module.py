@@ -62,7 +62,7 @@ class Optimiser:
 
     def __init__(self, module: nn.Module, settings: TrainingSettings):
         self.settings = settings
-        self.groups = weight_decay_groups(module, settings.weight_decay)
+        self.groups = weight_decay_groups(module, settings)
         moments = 1 if settings.optimiser == "sgd" else 2
         for group in self.groups:
             group["moments"] = [[torch.zeros_like(p) for p in group["params"]] for _ in range(moments)]
@@ -122,13 +122,23 @@ def make_head(settings: TrainingSettings, classes: int) -> MarginHead:
     return HEADS[settings.head](settings.embedding_dim, classes, **options)
 
 
-def weight_decay_groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """Two parameter groups: kernels and matrices decay; batch-norm, PReLU and biases (one-dimensional) do not."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def weight_decay_groups(module: nn.Module, settings: TrainingSettings) -> list[dict]:
+    """Two parameter groups: those that decay by the settings, and the others.
+
+    AdaFace (Kim et al., CVPR 2022) trains with weight decay of everything but batch-norm: PReLU and biases decay too.
+    """
+    chosen = settings.decaying
+    if chosen == "auto":
+        chosen = "kernels" if settings.family == "slim" else "all_but_batch_norm"
+    norms = (each for each in module.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm))
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    decaying: list[Tensor] = []
+    free: list[Tensor] = []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 if chosen == "kernels" else id(parameter) not in of_norms
+            (decaying if decays else free).append(parameter)
+    return [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def torch_seed(seed: int, purpose: str, epoch: int = 0) -> int:

@@ -27,8 +27,12 @@ class TrainingSettings(Settings):
     batch_size: int = setting(256, "Images per update.", minimum=2)
     optimiser: str = setting("sgd", "Optimiser.", choices=("sgd", "adamw"))
     momentum: float = setting(0.9, "Momentum of sgd; first beta of adamw.", minimum=0, below=1)
-    weight_decay: float = setting(
-        5e-4, "Weight decay of kernels and matrices; batch-norm, PReLU and biases have none.", minimum=0
+    weight_decay: float = setting(5e-4, "Weight decay of the parameters that decay.", minimum=0)
+    decaying: str = setting(
+        "auto",
+        "Parameters that decay: kernels (and matrices) alone, or all_but_batch_norm, as AdaFace trains; auto: kernels "
+        "of the family slim, all_but_batch_norm of the published families.",
+        choices=("auto", "kernels", "all_but_batch_norm"),
     )
     schedule: str = setting("steps", "Learning-rate schedule.", choices=("steps", "one_cycle"))
     learning_rate: float = setting(0.1, "Learning rate, at the start (steps) or at the peak (one_cycle).", above=0)
