@@ -1,6 +1,13 @@
-"""Order of the suite for two workers: the long tiny run first, beside the unit tests; what dry-runs on it last."""
+"""Device of the suite, and its order for two workers: the long tiny run first, beside the unit tests; what dry-runs on
+it last."""
+
+import os
 
 import pytest
+
+from brownid.runtime.process import DEVICE
+
+os.environ.setdefault(DEVICE, "cpu")  # where there is a GPU too: tests compare with numbers of a CPU
 
 
 def pytest_collection_modifyitems(items):
