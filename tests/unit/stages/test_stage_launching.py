@@ -159,6 +159,13 @@ def test_a_job_works_on_the_cpu_where_no_gpu_was_given_or_one_says_so(surroundin
     assert process.default_device() == "cpu"
 
 
+def test_on_a_gpu_convolutions_are_in_tf32_and_matrix_products_in_float32(resources, monkeypatch):
+    see_gpus(monkeypatch, 1)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = False, True
+    resources({"gpu": 1})
+    assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
 @pytest.mark.parametrize("asked", [{}, {"gpu": 1, "device": "cpu"}], ids=["no gpu", "device: cpu"])
 def test_a_job_that_is_to_work_on_the_cpu_hides_the_gpus_that_are_there(asked, resources, monkeypatch):
     see_gpus(monkeypatch, 2)

@@ -196,8 +196,9 @@ def default_device() -> str:
     """ "cuda" where torch sees a GPU, else "cpu"; the first call logs it.
 
     A job is kept to as many GPUs as it was given, none of which another job of the same user on this machine has (see
-    `brownid.runtime.gpus`). Raises `BrownidError` where Slurm gave this process a GPU and torch sees none; "cpu"
-    without question where the environment variable BROWNID_DEVICE, or the profile's resource `device`, is "cpu".
+    `brownid.runtime.gpus`). In float32 a GPU convolves in TF32, and multiplies matrices in float32 itself. Raises
+    `BrownidError` where Slurm gave this process a GPU and torch sees none; "cpu" without question where the environment
+    variable BROWNID_DEVICE, or the profile's resource `device`, is "cpu".
     """
     import torch
 
@@ -210,6 +211,8 @@ def default_device() -> str:
     device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     logger.info("device %s (%s), torch %s", device, name, torch.__version__)
+    if device == "cuda":  # torch's defaults, stated: networks stand TF32's 11 bits, angles between embeddings do not
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
     if given:
         logger.info("Slurm job %s on %s, %s", *_job_and_node(), given)
     if device == "cpu" != wanted:
