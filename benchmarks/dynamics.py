@@ -47,8 +47,9 @@ def world(precision: str, device: str, weights: str = WEIGHTS):
     return GeneratorFaceModel(generator, crop_for(generator, "two_eye", 56), network, precision)
 
 
-def stylegan2(precision: str, device: str):
-    """A face model of the published size with random weights, in the memory layout that suits the precision."""
+def stylegan2(precision: str, device: str, resolution: int = 256, architecture: str = "iresnet50"):
+    """A face model, by default of the published size, with random weights, in the memory layout that suits the
+    precision."""
     import torch
 
     from brownid.facemodel.loading import crop_for
@@ -59,9 +60,9 @@ def stylegan2(precision: str, device: str):
 
     torch.manual_seed(SEED)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    settings = StyleGAN2Settings(resolution=256, channel_base=16384)
+    settings = StyleGAN2Settings(resolution=resolution, channel_base=64 * resolution)
     generator = random_stylegan2(settings, SEED, compute_dtype=dtype, channels_last=True).to(device)
-    network = backbone("insightface", "iresnet50", 112).to(device)
+    network = backbone("insightface", architecture, 112).to(device)
     return GeneratorFaceModel(generator, crop_for(generator, "two_eye", 112), network, precision)
 
 

@@ -2,10 +2,12 @@
 
     python benchmarks/options.py neighbours [--identities 100] [--batches 64] [--threads 1] [--device cpu]
     python benchmarks/options.py arithmetic
+    python benchmarks/options.py precision --identities 32
 
 The run is the default one (embedded world, 20 iterations, the default run's weights where there are some). `neighbours`
 compares the others' embeddings of this pass and of the pass before, at several timesteps; `arithmetic` compares number
-format, memory layout and compilation of the FR network. Each end is judged by the same model in float32.
+format, memory layout and compilation of the FR network; `precision` compares number formats of a StyleGAN2 of 64 pixels
+and an iResNet18 with random weights, at the published step. Each end is judged by the same model in float32.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from dynamics import SEED, taken, world
+from dynamics import SEED, stylegan2, taken, world
 
 
 def judge(model, result, settings) -> str:
@@ -30,13 +32,12 @@ def judge(model, result, settings) -> str:
     return f"energy {0.5 * float(pairs.energies.sum()):8.1f}, nearest neighbour {nearest:.4f} rad"
 
 
-def effects(changes: dict[str, tuple], options: argparse.Namespace) -> None:
+def effects(changes: dict[str, tuple], options: argparse.Namespace, judge_model) -> None:
     """Print where the default run's Langevin ends under each change of model or settings, and how long it takes."""
     from brownid.dynamics.langevin import langevin
     from brownid.dynamics.settings import LangevinSettings
     from brownid.facemodel.loading import random_latents
 
-    judge_model = world("float32", options.device)
     default = LangevinSettings(iterations=20, repulsion_coefficient=30.0)
     for count in options.identities:
         start = random_latents(judge_model.generator, range(count), 0.7, SEED)
@@ -60,7 +61,7 @@ def neighbours(options: argparse.Namespace) -> None:
     for step in (-0.1, -0.3, -1.0):
         for name in ("current", "previous"):
             changes[f"timestep {step}, {name}"] = (model, {"timestep": step, "neighbours": name})
-    effects(changes, options)
+    effects(changes, options, model)
 
 
 def arithmetic(options: argparse.Namespace) -> None:
@@ -75,12 +76,21 @@ def arithmetic(options: argparse.Namespace) -> None:
     }
     models["float32, contiguous"].network.to(memory_format=torch.contiguous_format)
     models["float32, compiled"].network.compile(dynamic=True)
-    effects({name: (model, {}) for name, model in models.items()}, options)
+    effects({name: (model, {}) for name, model in models.items()}, options, world("float32", options.device))
+
+
+def precision(options: argparse.Namespace) -> None:
+    """Number format of generator and FR network."""
+    models = {name: stylegan2(name, options.device, 64, "iresnet18") for name in ("float32", "bfloat16")}
+    effects({name: (model, {}) for name, model in models.items()}, options, models["float32"])
+
+
+PARTS = {"neighbours": neighbours, "arithmetic": arithmetic, "precision": precision}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("neighbours", "arithmetic"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--identities", type=int, nargs="+", default=[100])
     parser.add_argument("--batches", type=int, nargs="+", default=[64])
     parser.add_argument("--threads", type=int, default=1)
@@ -90,7 +100,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    (neighbours if options.part == "neighbours" else arithmetic)(options)
+    PARTS[options.part](options)
 
 
 if __name__ == "__main__":

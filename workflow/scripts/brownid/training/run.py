@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -234,17 +234,18 @@ def _write_picture(path: Path, module: RecognitionModule, batches: EpochBatches)
 def _reproducible(threads: int, device: torch.device) -> Iterator[None]:
     """Within the block the same call gives the same numbers; torch's threads and random numbers are restored."""
     before = torch.get_num_threads(), torch.get_rng_state(), torch.get_deterministic_debug_mode()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic  # a module whose type does not know the attribute
+    filled = deterministic.fill_uninitialized_memory
     torch.set_num_threads(threads)
     if device.type == "cuda":  # on a CPU the same threads give the same sums anyway
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic cuBLAS needs
         torch.set_deterministic_debug_mode("error")
         # Otherwise each new tensor is first filled with NaN, a kernel each; no result depends on it.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.set_rng_state(before[1])
         torch.set_deterministic_debug_mode(before[2])
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        deterministic.fill_uninitialized_memory = filled
