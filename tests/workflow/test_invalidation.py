@@ -17,15 +17,15 @@ TRAINED = {"train_recognition": 2, "score_model": 2, "tabulate_scores": 1, "comp
 JUDGED = {"embed_dataset": 1, "measure_quality": 1, "tabulate_quality": 1}
 VARIED = {
     **{**JUDGED, "vary_references": 2, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
-    **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
+    **{"render_images": 2, "show_faces": 1, "measure_controls": 1, **TRAINED, "export_training_set": 2, **RELEASED},
 }
 MOVED = {
     **{**VARIED, "sample_references": 1, "audit_leaks": 1, "plot_dynamics": 2, "render_images": 3, "show_faces": 2},
-    **{"realign_images": 1, "embed_dataset": 2, "measure_quality": 2},
+    **{"realign_images": 1, "embed_dataset": 2, "measure_quality": 2, "export_training_set": 3},
 }
 PACKED_VARIED = {
     **{**JUDGED, "vary_references": 1, "merge_variations": 1, "plot_dynamics": 1, "plot_distances": 1},
-    **{"render_images": 1, "show_faces": 1, "measure_controls": 1, **TRAINED, **RELEASED},
+    **{"render_images": 1, "show_faces": 1, "measure_controls": 1, **TRAINED, "export_training_set": 1, **RELEASED},
 }
 INVERTED = {
     **{**PACKED_VARIED, "invert_embeddings": 1, "measure_packing": 1, "plot_dynamics": 2, "render_images": 2},
@@ -37,7 +37,7 @@ ALL_BUT_CAPTURES = {
     **{"fit_within_class": 1, "show_within_class": 1},
     **{**MOVED, **PACKED, "embed_faces": 1, "sample_references": 2, "vary_references": 3, "merge_variations": 2},
     **{"plot_dynamics": 4, "plot_distances": 2, "render_images": 6, "show_faces": 5, **SCORED},
-    **{"embed_dataset": 8, "measure_quality": 6},
+    **{"embed_dataset": 8, "measure_quality": 6, "export_training_set": 3},
 }
 STEERED = {**ALL_BUT_CAPTURES, "train_network": 1, "embed_dataset": 6, "measure_quality": 5, "score_model": 3}
 WARPED = {**STEERED, "embed_dataset": 5, "score_model": 2}
@@ -91,7 +91,9 @@ CHANGES = {
     "variations: {packed_varied: {settings: {embedding_noise: 0.02}}}": PACKED_VARIED,
     "variations: {varied: {settings: {latent_radius: 13.0}}}": VARIED,
     "variations: {varied: {covariate_scales: {smile: 0.5}}}": VARIED,
-    "realigned: {moved_arcface: {template: two_eye}}": {"realign_images": 1, **TRAINED, **RELEASED},
+    "realigned: {moved_arcface: {template: two_eye}}": {
+        **{"realign_images": 1, **TRAINED, "export_training_set": 1, **RELEASED},
+    },
     "training: {fr_varied: {settings: {margin: 0.3}}}": {**TRAINED, **RELEASED},
     "training: {fr_varied: {seeds: [2, 3, 1]}}": {
         **{"train_recognition": 1, "score_model": 1, "tabulate_scores": 1, "compare_scores": 1, **RELEASED},
@@ -103,7 +105,13 @@ CHANGES = {
     "scoring: {resamples: 101}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},
     "scoring: {comparisons: [[steering, fr_varied]]}": {"compare_scores": 1, **RELEASED},
     "audit: {pairs: 4}": {"audit_leaks": 1, **RELEASED},
-    "release: {creator: somebody else}": RELEASED,
+    "release: {creator: somebody else, licence: CC-BY-4.0, version: 2.0.0, date: 2026-02-01}": RELEASED,
+    "release: {published_limit: 36}": {},
+    "release: {published_limit: 35}": RELEASED,
+    "release: {layouts: [published]}": RELEASED,
+    "release: {layouts: [parquet, recordio]}": {"export_training_set": 3, **RELEASED},
+    "release: {shard_size: 256}": {"export_training_set": 3, **RELEASED},
+    "release: {training_sets: {varied: [moved]}}": {"export_training_set": 1, **RELEASED},
 }
 
 
@@ -184,6 +192,9 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
         # nothing that follows from the directions of the same projection
         ("covariates/within_class.py", "1e-10", "1e-9", {"fit_within_class": 1, "show_within_class": 1, **MOVED}),
         ("generators/stylegan3/resampling.py", "0.07886", "0.07887", {}),
+        # no other layout
+        ("exports/parquet.py", "ROWS_PER_GROUP = 256", "ROWS_PER_GROUP = 128", {"export_training_set": 3, **RELEASED}),
+        ("exports/recordio.py", "0xCED7230A", "0xCED7230B", {}),
     ],
 )
 def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone, file, old, new, stages):
@@ -205,7 +216,7 @@ def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clo
     edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
     assert pending(tiny_run, project=clone) == {
         **{"tabulate_scores": 1, "compare_scores": 1, "plot_dynamics": 4, "plot_distances": 2, "show_faces": 5},
-        **{"audit_leaks": 1, "measure_quality": 6, "tabulate_quality": 1, **RELEASED},
+        **{"audit_leaks": 1, "measure_quality": 6, "tabulate_quality": 1, "export_training_set": 3, **RELEASED},
     }
 
 

@@ -32,6 +32,7 @@ PLAN = {
     "plot_distances": 5,
     "show_faces": 8,
     "audit_leaks": 1,
+    "export_training_set": 7,
     "package_release": 1,
     "verify_release": 1,
 }
@@ -51,6 +52,7 @@ PACKED_PLAN = {
     "plot_dynamics": 7,
     "plot_distances": 6,
     "show_faces": 12,
+    "export_training_set": 4,
     "package_release": 1,
     "verify_release": 1,
 }
