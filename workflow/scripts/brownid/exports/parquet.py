@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from brownid.exports.training_set import Block, TrainingSet, shard_starts
 from brownid.jobs.workers import in_processes
+from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import progress
 from brownid.samples import checks
 
@@ -143,8 +144,13 @@ def record_batch(block: Block, schema: pa.Schema) -> pa.RecordBatch:
 
 def _binary(values: Sequence[memoryview]) -> pa.Array:
     """A binary column. `pa.array` would never release the memory views (in 26.0), and with them the mapped files."""
-    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))])
+    ends = np.cumsum([0, *map(len, values)])
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise BrownidError(
+            f"{len(values)} images have {ends[-1]} bytes, more than a column of Parquet takes at a time."
+        )
+    buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.binary(), len(values), buffers)
 
 
 def _lists(values: np.ndarray, kind: pa.DataType) -> pa.Array:
