@@ -1,4 +1,4 @@
-"""Layouts and training sets of the release follow from the configuration; what cannot be joined stops before any work."""
+"""Layouts and training sets of the release follow from the configuration; wrong ones stop before any work."""
 
 from datetime import date
 from pathlib import Path

@@ -1,13 +1,17 @@
 """A release holds what it was given, in the published layout, whole or not at all."""
 
 import dataclasses
+import errno
 import json
 import subprocess
 
 import numpy as np
 import pytest
 
-from brownid.release.contents import DatasetPart, FilePart, ReleaseDescription
+from brownid.exports.inventory import RECORD, write_record
+from brownid.exports.joining import JoinedTrainingSet, Part
+from brownid.exports.layouts import LAYOUTS
+from brownid.release.contents import DatasetPart, FilePart, ReleaseDescription, TrainingSetPart
 from brownid.release.package import build_release
 from brownid.release.verify import verify
 from brownid.runtime.errors import BrownidError
@@ -234,3 +238,74 @@ def test_latents_of_w_plus_are_released_with_the_number_of_layers(material, tmp_
     rows = [list(zip(plain.identities, plain.labels, strict=True)).index((0, label)) for label in plain.labels[:2]]
     assert sorted(map(bytes, released.extra["w_plus_latent"][:2])) == sorted(map(bytes, w_plus[rows]))
     assert 'w_plus = sample["w_plus_latent"][0]' in (tmp_path / "release/README.md").read_text()
+
+
+@pytest.fixture
+def exported(material, tmp_path):
+    """The inputs of a release, and its dataset exported as a training set in two layouts."""
+    given = material()
+    (dataset,) = given["datasets"]
+    training_set = JoinedTrainingSet("people", [Part(dataset.name, dataset.image_shards, dataset.samples)])
+    exports = {}
+    for layout in ("parquet", "recordio"):
+        exports[layout] = tmp_path / "exports" / layout / RECORD
+        exports[layout].parent.mkdir(parents=True)
+        LAYOUTS[layout](training_set, exports[layout].parent, shard_bytes=10**6, processes=1)
+        write_record(exports[layout].parent, training_set, layout, 1)
+    return {**given, "training_sets": [TrainingSetPart("people", exports, "two_eye")]}
+
+
+def test_exported_training_sets_are_linked_into_the_release_and_not_copied(exported, tmp_path):
+    build_release(tmp_path / "release", **exported)
+    files = {path for path in files_below(tmp_path / "release") if path.startswith(("data/", "recordio/"))}
+    recordio = {f"recordio/people/{name}" for name in ("property", "train.idx", "train.rec", "train.tsv")}
+    assert files == {"data/people/train-00000-of-00001.parquet", *recordio}
+    for path in files:
+        source = tmp_path / "exports" / path.replace("data/", "parquet/").replace("people/", "")
+        assert source.samefile(tmp_path / "release" / path)
+    (record,) = json.loads((tmp_path / "release/metadata.json").read_text())["training_sets"]
+    assert (record["name"], record["rows"], record["classes"], record["image_size"]) == ("people", 6, 3, 12)
+    assert record["layouts"] == ["parquet", "recordio"] and record["template"] == "two_eye"
+    assert record["datasets"] == {"world_lang_v1": 6} and record["latent_dimension"] == 8
+
+
+def test_exported_training_sets_are_copied_where_no_link_is_possible(exported, tmp_path, monkeypatch):
+    build_release(tmp_path / "linked", **exported)
+
+    def refuse(source, target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    build_release(tmp_path / "copied", **exported)
+    assert contents(tmp_path / "copied") == contents(tmp_path / "linked")
+    copied = tmp_path / "copied/data/people/train-00000-of-00001.parquet"
+    assert not copied.samefile(tmp_path / "linked/data/people" / copied.name)
+
+
+def test_without_the_published_layout_there_are_neither_samples_nor_single_images(exported, tmp_path):
+    (dataset,) = exported["datasets"]
+    exported["datasets"] = [dataclasses.replace(dataset, image_shards=(), image_size=12)]
+    build_release(tmp_path / "release", **exported)
+    inside = [path for path in files_below(tmp_path / "release") if path.startswith("world_lang_v1/")]
+    assert inside == ["world_lang_v1/command.yml", "world_lang_v1/stats.h5"]
+    (record,) = json.loads((tmp_path / "release/metadata.json").read_text())["datasets"]
+    published = {"published": False, "samples": 6, "identities": 3, "latent_dimension": 8, "generator": "procedural"}
+    assert published.items() <= record.items()
+    assert verify(tmp_path / "release") == []
+
+
+def test_exports_that_are_missing_or_differ_are_refused(exported, tmp_path):
+    (training_set,) = exported["training_sets"]
+    (training_set.exports["recordio"].parent / "train.rec").unlink()
+    with pytest.raises(BrownidError, match=r"train\.rec: there is no such file; run the stage that exports it again"):
+        build_release(tmp_path / "release", **exported)
+    record = json.loads(training_set.exports["recordio"].read_text())
+    record["training_set"]["rows"] = 7
+    record["files"] = []
+    training_set.exports["recordio"].write_text(json.dumps(record))
+    with pytest.raises(BrownidError, match="exports of the training set 'people' differ"):
+        build_release(tmp_path / "release", **exported)
+    training_set.exports["recordio"].unlink()
+    with pytest.raises(BrownidError, match=r"export\.json: there is no such file to put into the release"):
+        build_release(tmp_path / "release", **exported)
+    assert not (tmp_path / "release").exists()
