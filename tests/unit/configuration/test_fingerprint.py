@@ -306,7 +306,7 @@ EDITS = [
     ),
     ("verification/uncertainty.py", "- 2 * of_imp", "- 3 * of_imp", WORLD, {"tabulate_scores", "compare_scores"}),
     ("figures/style.py", '"font.size": 9', '"font.size": 10', WORLD, FIGURES),
-    ("figures/faces.py", "9", "10", WORLD, {"show_faces", "audit_leaks"}),
+    ("figures/faces.py", "9", "10", WORLD, {"show_faces", "audit_leaks", "package_release"}),
     ("release/card.py", '"""The', '"""THE', WORLD, set()),
     ("release/card.py", "## ", "### ", WORLD, {"package_release"}),
     ("runtime/errors.py", "return ", "return not ", WORLD, set()),

@@ -150,10 +150,9 @@ class Card:
 
     def _crops(self) -> str:
         items = []
-        crops = dict.fromkeys(
-            (each.template, each.image_size) for each in [*self.record.training_sets, *self.record.datasets]
-        )
-        for name, size in crops:
+        crops = [(each.template, each.image_size) for each in self.record.training_sets]
+        crops += [(each.template, each.image_size) for each in self.record.datasets]
+        for name, size in dict.fromkeys(crops):
             if name is not None:
                 points = zip(LANDMARKS, template(name, size).tolist(), strict=False)
                 places = ", ".join(f"{landmark} ({x:.2f}, {y:.2f})" for landmark, (x, y) in points)
