@@ -164,7 +164,7 @@ class _Source:
         self.part = part
         self.shapes: dict[str, tuple[int, ...]] = {}
         if part.samples is not None:
-            shapes = columnar.summary(part.samples).shapes
+            shapes = columnar.row_shapes(part.samples)
             self.shapes = {name: shapes[name] for name in COLUMNS if name in shapes}
         namespaces, sizes = set(), set()
         identities, starts, ends = [], [], [0]

@@ -185,15 +185,21 @@ class Summary(NamedTuple):
 
 
 def summary(path: str | Path) -> Summary:
-    """What a file holds; nothing is held in memory for all rows."""
-    samples, identities = 0, np.empty(0, np.int64)
+    """What a file holds; of rows in sorted order, memory grows with the identities only."""
+    samples, found = 0, [np.empty(0, np.int64)]
     for numbers, _ in samples_in_blocks(path):
         samples += len(numbers)
-        identities = np.union1d(identities, numbers)
+        found.append(np.unique(numbers))
+    identities = np.unique(np.concatenate(found))
     with hdf5.reading(path) as file:
         generator, recognition = (hdf5.attribute(file, name) or "" for name in ("generator", "recognition"))
-        shapes = {name: item.shape[1:] for name, item in _columns(file).items()}
-    return Summary(samples, len(identities), generator, recognition, shapes)
+    return Summary(samples, len(identities), generator, recognition, row_shapes(path))
+
+
+def row_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shape of a row of each column of numbers that a file has, by name."""
+    with hdf5.reading(path) as file:
+        return {name: item.shape[1:] for name, item in _columns(file).items()}
 
 
 def read_range(path: str | Path, names: Collection[str], rows: np.ndarray) -> dict[str, np.ndarray]:
