@@ -11,7 +11,7 @@ import typer
 
 from brownid.alignment.settings import MTCNNSettings
 from brownid.cli import files, options, settings
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, suggestion
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
 
@@ -177,10 +177,12 @@ def _by_landmarks(template: str, image_size: int) -> Align:
 
 def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], template: str, image_size: int) -> Align:
     """Alignment by the landmarks that a detector finds."""
-    from brownid.alignment.detection import MTCNN_NETWORKS
+    from brownid.alignment.detection import DETECTORS, MTCNN_NETWORKS
     from brownid.alignment.detection import detector as open_detector
     from brownid.alignment.photographs import AlignedImage, align_photograph
 
+    if family not in DETECTORS:
+        raise BrownidError(f"--detector {family}: there is no such face detector; {suggestion(family, DETECTORS)}")
     needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
     if len(paths) != needed:
         raise BrownidError(f"The face detector {family} has {needed} model files; --detector-file gives {len(paths)}.")
