@@ -30,10 +30,13 @@ PARTS = [
     ),
     (
         {"release": RELEASE},
-        {"sample_references": 1, "measure_controls": 1, **PICTURES, "package_release": 1, "verify_release": 1},
+        {
+            **{"sample_references": 1, "measure_controls": 1, **PICTURES},
+            **{"export_training_set": 1, "package_release": 1, "verify_release": 1},
+        },
     ),
     (
-        {"references": {}, "benchmarks": {"lfw": WHOLE["benchmarks"]["lfw"]}},
+        {"references": {}, "benchmarks": {"lfw": WHOLE["benchmarks"]["lfw"]}, "scoring": {"networks": ["net"]}},
         {"capture_benchmark": 1, "score_model": 1, "tabulate_scores": 1},
     ),
     ({"references": {}, "networks": {}, "generators": {}}, {}),

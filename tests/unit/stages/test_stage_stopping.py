@@ -17,6 +17,7 @@ import capture_benchmark
 import capture_database
 import embed_dataset
 import embed_faces
+import export_training_set
 import fit_warm_start
 import index_database
 import invert_embeddings
@@ -35,6 +36,7 @@ import train_recognition
 import vary_references
 from brownid.databases.index import DatabaseIndex, Sample
 from brownid.jobs.resume import TERMINATED
+from brownid.release.origins import Origins
 from brownid.samples.images import write_image_shard
 from brownid.samples.provenance import write_command
 
@@ -191,13 +193,20 @@ STAGES = {
         {"references": "drawn", "audit": {"pairs": 2}}, references=given["references"], guarded=given["references"],
         reference_images=[given["images"]], guarded_images=[given["images"]], **outputs(out, "table", "figure"),
     ),
+    "export_training_set": lambda given, out: export_training_set.export_training_set(
+        {"training_set": "drawn", "layout": "recordio",
+         "parts": [{"name": "people", "images": [given["folder"] / "references.arrow"], "samples": None}]},
+        record=out / "drawn" / "export.json",
+    ),
     "package_release": lambda given, out: package_release.package_release(
-        {"release": {"name": "tiny", "description": "d", "creator": "c", "licence": "CC-BY-4.0"},
+        {"release": {"name": "tiny", "description": "d", "creator": "c", "licence": "CC-BY-4.0", "version": "1.0.0",
+                     "date": None},
+         "images": {"template": "two_eye", "image_size": SIDE}, "templates": {}, "origins": Origins().plain(),
          "parts": {"datasets": {"drawn": {"samples": given["references"], "command": given["folder"] / "command.yml",
                                           "images": [given["folder"] / "references.arrow"],
                                           "statistics": given["statistics"]}},
-                   "models": {}, "databases": {}, "covariates": [], "packings": [], "tables": [], "figures": [],
-                   "score_table": given["folder"] / "scores.csv"}},
+                   "training_sets": {}, "models": {}, "databases": {}, "covariates": [], "packings": [], "tables": [],
+                   "figures": [], "score_table": given["folder"] / "scores.csv"}},
         manifest=out / "release" / "manifest",
     ),
 }  # fmt: skip
