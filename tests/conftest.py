@@ -10,6 +10,7 @@ from brownid.runtime.process import DEVICE
 os.environ.setdefault(DEVICE, "cpu")  # where there is a GPU too: tests compare with numbers of a CPU
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     dry_runs = 0
     for item in items:
