@@ -42,7 +42,7 @@ results/report.html: $(wildcard results/release/*.verified.txt results/tables/* 
 	@$(SNAKEMAKE) --quiet all --report $@
 
 test: $(VENV)/installed
-	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "$(MARKS)"
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "$(MARKS)"
 
 check: $(VENV)/installed
 	ruff check .
