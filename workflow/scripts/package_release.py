@@ -67,7 +67,7 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
         hyperparameters=Path(files["command"]),
         scores=Path(files["scores"]),
         pair_scores=Path(files["pairs"]),
-        batch=Path(files["batch"]),
+        batch=Path(files["batch"]) if files["batch"] else None,
     )
 
 

@@ -114,3 +114,19 @@ def test_a_date_needs_no_quotes():
 )
 def test_what_cannot_be_released_is_a_sentence(release, sentence):
     assert sentence in refusal(**release)
+
+
+def test_pictures_of_photographs_stay_out_of_a_release(tmp_path):
+    raw = yaml.safe_load(TINY.read_text())
+    raw["databases"]["portraits"] = {"kind": "portraits", "root": str(tmp_path)}
+    raw["databases"]["people"] = {"kind": "people", "root": str(tmp_path)}
+    raw["training"]["fr_genuine"] = {**raw["training"]["fr_varied"], "datasets": ["people"]}
+    raw["release"]["models"] = ["fr_varied", "fr_genuine"]
+    photographed, rendered = (
+        products.release_parts(load_configuration(each)) for each in (raw, yaml.safe_load(TINY.read_text()))
+    )
+    assert not any("/leaks/" in path for path in photographed["figures"])
+    assert any("/leaks/" in path for path in photographed["tables"])
+    assert photographed["models"]["fr_genuine/seed_1"]["batch"] == []
+    assert photographed["models"]["fr_varied/seed_1"]["batch"] == "results/training/fr_varied/seed_1/train_data.png"
+    assert any("/leaks/" in path for path in rendered["figures"])

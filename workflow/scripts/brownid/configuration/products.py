@@ -216,7 +216,11 @@ def release_parts(config: Mapping) -> dict[str, Any]:
     return {
         "datasets": {name: _dataset(config, name) for name in datasets},
         "training_sets": _exports(config),
-        "models": {model: _model(model) for name in release["models"] for model in paths.trained_models(config, name)},
+        "models": {
+            model: _model(config, name, model)
+            for name in release["models"]
+            for model in paths.trained_models(config, name)
+        },
         "databases": {name: paths.database_index(config, name) for name in sorted((guards | captures) - {None})},
         "covariates": sorted(used),
         "packings": [
@@ -230,8 +234,23 @@ def release_parts(config: Mapping) -> dict[str, Any]:
             *(path for path in of_scores if path.endswith((".csv", ".md")) and not path.endswith(f"/{SCORE_TEXT}")),
             *tables(config),
         ],
-        "figures": [*(path for path in of_scores if path.endswith(".png")), *sorted(figures(config))],
+        "figures": [
+            *(path for path in of_scores if path.endswith(".png")),
+            *(path for path in sorted(figures(config)) if path not in _pairs_with_photographs(config)),
+        ],
     }
+
+
+def _pairs_with_photographs(config: Mapping) -> list[str]:
+    """The figures of the leak audits that show photographs beside the references: they stay out of a release."""
+    guards = {name: entry["leak_guard"] for name, entry in config["references"].items() if entry["leak_guard"]}
+    return [f"results/figures/leaks/{name}.png" for name, guard in guards.items() if _is_photographed(config, guard)]
+
+
+def _is_photographed(config: Mapping, dataset: str) -> bool:
+    """Whether a dataset is a database of photographs, which is the user's and not the embedded world's."""
+    entry = config["databases"].get(paths.original(config, dataset))
+    return entry is not None and not entry.get("capture")
 
 
 def _used_covariates(config: Mapping, references: list[str], datasets: list[str]) -> dict[str, str]:
@@ -261,14 +280,15 @@ def _dataset(config: Mapping, name: str) -> dict[str, Any]:
     }
 
 
-def _model(model: str) -> dict[str, str]:
+def _model(config: Mapping, training: str, model: str) -> dict[str, Any]:
     folder = f"results/training/{model}"
+    photographed = any(_is_photographed(config, name) for name in config["training"][training]["datasets"])
     return {
         "weights": f"{folder}/weights.safetensors",
         "checkpoint": f"{folder}/checkpoint.ckpt",
         "history": f"{folder}/history.csv",
         "command": f"{folder}/command.yml",
-        "batch": f"{folder}/train_data.png",
+        "batch": [] if photographed else f"{folder}/train_data.png",
         "scores": f"results/scores/{EVALUATION}/{model}.json",
         "pairs": f"results/scores/{EVALUATION}/{model}.pairs.parquet",
     }
