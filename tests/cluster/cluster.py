@@ -194,7 +194,7 @@ def reduced(path):
     for section, name in (("databases", "multipie"), ("references", "packed"), ("variations", "packed_varied")):
         del config[section][name]
     del config["covariates"], config["realigned"], config["quality"], config["networks"]["judge"]
-    del config["references"]["moved"]["nuisance_projection"]
+    del config["references"]["moved"]["nuisance_projection"], config["release"]["training_sets"]
     varied = config["variations"]["varied"]
     varied |= {"algorithm": "dispersion"}
     del varied["covariates"]
