@@ -1,5 +1,7 @@
-"""Device of the suite, and its order for two workers: the long tiny run first, beside the unit tests; what dry-runs on
-it last."""
+"""Device of the suite, and its order for two workers.
+
+The long tiny run comes first, beside the unit tests, and the tests that need its results last.
+"""
 
 import os
 from zlib import crc32
@@ -16,9 +18,10 @@ def pytest_collection_modifyitems(items):
 
 
 class Groups(LoadScopeScheduling):
-    """One worker has the tests of the tiny run, which the other would wait for; each has half of those on its results.
+    """The tests in test_run.py form one group, so that one worker alone makes the tiny run and none waits for it.
 
-    In place of xdist_group, which pytest 9.2 and xdist 3.8 pass over.
+    The other tests of the workflow need its results, and form two groups. In place of xdist_group, which pytest 9.2 and
+    xdist 3.8 pass over.
     """
 
     def _split_scope(self, nodeid):

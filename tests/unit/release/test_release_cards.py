@@ -287,4 +287,6 @@ def test_a_model_card_tells_how_adaface_loads_the_checkpoint_where_it_can(writte
     described = ReleaseDescription("tiny", "Faces.", "The makers", "MIT")
     write_model_cards(tmp_path / "release", described, [model.name], Origins())
     text = (tmp_path / "release/trained_models/slim_lang/README.md").read_text()
-    assert ('net.build_model("ir_18")' in text) == told and "datasets that are not recorded" in text
+    assert ('net.build_model("ir_18")' in text) == (
+        "weights_only=True" in text
+    ) == told and "datasets that are not recorded" in text

@@ -18,7 +18,7 @@ ACCURACIES = "scores/accuracies.csv"
 ADAFACE = """import net, torch
 
 network = net.build_model("{architecture}")
-state = torch.load("{file}.ckpt")["state_dict"]
+state = torch.load("{file}.ckpt", weights_only=True)["state_dict"]
 network.load_state_dict({{name[6:]: tensor for name, tensor in state.items() if name.startswith("model.")}})"""
 
 
