@@ -46,6 +46,12 @@ def test_rows_of_an_identity_stand_together_with_the_reference_first(joined):
     assert rows_of(joined, 2, 7) == ROWS[2:7] and rows_of(joined, 3, 3) == []
 
 
+def test_references_of_another_name_than_their_namespace_come_first_too(part):
+    realigned = dataclasses.replace(part("first"), name="realigned")
+    joined = JoinedTrainingSet("joined", [part("varied"), realigned])
+    assert [sample for _, sample, _ in rows_of(joined)][:3] == ["reference", "augmentation_0", "augmentation_1"]
+
+
 def test_a_number_never_means_two_persons_and_labels_have_no_gaps(joined):
     assert list(joined.classes) == ["first/00000", "first/00001", "first/00003", "second/00000", "second/00002"]
     assert joined.classes[-1] == "second/00002" and joined.classes[1:3] == ["first/00001", "first/00003"]

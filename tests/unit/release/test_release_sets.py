@@ -215,6 +215,18 @@ def test_record_files_that_do_not_fit_are_found(release):
         (root / folder / name).write_bytes(before)
 
 
+def test_a_record_file_without_a_record_per_identity_is_found(release):
+    root, folder = release("recordio"), "recordio/people_set"
+    lines = (root / folder / "train.idx").read_text().splitlines(keepends=True)
+    images = len((root / folder / "train.tsv").read_text().splitlines())
+    start = int(lines[images + 1].split("\t")[1])
+    (root / folder / "train.rec").write_bytes((root / folder / "train.rec").read_bytes()[:start])
+    (root / folder / "train.idx").write_text("".join(lines[: images + 1]))
+    contents.write_manifest(root)
+    (fault,) = verify(root)
+    assert fault.endswith("train.rec: it has 0 records of identities, and 3 classes.")
+
+
 def test_layouts_that_hold_other_images_or_labels_are_found(release):
     root = release("parquet", "recordio")
     records = bytearray((root / "recordio/people_set/train.rec").read_bytes())

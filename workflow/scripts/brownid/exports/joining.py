@@ -11,6 +11,7 @@ from brownid.exports.training_set import BLOCK_ROWS, Block, TrainingSet, class_n
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import logger, progress
 from brownid.samples import columnar
+from brownid.samples.collection import REFERENCE
 from brownid.samples.images import ImageShard
 from brownid.samples.published import W_PLUS
 
@@ -55,7 +56,7 @@ class JoinedTrainingSet(TrainingSet):
         if not parts or len(set(names)) < len(names):
             raise BrownidError(f"The training set {name!r} needs one or more different datasets, not {names}.")
         sources = [_Source(part) for part in progress(parts, f"reading the index of {name}", "dataset")]
-        self._sources = sorted(sources, key=lambda source: source.part.name != source.namespace)  # references first
+        self._sources = sorted(sources, key=lambda source: not source.has_references)
         self.image_size = self._sources[0].image_size
         for source in self._sources:
             if source.image_size != self.image_size:
@@ -186,6 +187,7 @@ class _Source:
         self.identities = np.concatenate(identities)
         self.starts = np.append(np.concatenate(starts), ends[-1])
         self._ends = np.array(ends)
+        self.has_references = self.labels(np.zeros(1, np.int64)) == [REFERENCE]
         if part.samples is not None:
             self._check_samples(part.samples)
 

@@ -11,8 +11,7 @@ from brownid.databases.listing import image_paths, path_of, without_suffix
 from brownid.exports.rows import side_of
 from brownid.exports.training_set import BLOCK_ROWS, Block, TrainingSet
 from brownid.runtime.errors import BrownidError, refused_read
-
-REFERENCE = "reference"
+from brownid.samples.collection import REFERENCE
 
 
 class FolderTrainingSet(TrainingSet):

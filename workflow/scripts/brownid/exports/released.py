@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
+from brownid.exports.parquet import TEXTS
 from brownid.exports.rows import side_of
 from brownid.exports.training_set import Block, TrainingSet
 from brownid.runtime.errors import BrownidError, one_line, refused_read
 
-TEXTS = ("identity", "sample", "dataset")
 NUMBERS = {"latent": "latents", "w_plus_latent": "w_plus_latents", "embedding": "embeddings"}  # column -> of a block
 KINDS = {"label": pa.types.is_int64, **dict.fromkeys(TEXTS, pa.types.is_string)}
 
@@ -97,10 +97,13 @@ class ParquetTrainingSet(TrainingSet):
 
 def _groups(paths: list[Path]) -> Iterator[Group]:
     start = 0
+    with _reading(paths[0]):
+        first = pa.parquet.ParquetFile(paths[0]).schema_arrow
     for path in paths:
         with _reading(path):
             file = pa.parquet.ParquetFile(path)
             _check_columns(path, file.schema_arrow)
+            _check_numbers(path, file.schema_arrow, first)
             counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         for number, rows in enumerate(counts):
             yield Group(path, number, start, rows)
@@ -119,6 +122,16 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         raise BrownidError(
             f"{path}: this is no Parquet file of a training set: the column {wrong[0]!r} is missing or of another type."
         )
+
+
+def _check_numbers(path: Path, schema: pa.Schema, first: pa.Schema) -> None:
+    """Refuse a file whose columns of numbers are not those of the first file."""
+    for name in NUMBERS:
+        kinds = [each.field(name).type if name in each.names else None for each in (schema, first)]
+        if kinds[0] != kinds[1]:
+            raise BrownidError(
+                f"{path}: the column {name!r} is not as in the first file of the set; get the set again."
+            )
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK_ROWS = 1024
+ROWS_OF_SIZES = 64 * BLOCK_ROWS
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,20 @@ def class_name(namespace: str, identity: int) -> str:
     return f"{namespace}/{identity:05d}"
 
 
+def sizes_in_blocks(training_set: TrainingSet) -> Iterator[np.ndarray]:
+    """Bytes of each encoded image of the whole set, int64, some ten thousand rows at a time."""
+    for start in range(0, len(training_set), ROWS_OF_SIZES):
+        yield training_set.sizes(start, min(start + ROWS_OF_SIZES, len(training_set)))
+
+
 def shard_starts(training_set: TrainingSet, shard_bytes: int, row_bytes: int = 0) -> list[int]:
     """The first rows of shards of nearly equal size, at most about `shard_bytes`, and last the number of rows.
 
     `row_bytes` is what a row takes in addition to its image. The sizes are added up block by block.
     """
-    rows, step = len(training_set), 64 * BLOCK_ROWS
-    spans = [(start, min(start + step, rows)) for start in range(0, rows, step)]
-    totals = [int(training_set.sizes(*span).sum()) + row_bytes * (span[1] - span[0]) for span in spans]
+    rows = len(training_set)
+    spans = [(start, min(start + ROWS_OF_SIZES, rows)) for start in range(0, rows, ROWS_OF_SIZES)]
+    totals = [int(sizes.sum()) + row_bytes * len(sizes) for sizes in sizes_in_blocks(training_set)]
     shards = max(1, -(-sum(totals) // shard_bytes))
     limits = [sum(totals) * shard // shards for shard in range(1, shards)]
     starts, before = [0], 0

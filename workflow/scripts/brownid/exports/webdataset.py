@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from brownid.exports.rows import Row, rows
-from brownid.exports.training_set import TrainingSet
+from brownid.exports.training_set import TrainingSet, sizes_in_blocks
 from brownid.runtime.process import progress
 from brownid.runtime.randomness import stream
 
@@ -59,9 +59,7 @@ def shard_name(shard: int) -> str:
 
 def _bytes(training_set: TrainingSet) -> int:
     """Bytes of all members, where each file of class or text takes one block."""
-    starts = range(0, len(training_set), ROWS_AT_ONCE)
-    sizes = (training_set.sizes(start, min(start + ROWS_AT_ONCE, len(training_set))) for start in starts)
-    return sum(int((-(-part // BLOCK) + 2 * MEMBERS - 1).sum()) * BLOCK for part in sizes)
+    return sum(int((-(-part // BLOCK) + 2 * MEMBERS - 1).sum()) * BLOCK for part in sizes_in_blocks(training_set))
 
 
 def _bucket_path(folder: Path, bucket: int) -> Path:

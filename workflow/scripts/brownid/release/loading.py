@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from brownid.exports.parquet import MOST_CLASS_NAMES
 from brownid.release.markup import python, table
 from brownid.release.metadata import DatasetRecord, ReleasedSetRecord
 from brownid.samples.published import W_PLUS
@@ -13,6 +14,7 @@ COLUMNS = (
     ("sample", "`reference`, or the name of the variation"),
     ("dataset", "the dataset that the image is from"),
     ("latent", "of the generator"),
+    ("w_plus_latent", "of the generator, one per layer"),
     ("embedding", "of the image by the steering network, unit length"),
 )
 
@@ -39,14 +41,22 @@ def _parquet(release: str, record: ReleasedSetRecord) -> str:
         "**Parquet**, by Hugging Face `datasets`, from the folder or its repository on the Hub; `streaming=True`"
         " downloads what is read:"
     )
+    # above so many classes the label is a plain number
+    shown = f'row["image"], row["label"]  # PIL image, 0 to {record.classes - 1}'
+    if record.classes <= MOST_CLASS_NAMES:
+        shown = f'row["image"], faces.features["label"].num_classes  # PIL image, {record.classes}'
     example = f"""from datasets import load_dataset
 
 faces = load_dataset("{release}", "{record.name}", split="train")
 row = faces[0]
-row["image"], faces.features["label"].num_classes  # PIL image, {record.classes}"""
-    shapes = {"latent": record.latent_dimension, "embedding": record.embedding_dimension}
+{shown}"""
+    shapes = {
+        "latent": record.latent_dimension and [record.latent_dimension],
+        "w_plus_latent": record.w_plus_shape and list(record.w_plus_shape),
+        "embedding": record.embedding_dimension and [record.embedding_dimension],
+    }
     rows = [
-        [f"`{name}`", f"{what}, `[{shapes[name]}]`" if name in shapes else what]
+        [f"`{name}`", f"{what}, `{shapes[name]}`" if name in shapes else what]
         for name, what in COLUMNS
         if shapes.get(name, True)
     ]

@@ -164,7 +164,9 @@ def recordio_pieces(source: Source) -> Iterator[list[tuple[int, int, int]]]:
         open(source.plain("train.idx"), encoding="ascii", errors="replace") as index,
         open(source.plain("train.tsv"), encoding="utf-8", errors="replace") as names,
     ):
-        row, end = 0, 1.0
+        row, persons = 0, 0
+        firsts: list[int] = []  # the number of the first record of each class
+        headed = False
         for number, found in enumerate(recordio.scan(path)):
             if index.readline(LONGEST_LINE) != f"{number}\t{found.byte}\n":
                 raise BrownidError(f"{source.folder}/train.idx: line {number + 1} is not that of record {number}.")
@@ -172,6 +174,8 @@ def recordio_pieces(source: Source) -> Iterator[list[tuple[int, int, int]]]:
                 start, _, label = names.readline(LONGEST_LINE).rstrip("\n").rpartition("\t")
                 if (start.partition("\t")[0], label) != (str(number), f"{found.label:.0f}"):
                     raise BrownidError(f"{source.folder}/train.tsv: line {row + 1} is not that of record {number}.")
+                if found.label == len(firsts):
+                    firsts.append(number)
                 piece.append((row, found.byte, found.end - found.byte))
                 row += 1
                 if len(piece) == ROWS_PER_PIECE:
@@ -179,10 +183,15 @@ def recordio_pieces(source: Source) -> Iterator[list[tuple[int, int, int]]]:
                     piece = []
                 continue
             labels, _ = recordio.read_record(path, found.byte)
-            expected = [record.rows + 1, record.rows + 1 + record.classes] if number == 0 else [end, *labels[1:2]]
+            if number == 0:
+                headed, expected = True, [record.rows + 1, record.rows + 1 + record.classes]
+            else:  # where the records of a person's images begin and end
+                expected = ([*firsts[persons : persons + 2], record.rows + 1])[:2]
+                persons += 1
             if labels != expected:
                 raise BrownidError(f"{path}: the record {number} has the labels {labels} instead of {expected}.")
-            end = end if number == 0 else labels[1]
+        if persons != (record.classes if headed else 0):
+            raise BrownidError(f"{path}: it has {persons} records of identities, and {record.classes} classes.")
         if index.readline(LONGEST_LINE) or names.readline(LONGEST_LINE):
             raise BrownidError(f"{source.folder}: train.idx or train.tsv has more lines than train.rec has records.")
     if piece:
