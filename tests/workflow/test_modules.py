@@ -40,5 +40,14 @@ def test_a_module_with_a_prefix_and_renamed_rules_makes_what_the_workflow_itself
     assert {rule: count for rule, count in jobs.items() if rule not in TARGETS} == alone
 
 
+def test_with_a_prefix_nothing_is_fetched(tmp_path, importer, capfd):
+    importer()
+    text = (tmp_path / "workflow/Snakefile").read_text()
+    text = text.replace("config: config\n", 'config: config | {"models": {"fetch": True}}\n    prefix: "faces"\n')
+    (tmp_path / "workflow/Snakefile").write_text(text)
+    with pytest.raises(AssertionError, match=r"models\.fetch cannot be used with `prefix:`"):
+        pending(tmp_path, project=tmp_path / "workflow", configfiles=())
+
+
 def test_the_entry_below_workflow_is_the_workflow(tmp_path):
     assert pending(tmp_path, project=PROJECT / "workflow") == pending(tmp_path)

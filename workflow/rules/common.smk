@@ -33,6 +33,11 @@ try:
         config = override(config, workflow.config_settings.config_args)
     config = load_configuration(config)
     if PREFIX:
+        if config["models"]["fetch"]:
+            raise BrownidError(
+                "models.fetch cannot be used with `prefix:`, which would move the fetched files: fetch them first, by "
+                "`brownid models fetch`."
+            )
         anchor_own_paths(config)
 except BrownidError as error:
     sys.exit(f"error: {error}")  # the message without a traceback

@@ -96,6 +96,24 @@ def test_the_embedded_world_needs_no_files(written):
     assert config["references"]["faces"]["identities"] == 50 and config["networks"]["steering"]["database"]
 
 
+def test_two_benchmarks_of_one_name_are_refused(refusal, own, monkeypatch):
+    monkeypatch.chdir(own)
+    (own / "other").mkdir(exist_ok=True)
+    (own / "other/b32.bin").write_bytes((own / "b32.bin").read_bytes())
+    words = ("--network", "slim.safetensors", "--generator", "gan.safetensors")
+    said = refusal("init", *words, "--benchmark", "b32.bin", "--benchmark", "other/b32.bin", "-o", "two.yaml")
+    assert "other/b32.bin: another benchmark is called b32 already" in said
+
+
+def test_a_record_file_needs_no_detector(refusal, own, monkeypatch):
+    monkeypatch.chdir(own)
+    (own / "records").mkdir(exist_ok=True)
+    for name in ("train.rec", "train.idx"):
+        (own / "records" / name).touch()
+    said = refusal("init", "--photographs", "records", "--detector", "yunet.onnx", "-o", "records.yaml")
+    assert "records: a record file holds aligned crops, in which no detector looks" in said
+
+
 def test_an_existing_configuration_is_never_replaced(refusal, tmp_path):
     (tmp_path / "mine.yaml").write_text("seed: 7")
     assert "exists already, and is not replaced" in refusal("init", "--embedded", "-o", tmp_path / "mine.yaml")

@@ -43,8 +43,8 @@ def test_a_network_that_helps_the_projection_does_not_judge(tiny):
 
 
 def test_a_judge_with_the_weights_of_the_steering_network_is_refused_under_any_name(tiny):
-    for name in ("steering", "judge"):
-        tiny["networks"][name] |= {"database": None, "weights": "same.pt"}
+    for name, path in (("steering", "same.pt"), ("judge", "./same.pt")):
+        tiny["networks"][name] |= {"database": None, "weights": path}
     with pytest.raises(BrownidError, match=r"references.rejected.network uses as 'steering', with the same weights"):
         load_configuration(tiny, files=False)
 

@@ -61,6 +61,15 @@ def test_the_data_of_a_released_network_are_a_training_set_unless_they_are_one_a
         load_configuration(raw)
 
 
+def test_a_training_of_the_name_of_a_dataset_without_a_set_is_refused():
+    raw = yaml.safe_load(TINY.read_text())
+    raw["training"] = {"moved": {**raw["training"]["fr_varied"], "datasets": ["moved_arcface"]}}
+    raw["release"] |= {"datasets": ["moved"], "models": ["moved"], "training_sets": None}
+    raw["scoring"] = {}
+    with pytest.raises(BrownidError, match=r"two training sets .moved., that of training\.moved and"):
+        load_configuration(raw)
+
+
 def test_single_images_are_published_up_to_a_number_of_images():
     assert layouts(loaded(published_limit=24)) == ["parquet", "published"]  # 6 + 12 + 6
     assert layouts(loaded(published_limit=23)) == ["parquet"]

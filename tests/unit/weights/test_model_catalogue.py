@@ -1,6 +1,7 @@
 """The catalogue of external files: complete, unambiguous, and refused with a sentence where it is wrong."""
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,6 +26,7 @@ def test_the_project_s_own_catalogue_can_be_read_and_every_address_is_safe():
 def test_a_model_is_found_by_its_path_however_that_is_written(tmp_path):
     catalogue = read_catalogue(write_catalogue(tmp_path / "a.yaml", net={}))
     assert model_at(catalogue, "./models//net").name == "net"
+    assert model_at(catalogue, Path("models/net").absolute()).name == "net"
     assert model_at(catalogue, "models/other") is None
 
 

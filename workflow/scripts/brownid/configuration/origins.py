@@ -7,7 +7,7 @@ from brownid.configuration.datasets import namespace, original
 from brownid.configuration.links import GROUPS
 from brownid.configuration.release import released_datasets
 from brownid.release.origins import Covariates, Database, Generator, Network, Origin, Origins, PublishedFile
-from brownid.weights.catalogue import model_at, read_catalogue
+from brownid.weights.catalogue import model_at, read_catalogue, same_path
 
 
 def release_origins(config: Mapping) -> Origins:
@@ -94,6 +94,7 @@ def _covariates(config: Mapping, name: str) -> Covariates:
 
 
 def _file(config: Mapping, path: str) -> PublishedFile:
+    path = same_path(path)  # without the user's folders, where it lies in the working directory
     model = model_at(read_catalogue(config.get("models", {}).get("catalogue")), path)
     if model is None:
         return PublishedFile(path)

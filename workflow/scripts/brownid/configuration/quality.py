@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from brownid.runtime.errors import BrownidError
+from brownid.weights.catalogue import same_path
 
 UNLABELLED = ("portraits", "ffhq", "utkface")  # kinds of databases in which every image is an identity
 
@@ -14,7 +15,8 @@ def check_quality(config: Mapping) -> None:
     judge, genuine = config["quality"]["judge"], config["quality"]["genuine"]
     weights = config["networks"][judge]["weights"]
     for place, network in _steering(config).items():
-        same_file = weights is not None and config["networks"][network]["weights"] == weights
+        steering = config["networks"][network]["weights"]
+        same_file = None not in (weights, steering) and same_path(steering) == same_path(weights)
         if network == judge or same_file:
             how = "names too" if network == judge else f"uses as {network!r}, with the same weights"
             raise BrownidError(

@@ -48,7 +48,13 @@ def training_sets(config: Mapping) -> dict[str, list[str]]:
                 )
             sets[name] = list(datasets)
     joined = {dataset for datasets in sets.values() for dataset in datasets}
-    return sets | {name: [name] for name in release["datasets"] if name not in joined}
+    alone = {name: [name] for name in release["datasets"] if name not in joined}
+    for name in sets.keys() & alone.keys():
+        raise BrownidError(
+            f"The release would have two training sets {name!r}, that of training.{name} and that of the dataset "
+            f"{name}: rename one of the entries, or name the sets in release.training_sets."
+        )
+    return sets | alone
 
 
 def released_datasets(config: Mapping) -> list[str]:

@@ -181,7 +181,7 @@ class _LatentTiles:
         """The smallest distance `[1]`, from the differences of all pairs that may be the closest: their tiles are few,
         and calculated a second time."""
         minimum = closest.new_full((1,), math.inf)
-        suspected = (closest <= closest.min() + 2 * self.error).tolist()
+        suspected = (~(closest > closest.min() + 2 * self.error)).tolist()  # all, where a latent is not a number
         for part, suspect in zip(self.parts(), suspected, strict=False):
             if suspect:
                 found = self.squared(part)

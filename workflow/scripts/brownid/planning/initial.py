@@ -34,14 +34,14 @@ EMBEDDED_SIDE = 56  # pixels of the embedded world's images
 class Sources:
     """What a user has, and how much to make of it; with `embedded` nothing but numbers."""
 
+    identities: int
+    variations: int  # of each identity
     generator: str | None = None  # a file, or path.to.module:function
     network: str | None = None  # a file of weights
     photographs: str | None = None  # a folder
     detector_files: Sequence[str] = ()  # of YuNet, or P-Net, R-Net and O-Net of MTCNN
     benchmarks: Sequence[str] = ()  # .bin files
     embedded: bool = False
-    identities: int = 1000
-    variations: int = 16
 
 
 class Initial(NamedTuple):
@@ -283,6 +283,8 @@ def _photographs(sources: Sources, found: dict[str, str]) -> list[str]:
         raise BrownidError(f"{root}: there is no such folder; name one with a folder of images per person.")
     listing = find_images(root)
     if listing.record_files and not listing.paths:
+        if sources.detector_files:
+            raise BrownidError(f"{root}: a record file holds aligned crops, in which no detector looks: leave it out.")
         folder = (Path(root) / listing.record_files[0]).parent
         found["photographs"] = "people, a record file"
         return [f"databases:\n  photographs: {{kind: recordio, root: {_quoted(str(folder))}}}\n"]
@@ -373,6 +375,8 @@ def _benchmarks(sources: Sources, image_size: int, found: dict[str, str]) -> lis
         images, same = read_bin(path)
         side = decode_rgb(images[0]).shape[0]
         name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem).lstrip("_-") or "benchmark"
+        if f"benchmark {name}" in found:
+            raise BrownidError(f"{path}: another benchmark is called {name} already: rename one of the files.")
         found[f"benchmark {name}"] = f"{len(same)} pairs, crops of {side} pixels"
         if side < image_size:
             raise BrownidError(

@@ -38,11 +38,6 @@ def resolution(spec: Mapping[str, Any]) -> int:
     return int(named[1]) if named else stated or RESOLUTIONS.get(spec.get("family", ""), USUAL_RESOLUTION)
 
 
-def identities(config: Mapping, dataset: str) -> int:
-    """Identities of a references or variations entry."""
-    return config["references"][paths.namespace(config, dataset)]["identities"]
-
-
 def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -> int | None:
     """Images of a dataset; None for a database of unknown size."""
     dataset = paths.original(config, dataset)

@@ -56,8 +56,8 @@ def model_at(catalogue: Mapping[str, Model], path: str | Path) -> Model | None:
 
 
 def same_path(path: str | Path) -> str:
-    """The one way to write a path: ./models//net is models/net."""
-    return os.path.normpath(path)
+    """The one way to write a path: ./models//net is models/net, and so is its absolute path."""
+    return os.path.normpath(path).removeprefix(os.path.join(os.getcwd(), ""))
 
 
 def fetched_paths(config: Mapping) -> list[str]:
