@@ -1,26 +1,38 @@
 # make release      environment, pipeline on config/config.yaml, report
 # make development  environment, pipeline as far as the scores on development benchmarks need it
-# make test         environment, test suite
+# make onnx, make diffusion, make hub, make lmdb, make cluster
+#                   add what an extra needs to the environment: ONNX files, Arc2Face, the Hugging Face Hub, LMDB, Slurm
+# make test         environment with the tools of development, test suite
 # make check        formatters, linters, types
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
 # make photographs  published weights and photographs from packages, compared with the peers' own code and readers
 # make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
+# make other-pythons PYTHONS="python3.12 python3.13"
+#                   the unit tests under other Pythons, each in an environment of its own below build/
 # make clean        remove what the pipeline made (the environment stays)
 #
 # Another configuration: make release CONFIG=path/to/config.yaml
+# A torch without CUDA:  make release TORCH_INDEX=URL, the package index that has CPU builds of torch; from there comes
+#                        torch alone, in the pinned version. Give it when the environment is made for the first time.
 
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 MARKS ?= not nightly
+TORCH_INDEX ?=
+PYTHONS ?= python3.12 python3.13
+EXTRAS := onnx diffusion hub lmdb cluster
+PINNED := requirements.txt requirements-extras.txt requirements-development.txt
+PIP = -m pip --quiet --disable-pip-version-check install
+TORCH = $(if $(TORCH_INDEX),--no-deps --index-url '$(TORCH_INDEX)' $(shell grep '^torch==' requirements.txt))
 # CONFIG goes through the shell's environment, so that its path may hold blanks. `python -m`, since the first line of the
 # script `snakemake` cannot hold every path.
 SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release development configuration test check real photographs nightly clean
+.PHONY: release development configuration $(EXTRAS) test check real photographs nightly other-pythons unit-tests clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -41,24 +53,34 @@ results/report.html: $(wildcard results/release/*.verified.txt results/tables/* 
 	@echo "Writing the report"
 	@$(SNAKEMAKE) --quiet all --report $@
 
-test: $(VENV)/installed
+$(EXTRAS): $(VENV)/installed
+	@$(BIN)/python $(PIP) --constraint requirements.txt --constraint requirements-extras.txt --editable '.[$@]'
+
+test: $(VENV)/development
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "$(MARKS)"
 
-check: $(VENV)/installed
+check: $(VENV)/development
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
 
-real: $(VENV)/installed
+real: $(VENV)/development
 	@python tests/real.py
 
-photographs: $(VENV)/installed
+photographs: $(VENV)/development
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest -m photographs --durations 5 tests/photographs
 
 nightly:
 	@.ci/run nightly
+
+other-pythons:
+	@for python in $(PYTHONS); do $(MAKE) --no-print-directory PYTHON=$$python VENV=build/$$python unit-tests || exit 1; done
+
+unit-tests: $(VENV)/development
+	@$(BIN)/python --version
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "$(MARKS)" tests/unit
 
 clean:
 	rm -rf results logs
@@ -70,6 +92,12 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (once, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(if $(TORCH),$(BIN)/python $(PIP) $(TORCH))
+	@$(BIN)/python $(PIP) --requirement requirements.txt
+	@$(BIN)/python $(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/development: $(VENV)/installed $(PINNED)
+	@echo "Installing the tools of development into $(VENV)"
+	@$(BIN)/python $(PIP) $(PINNED:%=--requirement %)
 	@touch $@

@@ -32,6 +32,6 @@ def test_source_files_that_are_named_exist(document):
 
 
 def test_the_citation_and_the_changelog_are_those_of_this_version():
-    (changed, *_) = re.findall(r"^## (\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (changed, *_) = re.findall(r"^## (\d\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     (cited,) = re.findall(r"^version: (\S+)$", (PROJECT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert changed == cited == brownid.__version__

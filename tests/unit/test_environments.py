@@ -24,6 +24,14 @@ ON_THE_INDEX = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "s
 PACKAGE_OF = {"cv2": "py-opencv", "torch": "pytorch", "yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
 
 
+PINNED = ("requirements.txt", "requirements-extras.txt", "requirements-development.txt")
+
+
+def pinned_versions(name):
+    """The version of each package in a requirements file."""
+    return dict(line.split("==") for line in (PROJECT / name).read_text().splitlines() if not line.startswith("#"))
+
+
 def environments():
     """(script, environment, text) of every rule."""
     found = []
@@ -177,7 +185,7 @@ def test_the_fingerprint_of_a_rule_is_that_of_its_script_and_environment(script,
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_an_environment_pins_the_minor_versions_of_the_requirements(path):
-    pinned = dict(line.split("==") for line in (PROJECT / "requirements.txt").read_text().splitlines() if "==" in line)
+    pinned = {name: version for pins in map(pinned_versions, PINNED) for name, version in pins.items()}
     names = {"pytorch": "torch", "pytorch-gpu": "torch", "py-opencv": "opencv-python-headless", "pyyaml": "PyYAML"}
     names["python-lmdb"] = "lmdb"
     for dependency in yaml.safe_load(path.read_text())["dependencies"]:
@@ -191,6 +199,44 @@ def requirements():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     return [*project["dependencies"], *(line for name in extras if name != "development" for line in extras[name])]
+
+
+def names_on_the_index(lines):
+    """The normalized names of requirements."""
+    return {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in lines}
+
+
+def test_a_package_is_pinned_once_in_the_file_of_those_who_need_it():
+    users, extras, development = (names_on_the_index(pinned_versions(name)) for name in PINNED)
+    assert not users & extras and not (users | extras) & development
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    needed = {extra: names_on_the_index(lines) for extra, lines in project["optional-dependencies"].items()}
+    assert names_on_the_index(project["dependencies"]) | needed["workflow"] <= users
+    assert set().union(*(needed[extra] for extra in ("onnx", "diffusion", "hub", "lmdb", "cluster"))) <= extras
+    assert {"pytest", "ruff", "mypy", "snakefmt", "datasets"} <= development
+    assert needed["development"] <= users | extras | development
+
+
+def commands_of_make(target, *arguments):
+    """What `make` would run to build a target in a clone without an environment."""
+    command = ["make", "--dry-run", "--no-print-directory", "VENV=no/such", target, *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_index_for_torch_is_asked_for_torch_alone():
+    (pinned,) = (
+        f"torch=={version}" for name, version in pinned_versions("requirements.txt").items() if name == "torch"
+    )
+    install = [line for line in commands_of_make("release", "TORCH_INDEX=https://e.org/cpu") if "-m pip" in line]
+    assert install[0].endswith(f"install --no-deps --index-url 'https://e.org/cpu' {pinned}")
+    assert not [line for line in install[1:] if "e.org" in line]
+
+
+def test_users_get_no_tools_of_development():
+    assert not [line for line in commands_of_make("release") if "development" in line]
+    assert [line for line in commands_of_make("test") if "requirements-development.txt" in line]
+    (extra,) = (line for line in commands_of_make("cluster") if "[cluster]" in line)
+    assert "--constraint requirements-extras.txt" in extra
 
 
 def test_dependencies_and_extras_name_every_package_that_is_imported_anywhere():
