@@ -4,6 +4,7 @@
 #                   add what an extra needs to the environment: ONNX files, Arc2Face, the Hugging Face Hub, LMDB, Slurm
 # make test         environment with the tools of development, test suite
 # make check        formatters, linters, types
+# make device       each entry point on a simulated GPU against the CPU, and what crosses between host and device
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
 # make photographs  published weights and photographs from packages, compared with the peers' own code and readers
 # make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
@@ -32,7 +33,7 @@ SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release development configuration $(EXTRAS) test check real photographs nightly other-pythons unit-tests clean
+.PHONY: release development configuration $(EXTRAS) test check device real photographs nightly other-pythons unit-tests clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -65,6 +66,9 @@ check: $(VENV)/development
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
+
+device: $(VENV)/development
+	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 -m "device and $(MARKS)" tests/device
 
 real: $(VENV)/development
 	@python tests/real.py
