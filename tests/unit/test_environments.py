@@ -144,18 +144,24 @@ def test_several_gpus_are_on_one_node(script, environment, rule):
 
 
 def test_what_a_profile_asks_for_all_gpu_rules_reaches_these_and_no_others(tmp_path, monkeypatch):
-    asked = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())["set-resources"]
-    assert asked["gpu_rules"] == {"slurm_partition": "gpu"}
+    profile = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
+    asked, threads = profile["set-resources"], profile["set-threads"]
+    assert asked["gpu_rules"] == {"slurm_partition": "gpu"} and threads == {"gpu_rules": 8}
     asked |= {"score_model": {"slurm_partition": "own"}, "show_faces": {"slurm_partition": "own"}}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "")  # the workflow sets it
-    settings = ResourceSettings(cores=1, overwrite_resources=asked)
+    own = {"score_model": 2, "show_faces": 3}
+    settings = ResourceSettings(cores=16, overwrite_resources=asked, overwrite_threads=threads | own)
     with SnakemakeApi(OutputSettings(log_level_override=logging.ERROR, enable_file_logging=False)) as api:
         workflow = api.workflow(settings, snakefile=PROJECT / "Snakefile", workdir=tmp_path)._workflow
         found = {rule.name: dict(rule.resources) for rule in workflow.rules}
     partitions = {name: own["slurm_partition"].raw for name, own in found.items() if "slurm_partition" in own}
     with_gpu = {rule.id: "gpu" for rule in environments() if "gpu=" in rule.values[2]}
     assert partitions == with_gpu | {"score_model": "own", "show_faces": "own"}
+    cores = {name: resources["_cores"].raw for name, resources in found.items()}
+    several = {rule.id for rule in environments() if "threads: processes" in rule.values[2]}
+    assert {name for name, count in cores.items() if count == 8} == with_gpu.keys() - several - own.keys()
+    assert {name: cores[name] for name in own} == own and not {cores[name] for name in several} & {1, 8}
 
 
 def test_profiles_do_not_clash_with_the_default_one():

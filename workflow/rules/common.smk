@@ -105,12 +105,19 @@ def growing(amount):
 
 
 def complete_gpu_rules():
-    """Give every rule that asks for a GPU what set-resources has under `gpu_rules`; what it has under a rule's name wins."""
+    """Give every rule that asks for a GPU what set-resources and set-threads have under `gpu_rules`.
+
+    What they have under a rule's name wins, and so do the threads of a rule that has more than one of its own.
+    """
     wanted = workflow.resource_settings._parsed_overwrite_resources
+    threads = workflow.resource_settings._parsed_overwrite_threads
     for found in workflow.rules:
         if "gpu" in found.resources:
             found.resources.update(wanted.get("gpu_rules", {}))
             found.resources.update(wanted.get(found.name, {}))
+            own = found.resources["_cores"].raw
+            if "gpu_rules" in threads and found.name not in threads and own == 1:
+                found.resources["_cores"] = threads["gpu_rules"]
 
 
 onstart:

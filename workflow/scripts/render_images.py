@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, render_in_batches
@@ -19,8 +18,13 @@ from brownid.samples.collection import SampleCollection, identities_of_shard
 from brownid.samples.images import write_image_shard
 
 
-def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, shards: int, images: Path) -> None:
-    """Write the images of the identities of one shard (1 to `shards`)."""
+def render_images(
+    settings: Mapping[str, Any], *, samples: Path, shard: int, shards: int, images: Path, threads: int = 1
+) -> None:
+    """Write the images of the identities of one shard (1 to `shards`).
+
+    A batch is encoded by `threads` threads while the next one is rendered; memory does not grow with the images.
+    """
     generator = load_generator(settings["generator"], default_device())
     crop = crop_for(generator, settings["template"], settings["image_size"])
     wanted = identities_of_shard(samples, shard, shards)
@@ -31,8 +35,15 @@ def render_images(settings: Mapping[str, Any], *, samples: Path, shard: int, sha
     rendered = torch.from_numpy(values).to(device_of(generator))
     noise_key = NoiseKey(settings["seed"], image_items(chosen.identities, chosen.labels), iteration=None)
     batches = render_in_batches(generator, crop, rendered, noise_key)
-    parts = list(progress(batches, "render", "batch", total=-(-len(rendered) // BATCH_SIZE)))
-    write_image_shard(images, settings["namespace"], chosen.identities, chosen.labels, np.concatenate(parts))
+    write_image_shard(
+        images,
+        settings["namespace"],
+        chosen.identities,
+        chosen.labels,
+        progress(batches, "render", "batch", total=-(-len(rendered) // BATCH_SIZE)),
+        image_size=settings["image_size"],
+        threads=threads,
+    )
 
 
 if __name__ == "__main__":

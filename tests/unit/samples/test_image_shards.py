@@ -3,6 +3,8 @@
 import os
 import pickle
 import struct
+import threading
+import weakref
 import zlib
 
 import cv2
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from brownid.runtime.errors import BrownidError
-from brownid.samples import images, png
+from brownid.samples import encoding, images, png
 from brownid.samples.images import ImageShards, write_image_shard
 
 IDENTITIES = [3, 3, 4, 4, 4]
@@ -79,6 +81,101 @@ def test_an_empty_shard_is_a_shard(tmp_path):
 def test_equal_images_give_equal_files(shard, pixels, tmp_path):
     write_image_shard(tmp_path / "again.arrow", "people", IDENTITIES, LABELS, pixels)
     assert (tmp_path / "again.arrow").read_bytes() == shard.read_bytes()
+
+
+def batches(pixels, sizes):
+    """The images in batches of these sizes."""
+    starts = np.cumsum([0, *sizes])
+    return (pixels[start : start + size] for start, size in zip(starts, sizes, strict=False))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("sizes", [[5], [2, 3], [1, 0, 1, 1, 2]])
+def test_the_bytes_depend_on_neither_batches_nor_threads(shard, pixels, tmp_path, monkeypatch, sizes, threads):
+    monkeypatch.setattr(encoding, "AT_ONCE", 2)
+    images = batches(pixels, sizes)
+    write_image_shard(tmp_path / "b.arrow", "people", IDENTITIES, LABELS, images, image_size=12, threads=threads)
+    assert (tmp_path / "b.arrow").read_bytes() == shard.read_bytes()
+
+
+def test_no_more_than_two_batches_are_held_while_a_shard_is_written(tmp_path, pixels, monkeypatch):
+    monkeypatch.setattr(images, "ROWS_PER_BATCH", 2)
+    alive, most = weakref.WeakSet(), []
+
+    def rendered():
+        for _ in range(20):
+            batch = Batch(pixels[:1].shape, np.uint8)
+            batch[:] = pixels[:1]
+            alive.add(batch)
+            most.append(len(alive))
+            yield batch
+            del batch
+
+    labels = list(map(str, range(20)))
+    write_image_shard(tmp_path / "x.arrow", "people", [1] * 20, labels, rendered(), image_size=12)
+    assert len(ImageShards([tmp_path / "x.arrow"])) == 20 and max(most) <= 3  # with the one that is being made
+
+
+def test_a_batch_is_encoded_while_the_next_one_is_made(tmp_path, pixels, monkeypatch):
+    encode, done = png.encode, threading.Semaphore(0)
+
+    def counted(image):
+        data = encode(image)
+        done.release()
+        return data
+
+    def rendered():
+        yield pixels[:3]
+        for _ in range(3):  # would wait for ever if the first batch were encoded after this one
+            assert done.acquire(timeout=60)
+        yield pixels[3:]
+
+    monkeypatch.setattr(png, "encode", counted)
+    write_image_shard(tmp_path / "x.arrow", "people", IDENTITIES, LABELS, rendered(), image_size=12)
+
+
+class Batch(np.ndarray):
+    """One that has a hash, for a WeakSet."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def test_an_image_that_cannot_be_encoded_is_named_and_leaves_no_file(tmp_path, pixels, monkeypatch):
+    def refuse(image):
+        if np.array_equal(image, pixels[3]):
+            raise cv2.error("no room")
+        return b"png"
+
+    monkeypatch.setattr(png, "encode", refuse)
+    path = tmp_path / "x.arrow"
+    named = r"x\.arrow: the image of identity 4, label 'augmentation_0' cannot be encoded \(no room\)"
+    with pytest.raises(BrownidError, match=named):
+        write_image_shard(path, "people", IDENTITIES, LABELS, batches(pixels, [2, 3]), image_size=12, threads=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_batches_that_break_off_or_are_too_few_too_many_or_of_another_side_leave_no_file(tmp_path, pixels):
+    def broken():
+        yield pixels[:2]
+        raise BrownidError("the GPU is gone.")
+
+    path = tmp_path / "x.arrow"
+    cases = [
+        (broken(), "the GPU is gone"),
+        (batches(pixels, [2, 2]), "5 identities and labels, but only 4 images"),
+        (batches(np.concatenate([pixels, pixels]), [5, 5]), "more images than the 5 identities and labels"),
+        (
+            iter([pixels[:, :6, :6]]),
+            r"identity 3, label 'reference' cannot be encoded: images must be uint8 \[n, 12, 12",
+        ),
+    ]
+    for images_, said in cases:
+        with pytest.raises(BrownidError, match=said):
+            write_image_shard(path, "people", IDENTITIES, LABELS, images_, image_size=12)
+    with pytest.raises(BrownidError, match="images in batches need their image_size"):
+        write_image_shard(path, "people", IDENTITIES, LABELS, batches(pixels, [5]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_shards_travel_to_other_processes(shard, pixels):
@@ -181,7 +278,7 @@ def test_a_pipe_in_place_of_a_shard_is_refused_without_waiting_for_its_writer(tm
 
 def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):
     path = tmp_path / "x.arrow"
-    with pytest.raises(BrownidError, match="5 identities, 4 labels and 5 images"):
+    with pytest.raises(BrownidError, match="there are 5 identities and 4 labels"):
         write_image_shard(path, "people", IDENTITIES, LABELS[:4], pixels)
     with pytest.raises(BrownidError, match=r"x\.arrow: identities must be whole numbers, not 0\.9"):
         write_image_shard(path, "people", [0.9] * 5, LABELS, pixels)
@@ -189,6 +286,8 @@ def test_rows_that_do_not_fit_together_are_not_written(tmp_path, pixels):
         write_image_shard(path, "people", IDENTITIES, ["reference"] * 5, pixels)
     with pytest.raises(BrownidError, match=r"images must be uint8 \[n, S, S, 3\], not float32"):
         write_image_shard(path, "people", IDENTITIES, LABELS, pixels.astype(np.float32))
+    with pytest.raises(BrownidError, match="there are 5 identities and labels, but 4 images"):
+        write_image_shard(path, "people", IDENTITIES, LABELS, pixels[:4])
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import torch
 from tiny_world import FACE_MODEL, IDENTITIES, SIDE
 
 from brownid.covariates.within_class import fit_within_class, load_within_class, save_within_class
+from brownid.facemodel import loading as facemodel_loading
 from brownid.facemodel.loading import load_face_model
 from brownid.recognition.embedding import as_bytes
 from brownid.runtime.errors import BrownidError
@@ -139,6 +140,29 @@ def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
     pixels, others = (shown.decode(np.arange(IDENTITIES)).astype(int) for shown in (whole, parts))
     assert np.abs(pixels - others).max() <= 1  # rounding at a grey level's edge
     assert whole.namespaces == ["people"] * IDENTITIES and len({image.tobytes() for image in pixels}) == IDENTITIES
+
+
+def test_a_rendering_that_was_cut_off_begins_again_and_ends_with_the_same_bytes(tmp_path, references, monkeypatch):
+    monkeypatch.setattr(facemodel_loading, "BATCH_SIZE", 2)
+    spec = {"generator": FACE_MODEL["generator"], "template": "two_eye", "image_size": SIDE}
+    given = {"settings": {"seed": 3, "namespace": "people", **spec}, "samples": references, "shard": 1, "shards": 1}
+    render_images(**given, images=tmp_path / "whole" / "images")
+    render, path = facemodel_loading.render, tmp_path / "cut" / "images"
+
+    def stop_in_the_second_batch(*arguments):
+        monkeypatch.setattr(facemodel_loading, "render", interrupted)
+        return render(*arguments)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(facemodel_loading, "render", stop_in_the_second_batch)
+    with pytest.raises(KeyboardInterrupt):
+        render_images(**given, images=path)
+    assert not list(path.parent.iterdir())
+    monkeypatch.setattr(facemodel_loading, "render", render)
+    render_images(**given, images=path, threads=3)
+    assert path.read_bytes() == (tmp_path / "whole" / "images").read_bytes()
 
 
 LAYERED = FACE_MODEL | {

@@ -4,6 +4,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import pyarrow.compute
 
 from brownid.runtime.errors import BrownidError, one_line, refused_read
 from brownid.runtime.files import atomic_path, check_regular
-from brownid.runtime.process import progress
 from brownid.samples import checks, png
+from brownid.samples.encoding import encoded_in_threads
 
 VERSION = "1"
 MAGIC = b"ARROW1\0\0"  # what the messages of a file follow
@@ -28,21 +29,28 @@ def write(
     image_size: int,
     identities: np.ndarray,
     labels: Sequence[str],
-    encoded: Sequence[bytes],
+    encoded: Iterable[bytes],
 ) -> None:
-    """Write n rows: identities int64 `[n]`, labels and PNG files; the file appears whole or not at all."""
+    """Write n rows: identities int64 `[n]`, labels and PNG files; the file appears whole or not at all.
+
+    No more than `ROWS_PER_BATCH` of the PNG files are held. BrownidError where there are more or fewer than n.
+    """
     metadata = {"namespace": namespace, "side": str(image_size), "version": VERSION}
     metadata["checksum"] = _checksum(metadata, identities, labels)
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in COLUMNS.items()], metadata=metadata)
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
-        for start in range(0, len(encoded), ROWS_PER_BATCH):
-            part = slice(start, start + ROWS_PER_BATCH)
+        files, start = iter(encoded), 0
+        while images := list(itertools.islice(files, ROWS_PER_BATCH)):
+            part = slice(start, start + len(images))
+            start += len(images)
+            if start > len(labels):
+                raise BrownidError(f"{path}: there are more images than the {len(labels)} identities and labels.")
             # From buffers: `pa.array` and `to_numpy` import pandas.
-            numbers = pa.Array.from_buffers(pa.int64(), len(identities[part]), [None, pa.py_buffer(identities[part])])
+            numbers = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(identities[part])])
             texts = _column([label.encode() for label in labels[part]], "label", np.int32)
-            writer.write_batch(
-                pa.record_batch([numbers, texts, _column(encoded[part], "image", np.int64)], schema=schema)
-            )
+            writer.write_batch(pa.record_batch([numbers, texts, _column(images, "image", np.int64)], schema=schema))
+        if start < len(labels):
+            raise BrownidError(f"{path}: there are {len(labels)} identities and labels, but only {start} images.")
 
 
 def _column(values: Sequence[bytes], name: str, offsets: type[np.signedinteger]) -> pa.Array:
@@ -127,14 +135,36 @@ def _checksum(metadata: Mapping[str, str], identities: np.ndarray, labels: Seque
 
 
 def write_image_shard(
-    path: str | Path, namespace: str, identities: Iterable[int] | np.ndarray, labels: Sequence[str], images: np.ndarray
+    path: str | Path,
+    namespace: str,
+    identities: Iterable[int] | np.ndarray,
+    labels: Sequence[str],
+    images: np.ndarray | Iterable[np.ndarray],
+    *,
+    image_size: int | None = None,
+    threads: int = 1,
 ) -> None:
-    """Encode images uint8 `[n, S, S, 3]` RGB and write one shard; the file appears whole or not at all."""
-    images = np.asarray(images)
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != (images.shape[1], images.shape[1], 3):
-        raise BrownidError(f"{path}: images must be uint8 [n, S, S, 3], not {images.dtype} {list(images.shape)}.")
-    encoded = [png.encode(image) for image in progress(images, "encoding images", "image")]
-    write_encoded_shard(path, namespace, identities, labels, encoded, image_size=images.shape[1])
+    """Encode images uint8 `[n, S, S, 3]` RGB and write one shard; the file appears whole or not at all.
+
+    `images` may also be an iterable of batches `[b, S, S, 3]` that are n together, with their `image_size` S: a batch
+    is encoded by `threads` threads while the next one is made, and memory does not grow with n. The bytes of the file
+    depend on neither. An image that cannot be encoded is named by identity and label.
+    """
+    numbers, labels = _rows(path, identities, labels)
+    if isinstance(images, np.ndarray):
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != (images.shape[1], images.shape[1], 3):
+            raise BrownidError(f"{path}: images must be uint8 [n, S, S, 3], not {images.dtype} {list(images.shape)}.")
+        _check_count(path, numbers, len(images))
+        image_size, images = images.shape[1], [images]
+    elif image_size is None:
+        raise BrownidError(f"{path}: images in batches need their image_size.")
+
+    def describe(row: int) -> str:
+        name = f"identity {numbers[row]}, label {labels[row]!r}" if row < len(labels) else f"row {row}"
+        return f"{path}: the image of {name}"
+
+    with closing(encoded_in_threads(images, image_size, threads, describe)) as encoded:
+        write(path, namespace, image_size, numbers, labels, encoded)
 
 
 def write_encoded_shard(
@@ -147,15 +177,28 @@ def write_encoded_shard(
     image_size: int,
 ) -> None:
     """As `write_image_shard`, for images that are PNG files of this side already."""
+    numbers, labels = _rows(path, identities, labels)
+    _check_count(path, numbers, len(encoded))
+    write(path, namespace, image_size, numbers, labels, encoded)
+
+
+def _rows(
+    path: str | Path, identities: Iterable[int] | np.ndarray, labels: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Identities int64 `[n]` and labels of a shard; BrownidError where they do not fit together, or one is repeated."""
     numbers, labels = checks.whole_numbers(identities, f"{path}: identities"), list(labels)
-    if not len(numbers) == len(labels) == len(encoded):
-        counts = f"{len(numbers)} identities, {len(labels)} labels and {len(encoded)} images"
-        raise BrownidError(f"{path}: there are {counts}; each image needs one of both.")
+    if len(numbers) != len(labels):
+        raise BrownidError(f"{path}: there are {len(numbers)} identities and {len(labels)} labels.")
     repeated = checks.repeated_rows(numbers, checks.coded(labels)[0])
     if repeated is not None:
         row = repeated[1]
         raise BrownidError(f"{path}: identity {numbers[row]}, label {labels[row]!r} occurs more than once.")
-    write(path, namespace, image_size, numbers, labels, encoded)
+    return numbers, labels
+
+
+def _check_count(path: str | Path, identities: np.ndarray, images: int) -> None:
+    if len(identities) != images:
+        raise BrownidError(f"{path}: there are {len(identities)} identities and labels, but {images} images.")
 
 
 class ImageShards:

@@ -19,7 +19,7 @@ def encode(image: np.ndarray) -> bytes:
     """The PNG file of an image uint8 `[S, S, 3]` RGB; the same pixels give the same bytes."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
         raise BrownidError(f"an image must be uint8 [S, S, 3] RGB, not {image.dtype} {list(image.shape)}.")
-    bgr = np.ascontiguousarray(image[:, :, ::-1])  # OpenCV's colour order
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
     return data.tobytes()
 
