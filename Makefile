@@ -5,6 +5,7 @@
 # make test         environment with the tools of development, test suite
 # make check        formatters, linters, types
 # make device       each entry point on a simulated GPU against the CPU, and what crosses between host and device
+# make documents    the documents site, build/documents/html/index.html
 # make real         StyleGAN2 and iResNet with random weights through the whole workflow, at test size
 # make photographs  published weights and photographs from packages, compared with the peers' own code and readers
 # make nightly      everything, in a clean clone: all of these, conda, a Slurm cluster, and the tests that take long
@@ -20,6 +21,7 @@ PYTHON ?= python3
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+DOCUMENTS := build/documents
 MARKS ?= not nightly
 TORCH_INDEX ?=
 PYTHONS ?= python3.12 python3.13
@@ -33,7 +35,7 @@ SNAKEMAKE = python -m snakemake --profile profiles/local --configfile "$$CONFIG"
 export CONFIG
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: release development configuration $(EXTRAS) test check device real photographs nightly other-pythons unit-tests clean
+.PHONY: release development configuration $(EXTRAS) test check documents device real photographs nightly other-pythons unit-tests clean
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
@@ -70,6 +72,12 @@ check: $(VENV)/development
 device: $(VENV)/development
 	@OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 -m "device and $(MARKS)" tests/device
 
+documents: $(VENV)/installed $(DOCUMENTS)/environment/installed
+	@python docs/site/reference.py $(DOCUMENTS)/reference
+	@$(DOCUMENTS)/environment/bin/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going \
+		--conf-dir docs/site --doctree-dir $(DOCUMENTS)/doctrees . $(DOCUMENTS)/html
+	@echo $(DOCUMENTS)/html/index.html
+
 real: $(VENV)/development
 	@python tests/real.py
 
@@ -104,4 +112,9 @@ $(VENV)/installed: requirements.txt pyproject.toml
 $(VENV)/development: $(VENV)/installed $(PINNED)
 	@echo "Installing the tools of development into $(VENV)"
 	@$(BIN)/python $(PIP) $(PINNED:%=--requirement %)
+	@touch $@
+
+$(DOCUMENTS)/environment/installed: docs/requirements.txt
+	@$(PYTHON) -m venv $(DOCUMENTS)/environment
+	@$(DOCUMENTS)/environment/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

@@ -9,7 +9,7 @@ import brownid
 
 PROJECT = Path(__file__).parents[2]
 LIBRARY = PROJECT / "workflow" / "scripts" / "brownid"
-DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md")]
+DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md"), *PROJECT.glob("docs/*/*.md")]
 NAMED = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # which names what was, too
 
 

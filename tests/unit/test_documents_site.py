@@ -1,0 +1,56 @@
+"""The generated pages of the documents site, and its navigation; `make documents` builds it."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import brownid
+from brownid.cli import ORDER
+from brownid.configuration.loading import read_schema
+
+PROJECT = Path(__file__).parents[2]
+PAGES = {path for path in (PROJECT / "docs").rglob("*.md") if path.name != "index.md"}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    spec = importlib.util.spec_from_file_location("reference", PROJECT / "docs" / "site" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(folder)
+    return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def test_every_key_of_a_configuration_is_listed(pages):
+    schema = read_schema()
+    keys = {key for each in [schema, *schema["$defs"].values()] for key in each.get("properties", {})}
+    assert keys <= set(re.findall(r"^\| `(\w+)` \|.*\|.*\|.*\|$", pages["configuration"], re.MULTILINE))
+
+
+def test_the_links_of_the_keys_lead_to_a_list(pages):
+    text = pages["configuration"]
+    assert set(re.findall(r"\(#(keys-[\w-]+)\)", text)) <= set(re.findall(r"^\((keys-[\w-]+)\)=$", text, re.MULTILINE))
+
+
+def test_every_command_is_listed_with_its_options(pages):
+    assert set(ORDER) <= set(re.findall(r"^## `brownid (\w+)`$", pages["commands"], re.MULTILINE))
+    assert "| `--output`, `-o` `YAML` | The configuration to write. | required |" in pages["commands"]
+    assert "### `brownid models fetch`" in pages["commands"]
+
+
+def test_every_public_name_is_listed_with_its_docstring(pages):
+    listed = dict(re.findall(r"^### (\w+)\n\n```python\n(?:[^`]*)```\n\n(.+)$", pages["python"], re.MULTILINE))
+    assert set(listed) == set(brownid.__all__)
+    assert all(listed.values())
+    assert " object at " not in pages["python"]  # an address in memory would change with every build
+
+
+def test_every_page_stands_in_the_navigation():
+    home = (PROJECT / "docs" / "index.md").read_text(encoding="utf-8")
+    trees = re.findall(r"^```\{toctree\}\n(?::.*\n)*\n([^`]*)```", home, re.MULTILINE)
+    named = {(PROJECT / "docs" / f"{line}.md").resolve() for tree in trees for line in tree.split()}
+    assert {path.resolve() for path in PAGES} <= named
+    assert all(path.exists() for path in named)
