@@ -34,3 +34,8 @@ def test_the_table_is_read_as_it_was_written(tmp_path, monkeypatch):
     budgets = {"one, of two": {"a.py f": {"waits": [3], "to host": [2, 80]}}, "two": {}}
     write_budgets(budgets)
     assert read_budgets() == budgets
+
+
+def test_no_loop_over_tiles_waits_or_copies():
+    few, many = (on_device(f"pairs and leak guard in {count} tiles")[1] for count in ("few", "many"))
+    assert few == many
