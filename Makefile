@@ -40,21 +40,16 @@ export PATH := $(abspath $(BIN)):$(PATH)
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory results/report.html
-	@echo
-	@test ! -f results/tables/evaluation/scores.md || { cat results/tables/evaluation/scores.md; echo; }
-	@for made in results/release/*/ results/tables/evaluation/scores.csv results/report.html; do test ! -e "$$made" || echo "$$made"; done
 
 development: configuration $(VENV)/installed
 	@$(SNAKEMAKE) development
-	@echo
-	@cat results/tables/development/scores.md
 
 configuration:
 	@test -f "$$CONFIG" || { echo "There is no configuration $$CONFIG: make release CONFIG=path/to/config.yaml"; exit 1; }
 
 results/report.html: $(wildcard results/release/*.verified.txt results/tables/* results/figures/*)
-	@echo "Writing the report"
 	@$(SNAKEMAKE) --quiet all --report $@
+	@echo $@
 
 $(EXTRAS): $(VENV)/installed
 	@$(BIN)/python $(PIP) --constraint requirements.txt --constraint requirements-extras.txt --editable '.[$@]'

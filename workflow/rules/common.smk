@@ -16,6 +16,7 @@ from brownid.configuration.loading import anchor_own_paths, load_configuration
 from brownid.configuration.loading import override
 from brownid.runtime.errors import BrownidError
 from brownid.planning.queue import check_start
+from brownid.planning.summary import summary
 from brownid.runtime.process import prepare_snakemake, set_process_environment
 from brownid.runtime.text import read_yaml
 
@@ -131,3 +132,9 @@ onstart:
         )
     except BrownidError as error:
         sys.exit(f"error: {error}")
+
+
+onsuccess:
+    here = Path.cwd() == Path(workflow.workdir_init)
+    made = {str(file) for job in workflow.dag.jobs for file in job.output}
+    logger.info(summary(Path() if here else Path.cwd(), made))
