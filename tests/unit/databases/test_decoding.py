@@ -143,7 +143,7 @@ def test_whatever_a_decoder_raises_is_the_reason(monkeypatch, raised):
     def load(self):
         raise raised("of this kind")
 
-    data = encoded(PIXELS, "PNG")
+    data = encoded(PIXELS, "BMP")
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     with pytest.raises(BrownidError, match=r"not a readable image .*of this kind"):
         decode_rgb(data)

@@ -1,5 +1,7 @@
 """Image files and encoded images as pixels: the one place where files of any origin are decoded.
 
+Plain files are decoded by OpenCV (`brownid.databases.plain`), all others by Pillow; the pixels are the same.
+
 A file is untrusted input. Only the formats of `FORMATS` are tried, all of them decoded inside this process: others that
 Pillow knows start programs (EPS runs Ghostscript). Whatever a decoder raises is a BrownidError with the reason, so that
 a damaged image is a failure of that image alone.
@@ -18,6 +20,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from brownid.databases.plain import LARGEST, decode_plain
 from brownid.runtime.errors import BrownidError, one_line
 
 # Pillow's names; .jfif is JPEG, MPO is JPEG with more pictures behind the first, .pgm, .pbm and .pnm are PPM, .jp2 is
@@ -50,11 +53,16 @@ def load_rgb(path: str | Path) -> np.ndarray:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise BrownidError("not a regular file")
         with open(path, "rb") as file:
-            return _decoded(file)
+            plain = decode_plain(file.read(LARGEST + 1))
+            file.seek(0)
+            return _decoded(file) if plain is None else plain
 
 
 def decode_rgb(data: bytes) -> np.ndarray:
     """The bytes of an image file as uint8 RGB `[h, w, 3]`; see `load_rgb`."""
+    plain = decode_plain(data)
+    if plain is not None:
+        return plain
     with _reasons():
         return _decoded(io.BytesIO(data))
 
