@@ -7,7 +7,7 @@ import torch
 from brownid.facemodel.model import FaceModel, needs_noise_key
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import Batching
-from brownid.runtime.randomness import NoiseKey
+from brownid.runtime.randomness import NoiseKey, SharedNoise
 
 
 class BatchedFaceModel:
@@ -26,13 +26,7 @@ class BatchedFaceModel:
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
     ) -> torch.Tensor:
         """Embeddings `[N,E]` of latents `[N,D]`, without gradient."""
-        noise_key = self._noise_key(items, iteration)
-
-        def work(rows: slice) -> torch.Tensor:
-            with torch.no_grad():
-                return self._embed(latents[rows], noise_key and noise_key.rows(rows))
-
-        return torch.cat(self.batching.map(len(latents), work))
+        return self._embed_all(latents, self._noise_key(items, iteration))
 
     def embed_with_vjp(
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
@@ -41,9 +35,10 @@ class BatchedFaceModel:
         ∂U/∂w `[N,D]`.
 
         The last full batch keeps the graph of its embedding pass; all others are embedded a second time, because the
-        graphs of all would not fit in memory.
+        graphs of all would not fit in memory. The two passes share their noise.
         """
         noise_key = self._noise_key(items, iteration)
+        noise_key = noise_key and noise_key._replace(shared=SharedNoise())
 
         def with_graph(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
             return self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
@@ -52,7 +47,8 @@ class BatchedFaceModel:
         while kept is None:  # once more for each time that the memory did not suffice
             rest = max(first, len(latents) - self.batching.size)
             if rest > first:
-                embeddings.append(self.embed(latents[first:rest], items and items[first:rest], iteration))
+                part = slice(first, rest)
+                embeddings.append(self._embed_all(latents[part], noise_key and noise_key.rows(part)))
             first = rest
             kept = self.batching.attempt(slice(first, len(latents)), with_graph)
         ((leaf, output),) = kept
@@ -101,6 +97,13 @@ class BatchedFaceModel:
                 "set noise to off or fixed."
             )
         return NoiseKey(self.seed, items, iteration)
+
+    def _embed_all(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> torch.Tensor:
+        def work(rows: slice) -> torch.Tensor:
+            with torch.no_grad():
+                return self._embed(latents[rows], noise_key and noise_key.rows(rows))
+
+        return torch.cat(self.batching.map(len(latents), work))
 
     def _embed(self, latents: torch.Tensor, noise_key: NoiseKey | None) -> torch.Tensor:
         embed: Callable[..., torch.Tensor] = self.model.embed

@@ -1,19 +1,22 @@
 """Addressed randomness: every random number comes from (seed, purpose, item, iteration), never from a shared stream.
 
 A result therefore does not depend on batch size, shards, processes, order or resuming. The generator is Philox
-(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): its key is a hash of seed and purpose, the
-upper half of its counter holds item and iteration, so that two addresses never share a number.
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): its key is a hash of seed and purpose, its
+counter holds item and iteration, so that two addresses never share a number. A few numbers per item come from NumPy's
+generator on the host; noise maps, many per item, are drawn on the device (`philox.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.philox import normal_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -47,16 +50,49 @@ class NoiseKey(NamedTuple):
     seed: int
     items: Sequence[int]
     iteration: int | None  # None: the noise of the final embeddings and of the rendered images
+    shared: SharedNoise | None = None  # of two passes over the same batches
 
-    def normal(self, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """Standard normal numbers `[len(items), *shape]`, float32, of (seed, purpose, item, iteration)."""
-        if self.iteration is None:
-            return normal(self.seed, f"{purpose}/kept", self.items, shape)
-        return normal(self.seed, purpose, self.items, shape, self.iteration)
+    def normal(self, purpose: str, shape: tuple[int, ...], device: str | torch.device = "cpu") -> torch.Tensor:
+        """Standard normal numbers `[len(items), *shape]`, float32, of (seed, purpose, item, iteration), drawn on the
+        device: the same on every device but for rounding. They may be shared: do not change them in place."""
+        if self.shared is None:
+            return self._drawn(purpose, shape, device)
+        key = (purpose, shape, str(device), self.iteration, tuple(self.items))
+        return self.shared.get(key, lambda: self._drawn(purpose, shape, device))
 
     def rows(self, rows: slice) -> NoiseKey:
         """The key of some rows of the batch."""
         return self._replace(items=self.items[rows])
+
+    def _drawn(self, purpose: str, shape: tuple[int, ...], device: str | torch.device) -> torch.Tensor:
+        kept = "/kept" if self.iteration is None else ""
+        digest = blake2b(f"{self.seed}/{purpose}{kept}".encode(), digest_size=8).digest()
+        key = int.from_bytes(digest[:4]), int.from_bytes(digest[4:])
+        return normal_numbers(key, self.items, self.iteration or 0, math.prod(shape), device).unflatten(1, shape)
+
+
+SHARED_BYTES = {"cpu": 2**30, "cuda": 2**32}
+
+
+class SharedNoise:
+    """Noise of the first of two passes over the same batches, which the second takes; as much as fits in
+    `SHARED_BYTES`, the rest is drawn twice."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[Hashable, torch.Tensor] = {}
+        self._bytes = 0
+
+    def get(self, key: Hashable, draw: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What the first pass drew under this key, or else what `draw` draws now."""
+        drawn = self._drawn.pop(key, None)
+        if drawn is not None:
+            self._bytes -= drawn.nbytes
+            return drawn
+        drawn = draw()
+        if self._bytes + drawn.nbytes <= SHARED_BYTES.get(drawn.device.type, 0):
+            self._drawn[key] = drawn
+            self._bytes += drawn.nbytes
+        return drawn
 
 
 def image_items(identities: Iterable[int], labels: Iterable[str]) -> list[int]:

@@ -112,9 +112,8 @@ class Arc2Face(GeneratorDefaults, nn.Module):
         """
         self._check(embeddings)
         latent_size = self.resolution // self._shrinks
-        noise = noise_key.normal("arc2face/noise", (self.vae.config.latent_channels, latent_size, latent_size)).to(
-            self.device
-        )
+        shape = (self.vae.config.latent_channels, latent_size, latent_size)
+        noise = noise_key.normal("arc2face/noise", shape, self.device)
         prompts = self.encoder(embeddings.to(self.device))
         guided = self.settings.guidance_scale != 1
         if guided:

@@ -32,11 +32,22 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def choose_maps(mode: str, stored: Mapping[str, Tensor], noise_key: NoiseKey | None, batch: int) -> dict[str, Tensor]:
-    """The maps that `mode` gives a batch, each `[r, r]` or `[B, 1, r, r]`, by the names of the `stored` maps `[r, r]`.
+def choose_maps(
+    mode: str,
+    stored: Mapping[str, Tensor],
+    noise_key: NoiseKey | None,
+    batch: int,
+    given: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The maps that `mode` gives a batch, each `[r, r]` or `[B, 1, r, r]`, by the names of the `stored` maps `[r, r]`;
+    those that are `given` replace them.
 
     `item` draws maps that belong to an item and stay as they are; `random` draws others in every iteration.
     """
+    return dict(given) if stored.keys() <= given.keys() else _maps_of(mode, stored, noise_key, batch) | dict(given)
+
+
+def _maps_of(mode: str, stored: Mapping[str, Tensor], noise_key: NoiseKey | None, batch: int) -> dict[str, Tensor]:
     if mode == "off":
         return {}
     if mode == "fixed":
@@ -50,10 +61,9 @@ def choose_maps(mode: str, stored: Mapping[str, Tensor], noise_key: NoiseKey | N
         raise BrownidError(f"The noise key has {len(noise_key.items)} items for a batch of {batch} latents.")
     if mode == "item":
         noise_key = noise_key._replace(iteration=None)
-    return {
-        name: noise_key.normal(f"generator/noise/{name}", tuple(map_.shape)).unsqueeze(1).to(map_)
-        for name, map_ in stored.items()
-    }
+    sizes, like = [map_.numel() for map_ in stored.values()], next(iter(stored.values()))
+    parts = noise_key.normal("generator/noise", (sum(sizes),), like.device).to(like).split(sizes, dim=1)
+    return {name: part.unflatten(1, (1, *stored[name].shape)) for name, part in zip(stored, parts, strict=True)}
 
 
 def check_maps(given: Mapping[str, Tensor], stored: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
@@ -154,8 +164,7 @@ class StyleGAN2(GeneratorDefaults, nn.Module):
         w_plus = self._in_w_plus(latents).to(self.latent_mean)
         stored = self._stored_maps()
         given = check_maps(noise or {}, stored, len(latents))
-        left = {name: map_ for name, map_ in stored.items() if name not in given}
-        maps = choose_maps(self.noise, left, noise_key, len(latents)) | given
+        maps = choose_maps(self.noise, stored, noise_key, len(latents), given)
         dtype = self.compute_dtype or self.latent_mean.dtype
         with self._full_precision():
             return self.synthesis(w_plus, maps, dtype, self.memory_format)
