@@ -19,6 +19,7 @@ from scenarios import ROUNDED, SCENARIOS
 from simulated_gpu import WAITS, SimulatedGPU
 
 from brownid.runtime import process
+from brownid.runtime.philox import _fused
 from brownid.training.augmentation import _resolution_matrices
 
 BUDGETS = Path(__file__).with_name("budgets.yaml")
@@ -28,6 +29,7 @@ Budget = dict[str, dict[str, list[int]]]  # place -> kind -> [crossings] or [cro
 
 def on_device(name: str) -> tuple[list[torch.Tensor], Budget]:
     """The results of a scenario on the simulated GPU, and what crossed."""
+    _fused.cache_clear()
     _resolution_matrices.cache_clear()  # another scenario's are on another device
     process.default_device.cache_clear()
     gpu = SimulatedGPU()

@@ -243,6 +243,7 @@ class SimulatedGPU(TorchDispatchMode):
             "torch.cuda.synchronize": lambda *_: self.count(WAITS, 0),
             "torch.cuda.empty_cache": lambda: None,
             "torch.cuda._lazy_init": lambda: None,
+            "torch.compile": lambda function, **_: function,
             "torch.Tensor.pin_memory": lambda tensor, *_: tensor,
             "torch.inference_mode.__enter__": _enter_no_grad,  # decorators have made theirs already
             "torch.inference_mode.__exit__": _exit_no_grad,

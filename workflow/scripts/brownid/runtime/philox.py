@@ -146,7 +146,8 @@ def draw_with_torch(
     import torch
 
     program = _fused() if compiled else _stacked
-    counts, steps = torch.from_numpy(rows).to(device), torch.tensor(keys).to(device)
+    address = torch.from_numpy(np.concatenate([rows.ravel(), np.ravel(keys)])).to(device)
+    counts, steps = address[: rows.size].view(rows.shape), address[rows.size :].view(ROUNDS, 2)
     drawn = torch.empty(len(rows), BLOCK, blocks, device=device)
     for lines, columns in _parts(len(rows), blocks, BLOCKS_AT_ONCE["cuda"]):
         places = torch.arange(columns.start, columns.stop, device=device)
@@ -164,19 +165,20 @@ def _stacked(counts: torch.Tensor, places: torch.Tensor, steps: torch.Tensor) ->
 def _fused() -> Callable[..., torch.Tensor]:
     """`_stacked` compiled, or as it is where compiling fails."""
     import torch
-    from torch._dynamo.exc import TorchDynamoException
 
-    program = [torch.compile(_stacked, dynamic=True), _stacked]
+    from brownid.runtime.precision import is_out_of_memory
+
+    programs = [torch.compile(_stacked, dynamic=True), _stacked]
 
     def call(*arguments: torch.Tensor) -> torch.Tensor:
         try:
             with torch.no_grad():
-                return program[0](*arguments)
-        except (TorchDynamoException, ImportError) as error:
-            if len(program) == 1:
+                return programs[0](*arguments)
+        except (RuntimeError, ImportError) as error:
+            if len(programs) == 1 or is_out_of_memory(error):
                 raise
-            logger.warning("Noise is drawn without torch.compile, which failed (%s): more slowly.", one_line(error))
-            del program[0]
-            return _stacked(*arguments)
+            logger.warning("torch.compile failed (%s): noise is drawn more slowly.", one_line(error))
+            del programs[0]
+            return programs[0](*arguments)
 
     return call
