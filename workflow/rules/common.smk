@@ -100,6 +100,16 @@ def processes(w):
     return config["references"][w.references]["processes"]
 
 
+def training_processes(w):
+    """The number of processes, and of GPUs, that share the batches of a training entry."""
+    return config["training"][w.training]["processes"]
+
+
+def network_processes(w):
+    """The number of processes, and of GPUs, that share the batches of the training of a networks entry."""
+    return config["networks"][w.network]["processes"]
+
+
 def growing(amount):
     """An amount of memory or time that grows with each attempt at a job."""
     return lambda wildcards, attempt: amount * attempt

@@ -24,10 +24,11 @@ rule train_network:
     priority: 1
     conda:
         "../../envs/torch-gpu.yaml"
-    threads: 1
+    threads: network_processes
     resources:
-        gpu=1,
-        mem_mb=growing(16000),
+        gpu=network_processes,
+        nodes=1,
+        mem_mb=lambda w, attempt: 16000 * network_processes(w) * attempt,
         runtime=growing(480),
     params:
         state=stages.placed("results/state/networks/{network}", PREFIX),

@@ -25,10 +25,11 @@ rule train_recognition:
         "logs/benchmarks/train_recognition/{training}/seed_{seed}.tsv"
     conda:
         "../../envs/torch-gpu.yaml"
-    threads: 1
+    threads: training_processes
     resources:
-        gpu=1,
-        mem_mb=growing(16000),
+        gpu=training_processes,
+        nodes=1,
+        mem_mb=lambda w, attempt: 16000 * training_processes(w) * attempt,
         runtime=growing(480),
     params:
         state=stages.placed("results/state/training/{training}/seed_{seed}", PREFIX),

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.launch import run_in_processes
 from brownid.runtime.files import sha256
 from brownid.samples.provenance import write_command
 from brownid.training.run import train_recognition as train
@@ -27,29 +29,43 @@ def train_recognition(
     state: Path,
     code: str,
     threads: int,
+    saving: Mapping[str, float] | None = None,
+    processes: int = 1,
+    launcher: str = "auto",
 ) -> None:
     """Train on all image shards together, and go on from `state` where an interrupted job of the same `code` left one.
 
-    Datasets of the same persons (references and their variations) share their classes.
+    Datasets of the same persons (references and their variations) share their classes. Several `processes` share every
+    batch, on a GPU each where there are some, and the `threads` that prepare them.
     """
-    network = settings["network"]
     checksums = [sha256(path) for path in images]
+    call: dict[str, Any] = {"settings": settings, "images": list(map(str, images)), "checksums": checksums}
+    call |= {"output": weights, "checkpoint": checkpoint, "history": history, "picture": batch, "state": state}
+    call |= {"code": code, "threads": threads, "saving": saving}
+    run_in_processes(train_in_group, call, processes, launcher)
+    inputs = dict(zip(map(str, images), checksums, strict=True))
+    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")
+
+
+def train_in_group(
+    settings: Mapping[str, Any],
+    *,
+    images: Sequence[str],
+    threads: int,
+    group: ProcessGroup = SINGLE,
+    **more: Any,
+) -> None:
+    """Work of each process of the job; the first one writes. `more` goes to `brownid.train_recognition`."""
+    network = settings["network"]
     train(
         images,
         TrainingSettings(family=network["family"], architecture=network["architecture"], **settings["training"]),
         seed=settings["seed"],
         image_size=network["image_size"],
-        output=weights,
-        history=history,
-        checkpoint=checkpoint,
-        picture=batch,
-        state=state,
-        checksums=checksums,
-        code=code,
-        threads=threads,
+        threads=max(1, threads // group.size),
+        group=group,
+        **more,
     )
-    inputs = dict(zip(map(str, images), checksums, strict=True))
-    write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")
 
 
 if __name__ == "__main__":

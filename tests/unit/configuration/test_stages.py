@@ -273,6 +273,8 @@ USES = [
     (f"variations.{DISP}.batch_size", 8, ""),
     ("saving.minutes", 1.0, ""),
     ("launcher", "srun", ""),
+    ("training.fr_genuine.processes", 2, ""),
+    ("networks.steering.processes", 2, ""),
     ("databases.strangers.capture.photos", 13, "capture_database:strangers"),
     ("databases.strangers.shards", 2, ""),
     ("covariates.world_covariates.shards", 3, ""),

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+from forked import in_processes
 from slow_dynamics import IdentityModel, ToyFaceModel, random_latents
-from test_dynamics_processes import assert_close, in_processes
+from test_dynamics_processes import assert_close
 
 from brownid.dynamics.baselines import random_references, reject_references, repulse_references
 from brownid.dynamics.langevin import langevin

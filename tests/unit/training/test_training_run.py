@@ -21,7 +21,7 @@ from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_backbone
 from brownid.runtime.errors import BrownidError
 from brownid.samples.images import ImageShards, write_image_shard
-from brownid.training import run
+from brownid.training import loop, run
 from brownid.training.module import Optimiser, RecognitionModule, learning_rate, weight_decay_groups
 from brownid.training.settings import TrainingSettings
 
@@ -39,7 +39,7 @@ SETTINGS = {
 
 
 def train(
-    shards, folder: Path, *, state: Path | None = None, seed: int = 1, checksums=None, **changes
+    shards, folder: Path, *, state: Path | None = None, seed: int = 1, checksums=None, saving=None, **changes
 ) -> dict[str, torch.Tensor]:
     run.train_recognition(
         shards,
@@ -52,6 +52,7 @@ def train(
         picture=folder / "train_data.png",
         state=state,
         checksums=checksums,
+        saving=saving,
         device="cpu",
     )
     return load_backbone(folder / "model.safetensors").state_dict()
@@ -168,17 +169,19 @@ def test_an_odd_number_of_images_trains_in_batches_of_two(tmp_path, images):
 
 
 @contextmanager
-def stopped_in(monkeypatch, epoch, stop):
-    """A training that `stop` interrupts at the beginning of an epoch."""
-    train_epoch = run._Training._train_epoch
+def stopped_in(monkeypatch, batch, stop, seen=None):
+    """A training that `stop` interrupts before a batch, counted over all epochs; `seen` gets those it trains on."""
+    step = loop.Training._step
 
-    def interrupted(training, number):
-        if number == epoch:
+    def interrupted(training, found):
+        if found.number == batch:
             stop()
-        train_epoch(training, number)
+        if seen is not None:
+            seen.append(found.number)
+        return step(training, found)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._Training, "_train_epoch", interrupted)
+        patch.setattr(loop.Training, "_step", interrupted)
         yield
 
 
@@ -186,32 +189,36 @@ def killed(*_):
     raise RuntimeError("killed")
 
 
+ADAMW = {"schedule": "one_cycle", "optimiser": "adamw", "learning_rate": 3e-3, "epochs": 2}
+WITH_DROPOUT = {"family": "adaface", "architecture": "ir_18", "epochs": 1, "batch_size": 5, "precision": "bfloat16"}
+
+
 @pytest.mark.parametrize(
-    "changes",
+    "changes, stopped, saving, going_on",
     [
-        {"schedule": "steps"},
-        {"schedule": "one_cycle", "optimiser": "adamw", "learning_rate": 3e-3},
-        {"family": "insightface", "architecture": "iresnet18", "epochs": 2},  # with dropout
+        ({"epochs": 2}, 7, 0, 7),  # in an epoch of 5 batches, where each is kept
+        ({"epochs": 2}, 7, 5, 5),  # where whole epochs are kept
+        (ADAMW, 8, 0, 8),
+        (WITH_DROPOUT, 1, 0, 1),  # of 2 batches
     ],
 )
-def test_an_interrupted_training_goes_on_and_ends_the_same(tmp_path, shards, monkeypatch, changes):
+def test_an_interrupted_training_goes_on_and_ends_the_same(
+    tmp_path, shards, monkeypatch, changes, stopped, saving, going_on
+):
     images = shards[:1] if "family" in changes else shards  # a large network sees few images
     whole = train(images, tmp_path / "whole", **changes)
-    with stopped_in(monkeypatch, 1, killed), pytest.raises(RuntimeError, match="killed"):
-        train(images, tmp_path / "part", state=tmp_path / "state", **changes)
+    saving = {"minutes": saving}
+    with stopped_in(monkeypatch, stopped, killed), pytest.raises(RuntimeError, match="killed"):
+        train(images, tmp_path / "part", state=tmp_path / "state", saving=saving, **changes)
     assert not (tmp_path / "part" / "model.safetensors").exists()
-    train_epoch, started = run._Training._train_epoch, []
-
-    def counted(training, epoch):
-        started.append(epoch)
-        train_epoch(training, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run._Training, "_train_epoch", counted)
+    seen = []
+    with stopped_in(monkeypatch, None, killed, seen):
         resumed = train(images, tmp_path / "part", state=tmp_path / "state", **changes)
-    assert started == list(range(1, changes.get("epochs", SETTINGS["epochs"])))
+    assert seen[0] == going_on
     assert equal(whole, resumed)
     assert history(tmp_path / "part") == history(tmp_path / "whole")
+    ours, theirs = (torch.load(tmp_path / name / "model.ckpt", weights_only=True) for name in ("part", "whole"))
+    assert equal(theirs["state_dict"], ours["state_dict"]), "with the statistics of the head"
 
 
 def test_a_state_belongs_to_its_images_by_checksums_that_are_not_calculated_again(tmp_path, shards, monkeypatch):
@@ -233,26 +240,28 @@ def test_a_state_is_used_under_its_own_settings_alone_and_goes_with_the_folder(t
     assert len(list((tmp_path / "state").iterdir())) == 2
     begun = []
     with monkeypatch.context() as patch:
-        patch.setattr(run._Training, "_train_epoch", lambda *_: begun.append(True))
+        patch.setattr(loop.Training, "_train_epoch", lambda *_: begun.append(True))
         finished = train(shards, tmp_path / "b", state=tmp_path / "state", epochs=1, margin=0.3)
     assert not begun, "the interrupted training had done its epoch"
     assert equal(finished, train(shards, tmp_path / "c", epochs=1, margin=0.3))
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize(
-    ("epoch", "words"),
-    [(0, "nothing of it is kept: .* the first has not ended"), (2, r"\.safetensors keeps its first 2 epochs")],
-)
-def test_sigterm_ends_a_training_with_143_and_says_what_is_kept(tmp_path, shards, monkeypatch, caplog, epoch, words):
+@pytest.mark.parametrize("batch", [0, 7, 14])
+def test_sigterm_keeps_the_batch_and_ends_a_training_with_143(tmp_path, shards, monkeypatch, caplog, batch):
     caplog.set_level("INFO")
     before = signal.getsignal(signal.SIGTERM)
-    with stopped_in(monkeypatch, epoch, lambda: os.kill(os.getpid(), signal.SIGTERM)), pytest.raises(SystemExit) as end:
+    ask = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    with stopped_in(monkeypatch, batch, ask), pytest.raises(SystemExit) as end:
         train(shards, tmp_path / "out", state=tmp_path / "state")
     assert end.value.code == 143
-    assert re.search(f"SIGTERM: .*{words}", caplog.text)
+    assert "SIGTERM: the training stops and saves its state when the batch ends" in caplog.text
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert signal.getsignal(signal.SIGTERM) is before
+    seen = []
+    with stopped_in(monkeypatch, None, killed, seen):
+        train(shards, tmp_path / "out", state=tmp_path / "state")
+    assert seen == list(range(batch + 1, 15))
 
 
 def test_sigterm_without_a_state_folder_says_that_nothing_is_kept(tmp_path, shards, monkeypatch, caplog):
@@ -276,7 +285,7 @@ def interrupted(tmp_path_factory, shards):
     """A training of two epochs, and the state that it left where it was interrupted in the second one."""
     folder = tmp_path_factory.mktemp("interrupted")
     interrupt = pytest.raises(RuntimeError, match="killed")
-    with pytest.MonkeyPatch.context() as patch, interrupt, stopped_in(patch, 1, killed):
+    with pytest.MonkeyPatch.context() as patch, interrupt, stopped_in(patch, 5, killed):
         train(shards, folder, state=folder / "state", epochs=2)
     return train(shards, folder, epochs=2), next((folder / "state").iterdir())
 
@@ -369,7 +378,8 @@ def test_updates_are_those_of_torch_to_the_last_digit(optimiser):
 def test_training_imports_no_compiler():
     code = (
         "import torch\n"
-        "from brownid.training.run import Optimiser, TrainingSettings\n"
+        "from brownid.training.run import TrainingSettings\n"
+        "from brownid.training.module import Optimiser\n"
         "network = torch.nn.Linear(2, 2)\n"
         "network(torch.ones(3, 2)).sum().backward()\n"
         "Optimiser(network, TrainingSettings()).step(0, 0.1)\n"

@@ -171,6 +171,38 @@ def terminable(what_is_kept: Callable[[], str] = lambda: KEPT) -> Iterator[None]
         raise Terminated
 
 
+@dataclass
+class Termination:
+    """Whether the process was asked to end."""
+
+    requested: bool = False
+
+
+@contextmanager
+def terminating_later(what_is_kept: str) -> Iterator[Termination]:
+    """Within the block SIGTERM only logs `what_is_kept` and is noted, for work that must not end at any place.
+
+    The block looks at it and raises `Terminated` itself; one that ends well all the same raises it at its end.
+    """
+    termination = Termination()
+    if threading.current_thread() is not threading.main_thread():
+        yield termination
+        return
+
+    def note(*_: object) -> None:
+        if not termination.requested:
+            logger.info("SIGTERM: %s", what_is_kept)
+        termination.requested = True
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield termination
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if termination.requested:
+        raise Terminated
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Within the block SIGTERM and SIGINT are ignored: for saving what the first of them interrupted."""

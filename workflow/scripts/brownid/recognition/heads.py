@@ -32,8 +32,21 @@ class MarginHead(nn.Module):
 
     def logits(self, cosines: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The scaled cosines with the margin on each row's label."""
+        norms = self.norms(embeddings)
+        self.observe(norms)
+        return self.margined(cosines, norms, labels)
+
+    @staticmethod
+    def norms(embeddings: Tensor) -> Tensor:
+        """Norms `[B]` of embeddings, float32, without gradient."""
+        return torch.linalg.vector_norm(embeddings.detach().float(), dim=1)
+
+    def observe(self, norms: Tensor) -> None:
+        """Take note of the norms `[B]` of a whole batch."""
+
+    def margined(self, cosines: Tensor, norms: Tensor, labels: Tensor) -> Tensor:
+        """The logits of rows whose batch has been observed."""
         rows = labels.unsqueeze(1)
-        norms = torch.linalg.vector_norm(embeddings.detach().float(), dim=1)
         target = self.label_cosine(cosines.gather(1, rows).squeeze(1), norms)
         return self.scale * cosines.scatter(1, rows, target.unsqueeze(1))
 
@@ -76,6 +89,7 @@ class AdaFaceHead(MarginHead):
     """
 
     ANGLE_LIMIT = 1e-3  # radians from 0 and π, as published
+    NORM_LIMITS = 0.001, 100.0  # as published
     norm_mean: Tensor  # μ
     norm_std: Tensor  # σ
 
@@ -96,19 +110,19 @@ class AdaFaceHead(MarginHead):
         self.register_buffer("norm_mean", torch.tensor(20.0))
         self.register_buffer("norm_std", torch.tensor(100.0))
 
-    def label_cosine(self, cosines: Tensor, norms: Tensor) -> Tensor:
-        norms = norms.clamp(0.001, 100)
+    @torch.no_grad()
+    def observe(self, norms: Tensor) -> None:
         if self.training and len(norms) > 1:
-            self._update_statistics(norms)
+            norms = norms.clamp(*self.NORM_LIMITS)
+            self.norm_mean.lerp_(norms.mean(), self.t_alpha)
+            self.norm_std.lerp_(norms.std(), self.t_alpha)
+
+    def label_cosine(self, cosines: Tensor, norms: Tensor) -> Tensor:
+        norms = norms.clamp(*self.NORM_LIMITS)
         quality = ((norms - self.norm_mean) / (self.norm_std + 1e-3) * self.h).clamp(-1, 1)  # 68 % within ±h
         angles = torch.acos(cosines.clamp(-COSINE_LIMIT, COSINE_LIMIT)) - self.margin * quality
         angles = angles.clamp(self.ANGLE_LIMIT, math.pi - self.ANGLE_LIMIT)
         return torch.cos(angles) - (self.margin * quality + self.margin)
-
-    @torch.no_grad()
-    def _update_statistics(self, norms: Tensor) -> None:
-        self.norm_mean.lerp_(norms.mean(), self.t_alpha)
-        self.norm_std.lerp_(norms.std(), self.t_alpha)
 
 
 HEADS = {"adaface": AdaFaceHead, "arcface": ArcFaceHead, "cosface": CosFaceHead}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brownid.jobs.distributed import SINGLE, ProcessGroup, own_rows
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import progress
 from brownid.runtime.randomness import stream
@@ -23,17 +24,27 @@ DECODED_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Batch:
-    """Images uint8 `[B, S, S, 3]` RGB, class numbers int64 `[B]`, and the numbers that steer the augmentation."""
+    """The rows of a batch of B images that are this process's: all, where it works alone."""
 
-    images: Tensor
-    labels: Tensor
-    numbers: Tensor
+    images: Tensor  # uint8 [rows, S, S, 3] RGB
+    labels: Tensor  # class numbers int64 [B], of all
+    numbers: Tensor  # those that steer the augmentation, [rows, DRAWS]
+    rows: slice  # the place of the rows among the B
+    number: int  # of the batch, counted over the whole training
+
+    @property
+    def own_labels(self) -> Tensor:
+        """Class numbers of the rows."""
+        return self.labels[self.rows]
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> "Batch":
-        return Batch(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.labels, self.numbers)))
+        return self._of(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.labels, self.numbers)))
 
     def pin_memory(self) -> "Batch":
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.numbers.pin_memory())
+        return self._of(self.images.pin_memory(), self.labels.pin_memory(), self.numbers.pin_memory())
+
+    def _of(self, images: Tensor, labels: Tensor, numbers: Tensor) -> "Batch":
+        return Batch(images, labels, numbers, self.rows, self.number)
 
 
 class TrainingImages:
@@ -81,14 +92,18 @@ class EpochBatches:
     """The batches of one epoch: a random order of all images, cut into batches of nearly equal size.
 
     No image is dropped and no batch is tiny: batch-norm would suffer, and fails with one image. The largest batch has
-    at most `batch_size` images, but for an odd number of images in batches of two, where one batch has three.
+    at most `batch_size` images, but for an odd number of images in batches of two, where one batch has three. Of
+    several processes each gets its rows of every batch.
     """
 
-    def __init__(self, data: TrainingImages, batch_size: int, *, seed: int, epoch: int):
+    def __init__(
+        self, data: TrainingImages, batch_size: int, *, seed: int, epoch: int, group: ProcessGroup = SINGLE
+    ) -> None:
         order = stream(seed, "training/order", iteration=epoch).permutation(len(data))
         self.data = data
         self.seed = seed
         self.epoch = epoch
+        self.group = group
         self.parts = np.array_split(order, batches_an_epoch(len(data), batch_size))
 
     def __len__(self) -> int:
@@ -97,7 +112,10 @@ class EpochBatches:
     def __getitem__(self, number: int) -> Batch:
         indices = self.parts[number]
         labels = self.data.labels[torch.from_numpy(indices)]
-        return Batch(self.data.pixels(indices), labels, draws(self.seed, indices.tolist(), self.epoch))
+        rows = own_rows(self.group, len(indices))
+        own = indices[rows]
+        numbers = draws(self.seed, own.tolist(), self.epoch)
+        return Batch(self.data.pixels(own), labels, numbers, rows, self.epoch * len(self) + number)
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:
@@ -106,27 +124,30 @@ def batches_an_epoch(images: int, batch_size: int) -> int:
 
 
 class PrefetchedBatches:
-    """The same batches in the same order, prepared ahead by `workers` threads (decoding leaves Python's lock).
+    """The same batches in the same order, from the `first` on, prepared ahead by `workers` threads.
 
-    Threads, not processes: a job script must not be run again in a child. `pin_memory` is for copies to a GPU.
+    Threads, not processes: a job script must not be run again in a child, and decoding leaves Python's lock.
+    `pin_memory` is for copies to a GPU.
     """
 
-    def __init__(self, batches: EpochBatches, workers: int, pin_memory: bool = False):
+    def __init__(self, batches: EpochBatches, workers: int, pin_memory: bool = False, first: int = 0):
         self.batches = batches
         self.workers = workers
         self.pin_memory = pin_memory
+        self.first = first
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.batches) - self.first
 
     def __iter__(self) -> Iterator[Batch]:
+        numbers = range(self.first, len(self.batches))
         if self.workers < 1:
-            yield from map(self._prepare, range(len(self)))
+            yield from map(self._prepare, numbers)
             return
         pool = ThreadPoolExecutor(self.workers)
         try:
             pending: deque[Future[Batch]] = deque()
-            for number in range(len(self)):
+            for number in numbers:
                 pending.append(pool.submit(self._prepare, number))
                 if len(pending) > 2 * self.workers:
                     yield pending.popleft().result()

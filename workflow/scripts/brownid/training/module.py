@@ -1,7 +1,7 @@
 """Trained modules: the network with its margin head, the optimiser and the learning-rate schedule."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,19 @@ from brownid.runtime.precision import autocast
 from brownid.runtime.randomness import stream
 from brownid.training.augmentation import augment
 from brownid.training.data import Batch
+from brownid.training.layers import Place, address_dropout
 from brownid.training.settings import TrainingSettings
 
 BETA2, EPSILON = 0.999, 1e-8  # adamw
 FIRST_RATE, LAST_RATE = 25, 1e4  # one_cycle: peak / first rate, first rate / last rate
+
+
+class Outcome(NamedTuple):
+    """What a forward pass found in a batch."""
+
+    objective: Tensor  # to derive
+    loss: Tensor  # this process's part of the mean loss of the batch, to add up over the processes
+    hits: Tensor  # images here whose own class is the nearest, without margin
 
 
 class RecognitionModule(nn.Module):
@@ -34,20 +43,29 @@ class RecognitionModule(nn.Module):
         super().__init__()
         self.settings = settings
         self.precision = precision
+        self.seed = seed
+        self.place = Place()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "training/initialisation"))
             network = backbone(settings.family, settings.architecture, image_size, settings.embedding_dim)
             self.head = make_head(settings, classes)
         self.model = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's gap
+        address_dropout(self.model, self.place)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch, and the number of images whose own class is the nearest, without margin."""
+    def forward(self, batch: Batch) -> Outcome:
+        """The mean loss of a batch that is all in this process."""
+        self.place_of(batch)
         images = self.prepare(batch)
         with autocast(self.precision, images.device):
             embeddings = raw_embeddings(self.model, images)
         cosines = self.head.cosines(embeddings)
         loss = F.cross_entropy(self.head.logits(cosines, embeddings, batch.labels), batch.labels)
-        return loss, (cosines.detach().argmax(1) == batch.labels).sum()
+        return Outcome(loss, loss.detach(), (cosines.detach().argmax(1) == batch.labels).sum())
+
+    def place_of(self, batch: Batch) -> None:
+        """Let the dropout of the next forward pass be that of this batch."""
+        self.place.seed = torch_seed(self.seed, "training/dropout", batch.number)
+        self.place.count, self.place.rows = len(batch.labels), batch.rows
 
     def prepare(self, batch: Batch) -> Tensor:
         """The augmented images `[B, 3, S, S]` in [-1, 1] that the network is shown."""
@@ -141,6 +159,6 @@ def weight_decay_groups(module: nn.Module, settings: TrainingSettings) -> list[d
     return [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def torch_seed(seed: int, purpose: str, epoch: int = 0) -> int:
-    """The seed of torch's own random numbers for a purpose: initial weights, or the dropout of an epoch."""
-    return int(stream(seed, purpose, iteration=epoch).integers(2**62))
+def torch_seed(seed: int, purpose: str, batch: int = 0) -> int:
+    """The seed of torch's own random numbers for a purpose: initial weights, or the dropout of a batch."""
+    return int(stream(seed, purpose, iteration=batch).integers(2**62))

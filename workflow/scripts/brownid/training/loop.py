@@ -1,0 +1,202 @@
+"""The loop of one training: batches in, weights out, with states inside an epoch and processes that share batches."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.resume import StateFile, Terminated, Termination, terminating_later
+from brownid.runtime.errors import BrownidError
+from brownid.runtime.precision import resolve_precision
+from brownid.runtime.process import logger, progress
+from brownid.training.data import Batch, EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
+from brownid.training.module import Optimiser, RecognitionModule, learning_rate
+from brownid.training.parallel import ParallelModule
+from brownid.training.settings import TrainingSettings
+
+NOTHING_KEPT = "the training stops, and nothing of it is kept"
+BEHIND = 2  # batches that the host runs ahead of a GPU before it reads what the GPU reports of one
+BATCH_ENDS = "the training stops and saves its state when the batch ends; run the same command again to go on"
+BATCHES, SUMS = "batches", "sums"  # names in a state inside an epoch
+
+
+class Epoch(NamedTuple):
+    """A row of the history."""
+
+    epoch: int  # counted from 1
+    images_seen: int  # since the training began
+    loss: float
+    accuracy: float
+    learning_rate: float  # at the start of the epoch
+
+
+class Report(NamedTuple):
+    """What all processes know of a batch, when it is read."""
+
+    number: int  # of the batch, counted over the whole training
+    losses: float  # sum over the images of the epoch up to here
+    stop: bool  # some process was asked to stop
+    save: bool  # it is time to save
+
+
+class Training:
+    """The module, its optimiser, the history of the epochs that are done, and the batches that are done of the next."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        data: TrainingImages,
+        *,
+        image_size: int,
+        seed: int,
+        device: torch.device,
+        threads: int,
+        group: ProcessGroup = SINGLE,
+    ):
+        self.settings, self.data, self.seed, self.device, self.group = settings, data, seed, device, group
+        self.steps = batches_an_epoch(len(data), settings.batch_size)
+        if len(data) // self.steps < group.size:
+            raise BrownidError(
+                f"{group.size} processes cannot share batches of {len(data) // self.steps} images: lower processes, or "
+                "raise batch_size."
+            )
+        on_gpu = device.type == "cuda"
+        # Pixels in memory need no helpers.
+        self.workers = max(1, threads - 1) if on_gpu or data.cached is None else 0
+        self.pin_memory = on_gpu
+        precision = resolve_precision(settings.precision, device)
+        self.identity = {"classes": data.classes, "image_size": image_size, "seed": seed}
+        self.module = RecognitionModule(settings, **self.identity, precision=precision).to(device)
+        self.optimiser = Optimiser(self.module, settings)
+        self.passes = self.module if group.size == 1 else ParallelModule(self.module, group)
+        self.history: list[Epoch] = []
+        self.batches_done = 0  # of the epoch behind the history
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of loss and hits over their images
+        self.state: StateFile | None = None
+
+    def batches(self, epoch: int) -> EpochBatches:
+        """The batches of an epoch, counted from 0."""
+        return EpochBatches(self.data, self.settings.batch_size, seed=self.seed, epoch=epoch, group=self.group)
+
+    def run(self, state: StateFile | None) -> None:
+        """Train what is left; keep the state after each epoch, inside one when that is due, and on SIGTERM."""
+        self.state = state
+        if state:
+            self._restore(state)
+        with terminating_later(BATCH_ENDS if state else NOTHING_KEPT) as termination:
+            while len(self.history) < self.settings.epochs:
+                self._train_epoch(len(self.history), termination)
+                self._save()
+
+    def _train_epoch(self, epoch: int, termination: Termination) -> None:
+        batches = PrefetchedBatches(self.batches(epoch), self.workers, self.pin_memory, first=self.batches_done)
+        title = f"epoch {epoch + 1} of {self.settings.epochs}"
+        reports = _Reports(self.device)
+        for batch in progress(batches, title, unit="batch"):
+            outcome = self._step(batch.to(self.device, non_blocking=True))
+            self.batches_done += 1
+            due = self.state is not None and self.group.rank == 0 and self.state.due(epoch)
+            flags = termination.requested, due
+            found = self.group.sum(torch.stack([*outcome, *(self._number(flag) for flag in flags)]))
+            self.sums = self.sums + found[:2]
+            reports.add(batch.number, torch.cat([self.sums[:1], found[2:]]))
+            self._heed(reports.read(BEHIND))
+        self._heed(reports.read())
+        loss, accuracy = (self.sums / len(self.data)).tolist()
+        rate = learning_rate(self.settings, epoch * self.steps, self.steps)
+        logger.info("%s: loss %.4f, accuracy %.4f, learning rate %.3g", title, loss, accuracy, rate)
+        self.history.append(Epoch(epoch + 1, (epoch + 1) * len(self.data), loss, accuracy, rate))
+        self.batches_done, self.sums = 0, torch.zeros_like(self.sums)
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Update the weights by a batch; the sum of the losses of its images, and its hits, of this process."""
+        outcome = self.passes(batch)
+        outcome.objective.backward()
+        if isinstance(self.passes, ParallelModule):
+            self.passes.complete()
+        self.optimiser.step(batch.number, learning_rate(self.settings, batch.number, self.steps))
+        return outcome.loss.double() * len(batch.labels), outcome.hits.double()
+
+    def _number(self, value: float) -> Tensor:
+        """A number on the device, without a copy from the host."""
+        return torch.full((), float(value), dtype=torch.float64, device=self.device)
+
+    def _heed(self, reports: Iterable[Report]) -> None:
+        """Do what the reports of batches ask for; all processes read the same ones at the same batch."""
+        stop = save = False
+        for report in reports:
+            if not math.isfinite(report.losses):
+                epoch, batch = divmod(report.number, self.steps)
+                raise BrownidError(
+                    f"The training diverged in epoch {epoch + 1}, up to batch {batch + 1} of {self.steps} (loss "
+                    f"{report.losses}): lower learning_rate, now {self.settings.learning_rate:g}."
+                )
+            stop, save = stop or report.stop, save or report.save
+        if stop or save:
+            self._save()
+        if stop:
+            raise Terminated
+
+    def _save(self) -> None:
+        if self.state is None:
+            return
+        tensors = self._tensors()
+        if self.group.rank == 0:
+            self.state.save(len(self.history), tensors)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        history = torch.tensor(self.history, dtype=torch.float64)
+        tensors = {**self.module.state_dict(), **self.optimiser.moments(), "history": history}
+        if self.batches_done:
+            tensors |= {BATCHES: torch.tensor(self.batches_done), SUMS: self.sums}
+        return tensors
+
+    def _restore(self, state: StateFile) -> None:
+        """Continue from the state of an interrupted training, which the first process reads."""
+        saved = state.load() if self.group.rank == 0 else None
+        tensors = saved.tensors if saved else {}
+        rows = tensors.get("history", torch.zeros(0))
+        found = torch.tensor([saved is not None, len(rows), int(tensors.get(BATCHES, 0))])
+        there, epochs, self.batches_done = self.group.sum(found.to(self.device, torch.int64)).tolist()
+        if not there:
+            return
+
+        def shared(name: str, like: Tensor) -> Tensor:
+            return self.group.sum(tensors[name].to(like) if saved else torch.zeros_like(like))
+
+        for name, tensor in {**self.module.state_dict(), **self.optimiser.moments()}.items():
+            tensor.copy_(shared(name, tensor))  # in place: the memory format stays
+        if self.batches_done:
+            self.sums = shared(SUMS, self.sums)
+            logger.info("%d of %d batches of epoch %d are done", self.batches_done, self.steps, epochs + 1)
+        history = shared("history", torch.zeros(epochs, len(Epoch._fields), dtype=torch.float64, device=self.device))
+        self.history = [Epoch(int(epoch), int(images), *measured) for epoch, images, *measured in history.tolist()]
+
+
+class _Reports:
+    """Numbers of the last batches on their way to the host; a GPU is not waited for where it is a little behind."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.on_gpu = device.type == "cuda"
+        self.pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
+
+    def add(self, number: int, values: Tensor) -> None:
+        event = None
+        if self.on_gpu:
+            values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        self.pending.append((number, values, event))
+
+    def read(self, behind: int = 0) -> Iterator[Report]:
+        """The reports that were not read before, but for the last `behind` on a GPU."""
+        while len(self.pending) > (behind if self.on_gpu else 0):
+            number, values, event = self.pending.popleft()
+            if event:
+                event.synchronize()
+            losses, stop, save = values.tolist()
+            yield Report(number, losses, stop > 0, save > 0)
