@@ -118,7 +118,8 @@ def growing(amount):
 def complete_gpu_rules():
     """Give every rule that asks for a GPU what set-resources and set-threads have under `gpu_rules`.
 
-    What they have under a rule's name wins, and so do the threads of a rule that has more than one of its own.
+    What they have under a rule's name wins, and so do the threads of a rule that has more than one of its own; each of
+    several processes of FR training has as many.
     """
     wanted = workflow.resource_settings._parsed_overwrite_resources
     threads = workflow.resource_settings._parsed_overwrite_threads
@@ -129,6 +130,8 @@ def complete_gpu_rules():
             own = found.resources["_cores"].raw
             if "gpu_rules" in threads and found.name not in threads and own == 1:
                 found.resources["_cores"] = threads["gpu_rules"]
+            elif own in (training_processes, network_processes) and "gpu_rules" in threads and found.name not in threads:
+                found.resources["_cores"] = lambda w, own=own: threads["gpu_rules"] * own(w)
 
 
 onstart:

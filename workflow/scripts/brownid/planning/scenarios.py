@@ -216,9 +216,9 @@ def trained(device: str, steps: int = 2, **settings: Any) -> Sequence[Tensor]:
     for step in range(steps):
         images = range(8 * step, 8 * step + 8)
         pixels = (255 * uniform(SEED, "scenarios/photographs", images, (SIDE, SIDE, 3))).to(torch.uint8)
-        batch = Batch(pixels, torch.arange(8) % 5, draws(SEED, images, 0)).to(device)
-        loss, _ = module(batch)
-        loss.backward()
+        batch = Batch(pixels, torch.arange(8) % 5, draws(SEED, images, 0), slice(0, 8), step).to(device)
+        outcome = module(batch)
+        outcome.objective.backward()
         optimiser.step(step, learning_rate(given, step, steps))
-        losses.append(loss.detach())
+        losses.append(outcome.loss)
     return torch.stack(losses), module.head.weight.detach()

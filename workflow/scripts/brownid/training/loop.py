@@ -161,7 +161,7 @@ class Training:
         tensors = saved.tensors if saved else {}
         rows = tensors.get("history", torch.zeros(0))
         found = torch.tensor([saved is not None, len(rows), int(tensors.get(BATCHES, 0))])
-        there, epochs, self.batches_done = self.group.sum(found.to(self.device, torch.int64)).tolist()
+        there, epochs, self.batches_done = self.group.sum(found).tolist()
         if not there:
             return
 
@@ -187,7 +187,8 @@ class _Reports:
     def add(self, number: int, values: Tensor) -> None:
         event = None
         if self.on_gpu:
-            values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
+            host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            values = host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
         self.pending.append((number, values, event))
