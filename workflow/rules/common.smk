@@ -130,8 +130,14 @@ def complete_gpu_rules():
             own = found.resources["_cores"].raw
             if "gpu_rules" in threads and found.name not in threads and own == 1:
                 found.resources["_cores"] = threads["gpu_rules"]
-            elif own in (training_processes, network_processes) and "gpu_rules" in threads and found.name not in threads:
-                found.resources["_cores"] = lambda w, own=own: threads["gpu_rules"] * own(w)
+            elif (
+                own in (training_processes, network_processes)
+                and "gpu_rules" in threads
+                and found.name not in threads
+            ):
+                found.resources["_cores"] = lambda w, own=own: threads[
+                    "gpu_rules"
+                ] * own(w)
 
 
 onstart:
