@@ -17,7 +17,7 @@ for folder in ("workflow/scripts", "tests/device"):
     sys.path.insert(0, str(ROOT / folder))
 
 TABLE = Path(__file__).with_suffix(".csv")
-FIELDS = ("precision", "kind", "kernels", "gigabytes", "teraflop")
+FIELDS = ("precision", "chains", "kind", "kernels", "gigabytes", "teraflop")
 BATCH = 64
 
 
@@ -41,8 +41,8 @@ def face_model(precision: str):
     return GeneratorFaceModel(generator, crop_for(generator, "two_eye", 112), network, precision)
 
 
-def rows(precision: str) -> list[dict]:
-    """The table's rows of a number format."""
+def rows(precision: str, chains: str) -> list[dict]:
+    """The table's rows of a number format; elementwise `chains` are "compiled", as on a GPU, or run in "steps"."""
     import torch
     from counting import counted, shapes_only
 
@@ -56,10 +56,11 @@ def rows(precision: str) -> list[dict]:
             embeddings = model.embed(latents)
             _vjp(latents, embeddings, torch.zeros_like(embeddings))
 
-        counts = counted(force_pass)
+        counts = counted(force_pass, compiled_chains=chains == "compiled")
     return [
         {
             "precision": precision,
+            "chains": chains,
             "kind": kind,
             "kernels": c.kernels,
             "gigabytes": round(c.bytes / 1e9, 2),
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    table = [row for precision in ("float32", "bfloat16") for row in rows(precision)]
+    table = [row for p in ("float32", "bfloat16") for chains in ("steps", "compiled") for row in rows(p, chains)]
     for row in table:
         print(*(f"{row[field]!s:>12}" for field in FIELDS))
     if options.write:

@@ -36,29 +36,45 @@ def formats() -> dict[str, dict]:
 
 def grouped(module):
     """`module` with layers that form the kernels of every picture, and convolve in as many groups."""
-    import torch
     from torch.nn import functional as F
 
     from brownid.generators.stylegan2 import synthesis
-    from brownid.generators.stylegan2.synthesis import SynthesisLayer
+    from brownid.generators.stylegan2.activation import GAIN, SLOPE, per_channel
 
-    class GroupedLayer(SynthesisLayer):
-        def convolve(self, x: torch.Tensor, styles: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    class GroupedLayer(synthesis.SynthesisLayer):
+        def forward(self, x, styles, noise, following=None, colours=None):
             batch, (outputs, inputs) = len(x), self.weight.shape[:2]
+            scales = GAIN * synthesis.demodulation(self.weight, styles)
             kernels = (self.weight * styles[:, None, :, None, None] * scales[:, :, None, None, None]).to(x.dtype)
             x = x.reshape(1, batch * inputs, *x.shape[2:])
             if self.up:
                 kernels = kernels.transpose(1, 2).reshape(batch * inputs, outputs, 3, 3)
                 x = F.conv_transpose2d(x, kernels, stride=2, groups=batch)
-                x = synthesis.filtered(x, self.resample_filter)
+                x = synthesis.filtered(x.view(batch, outputs, *x.shape[2:]), self.resample_filter)
             else:
                 x = F.conv2d(x, kernels.view(batch * outputs, inputs, 3, 3), padding=1, groups=batch)
-            x = x.view(batch, outputs, *x.shape[2:])
-            return x + synthesis.per_channel(synthesis.GAIN * self.bias, x.dtype)
+                x = x.view(batch, outputs, *x.shape[2:])
+            return F.leaky_relu_(x + per_channel(GAIN * self.bias, x.dtype), SLOPE), None
 
-    for layer in module.modules():
-        if isinstance(layer, SynthesisLayer):
-            layer.__class__ = GroupedLayer
+    class GroupedSynthesis(synthesis.Synthesis):
+        def forward(self, latents, noise, dtype, memory_format):
+            image, number = None, 0
+            x = self.b4.const.to(dtype).expand(len(latents), -1, -1, -1)
+            for _, block in self.blocks():
+                for layer in block.layers():
+                    x, _ = layer(x, layer.affine(latents[:, number]), None)
+                    number += 1
+                kernels = block.torgb.colours(latents[:, number]).to(dtype).reshape(-1, x.shape[1], 1, 1)
+                rgb = F.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels, groups=len(x))
+                rgb = block.torgb.finish(rgb.view(len(x), 3, *x.shape[2:]))
+                image = rgb if image is None else synthesis.upsample(image, block.resample_filter) + rgb
+            return image
+
+    for part in module.modules():
+        if isinstance(part, synthesis.SynthesisLayer):
+            part.__class__ = GroupedLayer
+        if isinstance(part, synthesis.Synthesis):
+            part.__class__ = GroupedSynthesis
     return module
 
 
@@ -68,6 +84,7 @@ def one_layer(
     """A forward and backward pass through one layer."""
     import torch
 
+    from brownid.generators.stylegan2.activation import per_channel
     from brownid.generators.stylegan2.synthesis import SynthesisLayer
 
     inputs, outputs, side, *up = description.split(":")
@@ -82,7 +99,14 @@ def one_layer(
     below = side // 2 if up else side
     x = torch.randn(batch, inputs, below, below).to(device, compute_dtype, memory_format=layout).requires_grad_(True)
     latents = torch.randn(batch, 512, device=device, requires_grad=True)
-    return lambda: (layer(x, latents, None).square().sum(), [latents, x])
+    ones = torch.ones(batch, outputs, device=device)  # the next layer's styles, which only the scaled form applies here
+
+    def step():
+        styles = layer.affine(latents)
+        scaled = x if form is grouped else x * per_channel(styles, x.dtype)
+        return layer(scaled, styles, None, ones)[0].square().sum(), [latents, x]
+
+    return step
 
 
 def whole(resolution: int, batch: int, device: str, compute_dtype, channels_last: bool, form: Callable) -> Callable:

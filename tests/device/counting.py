@@ -3,7 +3,9 @@
 The rule: each ATen operation that a pass dispatches below autograd is one kernel, except for views and allocations. It
 reads each of its input tensors once and writes each of its output tensors once; an operation in place reads and writes
 its tensor. A dimension that is expanded (stride 0) is read once. What kernels fetch twice, caches and launches are not
-counted.
+counted. A chain of elementwise steps (brownid.runtime.fusing) that is said to be compiled counts as one kernel that
+reads its inputs and writes its maps, and as a second one that reads them again where it has sums as well: the count
+does not rely on a compiler that makes one of the two.
 """
 
 import contextlib
@@ -11,11 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from brownid.runtime import fusing
 
 FREE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias", "lift_fresh"}
 FREE |= {"_unsafe_view", "_reshape_alias"}
@@ -38,11 +43,12 @@ class Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, Count] = defaultdict(Count)
+        self.paused = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not _is_free(func):
+        if not self.paused and not _is_free(func):
             name = func.overloadpacket.__name__
             read = tree_leaves((args, kwargs))
             if name in OVERWRITES:
@@ -56,6 +62,18 @@ class Counter(TorchDispatchMode):
         count.kernels += 1
         count.bytes += sum(_bytes(x) for x in _distinct(read)) + sum(_bytes(x) for x in _distinct(written))
         count.operations += operations
+
+    def run(self, function: Callable[..., Any], arguments: tuple) -> Any:
+        """In place of `brownid.runtime.fusing.run`: counts a compiled chain."""
+        self.paused = True
+        result = function(*arguments)
+        self.paused = False
+        read, written = tree_leaves(arguments), _distinct(tree_leaves(result))
+        largest = max(x.numel() for x in _distinct(read))
+        for part in ([x for x in written if x.numel() >= largest], [x for x in written if x.numel() < largest]):
+            if part:
+                self.add("elementwise", read, part)
+        return result
 
     def total(self) -> Count:
         """The sum over all kinds."""
@@ -77,9 +95,9 @@ def shapes_only() -> Iterator[None]:
         yield
 
 
-def counted(work: Callable[[], Any]) -> dict[str, Count]:
+def counted(work: Callable[[], Any], compiled_chains: bool = False) -> dict[str, Count]:
     """Counts of `work` by kind; call it inside `shapes_only`."""
-    with Counter() as counter:
+    with Counter() as counter, mock.patch.object(fusing, "run", counter.run if compiled_chains else fusing.run):
         work()
     return dict(counter.counts, total=counter.total())
 

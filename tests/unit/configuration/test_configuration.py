@@ -364,7 +364,7 @@ def test_a_network_of_the_users_own_takes_any_keys_but_needs_its_weights(config,
     ("changes", "sentence"),
     [
         ({"architecture": "r50"}, "networks.mine: the key 'architecture' means nothing here"),
-        ({"compile": True}, "networks.mine.compile: True is not possible here; it must be False"),
+        ({"compile": True}, "networks.mine.compile: True is not possible here; it must be 'auto'"),
         ({"family": "adaface"}, "networks.mine: the key 'architecture' is missing"),
     ],
 )

@@ -146,7 +146,13 @@ def test_a_generators_file_is_an_input_of_its_datasets_and_its_path_a_setting(co
 
 
 def test_the_keys_of_a_users_own_network_reach_its_stages(config):
-    common = {"image_size": 112, "template": "arcface", "precision": "float32", "channels_last": True, "compile": False}
+    common = {
+        "image_size": 112,
+        "template": "arcface",
+        "precision": "float32",
+        "channels_last": True,
+        "compile": "auto",
+    }
     own = {"factory": "a:b", "depth": 3, "weights": "w.pt", "mirror": False, "database": None, "training": {}}
     config["networks"]["steering"] = own | common
     steered = stages.sample_references(config, LANG)["network"]

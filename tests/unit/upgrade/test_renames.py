@@ -14,7 +14,11 @@ TABLE = Renames(
             "keys": {"*": {"*.side": "image_size"}, "capture": {"settings.spread": "deviation"}},
             "values": {"capture": {"settings.kind": {"people": "persons"}}},
         },
-        {"rules": {"capture": "render"}, "added": {"render": {"settings.camera.noise": 0.0}}},
+        {
+            "rules": {"capture": "render"},
+            "values": {"*": {"*.fast": {False: "auto"}}},
+            "added": {"render": {"settings.camera.noise": 0.0}},
+        },
     ]
 )
 
@@ -30,6 +34,13 @@ def test_names_go_through_all_versions():
     assert list(TABLE.old_paths("results/captures/one/images.bin")) == ["results/photos/one.bin"]
     assert TABLE.path("results/old/a/b.h5") == "results/new/a/b.h5"
     assert TABLE.path("results/photos/one/two.bin") == "results/photos/one/two.bin"
+
+
+def test_values_of_settings_are_renamed_whatever_their_type():
+    owner = {"settings": {"network": {"fast": False}, "kind": "people", "other": False}}
+    expected = {"network": {"fast": "auto"}, "kind": "people", "other": False}
+    assert TABLE.owner("render", owner) == {"settings": expected}
+    assert TABLE.owner("render", {"settings": expected}) == {"settings": expected}
 
 
 def test_a_new_path_may_have_the_seed_of_the_run():

@@ -113,7 +113,7 @@ def load_face_model(settings: Mapping[str, Any], weights: str | Path, frame: str
         described["precision"],
         frame=frame,
         channels_last=described.get("channels_last", True),
-        compile=described.get("compile", False),
+        compile=described.get("compile", "auto"),
     )
 
 

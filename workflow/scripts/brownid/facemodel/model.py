@@ -15,6 +15,7 @@ from brownid.generators.protocol import Generator, with_defaults
 from brownid.recognition.backbones import FaceNetwork
 from brownid.recognition.embedding import as_network_input, raw_embeddings
 from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.fusing import compile_chains
 from brownid.runtime.precision import autocast, resolve_precision
 from brownid.runtime.randomness import NoiseKey
 
@@ -60,8 +61,9 @@ class GeneratorFaceModel:
     the generator's training images are (FFHQ); hair, ears and background are then compared too.
 
     Two options are for speed and change results by rounding only: `channels_last`, the recognition network's layout in
-    memory, and `compile`, torch.compile of crop, network and generator. A generator is left out that is no torch
-    module, that needs a noise key, or that has `compiles = False`. Compiled, an embedding can be differentiated once.
+    memory, and `compile`. "auto" compiles chains of elementwise steps where the device is a GPU; True compiles crop,
+    network and generator as a whole. A generator is left out of the latter that is no torch module, that needs a noise
+    key, or that has `compiles = False`. Compiled, an embedding can be differentiated once.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class GeneratorFaceModel:
         *,
         frame: str = "network",
         channels_last: bool = True,
-        compile: bool = False,
+        compile: bool | str = False,
     ):
         for part in (generator, crop, network):
             if isinstance(part, nn.Module):
@@ -88,7 +90,9 @@ class GeneratorFaceModel:
         self.precision = resolve_precision(precision, self.device)
         self._render_crops: Callable[[Tensor], Tensor] = self._rendered
         self._embed_crops: Callable[[Tensor], Tensor] = self._embedded
-        if compile:
+        if compile == "auto":
+            compile_chains(self.device)
+        elif compile:
             self._compile()
 
     @property

@@ -79,12 +79,10 @@ class Renames:
             return converted
         if isinstance(value, list | tuple):
             return [self._converted(version, rule, item, place) for item in value]
-        if isinstance(value, str):
-            for pattern, values in _of_rule(version, "values", rule).items():
-                if fnmatchcase(place, pattern):
-                    value = values.get(value, value)
-            return self.path(version.get("entries", {}).get(value, value))
-        return value
+        for pattern, values in _of_rule(version, "values", rule).items():
+            if fnmatchcase(place, pattern):
+                value = values.get(value, value)
+        return self.path(version.get("entries", {}).get(value, value)) if isinstance(value, str) else value
 
 
 @cache

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brownid.generators.stylegan2.activation import GAIN, SLOPE, activated, per_channel
 from brownid.generators.stylegan2.settings import SMALLEST, StyleGAN2Settings
 
-SLOPE = 0.2  # of the leaky ReLU below zero
-GAIN = math.sqrt(2)  # that keeps the variance of activations through it
 FILTER = (1.0, 3.0, 3.0, 1.0)  # taps of the low-pass filter, before they are normalised
 
 
@@ -37,16 +36,15 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return (styles.square() @ power.T + 1e-8).rsqrt()
 
 
-def convolve(x: Tensor, weight: Tensor, styles: Tensor, low_pass: Tensor | None = None) -> Tensor:
-    """The activations `x`, scaled by `styles` `[B, I]`, convolved with `weight` `[O, I, k, k]`.
+def convolve(x: Tensor, weight: Tensor, low_pass: Tensor | None = None) -> Tensor:
+    """The scaled activations `x` convolved with `weight` `[O, I, 3, 3]`.
 
     With a `low_pass` filter `[4, 4]` the result has twice the side: the picture is filled up with zeros, filtered, and
     convolved with the kernel read backwards, as NVIDIA's upsampling layers are trained.
     """
-    x = x * per_channel(styles, x.dtype)
     weight = weight.to(x.dtype)
     if low_pass is None:
-        return _FixedConvolution.apply(x, weight, 1, weight.shape[-1] // 2, 1, False)
+        return _FixedConvolution.apply(x, weight, 1, 1, 1, False)
     # The kernel first, by a transposed convolution that skips the zeros, then the filter: [B, O, 2H + 1, 2W + 1] there.
     return filtered(_FixedConvolution.apply(x, weight.transpose(0, 1), 2, 0, 1, True), low_pass)
 
@@ -61,16 +59,6 @@ def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
     """`x` at twice the side: filled up with zeros, then filtered with gain 4."""
     kernel = (4 * low_pass).to(x.dtype).expand(x.shape[1], 1, -1, -1)
     return _FixedConvolution.apply(x, kernel, 2, 1, x.shape[1], True)
-
-
-def activate(x: Tensor, clamp: float | None) -> Tensor:
-    """Leaky ReLU, then clamped to ± `clamp`; in place."""
-    return F.leaky_relu_(x, SLOPE) if clamp is None else _ClampedLeakyReLU.apply(x, clamp)
-
-
-def per_channel(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """`[B, C]` or `[C]` as a factor `[B or 1, C, 1, 1]` of activations."""
-    return values.to(dtype).view(-1, values.shape[-1], 1, 1)
 
 
 class _FixedConvolution(torch.autograd.Function):
@@ -94,24 +82,6 @@ class _FixedConvolution(torch.autograd.Function):
         stride, padding, groups, transposed = ctx.options
         adjoint = _FixedConvolution.apply(gradient, weight, stride, padding, groups, not transposed)
         return adjoint, None, None, None, None, None
-
-
-class _ClampedLeakyReLU(torch.autograd.Function):
-    """Both steps in place and both gradients from the result: autograd's own would need a copy between them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
-        F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
-        ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
-        ctx.clamp = clamp
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (result,) = ctx.saved_tensors
-        gradient = torch.ops.aten.hardtanh_backward(gradient, result, -ctx.clamp, ctx.clamp)
-        return torch.ops.aten.leaky_relu_backward(gradient, result, SLOPE, True), None
 
 
 class Linear(nn.Module):
@@ -153,23 +123,25 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Tensor, latents: Tensor, noise: Tensor | None) -> Tensor:
-        """`x` `[B, I, H, W]`, `latents` `[B, D]`, `noise` broadcasting to `[B, 1, R, R]`, to `[B, O, R, R]`."""
-        styles = self.affine(latents)
-        x = self.convolve(x, styles, GAIN * demodulation(self.weight, styles))
-        if noise is not None:
-            x.add_((GAIN * self.noise_strength * noise).to(x.dtype))
-        return activate(x, self.clamp)
+    def forward(
+        self,
+        x: Tensor,
+        styles: Tensor,
+        noise: Tensor | None,
+        following: Tensor | None = None,
+        colours: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Activations `[B, O, R, R]` scaled by the styles `following` `[B, O]`, and the image `[B, 3, R, R]` that
+        `colours` `[B, 3, O]` make of those not scaled; each where it is asked for.
 
-    def convolve(self, x: Tensor, styles: Tensor, scales: Tensor) -> Tensor:
-        """`x` modulated by `styles` `[B, I]`, convolved, scaled by `scales` `[B, O]`, with the bias.
-
-        The activation's gain is in the scales and in the bias, as leaky ReLU is homogeneous: one pass less over the
-        activations.
+        `x` `[B, I, H, W]` is scaled by this layer's `styles` `[B, I]` already; `noise` broadcasts to `[B, 1, R, R]`.
+        The activation's gain is in scales, bias and noise, as leaky ReLU is homogeneous.
         """
-        x = convolve(x, self.weight, styles, self.resample_filter if self.up else None)
-        bias = per_channel(GAIN * self.bias, x.dtype)
-        return torch.addcmul(bias, x, per_channel(scales, x.dtype))
+        x = convolve(x, self.weight, self.resample_filter if self.up else None)
+        scales = GAIN * demodulation(self.weight, styles)
+        if noise is not None:
+            noise = (GAIN * self.noise_strength * noise).view(-1, 1, *x.shape[2:])
+        return activated(x, scales, GAIN * self.bias, noise, self.clamp, following, colours)
 
 
 class ToRGB(nn.Module):
@@ -183,10 +155,14 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
         self.weight_gain = 1 / math.sqrt(inputs)
 
-    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
-        """`x` `[B, I, R, R]`, `latents` `[B, D]`, to `[B, 3, R, R]` in the number format of the parameters."""
+    def colours(self, latents: Tensor) -> Tensor:
+        """Weights `[B, 3, I]` of the colours for `latents` `[B, D]`."""
         styles = self.weight_gain * self.affine(latents)
-        rgb = convolve(x, self.weight, styles).to(self.bias.dtype) + self.bias.view(1, -1, 1, 1)
+        return self.weight.flatten(1) * styles.unsqueeze(1)
+
+    def finish(self, rgb: Tensor) -> Tensor:
+        """The image `[B, 3, R, R]` with the bias, in the number format of the parameters."""
+        rgb = rgb.to(self.bias.dtype) + self.bias.view(1, -1, 1, 1)
         return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
 
 
@@ -249,6 +225,10 @@ class SynthesisBlock(nn.Module):
         self.conv1 = layer(channels, up=False)
         self.torgb = ToRGB(channels, w_dim, settings.conv_clamp)
 
+    def layers(self) -> list[SynthesisLayer]:
+        """The convolutions in their order."""
+        return [self.conv1] if self.first else [self.conv0, self.conv1]
+
 
 class Synthesis(nn.Module):
     """Latents `[B, L, D]` to images `[B, 3, R, R]`."""
@@ -281,17 +261,19 @@ class Synthesis(nn.Module):
         `noise` holds maps that broadcast to `[B, 1, r, r]`, by layer; a layer without one gets none. In W+, the layer
         to RGB of a block shares its latent with the first convolution of the next.
         """
-        taken = 0
         image: Tensor | None = None
-        for name, block in self.blocks():
-            if block.first:
-                x = block.const.to(dtype).expand(len(latents), -1, -1, -1).contiguous(memory_format=memory_format)
+        layers = [(name, block, layer) for name, block in self.blocks() for layer in block.layers()]
+        styles = [layer.affine(latents[:, number]) for number, (_, _, layer) in enumerate(layers)]
+        x = layers[0][1].const.to(dtype) * per_channel(styles[0], dtype)
+        x = x.contiguous(memory_format=memory_format)
+        for number, (name, block, layer) in enumerate(layers):
+            following = styles[number + 1] if number + 1 < len(layers) else None
+            if layer is block.conv1:
+                colours = block.torgb.colours(latents[:, number + 1])
+                x, rgb = layer(x, styles[number], noise.get(f"{name}.conv1"), following, colours)
+                rgb = block.torgb.finish(rgb)
+                image = rgb if image is None else upsample(image, block.resample_filter) + rgb
             else:
-                x = block.conv0(x, latents[:, taken], noise.get(f"{name}.conv0"))
-                taken += 1
-            x = block.conv1(x, latents[:, taken], noise.get(f"{name}.conv1"))
-            taken += 1
-            rgb = block.torgb(x, latents[:, taken])
-            image = rgb if image is None else upsample(image, block.resample_filter) + rgb
+                x, _ = layer(x, styles[number], noise.get(f"{name}.conv0"), following)
         assert image is not None  # the smallest block has made one
         return image
