@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+from test_timings import TIMINGS
 from typer.testing import CliRunner
 
 from brownid.cli import app
 from brownid.configuration.loading import load_configuration, merged
 from brownid.configuration.products import job_counts
-from brownid.planning.estimate import MACHINES, generator_gflop, machine, network_gflop, recorded, stages
+from brownid.planning.estimate import recorded
+from brownid.planning.machines import MACHINES, machine, measured_machine
+from brownid.planning.timings import write_timings
+from brownid.planning.work import Stage, generator_gflop, network_gflop, stages
 from brownid.runtime.errors import BrownidError
 from brownid.weights.catalogue import read_catalogue
 
@@ -84,6 +88,72 @@ def test_an_unknown_machine_is_refused_with_those_that_are_known():
 
 def test_every_rate_says_whether_it_was_measured():
     assert all(named.source.startswith(("measured", "derived, not measured")) for named in MACHINES.values())
+
+
+SHARDS = Stage("render_images", "faces", 1, 1e6, encoded=1e6)
+
+
+def test_a_shard_takes_as_long_as_the_slower_of_rendering_and_encoding():
+    h200 = MACHINES["h200"]
+    rendering, encoding = 1e6 / h200.steering / 3600, 1e6 / h200.encoding / 3600
+    assert rendering < encoding == h200.hours(SHARDS, cores=1)
+    assert h200.hours(SHARDS._replace(gflop=1e9), cores=1) == pytest.approx(1e9 / h200.steering / 3600)
+
+
+def test_eight_cores_encode_faster_than_an_h200_renders_stylegan2():
+    paper = work_of(PAPER)["render_images", "sg2_n10k_arc_r14_disp_n64_rl12"]
+    hours = MACHINES["h200"].hours(paper, cores=8)
+    assert hours == MACHINES["h200"].hours(paper, cores=1000) and paper.encoded / hours / 3600 > 2500
+    assert MACHINES["h200"].hours(paper, cores=2) > hours
+
+
+def test_a_cpu_computes_and_encodes_in_turn():
+    cpu = MACHINES["cpu"]
+    assert cpu.hours(SHARDS, cores=8) == pytest.approx((1e6 / cpu.steering + 1e6 / cpu.encoding / 2) / 3600)
+
+
+def test_noise_is_drawn_once_an_iteration_where_the_generator_has_random_maps():
+    work = work_of(PAPER)
+    assert work["sample_references", "sg2_n10k_arc_r14_lang_v1"].drawn == 10_000 * 101
+    assert work["vary_references", "sg2_n10k_arc_r14_disp_n64_rl12"].drawn == 640_000 * 21
+    assert not any(stage.drawn for stage in work_of(TINY).values())
+
+
+def test_training_decodes_each_image_in_each_epoch_and_scoring_each_once():
+    work = work_of(TINY)
+    training = work["train_recognition", "fr_varied"]
+    images = training.gflop / 3 / network_gflop({"architecture": "slim_iresnet", "image_size": 32})
+    assert training.decoded == pytest.approx(images * (32 / 112) ** 2)
+    scored = work["score_model", "fr_varied"]
+    assert scored.decoded == pytest.approx(
+        scored.gflop / 2 / network_gflop({"architecture": "slim_iresnet", "image_size": 32}) * (32 / 112) ** 2
+    )
+
+
+def test_measured_timings_are_rates(tmp_path):
+    write_timings(tmp_path / "device.yaml", TIMINGS)
+    found = measured_machine(tmp_path / "device.yaml")
+    work = work_of(PAPER)
+    langevin = work["sample_references", "sg2_n10k_arc_r14_lang_v1"]
+    passes = langevin.gflop / (generator_gflop({"family": "stylegan2", "file": "256x256"}) + 12.62)
+    seconds = passes / 2 / TIMINGS.force_pass_images_per_second + langevin.drawn / TIMINGS.noise_images_per_second
+    assert found.hours(langevin, cores=1) == pytest.approx(seconds / 3600)
+    packing = Stage("pack_references", "packed", 1, 100 * 3 * 10_000**2 * 512 / 1e9)
+    assert found.hours(packing, cores=1) == pytest.approx(100 / TIMINGS.packing_iterations_per_second / 3600)
+    assert (found.encoding, found.decoding) == (1000.0, 2500.0)
+    assert found.source.startswith("measured on Made-up GPU")
+
+
+def test_the_command_takes_timings_and_says_what_waits_for_cores(tmp_path):
+    write_timings(tmp_path / "device.yaml", TIMINGS)
+    words = ["estimate", "--configfile", str(PAPER), "--device", str(tmp_path / "device.yaml"), "--cores"]
+    few, many = (CliRunner().invoke(app, [*words, cores]) for cores in ("1", "64"))
+    assert few.exit_code == many.exit_code == 0, few.output
+    assert "render_images" in "".join(line for line in few.output.splitlines() if "by the cores" in line)
+    assert "by the cores" not in many.output and "million images to encode" in many.output
+    assert "Noise maps" in few.output and "measured on Made-up GPU" in few.output
+    both = CliRunner().invoke(app, [*words, "8", "--machine", "h200"])
+    assert both.exit_code == 1 and "Name a machine (h200) or its timings" in both.output
 
 
 def test_the_command_says_jobs_hours_memory_disk_and_whose_rates():
