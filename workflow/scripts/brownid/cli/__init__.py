@@ -8,6 +8,7 @@ import typer
 from brownid import __version__
 from brownid.cli import (
     accept,
+    audit,
     crops,
     doctor,
     editing,
@@ -23,8 +24,11 @@ from brownid.cli import (
     projection,
     publish,
     release,
+    report,
     samples,
+    score,
     settings,
+    train,
 )
 from brownid.runtime.errors import sentence_of
 from brownid.runtime.process import set_process_environment
@@ -45,7 +49,11 @@ ORDER = (
     "invert",
     "samples",
     "plot",
+    "audit",
     "export",
+    "train",
+    "score",
+    "report",
     "verify",
     "publish",
 )  # of use
@@ -95,7 +103,11 @@ app.command(cls=settings.command(packing.SETTINGS), rich_help_panel=LATENTS)(pac
 app.command(cls=settings.command(inversion.SETTINGS), rich_help_panel=LATENTS)(inversion.invert)
 app.add_typer(samples.app, rich_help_panel=COLLECTIONS)
 app.add_typer(plots.app, rich_help_panel=RESULTS)
+app.command(cls=settings.command(audit.SETTINGS), rich_help_panel=RESULTS)(audit.audit)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(export.export)
+app.command(cls=settings.command(train.SETTINGS), rich_help_panel=RESULTS)(train.train)
+app.command(cls=settings.command(score.SETTINGS), rich_help_panel=RESULTS)(score.score)
+app.command(cls=settings.Command, rich_help_panel=RESULTS)(report.report)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(release.verify)
 app.command(cls=settings.Command, rich_help_panel=RESULTS)(publish.publish)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brownid.cli import files, options, settings
+from brownid.cli import files, networks, options, settings
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.process import default_device, progress
+from brownid.runtime.process import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,6 @@ def embed(
     import numpy as np
 
     from brownid.recognition.embedding import embed_images
-    from brownid.recognition.loading import load_network
     from brownid.runtime.files import sha256
     from brownid.samples.collection import SampleCollection
 
@@ -62,8 +61,7 @@ def embed(
             "name a collection to write, --output FILE.h5."
         )
     given = settings.read(setting, SETTINGS)["network"]
-    described = options.network_spec(given)
-    network = load_network(described, weights, default_device())
+    network, described = networks.load(weights, given)
     rows, kept = [], []
     starts = range(0, len(found), PORTION)
     for start in progress(starts, "embed", "portion") if len(starts) > 1 else starts:

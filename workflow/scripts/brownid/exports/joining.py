@@ -52,6 +52,7 @@ class JoinedTrainingSet(TrainingSet):
 
     def __init__(self, name: str, parts: Sequence[Part]) -> None:
         self.name = name
+        self.shards = [path for part in parts for path in part.images]  # all files, as listed
         names = [part.name for part in parts]
         if not parts or len(set(names)) < len(names):
             raise BrownidError(f"The training set {name!r} needs one or more different datasets, not {names}.")
