@@ -29,6 +29,7 @@ def train_recognition(
     state: Path,
     code: str,
     threads: int,
+    steps: Path | None = None,
     saving: Mapping[str, float] | None = None,
     processes: int = 1,
     launcher: str = "auto",
@@ -36,12 +37,12 @@ def train_recognition(
     """Train on all image shards together, and go on from `state` where an interrupted job of the same `code` left one.
 
     Datasets of the same persons (references and their variations) share their classes. Several `processes` share every
-    batch, on a GPU each where there are some, and the `threads` that prepare them.
+    batch, on a GPU each where there are some, and the `threads` that prepare them. `steps` is a log of all batches.
     """
     checksums = [sha256(path) for path in images]
     call: dict[str, Any] = {"settings": settings, "images": list(map(str, images)), "checksums": checksums}
     call |= {"output": weights, "checkpoint": checkpoint, "history": history, "picture": batch, "state": state}
-    call |= {"code": code, "threads": threads, "saving": saving}
+    call |= {"code": code, "threads": threads, "steps": steps, "saving": saving}
     run_in_processes(train_in_group, call, processes, launcher)
     inputs = dict(zip(map(str, images), checksums, strict=True))
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")
@@ -69,4 +70,4 @@ def train_in_group(
 
 
 if __name__ == "__main__":
-    run(train_recognition, snakemake)
+    run(train_recognition, snakemake, steps=Path(snakemake.log[0]).with_suffix(".steps.csv"))

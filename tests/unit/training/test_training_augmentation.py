@@ -1,5 +1,7 @@
 """Augmentation: addressed by image and epoch, and each change by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -10,6 +12,10 @@ from brownid.training.augmentation import (
     BRIGHTNESS,
     CONTRAST,
     DRAWS,
+    ERASED_AREA,
+    ERASED_ASPECT,
+    ERASED_LEFT,
+    ERASED_TOP,
     LEFT,
     RESOLUTION,
     SATURATION,
@@ -26,6 +32,7 @@ OFF = {
     "crop_probability": 0.0,
     "low_resolution_probability": 0.0,
     "photometric_probability": 0.0,
+    "erasing_probability": 0.0,
 }
 
 
@@ -99,6 +106,27 @@ def test_every_crop_keeps_between_20_and_100_percent():
     white = torch.full((500, 40, 40, 3), 255, dtype=torch.uint8)
     shares = (augment(white, draws(0, range(500), 0), only(crop_probability=1.0))[:, 0] > 0).float().mean((1, 2))
     assert shares.min() > 0.17 and shares.max() <= 1.0 and shares.std() > 0.15
+
+
+def test_erasing_makes_a_rectangle_grey(images):
+    numbers = torch.zeros(1, DRAWS)
+    area = (0.125 - 0.02) / 0.31  # an eighth of the image
+    aspect = math.log(0.5 / 0.3) / math.log(3.3 / 0.3)  # half as high as wide
+    numbers[0, [ERASED_AREA, ERASED_ASPECT, ERASED_LEFT, ERASED_TOP]] = torch.tensor([area, aspect, 1.0, 0.0])
+    found = augment(images[:1], numbers, only(erasing_probability=1.0))
+    erased = torch.zeros(16, 16, dtype=torch.bool)
+    erased[:4, 8:] = True
+    assert (found[0][:, erased] == 0).all()
+    assert torch.allclose(found[0][:, ~erased], floats(images)[0][:, ~erased], atol=1e-6)
+
+
+def test_erasing_takes_its_share_of_images_and_of_their_area():
+    white = torch.full((1000, 40, 40, 3), 255, dtype=torch.uint8)
+    grey = (augment(white, draws(0, range(1000), 0), only(erasing_probability=0.4))[:, 0] == 0).float()
+    chosen = grey.amax((1, 2)) > 0
+    shares = grey[chosen].mean((1, 2))
+    assert chosen.float().mean() == pytest.approx(0.4, abs=0.05)
+    assert shares.min() > 0.01 and shares.max() < 0.36 and shares.mean() == pytest.approx(0.175, abs=0.02)
 
 
 def test_full_resolution_keeps_the_image_and_the_lowest_keeps_the_mean(images):

@@ -260,21 +260,34 @@ def _version(package: str) -> str:
         return ""
 
 
-def progress(items: Iterable, description: str, unit: str = "it", total: int | None = None) -> Iterable:
+def progress(
+    items: Iterable,
+    description: str,
+    unit: str = "it",
+    total: int | None = None,
+    status: Callable[[], str] = str,
+) -> Iterable:
     """`items` with a progress bar on a terminal, and elsewhere (a log file) a line about every half minute.
 
-    Without a terminal, nothing where the log level is above INFO, as for commands and all processes but the first.
+    Both end with the `status` of the moment. Without a terminal, nothing where the log level is above INFO, as for
+    commands and all processes but the first.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        return tqdm(items, desc=description, unit=unit, total=total, leave=False)
-    return _logged(items, description, unit, total) if logger.isEnabledFor(logging.INFO) else items
+        return _with_status(tqdm(items, desc=description, unit=unit, total=total, leave=False), status)
+    return _logged(items, description, unit, total, status) if logger.isEnabledFor(logging.INFO) else items
 
 
-def _logged(items: Iterable, description: str, unit: str, total: int | None) -> Iterator:
+def _with_status(bar: Any, status: Callable[[], str]) -> Iterator:
+    for item in bar:
+        bar.set_postfix_str(status(), refresh=False)
+        yield item
+
+
+def _logged(items: Iterable, description: str, unit: str, total: int | None, status: Callable[[], str]) -> Iterator:
     started = reported = time.monotonic()
     for done, item in enumerate(items):
         now = time.monotonic()
@@ -282,7 +295,8 @@ def _logged(items: Iterable, description: str, unit: str, total: int | None) -> 
             reported = now
             seconds_each = (now - started) / done
             left = "" if total is None else f" of {total}, {_duration((total - done) * seconds_each)} left"
-            logger.info("%s: %d %s%s, %.3g s each", description, done, unit, left, seconds_each)
+            more = f", {said}" if (said := status()) else ""
+            logger.info("%s: %d %s%s, %.3g s each%s", description, done, unit, left, seconds_each, more)
         yield item
 
 

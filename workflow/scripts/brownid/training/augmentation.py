@@ -1,9 +1,11 @@
 """Augmentation of image batches as tensor operations; what happens to an image is addressed, not drawn in passing.
 
 As in AdaFace (Kim et al., CVPR 2022, section 4.1): horizontal flip, and a crop, a low resolution and a photometric
-change, each with a probability of its own. A crop keeps a random rectangle in place and blacks out the rest.
+change, each with a probability of its own. A crop keeps a random rectangle in place and blacks out the rest. Random
+erasing (Zhong et al., AAAI 2020) is the opposite: it fills a rectangle with grey, the mean of the pixels' range.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -15,14 +17,18 @@ from brownid.recognition.embedding import as_network_input
 from brownid.runtime.randomness import uniform
 from brownid.training.settings import TrainingSettings
 
-DRAWS = 14  # uniform numbers per image and epoch; the columns below
+DRAWS = 19  # uniform numbers per image and epoch; the columns below
 FLIP, CROP, LOW_RESOLUTION, PHOTOMETRIC = range(4)
-AREA, ASPECT, LEFT, TOP, RESOLUTION, BRIGHTNESS, CONTRAST, SATURATION, SHIFT_X, SHIFT_Y = range(4, DRAWS)
+AREA, ASPECT, LEFT, TOP, RESOLUTION, BRIGHTNESS, CONTRAST, SATURATION, SHIFT_X, SHIFT_Y = range(4, 14)
+ERASING, ERASED_AREA, ERASED_ASPECT, ERASED_LEFT, ERASED_TOP = range(14, DRAWS)
 
 SMALLEST_AREA = 0.2  # of the image, for a crop
 WIDEST_ASPECT = 4 / 3
 LOWEST_RESOLUTION = 0.2  # of the side
 PHOTOMETRIC_RANGE = 0.5  # factors from 1 - this to 1 + this
+ERASED_SHARE = (0.02, 0.33)  # of the image's area
+ERASED_ASPECTS = (0.3, 3.3)  # height by width, even on a log scale
+GREY = 0.0  # the mean that networks subtract: (127.5, 127.5, 127.5) of 255
 LUMA = (0.299, 0.587, 0.114)  # grey of RGB, ITU-R BT.601
 
 
@@ -38,6 +44,7 @@ def augment(images: Tensor, numbers: Tensor, settings: TrainingSettings) -> Tens
         (CROP, settings.crop_probability, _crop),
         (LOW_RESOLUTION, settings.low_resolution_probability, _lower_resolution),
         (PHOTOMETRIC, settings.photometric_probability, _change_light),
+        (ERASING, settings.erasing_probability, _erase),
     )
     where = _changed_rows if images.device.type == "cpu" else _changed_everywhere
     for column, probability, change in steps:
@@ -83,12 +90,24 @@ def _crop(images: Tensor, numbers: Tensor) -> Tensor:
     area = SMALLEST_AREA + (1 - SMALLEST_AREA) * numbers[:, AREA]
     root = WIDEST_ASPECT ** (numbers[:, ASPECT] - 0.5)  # square root of the aspect, even on a log scale
     width, height = (area.sqrt() * root).clamp(max=1), (area.sqrt() / root).clamp(max=1)
-    inside = [
-        _between(numbers[:, place] * (1 - extent), extent, images.shape[-1])
-        for place, extent in ((TOP, height), (LEFT, width))
-    ]
-    kept = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # [B, 1, S, S]
-    return torch.where(kept, images, -1.0)
+    return torch.where(_rectangle(numbers[:, TOP], height, numbers[:, LEFT], width, images.shape[-1]), images, -1.0)
+
+
+def _erase(images: Tensor, numbers: Tensor) -> Tensor:
+    """Grey inside a rectangle of 2 to 33 % of the area, aspect 0.3 to 3.3, no longer than the image."""
+    smallest, largest = ERASED_SHARE
+    area = smallest + (largest - smallest) * numbers[:, ERASED_AREA]
+    least, most = map(math.log, ERASED_ASPECTS)
+    root = torch.exp((least + (most - least) * numbers[:, ERASED_ASPECT]) / 2)  # square root of the aspect
+    height, width = (area.sqrt() * root).clamp(max=1), (area.sqrt() / root).clamp(max=1)
+    erased = _rectangle(numbers[:, ERASED_TOP], height, numbers[:, ERASED_LEFT], width, images.shape[-1])
+    return torch.where(erased, GREY, images)
+
+
+def _rectangle(top: Tensor, height: Tensor, left: Tensor, width: Tensor, side: int) -> Tensor:
+    """Mask `[B, 1, S, S]` of rectangles in shares of the side; `top` and `left` are shares of the room that is left."""
+    inside = [_between(place * (1 - extent), extent, side) for place, extent in ((top, height), (left, width))]
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
 
 def _between(start: Tensor, extent: Tensor, side: int) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from brownid.training.data import Batch, EpochBatches, PrefetchedBatches, Traini
 from brownid.training.module import Optimiser, RecognitionModule, learning_rate
 from brownid.training.parallel import ParallelModule
 from brownid.training.settings import TrainingSettings
+from brownid.training.steplog import StepLog
 
 NOTHING_KEPT = "the training stops, and nothing of it is kept"
 BEHIND = 2  # batches that the host runs ahead of a GPU before it reads what the GPU reports of one
@@ -38,7 +40,9 @@ class Report(NamedTuple):
     """What all processes know of a batch, when it is read."""
 
     number: int  # of the batch, counted over the whole training
+    images: int  # in it
     losses: float  # sum over the images of the epoch up to here
+    loss: float  # mean over its images
     stop: bool  # some process was asked to stop
     save: bool  # it is time to save
 
@@ -77,16 +81,22 @@ class Training:
         self.batches_done = 0  # of the epoch behind the history
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of loss and hits over their images
         self.state: StateFile | None = None
+        self.log = StepLog(None, 0)
 
     def batches(self, epoch: int) -> EpochBatches:
         """The batches of an epoch, counted from 0."""
         return EpochBatches(self.data, self.settings.batch_size, seed=self.seed, epoch=epoch, group=self.group)
 
-    def run(self, state: StateFile | None) -> None:
-        """Train what is left; keep the state after each epoch, inside one when that is due, and on SIGTERM."""
+    def run(self, state: StateFile | None, steps: Path | None = None) -> None:
+        """Train what is left; keep the state after each epoch, inside one when that is due, and on SIGTERM.
+
+        `steps` is the log of batches.
+        """
         self.state = state
         if state:
             self._restore(state)
+        done = len(self.history) * self.steps + self.batches_done
+        self.log = StepLog(steps if self.group.rank == 0 else None, done)
         with terminating_later(BATCH_ENDS if state else NOTHING_KEPT) as termination:
             while len(self.history) < self.settings.epochs:
                 self._train_epoch(len(self.history), termination)
@@ -96,14 +106,14 @@ class Training:
         batches = PrefetchedBatches(self.batches(epoch), self.workers, self.pin_memory, first=self.batches_done)
         title = f"epoch {epoch + 1} of {self.settings.epochs}"
         reports = _Reports(self.device)
-        for batch in progress(batches, title, unit="batch"):
+        for batch in progress(batches, title, unit="batch", status=self.log.status):
             outcome = self._step(batch.to(self.device, non_blocking=True))
             self.batches_done += 1
             due = self.state is not None and self.group.rank == 0 and self.state.due(epoch)
             flags = termination.requested, due
             found = self.group.sum(torch.stack([*outcome, *(self._number(flag) for flag in flags)]))
             self.sums = self.sums + found[:2]
-            reports.add(batch.number, torch.cat([self.sums[:1], found[2:]]))
+            reports.add(batch, torch.cat([self.sums[:1], found[:1], found[2:]]))
             self._heed(reports.read(BEHIND))
         self._heed(reports.read())
         loss, accuracy = (self.sums / len(self.data)).tolist()
@@ -136,12 +146,15 @@ class Training:
                     f"{report.losses}): lower learning_rate, now {self.settings.learning_rate:g}."
                 )
             stop, save = stop or report.stop, save or report.save
+            rate = learning_rate(self.settings, report.number, self.steps)
+            self.log.add(report.number + 1, report.number // self.steps + 1, report.loss, report.images, rate)
         if stop or save:
             self._save()
         if stop:
             raise Terminated
 
     def _save(self) -> None:
+        self.log.flush()
         if self.state is None:
             return
         tensors = self._tensors()
@@ -182,22 +195,22 @@ class _Reports:
 
     def __init__(self, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
-        self.pending: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
+        self.pending: deque[tuple[int, int, Tensor, torch.cuda.Event | None]] = deque()
 
-    def add(self, number: int, values: Tensor) -> None:
+    def add(self, batch: Batch, values: Tensor) -> None:
         event = None
         if self.on_gpu:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             values = host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-        self.pending.append((number, values, event))
+        self.pending.append((batch.number, len(batch.labels), values, event))
 
     def read(self, behind: int = 0) -> Iterator[Report]:
         """The reports that were not read before, but for the last `behind` on a GPU."""
         while len(self.pending) > (behind if self.on_gpu else 0):
-            number, values, event = self.pending.popleft()
+            number, images, values, event = self.pending.popleft()
             if event:
                 event.synchronize()
-            losses, stop, save = values.tolist()
-            yield Report(number, losses, stop > 0, save > 0)
+            losses, loss, stop, save = values.tolist()
+            yield Report(number, images, losses, loss / images, stop > 0, save > 0)

@@ -39,6 +39,7 @@ def train_recognition(
     checkpoint: str | Path | None = None,
     picture: str | Path | None = None,
     state: str | Path | None = None,
+    steps: str | Path | None = None,
     checksums: Sequence[str] | None = None,
     code: str = "",
     saving: Mapping[str, float] | None = None,
@@ -50,7 +51,9 @@ def train_recognition(
 
     Writes `output` (safetensors), `history` (CSV: epoch, images_seen, loss, accuracy of the nearest class on the
     training batches without margin, learning_rate at the start of the epoch) and, where named, `checkpoint`
-    (a Lightning `.ckpt` with network, head and hyper-parameters) and `picture` (PNG of a training batch, augmented).
+    (a Lightning `.ckpt` with network, head and hyper-parameters), `picture` (PNG of a training batch, augmented) and
+    `steps` (CSV: batch, epoch, loss, images_per_second, learning_rate; with TensorBoard's events in the folder of the
+    same name, without the suffix, where it is installed).
 
     With a `state` folder, which is this training's own, an interrupted training goes on behind the last batch that it
     kept and ends with the same weights. It is kept after each epoch, inside one every `saving["minutes"]` (5), and on
@@ -82,7 +85,7 @@ def train_recognition(
             belongs_to = _owner(images, settings, seed, image_size, training.module.precision, code)
             minutes = (saving or {}).get("minutes", StateFile.minutes)
             saved = StateFile(state_path(state, belongs_to), belongs_to, minutes=minutes)
-        training.run(saved)
+        training.run(saved, None if steps is None else Path(steps))
     if group.rank:
         return
     if checkpoint is not None:

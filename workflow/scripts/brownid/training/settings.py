@@ -50,6 +50,12 @@ class TrainingSettings(Settings):
     photometric_probability: float = setting(
         0.2, "Probability of a change of brightness, contrast and saturation.", minimum=0, maximum=1
     )
+    erasing_probability: float = setting(
+        0.0,
+        "Probability of random erasing: a rectangle of 2 to 33 % of the area, aspect 0.3 to 3.3, becomes grey.",
+        minimum=0,
+        maximum=1,
+    )
     shift: float = setting(0.0, "Largest random shift, as a share of the image side.", minimum=0, maximum=0.5)
 
     def __post_init__(self) -> None:
