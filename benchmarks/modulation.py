@@ -40,6 +40,7 @@ def grouped(module):
 
     from brownid.generators.stylegan2 import synthesis
     from brownid.generators.stylegan2.activation import GAIN, SLOPE, per_channel
+    from brownid.generators.stylegan2.lowpass import low_passed
 
     class GroupedLayer(synthesis.SynthesisLayer):
         def forward(self, x, styles, noise, following=None, colours=None):
@@ -50,7 +51,7 @@ def grouped(module):
             if self.up:
                 kernels = kernels.transpose(1, 2).reshape(batch * inputs, outputs, 3, 3)
                 x = F.conv_transpose2d(x, kernels, stride=2, groups=batch)
-                x = synthesis.filtered(x.view(batch, outputs, *x.shape[2:]), self.resample_filter)
+                x = low_passed(x.view(batch, outputs, *x.shape[2:]), 4 * self.resample_filter.flip((0, 1)), padding=1)
             else:
                 x = F.conv2d(x, kernels.view(batch * outputs, inputs, 3, 3), padding=1, groups=batch)
                 x = x.view(batch, outputs, *x.shape[2:])

@@ -2,7 +2,7 @@
 
     python benchmarks/options.py neighbours [--identities 100] [--batches 64] [--threads 1] [--device cpu]
     python benchmarks/options.py arithmetic
-    python benchmarks/options.py precision --identities 32
+    python benchmarks/options.py precision --identities 32 [--seeds 1 2 3]
 
 The run is the default one (embedded world, 20 iterations, the default run's weights where there are some). `neighbours`
 compares the others' embeddings of this pass and of the pass before, at several timesteps; `arithmetic` compares number
@@ -12,6 +12,7 @@ and an iResNet18 with random weights, at the published step. Each end is judged 
 
 import argparse
 import dataclasses
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -39,19 +40,18 @@ def effects(changes: dict[str, tuple], options: argparse.Namespace, judge_model)
     from brownid.facemodel.loading import random_latents
 
     default = LangevinSettings(iterations=20, repulsion_coefficient=30.0)
-    for count in options.identities:
-        start = random_latents(judge_model.generator, range(count), 0.7, SEED)
-        for batch in options.batches:
-            for name, (model, change) in changes.items():
-                settings = dataclasses.replace(default, **change)
-                ends = []
+    for count, seed, batch in itertools.product(options.identities, options.seeds, options.batches):
+        start = random_latents(judge_model.generator, range(count), 0.7, seed)
+        for name, (model, change) in changes.items():
+            settings = dataclasses.replace(default, **change)
+            ends = []
 
-                def run(model, settings, batch, start=start, ends=ends) -> None:
-                    ends.append(langevin(model, start, settings, seed=SEED, batch_size=batch))
+            def run(model, settings, batch, start=start, seed=seed, ends=ends) -> None:
+                ends.append(langevin(model, start, settings, seed=seed, batch_size=batch))
 
-                seconds, _ = taken(options.device, run, model, settings, batch)
-                found = judge(judge_model, ends[0], settings)
-                print(f"{count} identities, batch {batch}, {name:28} {found}, {seconds:6.1f} s", flush=True)
+            seconds, _ = taken(options.device, run, model, settings, batch)
+            found = judge(judge_model, ends[0], settings)
+            print(f"{count} identities, seed {seed}, batch {batch}, {name:28} {found}, {seconds:6.1f} s", flush=True)
 
 
 def neighbours(options: argparse.Namespace) -> None:
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--identities", type=int, nargs="+", default=[100])
     parser.add_argument("--batches", type=int, nargs="+", default=[64])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="of starts and runs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()

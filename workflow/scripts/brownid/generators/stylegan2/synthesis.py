@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brownid.generators.stylegan2.activation import GAIN, SLOPE, activated, per_channel
+from brownid.generators.stylegan2.lowpass import low_passed
 from brownid.generators.stylegan2.settings import SMALLEST, StyleGAN2Settings
 
 FILTER = (1.0, 3.0, 3.0, 1.0)  # taps of the low-pass filter, before they are normalised
@@ -46,13 +47,8 @@ def convolve(x: Tensor, weight: Tensor, low_pass: Tensor | None = None) -> Tenso
     if low_pass is None:
         return _FixedConvolution.apply(x, weight, 1, 1, 1, False)
     # The kernel first, by a transposed convolution that skips the zeros, then the filter: [B, O, 2H + 1, 2W + 1] there.
-    return filtered(_FixedConvolution.apply(x, weight.transpose(0, 1), 2, 0, 1, True), low_pass)
-
-
-def filtered(x: Tensor, low_pass: Tensor) -> Tensor:
-    """`x` with one zero around it, convolved with the filter of upsampling by 2 (gain 4): a side of one pixel less."""
-    kernel = (4 * low_pass).flip((0, 1)).to(x.dtype).expand(x.shape[1], 1, -1, -1)
-    return _FixedConvolution.apply(x, kernel, 1, 1, x.shape[1], False)
+    x = _FixedConvolution.apply(x, weight.transpose(0, 1), 2, 0, 1, True)
+    return low_passed(x, 4 * low_pass.flip((0, 1)), padding=1)  # the gain of upsampling by 2 is 4
 
 
 def upsample(x: Tensor, low_pass: Tensor) -> Tensor:
