@@ -15,6 +15,7 @@ LAST_LINES = {
     "own_generator": "embeddings [4, 512]",
     "own_network": "accuracy 100.0 %",
     "release": "3 images",
+    "stylegan2_pickle": "gan.pkl and network.pth",
 }
 
 
