@@ -7,6 +7,8 @@ if __name__ == "__main__":
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from brownid.samples.images import ImageShards
 
 BLOCK = 2048  # images that are decoded at a time: 77 MB of 112 pixels
 BATCH_SIZE = 256
+DECODED_AT_ONCE = 64  # images of one task of a thread
+Readable = tuple[np.ndarray, dict[int, str]]
 
 
 def embed_dataset(
@@ -38,9 +42,11 @@ def embed_dataset(
     state: Path | None = None,
     code: str = "",
     saving: Mapping[str, float] | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the embeddings of all images of a dataset, without latents, and the list of those that failed.
 
+    `threads` threads decode the next block of images while the network embeds one.
     Goes on from the folder `state`, this dataset's own, where an interrupted job of the same `code`, settings and
     inputs left something, and saves there as often as `saving` (`iterations`, here blocks of images, and `minutes`)
     says.
@@ -49,7 +55,8 @@ def embed_dataset(
     inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
     kept = open_state(job_state(state, settings, code, inputs, saving))
     network = load_network(settings["network"], weights, default_device())
-    embeddings, why_not = _embed(shards, network, settings["network"], kept)
+    with closing(DecodedAhead(shards, threads)) as decoded:
+        embeddings, why_not = _embed(decoded, network, settings["network"], kept)
     listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
     check_failures(listed, len(shards), settings["maximum_failed_share"], f"images of {settings['dataset']}")
     rows = np.setdiff1d(np.arange(len(shards)), list(why_not))
@@ -66,23 +73,47 @@ def embed_dataset(
     discard_state(state)
 
 
+class DecodedAhead:
+    """The pixels of a shard's rows, block by block; threads decode the next block while one is used."""
+
+    def __init__(self, shards: ImageShards, threads: int):
+        self.shards = shards
+        self._pool = ThreadPoolExecutor(max(1, threads))
+        self._ahead: dict[int, list[Future[Readable]]] = {}  # by first row, one block at most
+
+    def rows(self, first: int, stop: int) -> Readable:
+        """As `decode_readable` of these rows; the next ones are expected to be asked for after them."""
+        decoding = self._ahead.pop(first, None) or self._begin(first, stop)
+        self._ahead = {stop: self._begin(stop, min(stop + BLOCK, len(self.shards)))}
+        pixels, failures = zip(*(part.result() for part in decoding), strict=True)
+        return np.concatenate(pixels), {row: why for part in failures for row, why in part.items()}
+
+    def _begin(self, first: int, stop: int) -> list[Future[Readable]]:
+        starts = range(first, stop, DECODED_AT_ONCE)
+        parts = [np.arange(start, min(start + DECODED_AT_ONCE, stop)) for start in starts]
+        return [self._pool.submit(self.shards.decode_readable, part) for part in parts]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
 def _embed(
-    shards: ImageShards, network: nn.Module, settings: Mapping[str, Any], state: StateFile | None
+    decoded: DecodedAhead, network: nn.Module, settings: Mapping[str, Any], state: StateFile | None
 ) -> tuple[Tensor, dict[int, str]]:
     """Embeddings `[k, E]` of the images that can be embedded, in order, and why others cannot, by row."""
     options = {"mirror": settings["mirror"], "precision": settings["precision"], "batch_size": Batching(BATCH_SIZE)}
 
     def embed(chunk: slice, _: object) -> dict[str, Tensor]:
-        rows = np.arange(chunk.start, chunk.stop)
-        pixels, failures = shards.decode_readable(rows)
+        pixels, failures = decoded.rows(chunk.start, chunk.stop)
         embeddings = embed_images(network, pixels, **options)
-        readable = [row for row in rows.tolist() if row not in failures]
+        readable = [row for row in range(chunk.start, chunk.stop) if row not in failures]
         finite = embeddings.isfinite().all(dim=1)
         failures |= {readable[i]: "its embedding is not finite" for i in (~finite).nonzero()[:, 0].tolist()}
         lines = "".join(json.dumps(failure) + "\n" for failure in failures.items())
         return {"embeddings": embeddings[finite], "failures": torch.tensor(list(lines.encode()), dtype=torch.uint8)}
 
-    found = in_chunks(len(shards), embed, BLOCK, state=state, description="embed")
+    found = in_chunks(len(decoded.shards), embed, BLOCK, state=state, description="embed")
     lines = found["failures"].numpy().tobytes().decode().splitlines()
     return found["embeddings"], dict(json.loads(line) for line in lines)
 

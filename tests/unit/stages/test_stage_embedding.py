@@ -1,6 +1,7 @@
 """Embedding a dataset: what fails is listed, and an interrupted job goes on where it stopped."""
 
 import csv
+import threading
 
 import numpy as np
 import pytest
@@ -38,10 +39,10 @@ def embed(tmp_path, weights, shards, monkeypatch):
     """A function that runs the job in blocks of three images and returns the collection and the list of failures."""
     monkeypatch.setattr(job, "BLOCK", 3)
 
-    def run(name="a", **changes):
+    def run(name="a", threads=1, **changes):
         outputs = {"samples": tmp_path / f"{name}.h5", "failures": tmp_path / f"{name}.csv"}
         state = {"state": tmp_path / "state", "code": "c", "saving": {"iterations": 1}}
-        job.embed_dataset({**SETTINGS, **changes}, images=shards, weights=weights, **outputs, **state)
+        job.embed_dataset({**SETTINGS, **changes}, images=shards, weights=weights, threads=threads, **outputs, **state)
         return SampleCollection.load(outputs["samples"]), list(csv.reader(outputs["failures"].open()))[1:]
 
     return run
@@ -56,6 +57,34 @@ def test_all_readable_images_are_embedded_and_the_others_listed(embed, weights, 
     assert collection.identities.tolist() == [row // 2 for row in good]
     assert [image for image, _ in failures] == ["00002/k5"] and "is not readable" in failures[0][1]
     assert not (tmp_path / "state").exists()
+
+
+def test_the_number_of_threads_changes_no_byte(embed, monkeypatch, tmp_path):
+    embed("one")
+    monkeypatch.setattr(job, "DECODED_AT_ONCE", 2)
+    embed("three", threads=3)
+    for suffix in ("h5", "csv"):
+        assert (tmp_path / f"three.{suffix}").read_bytes() == (tmp_path / f"one.{suffix}").read_bytes()
+
+
+def test_a_block_is_decoded_while_the_one_before_it_is_embedded(embed, monkeypatch):
+    decode, done, asked = png.decode, threading.Semaphore(0), []
+
+    def counted(data, image_size):
+        try:
+            return decode(data, image_size)
+        finally:
+            done.release()
+
+    def patient(network, pixels, **options):
+        asked.append(len(pixels))
+        for _ in range(6 if len(asked) == 1 else 0):  # those of this block and of the next one
+            assert done.acquire(timeout=60)
+        return embed_images(network, pixels, **options)
+
+    monkeypatch.setattr(png, "decode", counted)
+    monkeypatch.setattr(job, "embed_images", patient)
+    assert len(embed()[0]) == COUNT - 1 and asked == [3, 2, 3, 2]
 
 
 def test_mirror_fusion_is_a_setting(embed, weights):
