@@ -6,13 +6,15 @@ if __name__ == "__main__":
     start_job(snakemake)
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from brownid.databases.index import DatabaseIndex
-from brownid.databases.reading import image_aligner, read_images, write_failures
+from brownid.databases.reading import Reading, image_aligner, write_failures
 from brownid.samples.collection import shard_of
-from brownid.samples.images import write_image_shard
+from brownid.samples.encoding import Spool, encoded_in_threads
+from brownid.samples.images import write_encoded_shard
 
 
 def align_database(
@@ -24,21 +26,30 @@ def align_database(
     images: Path,
     failures: Path,
     detector: Mapping[str, Any] | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the images of one shard (1 to `shards`) of a database, and the list of those that failed.
 
     Where `settings["alignment"]` is None the images are aligned already and only resized; see `image_aligner`, also for
-    `detector`. The label of an image is its key in the index. Memory is `side * side * 3` bytes per image of the shard.
+    `detector`. The label of an image is its key in the index. `threads` threads encode images while the next ones are
+    read; memory does not grow with the images, which wait on the disk until it is known which of them failed.
     """
-    align = image_aligner(settings["alignment"], settings["image_size"], detector, settings.get("not_square"))
+    image_size = settings["image_size"]
+    align = image_aligner(settings["alignment"], image_size, detector, settings.get("not_square"))
     with DatabaseIndex.open(index) as database:
         chosen = database.samples_at(shard_of(range(database.counts()[0]), shard, shards))
-    pixels, kept, failed = read_images(
-        chosen, settings["root"], settings["image_size"], settings["maximum_failed_share"], align
-    )
-    identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
-    write_image_shard(images, settings["namespace"], identities, labels, pixels)
-    write_failures(failures, failed)
+    reading = Reading(chosen, settings["root"], image_size, settings["maximum_failed_share"], align)
+
+    def describe(number: int) -> str:
+        return str(Path(settings["root"]) / reading.kept[number].path)
+
+    with closing(Spool(images)) as spool:
+        with closing(encoded_in_threads(reading.batches(), image_size, threads, describe)) as encoded:
+            spool.fill(encoded)
+        kept = reading.kept
+        identities, labels = [sample.identity for sample in kept], [sample.key for sample in kept]
+        write_encoded_shard(images, settings["namespace"], identities, labels, spool, image_size=image_size)
+    write_failures(failures, reading.failures)
     logger.info("aligned %d of %d images", len(kept), len(chosen))
 
 

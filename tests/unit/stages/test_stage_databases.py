@@ -20,12 +20,12 @@ from brownid.covariates.within_class import load_within_class
 from brownid.databases import reading
 from brownid.databases.decoding import load_rgb
 from brownid.databases.index import DatabaseIndex, Sample
-from brownid.databases.reading import write_failures
+from brownid.databases.reading import read_images, write_failures
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.files import sha256
 from brownid.samples import png
 from brownid.samples.collection import SampleCollection
-from brownid.samples.images import ImageShards
+from brownid.samples.images import ImageShards, write_image_shard
 from brownid.verification.bins import read_bin, write_bin
 from brownid.verification.error_rates import roc
 from brownid.verification.pair_scores import read_pair_scores
@@ -53,9 +53,9 @@ def database(tmp_path):
     settings = {"namespace": "people", "root": str(tmp_path), "image_size": SIDE, "maximum_failed_share": 0.3}
     settings["alignment"] = None
 
-    def pack(shard=1, shards=1, detector=None, **changes):
+    def pack(shard=1, shards=1, detector=None, threads=1, **changes):
         paths = {"images": tmp_path / f"{shard}-of-{shards}", "failures": tmp_path / f"{shard}-of-{shards}.csv"}
-        options = {"shard": shard, "shards": shards, "detector": detector}
+        options = {"shard": shard, "shards": shards, "detector": detector, "threads": threads}
         align_database(settings | changes, index=tmp_path / "index", **options, **paths)
         return paths["images"], list(csv.reader(paths["failures"].open()))[1:]
 
@@ -84,6 +84,19 @@ def test_shards_of_a_database_hold_the_images_of_the_whole(database):
     assert whole.labels == pieces.labels
     np.testing.assert_array_equal(whole.identities, pieces.identities)
     np.testing.assert_array_equal(whole.decode(np.arange(9)), pieces.decode(np.arange(9)))
+
+
+def test_neither_batches_nor_threads_change_a_byte_of_a_shard(database, monkeypatch):
+    folder, pack = database
+    whole = pack()[0].read_bytes()
+    with DatabaseIndex.open(folder / "index") as index:
+        chosen = index.samples_at(range(10))
+    pixels, kept, _ = read_images(chosen, folder, SIDE, 0.3)
+    rows = [sample.identity for sample in kept], [sample.key for sample in kept]
+    write_image_shard(folder / "at-once", "people", *rows, pixels)
+    assert (folder / "at-once").read_bytes() == whole
+    monkeypatch.setattr(reading, "READ_AT_ONCE", 4)
+    assert pack(threads=3)[0].read_bytes() == whole
 
 
 def test_photographs_without_a_face_are_listed_with_the_reason(database, monkeypatch):

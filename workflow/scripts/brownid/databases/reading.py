@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ def five_of_68(points: ArrayLike) -> np.ndarray:
 ALIGNMENT_ERRORS = (cv2.error, np.linalg.LinAlgError, MemoryError)  # of pixels or landmarks that no library foresaw
 NOT_SQUARE = ("pad", "stretch", "crop")
 LONGEST_SHAPE = 4  # longer side over shorter one: beyond, an image is no crop of a face
+READ_AT_ONCE = 64  # images of a batch
 SEARCHED_FOLDERS = 1000  # of each level, where the right root is looked for
 Failure = tuple[str, str]  # (path as in the index, reason)
 Item = TypeVar("Item")
@@ -68,18 +70,41 @@ def read_images(
     only resized. A missing or damaged image, and one that `align` refuses, is a failure with its path; more than
     `maximum_failed_share` of them (0 to 1) raises BrownidError.
     """
-    move = align or (lambda image, sample: resize(image, image_size))
-    kept, images, failures = [], [], []
-    for sample in progress(samples, "read images", "image"):
-        try:
-            images.append(aligned(load_image(Path(root) / sample.path), move, sample))
-            kept.append(sample)
-        except BrownidError as error:
-            failures.append((sample.path, str(error)))
-    named = [(str(Path(root) / path), reason) for path, reason in failures]
-    check_failures(named, len(samples), maximum_failed_share, f"images below {root}")
-    stacked = np.stack(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
-    return stacked, kept, failures
+    reading = Reading(samples, root, image_size, maximum_failed_share, align)
+    images = list(reading.batches())
+    whole = np.concatenate(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
+    return whole, reading.kept, reading.failures
+
+
+@dataclass
+class Reading:
+    """The images of a database, read batch by batch; which ones are `kept`, and which failed, is known at the end."""
+
+    samples: Sequence[Sample]
+    root: str | Path
+    image_size: int
+    maximum_failed_share: float = 0.0
+    align: Align | None = None
+    kept: list[Sample] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """The images of the samples that can be read, uint8 RGB `[b, S, S, 3]`; see `read_images`."""
+        move = self.align or (lambda image, sample: resize(image, self.image_size))
+        images: list[np.ndarray] = []
+        for sample in progress(self.samples, "read images", "image"):
+            try:
+                images.append(aligned(load_image(Path(self.root) / sample.path), move, sample))
+                self.kept.append(sample)
+            except BrownidError as error:
+                self.failures.append((sample.path, str(error)))
+            if len(images) == READ_AT_ONCE:
+                yield np.stack(images)
+                images = []
+        named = [(str(Path(self.root) / path), reason) for path, reason in self.failures]
+        check_failures(named, len(self.samples), self.maximum_failed_share, f"images below {self.root}")
+        if images:
+            yield np.stack(images)
 
 
 def aligned(image: np.ndarray, align: Callable[[np.ndarray, Item], np.ndarray], item: Item) -> np.ndarray:

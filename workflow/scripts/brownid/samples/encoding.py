@@ -1,8 +1,10 @@
 """PNG files of batches of images, encoded by threads while the next batch is made."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import cv2
 import numpy as np
@@ -11,6 +13,33 @@ from brownid.runtime.errors import BrownidError, one_line
 from brownid.samples import png
 
 AT_ONCE = 8  # images of one task of a thread
+
+
+class Spool:
+    """Encoded images on the disk, in a file without a name next to `path`, until it is known which rows they are."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = TemporaryFile(dir=path.parent)  # noqa: SIM115, it is closed by `close`
+        self._lengths: list[int] = []
+
+    def fill(self, encoded: Iterable[bytes]) -> None:
+        """Append these."""
+        for data in encoded:
+            self._file.write(data)
+            self._lengths.append(len(data))
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        for length in self._lengths:
+            yield self._file.read(length)
+
+    def close(self) -> None:
+        """Free the room on the disk."""
+        self._file.close()
 
 
 def encoded_in_threads(

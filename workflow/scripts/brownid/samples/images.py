@@ -14,7 +14,7 @@ import pyarrow.compute
 from brownid.runtime.errors import BrownidError, one_line, refused_read
 from brownid.runtime.files import atomic_path, check_regular
 from brownid.samples import checks, png
-from brownid.samples.encoding import encoded_in_threads
+from brownid.samples.encoding import Spool, encoded_in_threads
 
 VERSION = "1"
 MAGIC = b"ARROW1\0\0"  # what the messages of a file follow
@@ -172,7 +172,7 @@ def write_encoded_shard(
     namespace: str,
     identities: Iterable[int] | np.ndarray,
     labels: Sequence[str],
-    encoded: Sequence[bytes],
+    encoded: Sequence[bytes] | Spool,
     *,
     image_size: int,
 ) -> None:
