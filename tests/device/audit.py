@@ -9,7 +9,8 @@ A scenario that has none gets one.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -27,15 +28,23 @@ HEAD = "# Crossings between host and device by scenario and function: how many a
 Budget = dict[str, dict[str, list[int]]]  # place -> kind -> [crossings] or [crossings, bytes]
 
 
-def on_device(name: str) -> tuple[list[torch.Tensor], Budget]:
-    """The results of a scenario on the simulated GPU, and what crossed."""
+@contextmanager
+def simulated() -> Iterator[SimulatedGPU]:
+    """A process that has a GPU, and no tensors on an earlier one."""
     _fused.cache_clear()
-    _resolution_matrices.cache_clear()  # another scenario's are on another device
+    _resolution_matrices.cache_clear()
     process.default_device.cache_clear()
     gpu = SimulatedGPU()
     with mock.patch.dict(os.environ, {process.DEVICE: "auto"}), gpu:
-        results = [tensor.detach().cpu() for tensor in SCENARIOS[name]("cuda")]
+        yield gpu
+    _resolution_matrices.cache_clear()
     process.default_device.cache_clear()
+
+
+def on_device(name: str) -> tuple[list[torch.Tensor], Budget]:
+    """The results of a scenario on the simulated GPU, and what crossed."""
+    with simulated() as gpu:
+        results = [tensor.detach().cpu() for tensor in SCENARIOS[name]("cuda")]
     found: Budget = {}
     for crossing, count in sorted(gpu.crossings.items()):
         amount = [count] if crossing.kind == WAITS else [count, gpu.bytes[crossing]]

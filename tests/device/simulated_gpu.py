@@ -241,6 +241,8 @@ class SimulatedGPU(TorchDispatchMode):
             "torch.cuda.get_device_capability": lambda *_: (9, 0),
             "torch.cuda.is_bf16_supported": lambda *_, **__: True,
             "torch.cuda.synchronize": lambda *_: self.count(WAITS, 0),
+            "torch.cuda.mem_get_info": lambda *_: (140 * 2**30, 140 * 2**30),
+            "torch.cuda.get_arch_list": lambda: ["sm_80", "sm_90"],
             "torch.cuda.empty_cache": lambda: None,
             "torch.cuda._lazy_init": lambda: None,
             "torch.compile": lambda function, **_: function,

@@ -110,3 +110,18 @@ def test_values_of_the_command_line_are_examined_and_estimated(doctor, run):
     )
     words = ["estimate", "--configfile", TINY, "--config", "variations={varied: {shards: 5}}"]
     assert "vary_references 6" in run(*words).output
+
+
+def test_the_device_is_examined_where_it_is_asked_for(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from brownid.planning.resources import Finding
+
+    def examined(timings, *configuration):
+        yield Finding("fine", "Timings", f"written to {timings}")
+        yield Finding("blocks", "Processes together", "NCCL between GPUs fails", "see NCCL_DEBUG=INFO")
+
+    monkeypatch.setattr("brownid.planning.device.examine_device", examined)
+    result = CliRunner().invoke(app, ["doctor", "--device", "--timings", "mine.yaml"], catch_exceptions=False)
+    assert result.exit_code == 1 and "written to mine.yaml" in result.output
+    assert result.output.endswith("1 thing blocks this device.\n")

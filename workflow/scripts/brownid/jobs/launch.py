@@ -29,18 +29,24 @@ IN_SLURM_JOB = {"SLURM_JOB_ID", "SLURMD_NODENAME"}  # on a login node with an al
 # What the launching process's own step was given would bind the new one; all else srun asks the controller for.
 KEPT_BY_SRUN = {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_CLUSTER_NAME"}
 PR_SET_PDEATHSIG = 1
+LAST_SECONDS = 40  # after which torchrun has killed processes that do not answer SIGTERM
 
 
 def run_in_processes(
-    function: Callable[..., None], arguments: Mapping[str, Any], processes: int, launcher: str = "auto"
+    function: Callable[..., None],
+    arguments: Mapping[str, Any],
+    processes: int,
+    launcher: str = "auto",
+    *,
+    patience: float | None = None,
 ) -> None:
     """Call `function`, one on the top level of a module or script, with `arguments` (plain values and paths) and its
     `group` in each process; where there is to be one only, in this.
 
     On GPUs there are never more processes than GPUs that this job sees. "srun" starts them on the GPUs and nodes that
     Slurm gave this job, "torchrun" on this machine; "auto" is srun on the node of a Slurm job. Raises `BrownidError`
-    with the sentence of the process that failed first; SIGTERM is passed on, and ends this process too once they have
-    saved their state.
+    with the sentence of the process that failed first, and where they take longer than `patience` seconds; SIGTERM is
+    passed on, and ends this process too once they have saved their state.
     """
     if launcher not in LAUNCHERS:
         raise BrownidError(f"launcher is {launcher!r}, but must be one of {', '.join(LAUNCHERS)}.")
@@ -58,7 +64,7 @@ def run_in_processes(
         call.write_text(json.dumps(content, default=str))
         command = _command(launcher, processes, call)
         logger.info("%d processes by %s", processes, launcher)
-        code = _wait(command, _environment(launcher, processes))
+        code = _wait(command, _environment(launcher, processes), patience)
         sentence = call.with_name("error.txt")
         if code and sentence.exists():
             raise BrownidError(sentence.read_text())
@@ -134,12 +140,18 @@ def _environment(launcher: str, processes: int) -> dict[str, str]:
     return {**inherited, **meeting, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
 
 
-def _wait(command: list[str], environment: Mapping[str, str]) -> int:
+def _wait(command: list[str], environment: Mapping[str, str], patience: float | None) -> int:
     """The exit code of a command, to which SIGTERM is passed on."""
     options: dict[str, Any] = {"env": environment, "pass_fds": held_descriptors(), "preexec_fn": _end_with_parent}
     with subprocess.Popen(command, **options) as launched, terminable():
         try:
-            return launched.wait()
+            return launched.wait(patience)
+        except subprocess.TimeoutExpired:
+            launched.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                launched.wait(LAST_SECONDS)
+            launched.kill()
+            raise BrownidError(f"The processes did not end within {patience:g} seconds: one of them waits.") from None
         except Terminated:
             launched.send_signal(signal.SIGTERM)
             launched.wait()

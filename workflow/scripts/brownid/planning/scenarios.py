@@ -62,9 +62,9 @@ def face_model(
     )
 
 
-def starting_latents(model: GeneratorFaceModel, count: int) -> Tensor:
+def starting_latents(generator: Generator, count: int) -> Tensor:
     """Latents of the first identities."""
-    return random_latents(model.generator, range(count), 0.7, SEED)
+    return random_latents(generator, range(count), 0.7, SEED)
 
 
 def vectors(device: str, count: int, purpose: str, width: int = WIDTH) -> Tensor:
@@ -79,7 +79,7 @@ def moved(model: GeneratorFaceModel, count: int = 6, *, batch_size: int = 4, **s
     )
     guard = vectors(str(model.device), 7, "guard")
     run = langevin(
-        model, starting_latents(model, count), given, seed=SEED, fixed_embeddings=guard, batch_size=batch_size
+        model, starting_latents(model.generator, count), given, seed=SEED, fixed_embeddings=guard, batch_size=batch_size
     )
     return run.latents, run.embeddings, _numbers(run.statistics)
 
@@ -106,7 +106,7 @@ def _langevin_bfloat16(device: str) -> Sequence[Tensor]:
 @scenario("disco")
 def _disco(device: str) -> Sequence[Tensor]:
     model = face_model(device, "item")
-    latents = starting_latents(model, 3)
+    latents = starting_latents(model.generator, 3)
     run = dispersion(
         model,
         latents,
@@ -152,7 +152,7 @@ def packed(device: str, **settings: Any) -> Sequence[Tensor]:
 @scenario("inversion")
 def _inversion(device: str) -> Sequence[Tensor]:
     model = face_model(device, "fixed")
-    starts = starting_latents(model, 6).unflatten(0, (3, 2))
+    starts = starting_latents(model.generator, 6).unflatten(0, (3, 2))
     settings = LatentOptimizationSettings(2, 0.1, latent_weight=0.1)
     std = latent_std(starts.flatten(0, 1))
     run = invert(model, vectors(device, 3, "targets"), starts, settings, seed=SEED, latent_std=std, batch_size=4)
@@ -186,7 +186,9 @@ def projected(device: str, features: Callable[[Tensor], Tensor], **settings: Any
 @scenario("rendering")
 def _rendering(device: str) -> Sequence[Tensor]:
     model = face_model(device, "random")
-    images = render_in_batches(model.generator, model.crop, starting_latents(model, 5), NoiseKey(SEED, range(5), None))
+    images = render_in_batches(
+        model.generator, model.crop, starting_latents(model.generator, 5), NoiseKey(SEED, range(5), None)
+    )
     return [torch.from_numpy(part) for part in images]
 
 
