@@ -28,7 +28,7 @@ def started(monkeypatch, tmp_path):
     """The command and surroundings that would be started."""
     seen = {}
 
-    def wait(command, environment):
+    def wait(command, environment, _):
         seen.update(command=command, environment=environment)
         return 0
 

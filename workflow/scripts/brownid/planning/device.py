@@ -171,7 +171,7 @@ def measure(device: str, work: MeasuredWork, seconds: float = SECONDS) -> tuple[
     rendered = rate(lambda: torch.no_grad()(model.render)(latents), device, seconds)
     numbers = sum(map_.numel() for map_ in model.generator.noise_maps().values())
     key = NoiseKey(1, range(work.batch), 0)
-    noise = rate(lambda: key.normal("doctor/noise", (numbers,)).to(device), device, seconds)
+    noise = rate(lambda: key.normal("doctor/noise", (numbers,), device), device, seconds)
     dtype = compute_dtype("auto", device)
     images = torch.zeros(work.batch, work.channels, work.resolution, work.resolution, device=device, dtype=dtype)
     images = images.to(memory_format=torch.channels_last)

@@ -54,6 +54,9 @@ def face_model(
     """A small StyleGAN2 with a small slim network; random weights."""
     spec = {"family": "stylegan2", "random": STYLEGAN2, "seed": SEED, "noise": noise, "precision": precision}
     generator = cast(Generator, load_generator(spec, device))
+    for name, strength in cast(torch.nn.Module, generator).state_dict().items():
+        if name.endswith("noise_strength"):
+            strength.fill_(0.2)  # training begins with 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         recognition = backbone("slim", "slim_iresnet", SIDE, WIDTH).eval()
@@ -90,7 +93,12 @@ def _numbers(statistics: Mapping[str, Any]) -> Tensor:
 
 @scenario("langevin")
 def _langevin(device: str) -> Sequence[Tensor]:
-    return moved(face_model(device, "random"))
+    return moved(face_model(device, "fixed"))
+
+
+@scenario("langevin with random noise maps")
+def _langevin_noise(device: str) -> Sequence[Tensor]:
+    return moved(face_model(device, "random"), 5)
 
 
 @scenario("langevin, neighbours of the previous pass")
@@ -105,7 +113,7 @@ def _langevin_bfloat16(device: str) -> Sequence[Tensor]:
 
 @scenario("disco")
 def _disco(device: str) -> Sequence[Tensor]:
-    model = face_model(device, "item")
+    model = face_model(device, "fixed")
     latents = starting_latents(model.generator, 3)
     run = dispersion(
         model,
