@@ -7,12 +7,14 @@ another process. A `BrownidError` saves nothing, since what raised it would rais
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 
 from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.rescue import rescuing
 from brownid.jobs.resume import SavedState, StateFile, terminable, undisturbed
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import Batching
@@ -64,7 +66,8 @@ def iterate(
     """Run `step(tensors, iteration)`, which returns the new tensors and a record of `names`, `iterations` times.
 
     With a `state` it goes on where an interrupted run stopped. When it is interrupted a GPU is not asked, since it may
-    never answer: what is saved is the last copy on the host, some seconds old. `given` are the matrices that the run
+    never answer: what is saved is the last copy on the host, some seconds old, by another thread where this one waits
+    for the GPU (`brownid.jobs.rescue`). `given` are the matrices that the run
     depends on, by name; a state that was given others is refused. All processes hold the same tensors, the first one
     writes. Returns the last tensors and one record per iteration.
     """
@@ -79,7 +82,11 @@ def iterate(
         table = torch.tensor([[record[name] for name in names] for record in records], dtype=torch.float64)
         to.save(iteration, {**tensors, **on_host, RECORDS: table.view(len(records), len(names))})
 
-    with terminable():
+    def rescue() -> None:
+        if written is not None and kept[0]:
+            save(written, *kept)
+
+    with terminable(), rescuing(rescue) if written is not None and _on_gpu(tensors) else nullcontext() as answered:
         try:
             if state is not None:
                 snapshot = _load(state, tensors, marks, names, iterations, group) or snapshot
@@ -98,9 +105,10 @@ def iterate(
         except BrownidError:
             raise
         except BaseException:
-            if written is not None and kept[0]:
-                with undisturbed():
-                    save(written, *kept)
+            if answered is not None:
+                answered.set()
+            with undisturbed():
+                rescue()
             raise
     return snapshot[1], snapshot[2]
 
