@@ -192,7 +192,7 @@ def test_a_folder_is_cropped_where_a_detector_finds_faces(run, refusal, photogra
     assert asked == [{"family": "yunet", "threshold": 0.8, "file": Path("yunet.onnx")}]
     assert "no face" in refusal("crop", photographs / "deep" / "black.png", *options, "-o", photographs / "one.png")
     said = refusal("crop", photographs, *options, "--detector", "mtcnn", "-o", "x")
-    assert "3 model files; --detector-file gives 1" in said
+    assert "its 3 model files, pnet, rnet, onet in this order, but --detector-file gives 1" in said
     said = refusal("crop", photographs, "--detector", "retinaface", "-o", "x")
     assert "--detector retinaface: there is no such face detector; known are yunet, mtcnn" in said
 

@@ -11,7 +11,7 @@ import typer
 
 from brownid.alignment.settings import MTCNNSettings
 from brownid.cli import files, options, settings
-from brownid.runtime.errors import BrownidError, suggestion
+from brownid.runtime.errors import BrownidError, listed, suggestion
 from brownid.runtime.files import atomic_path
 from brownid.runtime.process import progress
 
@@ -181,11 +181,17 @@ def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], tem
     from brownid.alignment.detection import detector as open_detector
     from brownid.alignment.photographs import AlignedImage, align_photograph
 
+    if Path(family).is_file():
+        raise BrownidError(f"--detector {family} is a file: give --detector yunet or mtcnn, and the file by --detector-file.")
     if family not in DETECTORS:
         raise BrownidError(f"--detector {family}: there is no such face detector; {suggestion(family, DETECTORS)}")
     needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
     if len(paths) != needed:
-        raise BrownidError(f"The face detector {family} has {needed} model files; --detector-file gives {len(paths)}.")
+        files = "its ONNX file" if needed == 1 else f"its {needed} model files, {listed(MTCNN_NETWORKS)} in this order"
+        raise BrownidError(
+            f"--detector {family} needs {files}, but --detector-file gives {len(paths)}: `brownid models list` names "
+            "their sources."
+        )
     places = {"files": dict(zip(MTCNN_NETWORKS, paths, strict=True))} if needed > 1 else {"file": paths[0]}
     finder = open_detector({"family": family, **places, **given})
 

@@ -20,9 +20,10 @@ def load(weights: Path, given: Mapping[str, Any]) -> tuple[FaceNetwork, dict[str
     Of a file that fits one family alone, family and architecture need not be given.
     """
     from brownid.recognition.loading import fitting_networks, load_network
+    from brownid.recognition.onnx import is_onnx
 
     described = options.network_spec(given)
-    if not any(described.get(name) for name in ("family", "architecture")):
+    if not any(described.get(name) for name in ("family", "architecture")) and not is_onnx(weights):
         fitting = fitting_networks(weights)
         if len({each.family for each in fitting}) > 1:
             fit = " or ".join(f"--set network.family={each.family}" for each in fitting)
@@ -30,6 +31,5 @@ def load(weights: Path, given: Mapping[str, Any]) -> tuple[FaceNetwork, dict[str
                 f"{weights}: the weights fit the architecture {fitting[0].architecture} of several families, whose "
                 f"embeddings differ: add --set network.architecture={fitting[0].architecture} and {fit}."
             )
-        if fitting[0].family != "onnx":
-            described |= {name: getattr(fitting[0], name) for name in ("family", "architecture", "image_size")}
+        described |= {name: getattr(fitting[0], name) for name in ("family", "architecture", "image_size")}
     return load_network(described, weights, default_device()), described
