@@ -182,7 +182,9 @@ def _detecting(family: str, paths: Sequence[Path], given: Mapping[str, Any], tem
     from brownid.alignment.photographs import AlignedImage, align_photograph
 
     if Path(family).is_file():
-        raise BrownidError(f"--detector {family} is a file: give --detector yunet or mtcnn, and the file by --detector-file.")
+        raise BrownidError(
+            f"--detector {family} is a file: give --detector yunet or mtcnn, and the file by --detector-file."
+        )
     if family not in DETECTORS:
         raise BrownidError(f"--detector {family}: there is no such face detector; {suggestion(family, DETECTORS)}")
     needed = {"mtcnn": len(MTCNN_NETWORKS)}.get(family, 1)
