@@ -84,7 +84,7 @@ CHANGES = {
     "references: {moved: {nuisance_projection: {directions: 4}}}": MOVED,
     "{references: {moved: {processes: 2}, packed: {processes: 2, batch_size: 8}}, launcher: torchrun}": {},
     "{variations: {packed_varied: {batch_size: 8}}, saving: {minutes: 1.0}}": {},
-    "{training: {fr_varied: {processes: 2}}, networks: {steering: {processes: 2}}}": {},
+    "{training: {fr_varied: {processes: 2, keep: none}}, networks: {steering: {processes: 2}}}": {},
     "references: {packed: {gallery_size: 7}}": {**PACKED, "embed_faces": 1},
     "references: {packed: {gallery: portraits}}": {**PACKED},
     "references: {packed: {settings: {gallery_coefficient: 0.6}}}": PACKED,

@@ -31,6 +31,7 @@ def train_recognition(
     threads: int,
     steps: Path | None = None,
     saving: Mapping[str, float] | None = None,
+    keep: str = "auto",
     processes: int = 1,
     launcher: str = "auto",
 ) -> None:
@@ -42,7 +43,7 @@ def train_recognition(
     checksums = [sha256(path) for path in images]
     call: dict[str, Any] = {"settings": settings, "images": list(map(str, images)), "checksums": checksums}
     call |= {"output": weights, "checkpoint": checkpoint, "history": history, "picture": batch, "state": state}
-    call |= {"code": code, "threads": threads, "steps": steps, "saving": saving}
+    call |= {"code": code, "threads": threads, "steps": steps, "saving": saving, "keep": keep}
     run_in_processes(train_in_group, call, processes, launcher)
     inputs = dict(zip(map(str, images), checksums, strict=True))
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")

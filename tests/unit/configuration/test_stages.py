@@ -281,6 +281,8 @@ USES = [
     ("launcher", "srun", ""),
     ("training.fr_genuine.processes", 2, ""),
     ("networks.steering.processes", 2, ""),
+    ("training.fr_genuine.keep", "none", ""),
+    ("networks.steering.keep", "none", ""),
     ("databases.strangers.capture.photos", 13, "capture_database:strangers"),
     ("databases.strangers.shards", 2, ""),
     ("covariates.world_covariates.shards", 3, ""),

@@ -21,7 +21,18 @@ PIXELS = ("reads_bytes", "colour_order")  # what a network reads, where it is no
 # The keys of the release that decide on its parts, and on nothing else.
 RELEASE_KEYS = ("layouts", "published_limit", "shard_size", "training_sets", "datasets", "models")
 # The keys of a networks entry that are this project's; others go to the user's own factory.
-NETWORK_KEYS = ("factory", "image_size", "mirror", "weights", "database", "training", "processes", *PIXELS, *STEERING)
+NETWORK_KEYS = (
+    "factory",
+    "image_size",
+    "mirror",
+    "weights",
+    "database",
+    "training",
+    "processes",
+    "keep",
+    *PIXELS,
+    *STEERING,
+)
 
 
 def sorted_keys(settings: Any) -> Any:

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 from brownid.runtime.errors import BrownidError
@@ -27,6 +29,23 @@ class WorkerKilledError(BrownidError):
 def available_processors() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that this process may still take, of the machine and of its control group; None if unknown."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        found = [1024 * int(lines["MemAvailable"].split()[0])]
+        (place,) = (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    except (OSError, ValueError, KeyError):
+        return None
+    group = Path("/sys/fs/cgroup") / place.strip("/")
+    for folder in (group, *group.parents):
+        with suppress(OSError, ValueError, KeyError):  # there is no limit, or it is of another version
+            limit = int((folder / "memory.max").read_text())
+            used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            found.append(max(0, limit - int(used["anon"])))  # files are given back
+    return min(found)
 
 
 def in_processes(

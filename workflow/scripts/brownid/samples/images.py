@@ -20,6 +20,7 @@ VERSION = "1"
 MAGIC = b"ARROW1\0\0"  # what the messages of a file follow
 HEADER, COMPRESSION = 2, 3  # the numbers of fields in Arrow's Message and RecordBatch
 ROWS_PER_BATCH = 1024
+PAGE = 4096  # bytes, of memory
 COLUMNS = {"identity": pa.int64(), "label": pa.string(), "image": pa.large_binary()}
 
 
@@ -238,6 +239,14 @@ class ImageShards:
     def encoded(self, index: int) -> memoryview:
         """The bytes of one PNG file, as stored."""
         return memoryview(self._images[int(index)].as_buffer())
+
+    def read_ahead(self, start: int, stop: int) -> None:
+        """Read the encoded images of these rows from the files, one after the other, into the system's cache."""
+        for chunk in self._images.slice(start, stop - start).chunks:
+            _, offsets, content = chunk.buffers()
+            ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+            if content is not None and len(chunk):
+                np.frombuffer(content, np.uint8)[ends[0] : ends[-1] : PAGE].max(initial=0)
 
     def decode(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Images uint8 `[len(indices), S, S, 3]` RGB; a damaged one is a BrownidError naming file, identity, label."""

@@ -1,10 +1,11 @@
 """Training images as classes and batches; which images a batch holds depends on (seed, epoch) alone."""
 
 import math
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +13,31 @@ import torch
 from torch import Tensor
 
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_rows
+from brownid.jobs.workers import available_memory, available_processors
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import progress
-from brownid.runtime.randomness import stream
 from brownid.samples.images import ImageShards
 from brownid.training.augmentation import draws
+from brownid.training.order import BLOCK, ImageOrder
 
-CACHE_BYTES = 4 * 1024**3  # decoded images that fit are kept in memory
+KEEP = ("auto", "memory", "device", "none")
+MEMORY_SHARE, DEVICE_SHARE = 0.5, 0.25  # of what is free, for decoded images
+UNKNOWN_MEMORY = 8 * 1024**3
 DECODED_AT_ONCE = 1024
+READ_AHEAD = 64  # batches between reading from the files and decoding
+DECODERS = 8  # threads that feed one GPU
 
 
 @dataclass(frozen=True)
 class Batch:
     """The rows of a batch of B images that are this process's: all, where it works alone."""
 
-    images: Tensor  # uint8 [rows, S, S, 3] RGB
+    images: Tensor  # uint8 [rows, S, S, 3] RGB, or their numbers int64 [rows] among the `kept`
     labels: Tensor  # class numbers int64 [B], of all
     numbers: Tensor  # those that steer the augmentation, [rows, DRAWS]
     rows: slice  # the place of the rows among the B
     number: int  # of the batch, counted over the whole training
+    kept: Tensor | None = None  # all images, uint8 [n, S, S, 3], on a device
 
     @property
     def own_labels(self) -> Tensor:
@@ -38,23 +45,39 @@ class Batch:
         return self.labels[self.rows]
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> "Batch":
-        return self._of(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.labels, self.numbers)))
+        """The batch with its images on a device."""
+        images = self.images
+        if self.kept is not None:
+            images = self.kept[images.to(self.kept.device, non_blocking=non_blocking)]
+        images, labels, numbers = (t.to(device, non_blocking=non_blocking) for t in (images, self.labels, self.numbers))
+        return replace(self, images=images, labels=labels, numbers=numbers, kept=None)
 
     def pin_memory(self) -> "Batch":
-        return self._of(self.images.pin_memory(), self.labels.pin_memory(), self.numbers.pin_memory())
-
-    def _of(self, images: Tensor, labels: Tensor, numbers: Tensor) -> "Batch":
-        return Batch(images, labels, numbers, self.rows, self.number)
+        images, labels, numbers = (t.pin_memory() for t in (self.images, self.labels, self.numbers))
+        return replace(self, images=images, labels=labels, numbers=numbers)
 
 
 class TrainingImages:
     """The images of several shard files, with their classes: one class for each (namespace, identity).
 
     Datasets that share a namespace (references and their variations) therefore share classes, whatever the order of
-    the files. Decoded pixels are kept in memory where they fit in `cache_bytes`, and decoded on demand otherwise.
+    the files. Decoded pixels are kept on the device or in memory as `keep` says, and decoded on demand otherwise:
+    "auto" keeps them on a GPU where they fit in a quarter of what is free there, else in memory where they fit in half
+    of what is free, shared with the other `processes` of this machine, else nowhere.
     """
 
-    def __init__(self, shards: Sequence[str | Path], image_size: int, cache_bytes: int = CACHE_BYTES):
+    def __init__(
+        self,
+        shards: Sequence[str | Path],
+        image_size: int,
+        *,
+        keep: str = "auto",
+        device: torch.device | str = "cpu",
+        processes: int = 1,
+        workers: int = 1,
+    ) -> None:
+        if keep not in KEEP:
+            raise BrownidError(f"keep is {keep!r}, but must be one of {', '.join(KEEP)}.")
         if not shards:
             raise BrownidError("Training needs at least one file of images.")
         self.shards = ImageShards(shards)
@@ -68,28 +91,42 @@ class TrainingImages:
         self.labels = torch.tensor([numbers[key] for key in keys], dtype=torch.int64)
         if self.classes < 2:
             raise BrownidError(f"{shards[0]}: training needs at least two identities, found {self.classes}.")
-        self.cached = self._decode_all() if len(self) * image_size * image_size * 3 <= cache_bytes else None
+        size = len(self) * image_size * image_size * 3
+        self.kept_in = _place(size, torch.device(device), processes) if keep == "auto" else keep
+        self.kept: Tensor | None = None
+        if self.kept_in != "none":
+            self.kept = self._decode_all(torch.device(device if self.kept_in == "device" else "cpu"), workers)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def pixels(self, indices: np.ndarray) -> Tensor:
-        """Images uint8 `[len(indices), S, S, 3]`, RGB."""
-        if self.cached is not None:
-            return self.cached[torch.from_numpy(indices)]
-        return torch.from_numpy(self.shards.decode(indices))
+        """Images uint8 `[len(indices), S, S, 3]`, RGB, that are not kept on a device."""
+        return torch.from_numpy(self.shards.decode(indices)) if self.kept is None else self.kept[indices]
 
-    def _decode_all(self) -> Tensor:
+    def _decode_all(self, device: torch.device, workers: int) -> Tensor:
+        side = self.shards.image_size
+        kept = torch.empty(len(self), side, side, 3, dtype=torch.uint8, device=device)
+
         starts = range(0, len(self), DECODED_AT_ONCE)
-        parts = [
-            self.shards.decode(np.arange(start, min(start + DECODED_AT_ONCE, len(self))))
-            for start in progress(starts, "decoding images", unit="block")
-        ]
-        return torch.from_numpy(np.concatenate(parts))
+        blocks = [range(start, min(start + DECODED_AT_ONCE, len(self))) for start in starts]
+        with ThreadPoolExecutor(workers) as pool:
+            decoded = progress(pool.map(self.shards.decode, blocks), "decoding images", "block", total=len(blocks))
+            for block, pixels in zip(blocks, decoded, strict=True):
+                kept[block.start : block.stop] = torch.from_numpy(pixels).to(device)
+        return kept
+
+
+def _place(size: int, device: torch.device, processes: int) -> str:
+    """Where decoded images of so many bytes are kept."""
+    if device.type == "cuda" and size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return "device"
+    memory = available_memory()
+    return "memory" if size <= MEMORY_SHARE * (UNKNOWN_MEMORY if memory is None else memory) / processes else "none"
 
 
 class EpochBatches:
-    """The batches of one epoch: a random order of all images, cut into batches of nearly equal size.
+    """The batches of one epoch: a random order of all images (`ImageOrder`), cut into batches of nearly equal size.
 
     No image is dropped and no batch is tiny: batch-norm would suffer, and fails with one image. The largest batch has
     at most `batch_size` images, but for an odd number of images in batches of two, where one batch has three. Of
@@ -97,14 +134,22 @@ class EpochBatches:
     """
 
     def __init__(
-        self, data: TrainingImages, batch_size: int, *, seed: int, epoch: int, group: ProcessGroup = SINGLE
+        self,
+        data: TrainingImages,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: str = "all",
+        group: ProcessGroup = SINGLE,
     ) -> None:
-        order = stream(seed, "training/order", iteration=epoch).permutation(len(data))
+        self.order = ImageOrder(len(data), shuffle, seed=seed, epoch=epoch)
         self.data = data
         self.seed = seed
         self.epoch = epoch
         self.group = group
-        self.parts = np.array_split(order, batches_an_epoch(len(data), batch_size))
+        self.parts = np.array_split(self.order.indices, batches_an_epoch(len(data), batch_size))
+        self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -115,12 +160,30 @@ class EpochBatches:
         rows = own_rows(self.group, len(indices))
         own = indices[rows]
         numbers = draws(self.seed, own.tolist(), self.epoch)
-        return Batch(self.data.pixels(own), labels, numbers, rows, self.epoch * len(self) + number)
+        place = rows, self.epoch * len(self) + number
+        if self.data.kept_in == "device":
+            return Batch(torch.from_numpy(own), labels, numbers, *place, self.data.kept)
+        return Batch(self.data.pixels(own), labels, numbers, *place)
+
+    def read_ahead(self, number: int) -> None:
+        """Read from the files what begins in a batch of an order by blocks; nothing where pixels are kept."""
+        if self.data.kept is None:
+            for window in self.order.windows_between(self._starts[number], self._starts[number + 1]):
+                for start in window:
+                    self.data.shards.read_ahead(int(start), min(int(start) + BLOCK, len(self.data)))
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:
     """The number of batches per epoch: the smallest that `batch_size` allows, without a batch of a single image."""
     return max(1, min(math.ceil(images / batch_size), images // 2))
+
+
+def decoders(device: torch.device, threads: int) -> int:
+    """The threads that decode for one process: on a GPU, which computes meanwhile, its share of the cores."""
+    if device.type != "cuda":
+        return max(1, threads - 1)
+    here = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count())
+    return max(1, threads - 1, min(DECODERS, available_processors() // here))
 
 
 class PrefetchedBatches:
@@ -144,16 +207,21 @@ class PrefetchedBatches:
         if self.workers < 1:
             yield from map(self._prepare, numbers)
             return
-        pool = ThreadPoolExecutor(self.workers)
+        pool, reader = ThreadPoolExecutor(self.workers), ThreadPoolExecutor(1)
         try:
             pending: deque[Future[Batch]] = deque()
+            for number in numbers[:READ_AHEAD]:
+                reader.submit(self.batches.read_ahead, number)
             for number in numbers:
+                if number + READ_AHEAD < len(self.batches):
+                    reader.submit(self.batches.read_ahead, number + READ_AHEAD)
                 pending.append(pool.submit(self._prepare, number))
                 if len(pending) > 2 * self.workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
+            reader.shutdown(cancel_futures=True)
             pool.shutdown(cancel_futures=True)
 
     def _prepare(self, number: int) -> Batch:

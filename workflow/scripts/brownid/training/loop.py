@@ -14,7 +14,7 @@ from brownid.jobs.resume import StateFile, Terminated, Termination, terminating_
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import resolve_precision
 from brownid.runtime.process import logger, progress
-from brownid.training.data import Batch, EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch
+from brownid.training.data import Batch, EpochBatches, PrefetchedBatches, TrainingImages, batches_an_epoch, decoders
 from brownid.training.module import Optimiser, RecognitionModule, learning_rate
 from brownid.training.parallel import ParallelModule
 from brownid.training.settings import TrainingSettings
@@ -70,7 +70,7 @@ class Training:
             )
         on_gpu = device.type == "cuda"
         # Pixels in memory need no helpers.
-        self.workers = max(1, threads - 1) if on_gpu or data.cached is None else 0
+        self.workers = decoders(device, threads) if on_gpu or data.kept is None else 0
         self.pin_memory = on_gpu
         precision = resolve_precision(settings.precision, device)
         self.identity = {"classes": data.classes, "image_size": image_size, "seed": seed}
@@ -85,7 +85,8 @@ class Training:
 
     def batches(self, epoch: int) -> EpochBatches:
         """The batches of an epoch, counted from 0."""
-        return EpochBatches(self.data, self.settings.batch_size, seed=self.seed, epoch=epoch, group=self.group)
+        size, shuffle = self.settings.batch_size, self.settings.shuffle
+        return EpochBatches(self.data, size, seed=self.seed, epoch=epoch, shuffle=shuffle, group=self.group)
 
     def run(self, state: StateFile | None, steps: Path | None = None) -> None:
         """Train what is left; keep the state after each epoch, inside one when that is due, and on SIGTERM.

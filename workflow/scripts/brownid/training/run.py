@@ -19,7 +19,7 @@ from brownid.recognition.loading import save_backbone
 from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import default_device, logger
 from brownid.samples import png
-from brownid.training.data import EpochBatches, TrainingImages
+from brownid.training.data import EpochBatches, TrainingImages, decoders
 from brownid.training.loop import NOTHING_KEPT, Epoch, Training
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
@@ -43,6 +43,7 @@ def train_recognition(
     checksums: Sequence[str] | None = None,
     code: str = "",
     saving: Mapping[str, float] | None = None,
+    keep: str = "auto",
     device: str | None = None,
     threads: int = 1,
     group: ProcessGroup = SINGLE,
@@ -62,23 +63,27 @@ def train_recognition(
     fingerprint of the program, where the caller has one), and is passed over under others, as is a damaged one; at the
     end the folder is removed, with the states of settings that were given up.
 
-    The processes of a `group` share every batch, and all call this; the first one writes. The same call on the same
-    device with the same `threads` gives the same weights, with another number of processes the same up to rounding.
+    `keep` says where decoded pixels are kept: see `TrainingImages`. The processes of a `group` share every batch, and
+    all call this; the first one writes. The same call on the same device with the same `threads` gives the same
+    weights, with another number of processes the same up to rounding.
     Raises `BrownidError` for unfit images and divergence.
     """
     chosen = torch.device(device or default_device())
     with _reproducible(threads, chosen), terminable(lambda: NOTHING_KEPT):
-        data = TrainingImages(shards, image_size)
+        data = TrainingImages(
+            shards, image_size, keep=keep, device=chosen, processes=group.size, workers=decoders(chosen, threads)
+        )
         training = Training(
             settings, data, image_size=image_size, seed=seed, device=chosen, threads=threads, group=group
         )
         logger.info(
-            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s, %d process(es)",
-            *(settings.architecture, len(data), data.classes),
-            *(settings.epochs, training.steps, training.module.precision, chosen, group.size),
+            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s, %d processes, pixels in %s",
+            *(settings.architecture, len(data), data.classes, settings.epochs, training.steps),
+            *(training.module.precision, chosen, group.size, data.kept_in),
         )
         if picture is not None and group.rank == 0:
-            _write_picture(Path(picture), training.module, EpochBatches(data, settings.batch_size, seed=seed, epoch=0))
+            whole = EpochBatches(data, settings.batch_size, seed=seed, epoch=0, shuffle=settings.shuffle)
+            _write_picture(Path(picture), training.module, whole)
         saved = None
         if state is not None:
             images = [sha256(shard) for shard in shards] if checksums is None else checksums
@@ -128,7 +133,7 @@ def _write_history(path: Path, history: Sequence[Epoch]) -> None:
 
 def _write_picture(path: Path, module: RecognitionModule, batches: EpochBatches) -> None:
     """The first images of the first batch, as the network sees them, in a square."""
-    tiles = as_bytes(module.prepare(batches[0])[: PICTURE_TILES**2])
+    tiles = as_bytes(module.prepare(batches[0].to("cpu"))[: PICTURE_TILES**2])
     tiles = np.concatenate([tiles, np.zeros((PICTURE_TILES**2 - len(tiles), *tiles.shape[1:]), np.uint8)])
     rows = tiles.reshape(PICTURE_TILES, PICTURE_TILES, *tiles.shape[1:])
     with atomic_path(path) as temporary:

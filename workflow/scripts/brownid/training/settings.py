@@ -23,6 +23,12 @@ class TrainingSettings(Settings):
     t_alpha: float = setting(
         0.01, "adaface: weight of each batch in the running statistics of the norms.", minimum=0, maximum=1
     )
+    shuffle: str = setting(
+        "all",
+        "Order of the images in an epoch: all are shuffled; or blocks of 1024 that are stored together, and the images "
+        "of every 64 of them, which are read from the files one after the other.",
+        choices=("all", "blocks"),
+    )
     epochs: int = setting(30, "Number of passes over the images.", minimum=1)
     batch_size: int = setting(256, "Images per update.", minimum=2)
     optimiser: str = setting("sgd", "Optimiser.", choices=("sgd", "adamw"))
