@@ -246,7 +246,6 @@ class SimulatedGPU(TorchDispatchMode):
             "torch.cuda.empty_cache": lambda: None,
             "torch.cuda._lazy_init": lambda: None,
             "torch.compile": lambda function, **_: function,
-            "torch.cuda.mem_get_info": lambda *_: (139 * 2**30, 140 * 2**30),
             "torch.cuda.Event": mock.Mock,  # of an earlier batch: waiting for it does not empty the queue
             "torch.Tensor.pin_memory": lambda tensor, *_: tensor,
             "torch.inference_mode.__enter__": _enter_no_grad,  # decorators have made theirs already
