@@ -19,6 +19,7 @@ import yaml
 from scenarios import ROUNDED, SCENARIOS
 from simulated_gpu import WAITS, SimulatedGPU
 
+from brownid.generators.stylegan2.lowpass import _chosen
 from brownid.runtime import process
 from brownid.runtime.philox import _fused
 from brownid.training.augmentation import _resolution_matrices
@@ -31,14 +32,14 @@ Budget = dict[str, dict[str, list[int]]]  # place -> kind -> [crossings] or [cro
 @contextmanager
 def simulated() -> Iterator[SimulatedGPU]:
     """A process that has a GPU, and no tensors on an earlier one."""
-    _fused.cache_clear()
-    _resolution_matrices.cache_clear()
-    process.default_device.cache_clear()
+    caches = (_fused.cache_clear, _resolution_matrices.cache_clear, process.default_device.cache_clear, _chosen.clear)
+    for clear in caches:
+        clear()
     gpu = SimulatedGPU()
     with mock.patch.dict(os.environ, {process.DEVICE: "auto"}), gpu:
         yield gpu
-    _resolution_matrices.cache_clear()
-    process.default_device.cache_clear()
+    for clear in caches:
+        clear()
 
 
 def on_device(name: str) -> tuple[list[torch.Tensor], Budget]:

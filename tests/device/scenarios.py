@@ -63,11 +63,10 @@ ROUNDED = {
     "langevin with random noise maps": 1e-5,
     "rendering": 0.004,  # a pixel
     "a face model from files": 1e-5,
-    "Arc2Face": 1e-5,
     "langevin in bfloat16": 0.02,
     "training in bfloat16": 0.02,
     "langevin of StyleGAN3": 1e-5,
-    "latent diffusion": 1e-5,
+    "Arc2Face and latent diffusion": 1e-5,
 }
 
 
@@ -282,19 +281,14 @@ def _(device):
     return [torch.tensor([(*face.box, face.score) for face in found])]
 
 
-@scenario("Arc2Face")
+@scenario("Arc2Face and latent diffusion")  # one import of diffusers, which takes seconds
 def _(device):
-    sizes = {"image_size": 16, "channels": 4, "width": 8}
-    spec = {"family": "arc2face", "embedding_dim": 6, "steps": 2, "precision": "float32", "random": sizes, "seed": SEED}
-    generator = load_generator(spec, device)
-    embeddings = F.normalize(vectors(device, 2, "faces", 6))
-    return [generator.render_embeddings(embeddings, NoiseKey(SEED, [0, 1], None))]
-
-
-@scenario("latent diffusion")
-def _(device):
+    common = {"steps": 2, "precision": "float32", "seed": SEED}
     sizes = {"image_size": 16, "channels": 4}
-    spec = {"family": "ldm", "steps": 2, "precision": "float32", "random": sizes, "seed": SEED}
-    generator = load_generator(spec, device)
+    painter = load_generator(
+        {**common, "family": "arc2face", "embedding_dim": 6, "random": {**sizes, "width": 8}}, device
+    )
+    images = painter.render_embeddings(F.normalize(vectors(device, 2, "faces", 6)), NoiseKey(SEED, [0, 1], None))
+    generator = load_generator({**common, "family": "ldm", "random": sizes}, device)
     latents = random_latents(generator, range(2), 1.0, SEED)
-    return latents, generator.render(latents)
+    return images, latents, generator.render(latents)

@@ -246,7 +246,7 @@ class SimulatedGPU(TorchDispatchMode):
             "torch.cuda.empty_cache": lambda: None,
             "torch.cuda._lazy_init": lambda: None,
             "torch.compile": lambda function, **_: function,
-            "torch.cuda.Event": mock.Mock,  # of an earlier batch: waiting for it does not empty the queue
+            "torch.cuda.Event": lambda **_: mock.Mock(**{"elapsed_time.return_value": 1.0}),
             "torch.Tensor.pin_memory": lambda tensor, *_: tensor,
             "torch.inference_mode.__enter__": _enter_no_grad,  # decorators have made theirs already
             "torch.inference_mode.__exit__": _exit_no_grad,

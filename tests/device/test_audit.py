@@ -7,6 +7,7 @@ from scenarios import SCENARIOS
 LOWER = "lower it: python tests/device/audit.py"
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers' schedulers and NumPy 2
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_agrees_with_the_cpu_within_its_budget(name):
     found, crossings = on_device(name)
