@@ -1,12 +1,13 @@
 """What a shard of images takes: rendering, then encoding, then writing, against all three at once.
 
     python benchmarks/rendering.py [--images 512] [--rounds 5] [--threads 1] [--encoders 1]
-                                   [--resolution 128] [--channel-base 512] [--device cpu]
+                                   [--resolution 64] [--channel-base 512] [--device cpu] [--wait 0]
 
 A randomly initialised StyleGAN2 of `resolution` pixels (as an FFHQ generator for its crop), cropped to 112 pixels. The
 four forms take turns: rendering alone, encoding alone, one after the other (as up to version 0.3), and together, as the
 stage does. A shard should take the time of the slower of the first two, not their sum. Times are the shortest of all
 rounds by the clock, since other jobs on the machine only add to them; both ways write the same bytes, which is checked.
+With `--wait MILLISECONDS` the images are rendered once, and rendering one of them is waiting, as for a GPU.
 """
 
 import argparse
@@ -26,9 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("images", 512), ("rounds", 5), ("threads", 1), ("encoders", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=512)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--wait", type=float, default=0.0)
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +56,7 @@ def prepared(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Callabl
     import numpy as np
     import torch
 
-    from brownid.facemodel.loading import crop_for, load_generator, random_latents, render_in_batches
+    from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, random_latents, render_in_batches
     from brownid.runtime.randomness import NoiseKey
     from brownid.samples import png
     from brownid.samples.images import write_encoded_shard, write_image_shard
@@ -68,9 +70,17 @@ def prepared(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Callabl
         latents = random_latents(generator, numbers.tolist(), 0.7, SEED)
 
     def batches():
-        return render_in_batches(generator, crop, latents, NoiseKey(SEED, numbers.tolist(), None))
+        if not given.wait:
+            yield from render_in_batches(generator, crop, latents, NoiseKey(SEED, numbers.tolist(), None))
+            return
+        for start in range(0, given.images, BATCH_SIZE):
+            batch = rendered[start : start + BATCH_SIZE]
+            time.sleep(given.wait / 1e3 * len(batch))
+            yield batch
 
+    wait, given.wait = given.wait, 0.0
     rendered = np.concatenate(list(batches()))
+    given.wait = wait
 
     def serial():
         encoded = [png.encode(image) for image in np.concatenate(list(batches()))]
