@@ -95,9 +95,9 @@ SHARDS = Stage("render_images", "faces", 1, 1e6, encoded=1e6)
 
 def test_a_shard_takes_as_long_as_the_slower_of_rendering_and_encoding():
     h200 = MACHINES["h200"]
-    rendering, encoding = 1e6 / h200.steering / 3600, 1e6 / h200.encoding / 3600
+    rendering, encoding = 1e6 / h200.float32 / 3600, 1e6 / h200.encoding / 3600
     assert rendering < encoding == h200.hours(SHARDS, cores=1)
-    assert h200.hours(SHARDS._replace(gflop=1e9), cores=1) == pytest.approx(1e9 / h200.steering / 3600)
+    assert h200.hours(SHARDS._replace(gflop=1e9), cores=1) == pytest.approx(1e9 / h200.float32 / 3600)
 
 
 def test_eight_cores_encode_faster_than_an_h200_renders_stylegan2():
@@ -107,9 +107,21 @@ def test_eight_cores_encode_faster_than_an_h200_renders_stylegan2():
     assert MACHINES["h200"].hours(paper, cores=2) > hours
 
 
+@pytest.mark.parametrize("precision", ["auto", "bfloat16", "float32"])
+def test_what_computes_in_bfloat16_goes_at_its_rate(precision):
+    def with_precision(section):
+        return {name: {**entry, "precision": precision} for name, entry in merged([PAPER])[section].items()}
+
+    name, half = "sg2_n10k_arc_r14_lang_v1", precision != "float32"
+    work = work_of(PAPER, generators=with_precision("generators"), networks=with_precision("networks"))
+    assert work["sample_references", name].bfloat16 == work["render_images", name].bfloat16 == half
+    stage, h200 = Stage("x", "y", 1, 1e6, bfloat16=half), MACHINES["h200"]
+    assert h200.hours(stage, cores=1) == pytest.approx(1e6 / (h200.bfloat16 if half else h200.float32) / 3600)
+
+
 def test_a_cpu_computes_and_encodes_in_turn():
     cpu = MACHINES["cpu"]
-    assert cpu.hours(SHARDS, cores=8) == pytest.approx((1e6 / cpu.steering + 1e6 / cpu.encoding / 2) / 3600)
+    assert cpu.hours(SHARDS, cores=8) == pytest.approx((1e6 / cpu.float32 + 1e6 / cpu.encoding / 2) / 3600)
 
 
 def test_noise_is_drawn_once_an_iteration_where_the_generator_has_random_maps():

@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     entry: str
     jobs: int
     gflop: float
-    training: bool = False  # in bfloat16 where the GPU has it
+    bfloat16: bool = False  # where the GPU has it
     drawn: float = 0.0  # images of 256 pixels whose random noise maps are drawn, on the GPU
     encoded: float = 0.0  # images of 112 pixels that are encoded, on the CPU
     decoded: float = 0.0  # and decoded
@@ -55,23 +55,26 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         if entry["algorithm"] == "hyperface":
             continue
         g, n = _generator(config, name), _network(config, name)
-        drawn = entry["identities"] * (_iterations(entry) + 1) * _noise(config, name)
-        yield Stage("sample_references", name, 1, entry["identities"] * _passes(entry) * (g + n), drawn=drawn)
+        half, count = _steers_in_bfloat16(config, name), entry["identities"]
+        drawn = count * (_iterations(entry) + 1) * _noise(config, name)
+        yield Stage("sample_references", name, 1, count * _passes(entry) * (g + n), bfloat16=half, drawn=drawn)
     for name, entry in config["variations"].items():
         g, n = _generator(config, name), _network(config, name)
         images = synthetic_images(config, name)
         if paths.is_embedding_conditioned(config, name):
             continue  # noise on embeddings, no network
         iterations = entry["settings"]["iterations"] if entry["algorithm"] != "covariates" else 0
-        drawn = images * (iterations + 1) * _noise(config, name)
-        yield Stage("vary_references", name, entry["shards"], images * (2 * iterations + 1) * (g + n), drawn=drawn)
+        half, drawn = _steers_in_bfloat16(config, name), images * (iterations + 1) * _noise(config, name)
+        gflop = images * (2 * iterations + 1) * (g + n)
+        yield Stage("vary_references", name, entry["shards"], gflop, bfloat16=half, drawn=drawn)
     for name in products.rendered_datasets(config):
         if name in config["references"] or name in config["variations"]:
             images = sizes.image_count(config, name, catalogue) or 0
             jobs = len(paths.shard_names(config, name))
-            drawn = images * _noise(config, name)
+            gflop, drawn = images * _generator(config, name), images * _noise(config, name)
             encoded = images * (config["images"]["image_size"] / CROP) ** 2
-            yield Stage("render_images", name, jobs, images * _generator(config, name), drawn=drawn, encoded=encoded)
+            half = _is_bfloat16(_generator_of(config, name))
+            yield Stage("render_images", name, jobs, gflop, bfloat16=half, drawn=drawn, encoded=encoded)
     yield from _embeddings(config, catalogue)
     yield from _projections(config, catalogue)
     for name, entry in sizes.training_entries(config).items():
@@ -80,7 +83,7 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         seeds = sizes.seed_count(config, name)
         seen = seeds * images * entry["settings"]["epochs"]
         decoded = seen * (entry["image_size"] / CROP) ** 2  # where the decoded pixels do not fit into memory
-        yield Stage(rule, name, seeds, seen * 3 * network_gflop(entry), training=True, decoded=decoded)
+        yield Stage(rule, name, seeds, seen * 3 * network_gflop(entry), bfloat16=True, decoded=decoded)
     scored = paths.benchmarks_of(config, products.EVALUATION)
     models = {**config["networks"], **sizes.training_entries(config)}
     for name in scored_entries(config):
@@ -170,18 +173,34 @@ def _iterations(entry: Mapping) -> int:
 
 def _noise(config: Mapping, dataset: str) -> float:
     """Images of 256 pixels whose noise maps have as many numbers as those of one image of a dataset's generator."""
-    spec = config["generators"][config["references"][paths.namespace(config, dataset)]["generator"]]
+    spec = _generator_of(config, dataset)
     if spec.get("family") != "stylegan2" or spec.get("noise") not in ("item", "random"):
         return 0.0
     return (sizes.resolution(spec) / NOISE_RESOLUTION) ** 2
 
 
 def _generator(config: Mapping, dataset: str) -> float:
-    return generator_gflop(config["generators"][config["references"][paths.namespace(config, dataset)]["generator"]])
+    return generator_gflop(_generator_of(config, dataset))
 
 
 def _network(config: Mapping, dataset: str) -> float:
-    return network_gflop(config["networks"][config["references"][paths.namespace(config, dataset)]["network"]])
+    return network_gflop(_network_of(config, dataset))
+
+
+def _generator_of(config: Mapping, dataset: str) -> Mapping[str, Any]:
+    return config["generators"][config["references"][paths.namespace(config, dataset)]["generator"]]
+
+
+def _network_of(config: Mapping, dataset: str) -> Mapping[str, Any]:
+    return config["networks"][config["references"][paths.namespace(config, dataset)]["network"]]
+
+
+def _steers_in_bfloat16(config: Mapping, dataset: str) -> bool:
+    return _is_bfloat16(_generator_of(config, dataset)) and _is_bfloat16(_network_of(config, dataset))
+
+
+def _is_bfloat16(model: Mapping[str, Any]) -> bool:
+    return model.get("precision") in ("auto", "bfloat16")
 
 
 def _pairs(benchmark: Mapping) -> int:
