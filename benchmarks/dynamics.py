@@ -1,10 +1,11 @@
 """One iteration of our dynamics against a loop over single identities, on the same networks, side by side in one run.
 
     python benchmarks/dynamics.py world [--identities 100 400] [--batches 16 64] [--threads 1] [--device cpu]
-    python benchmarks/dynamics.py stylegan2 [--identities 8] [--batches 4 8] [--precisions float32 bfloat16]
+    python benchmarks/dynamics.py stylegan2 [--identities 8 32] [--batches 8] [--precisions float32 bfloat16]
 
 `world` is the embedded world at 56 pixels with the slim network; `stylegan2` a StyleGAN2 of the published 256-pixel
-size with an iResNet50, both randomly initialised. Two loops, in float32, are measured on a few identities, since each
+size with an iResNet50, both randomly initialised: identities that fit in one batch, and many batches, of which Langevin
+embeds all but the last twice. Two loops, in float32, are measured on a few identities, since each
 identity costs the same: "plain" embeds one identity at a time for all to see and takes its gradient by autograd, with
 frozen parameters; "published" does what the published code does besides: gradients of all parameters, and in StyleGAN2
 kernels for each picture (grouped convolution). Times are medians over rounds in which all forms take turns; believe the
@@ -230,8 +231,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     small = options.part == "stylegan2"
-    options.identities = options.identities or ([8] if small else [100])
-    options.batches = options.batches or ([4, 8] if small else [64])
+    options.identities = options.identities or ([8, 32] if small else [100])
+    options.batches = options.batches or ([8] if small else [64])
     import torch
 
     torch.set_num_threads(options.threads)

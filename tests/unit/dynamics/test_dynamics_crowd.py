@@ -10,7 +10,13 @@ from slow_dynamics import pairwise_energy, random_latents, relative_difference
 
 from brownid.embeddings import pairwise
 from brownid.embeddings.angles import COSINE_SCALE
-from brownid.embeddings.pairwise import angle_statistics, latent_statistics, pairwise_forces, upper_tiles
+from brownid.embeddings.pairwise import (
+    angle_statistics,
+    latent_statistics,
+    pairwise_energies,
+    pairwise_forces,
+    upper_tiles,
+)
 
 COUNT = 23
 
@@ -95,6 +101,8 @@ def test_embeddings_beyond_the_radius_do_not_interact(radius):
 @pytest.mark.parametrize("tile", [1, 7, 11, 22, COUNT, 64])
 def test_forces_and_angles_are_right_at_every_tile_size(embeddings, true_forces, tile):
     found = pairwise_forces(embeddings, 1.7, 1.6, 1.4, tile=tile)
+    energies, angles = pairwise_energies(embeddings, 1.7, 1.6, 1.4, tile=tile)
+    assert torch.equal(energies, found.energies) and angles.mean == found.angles.mean
     assert relative_difference(found.energies, true_forces[0]) < 1e-10
     assert relative_difference(found.gradients, true_forces[1]) < 1e-10
     angles = angle_statistics(embeddings, 1.4)

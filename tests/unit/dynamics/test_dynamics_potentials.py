@@ -94,6 +94,26 @@ def test_no_array_is_larger_than_a_tile(monkeypatch):
     assert max(sizes) == 64
 
 
+def test_others_of_unit_norm_need_not_be_normalised_again():
+    embeddings, others = random_latents(30, 4), random_latents(50, 4, seed=1)
+    unit = angles.unit_and_norms(others)[0]
+    found, again = (
+        fixed_repulsion(embeddings, o, 1.0, 2.0, tile=8, unit=u) for o, u in ((others, False), (unit, True))
+    )
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+
+
+def test_tiles_of_a_small_batch_are_wide_on_a_gpu(monkeypatch):
+    shapes = []
+    acos = torch.acos
+    monkeypatch.setattr(angles.torch, "acos", lambda values: shapes.append(tuple(values.shape)) or acos(values))
+    others = random_latents(50, 4, seed=1)
+    for rows, expected in ((2, [(2, 32), (2, 18)]), (8, [(8, 8)] * 6 + [(8, 2)])):
+        shapes.clear()
+        fixed_repulsion(random_latents(rows, 4).to("meta"), others.to("meta"), 1.0, 2.0, tile=8, unit=True)
+        assert shapes == expected
+
+
 def test_the_pull_towards_the_reference_agrees_with_autograd():
     embeddings, references = random_latents(6, 4), random_latents(6, 4, seed=1)
     leaf = embeddings.clone().requires_grad_(True)

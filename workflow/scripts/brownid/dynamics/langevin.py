@@ -28,8 +28,8 @@ from brownid.dynamics.steps import (
     summary,
     timesteps,
 )
-from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion
-from brownid.embeddings.pairwise import AngleStatistics, PairwiseForces, latent_statistics, pairwise_forces
+from brownid.embeddings.angles import fixed_repulsion, neighbour_repulsion, unit_and_norms
+from brownid.embeddings.pairwise import AngleStatistics, latent_statistics, pairwise_energies, pairwise_forces
 from brownid.facemodel.batched import BatchedFaceModel
 from brownid.facemodel.model import FaceModel
 from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
@@ -100,6 +100,7 @@ def langevin(
     fixed = None if fixed_embeddings is None else fixed_embeddings.to(latents)
     if fixed is not None:
         check_matrix("fixed_embeddings", fixed, (None, None))
+    guard = None if fixed is None else unit_and_norms(fixed)[0]
     if settings.timestep < 0 and len(latents) < 2:
         raise BrownidError("The automatic timestep needs at least two identities; set a positive timestep for one.")
     if group.size > len(latents):
@@ -112,7 +113,7 @@ def langevin(
             identities=items,
             **projection.state_key(),
         )
-    run = _Run(batched, mean, fixed, projection, settings, seed, items, group)
+    run = _Run(batched, mean, guard, projection, settings, seed, items, group)
     start = {"latents": projection.latents(latents.detach().clone())}
     if settings.neighbours == "previous":
         start["embeddings"] = run.embed(start["latents"], 0)
@@ -136,7 +137,7 @@ class _Run:
 
     batched: BatchedFaceModel
     mean: torch.Tensor  # [D]
-    fixed: torch.Tensor | None  # [M,E]
+    fixed: torch.Tensor | None  # [M,E], unit norm
     projection: NuisanceProjection
     settings: LangevinSettings
     seed: int
@@ -170,19 +171,13 @@ class _Run:
         if self.fixed is None:
             return embeddings.new_zeros(len(embeddings), dtype=torch.float64), 0.0
         return fixed_repulsion(
-            embeddings, self.fixed, self.settings.repulsion_coefficient, self.settings.fixed_distance
+            *(embeddings, self.fixed, self.settings.repulsion_coefficient, self.settings.fixed_distance), unit=True
         )
 
-    def measured(self, embeddings: torch.Tensor) -> tuple[float, PairwiseForces, torch.Tensor | float]:
-        """The energy of all `[N,E]`, what acts between them, and the guard's gradients of the own rows."""
-        settings = self.settings
-        pairs = pairwise_forces(
-            embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, group=self.group
-        )
-        guard, guard_gradients = self.guard(embeddings[self.own])
+    def energy(self, pairs: torch.Tensor, guard: torch.Tensor) -> float:
+        """The energy of all, from those of all identities' pairs `[N]` and of the own rows' guard."""
         # U_i and U_j both hold the pair (i,j)
-        energy = 0.5 * float(pairs.energies.sum()) + float(self.group.sum(guard.sum()))
-        return energy, pairs, guard_gradients
+        return float(0.5 * pairs.sum() + self.group.sum(guard.sum()))
 
 
 def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
@@ -230,7 +225,12 @@ def _gradients_among_current(
     """Embeddings of all, energy, angles, and ∂U/∂w of the own rows; the others are where they are in this iteration."""
     embeddings, vjp = run.batched.embed_with_vjp(moving, items, iteration)
     embeddings = run.checked(embeddings, iteration)
-    energy, pairs, guard_gradients = run.measured(embeddings)
+    settings = run.settings
+    pairs = pairwise_forces(
+        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, group=run.group
+    )
+    guard, guard_gradients = run.guard(embeddings[run.own])
+    energy = run.energy(pairs.energies, guard)
     return embeddings, energy, pairs.angles, vjp(pairs.gradients[run.own] + guard_gradients)
 
 
@@ -239,14 +239,20 @@ def _gradients_among_previous(
 ) -> tuple[torch.Tensor, float, AngleStatistics, torch.Tensor]:
     """The same with the others where they were one pass before, which is known: one pass serves everything."""
     settings, own = run.settings, run.own
+    others, _ = unit_and_norms(previous)
+    guard: dict[int, torch.Tensor] = {}  # energies of each batch, by its first row: a batch may be tried again, smaller
 
     def gradients_of(rows: slice, embeddings: torch.Tensor) -> torch.Tensor:
         _, gradients = neighbour_repulsion(
-            *(embeddings, previous, own.start + rows.start), settings.repulsion_coefficient, settings.repulsion_radius
+            *(embeddings, others, own.start + rows.start, settings.repulsion_coefficient, settings.repulsion_radius),
+            unit=True,
         )
-        return gradients + run.guard(embeddings)[1]
+        guard[rows.start], guard_gradients = run.guard(embeddings)
+        return gradients + guard_gradients
 
     embeddings, gradients = run.batched.embed_and_differentiate(moving, gradients_of, items, iteration)
     embeddings = run.checked(embeddings, iteration)
-    energy, pairs, _ = run.measured(embeddings)
-    return embeddings, energy, pairs.angles, gradients
+    pairs, angles = pairwise_energies(
+        embeddings, settings.repulsion_coefficient, settings.repulsion_radius, settings.ict, group=run.group
+    )
+    return embeddings, run.energy(pairs, torch.cat(list(guard.values()))), angles, gradients

@@ -101,13 +101,10 @@ class NuisanceProjection:
 
 def summary(name: str, values: torch.Tensor) -> dict[str, float]:
     """`name_min`, `name_avg` and `name_max` of all values; NaN where there is none. The mean is taken in float64."""
-    if not values.numel():
-        return {f"{name}_{kind}": float("nan") for kind in ("min", "avg", "max")}
-    return {
-        f"{name}_min": float(values.min()),
-        f"{name}_avg": float(values.mean(dtype=torch.float64)),
-        f"{name}_max": float(values.max()),
-    }
+    found = [float("nan")] * 3
+    if values.numel():  # read at once: a GPU is waited for
+        found = torch.stack([values.min().double(), values.mean(dtype=torch.float64), values.max().double()]).tolist()
+    return {f"{name}_{kind}": value for kind, value in zip(("min", "avg", "max"), found, strict=True)}
 
 
 def pairwise_statistics(

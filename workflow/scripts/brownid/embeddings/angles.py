@@ -46,14 +46,21 @@ def scaled_cosines(dots: torch.Tensor) -> torch.Tensor:
 
 
 def fixed_repulsion(
-    embeddings: torch.Tensor, fixed: torch.Tensor, coefficient: float, radius: float, *, tile: int | None = None
+    embeddings: torch.Tensor,
+    fixed: torch.Tensor,
+    coefficient: float,
+    radius: float,
+    *,
+    tile: int | None = None,
+    unit: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Σ_{c∈C} k/2 · max(0, dC − d(e_i,e_c))² and its gradient by e_i: the leak guard.
 
-    Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians), and the side of the tiles, None for what
-    suits the device; returns energies `[N]` in float64 and gradients `[N,E]`.
+    Takes embeddings `[N,E]`, fixed embeddings `[M,E]`, k and dC (radians), the side of the tiles, None for what suits
+    the device, and whether the fixed embeddings have unit norm; returns energies `[N]` in float64 and gradients
+    `[N,E]`.
     """
-    return _repulsion(embeddings, fixed, None, coefficient, radius, tile)
+    return _repulsion(embeddings, fixed, None, coefficient, radius, tile, unit)
 
 
 def neighbour_repulsion(
@@ -64,6 +71,7 @@ def neighbour_repulsion(
     radius: float,
     *,
     tile: int | None = None,
+    unit: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """U_i = Σ_{j≠i} k/2 · max(0, d0 − d(e_i,e_j))² and ∂U_i/∂e_i for some of N identities, others held fixed.
 
@@ -72,6 +80,7 @@ def neighbour_repulsion(
         others: e_j of all identities, `[N,E]`, perhaps older ones; the row of the identity i itself is left out.
         coefficient, radius: k and d0 (radians).
         tile: side of the tiles, None for what suits the device; memory is a few of them in addition to the result.
+        unit: whether the others have unit norm, as for many batches against the same others.
 
     Returns:
         Energies `[B]` in float64 and gradients `[B,E]`.
@@ -84,7 +93,7 @@ def neighbour_repulsion(
             f"The identities {first} to {first + len(embeddings) - 1} are not all among the {len(others)} "
             "others; give the embeddings of all identities, in the same order."
         )
-    return _repulsion(embeddings, others, first, coefficient, radius, tile)
+    return _repulsion(embeddings, others, first, coefficient, radius, tile, unit)
 
 
 def overlap_weights(overlaps: torch.Tensor, cosines: torch.Tensor) -> torch.Tensor:
@@ -150,6 +159,7 @@ def _repulsion(
     coefficient: float,
     radius: float,
     tile: int | None,
+    others_are_unit: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Repulsion of embeddings from others; where `first` is given, row i is the same identity as row first+i there."""
     check_widths(embeddings, others)
@@ -158,10 +168,14 @@ def _repulsion(
     weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     touching = math.cos(radius)
     tile = tile or tile_side(unit.device)
+    # On a GPU the tiles of a small batch are as large as those of many rows, but wide: each is a dozen kernels.
+    width = tile * max(1, tile // len(unit)) if others_are_unit and unit.device.type != "cpu" else tile
     for row in range(0, len(unit), tile):
         own = unit[row : row + tile]
-        for column in range(0, len(others), tile):
-            theirs, _ = unit_and_norms(others[column : column + tile])  # in the cache, and without a copy of all
+        for column in range(0, len(others), width):
+            theirs = others[column : column + width]
+            if not others_are_unit:
+                theirs, _ = unit_and_norms(theirs)  # in the cache, and without a copy of all
             cosines = scaled_cosines(own @ theirs.T)
             if first is not None:
                 _fill_diagonal(cosines, first + row - column, -COSINE_SCALE)

@@ -238,9 +238,39 @@ def pairwise_forces(
         group: which of several processes this is; they share the tiles, and each gets the whole result.
     """
     unit, norms = unit_and_norms(embeddings)
+    weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
+    energies, angles = _pair_energies(unit, weighted, radius, threshold, tile, group)
+    weighted = group.sum(weighted).mul_(coefficient * COSINE_SCALE)
+    return PairwiseForces(energies.mul_(0.5 * coefficient), tangential(weighted, unit, norms), angles)
+
+
+def pairwise_energies(
+    embeddings: torch.Tensor,
+    coefficient: float,
+    radius: float,
+    threshold: float,
+    *,
+    tile: int | None = None,
+    group: ProcessGroup = SINGLE,
+) -> tuple[torch.Tensor, AngleStatistics]:
+    """Energies and statistics of `pairwise_forces`, with a third of its products."""
+    unit, _ = unit_and_norms(embeddings)
+    energies, angles = _pair_energies(unit, None, radius, threshold, tile, group)
+    return energies.mul_(0.5 * coefficient), angles
+
+
+def _pair_energies(
+    unit: torch.Tensor,
+    weighted: torch.Tensor | None,
+    radius: float,
+    threshold: float,
+    tile: int | None,
+    group: ProcessGroup,
+) -> tuple[torch.Tensor, AngleStatistics]:
+    """Σ_{j≠i} max(0, d0 − d(e_i,e_j))² and the statistics of all angles; adds the own tiles' Σ_j weight_ij û_j to
+    `weighted`."""
     tally = AngleTally(unit, threshold)
     energies = torch.zeros(len(unit), dtype=torch.float64, device=unit.device)
-    weighted = torch.zeros_like(unit)  # Σ_j weight_ij û_j
     for part in upper_tiles(len(unit), tile, unit.device, group):
         own, theirs = unit[part.rows], unit[part.columns]
         cosines = scaled_cosines(own @ theirs.T)
@@ -252,9 +282,8 @@ def pairwise_forces(
         squares = overlaps.square()
         energies[part.rows] += squares.sum(dim=1, dtype=torch.float64)
         energies[part.columns] += squares.sum(dim=0, dtype=torch.float64)
-        weights = overlap_weights(overlaps, cosines)
-        weighted[part.rows].addmm_(weights, theirs)
-        weighted[part.columns].addmm_(weights.T, own)
-    energies = group.sum(energies).mul_(0.5 * coefficient)
-    weighted = group.sum(weighted).mul_(coefficient * COSINE_SCALE)
-    return PairwiseForces(energies, tangential(weighted, unit, norms), tally.finish(group))
+        if weighted is not None:
+            weights = overlap_weights(overlaps, cosines)
+            weighted[part.rows].addmm_(weights, theirs)
+            weighted[part.columns].addmm_(weights.T, own)
+    return group.sum(energies), tally.finish(group)
