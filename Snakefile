@@ -19,6 +19,13 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+
+
+if config["container"]:
+
+    container: config["container"]
+
+
 include: "workflow/rules/models.smk"
 include: "workflow/rules/databases.smk"
 include: "workflow/rules/networks.smk"
