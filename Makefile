@@ -39,7 +39,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
-	@$(MAKE) --no-print-directory results/report.html
+	@$(MAKE) --no-print-directory results/provenance.html
 
 development: configuration $(VENV)/installed
 	@$(SNAKEMAKE) development
@@ -47,9 +47,8 @@ development: configuration $(VENV)/installed
 configuration:
 	@test -f "$$CONFIG" || { echo "There is no configuration $$CONFIG: make release CONFIG=path/to/config.yaml"; exit 1; }
 
-results/report.html: $(wildcard results/release/*.verified.txt results/tables/* results/figures/*)
+results/provenance.html: $(wildcard results/report.html results/release/*.verified.txt)
 	@$(SNAKEMAKE) --quiet all --report $@
-	@echo $@
 
 $(EXTRAS): $(VENV)/installed
 	@$(BIN)/python $(PIP) --constraint requirements.txt --constraint requirements-extras.txt --editable '.[$@]'

@@ -109,7 +109,7 @@ WITHOUT_NETWORKS = (
         "align_database",
     ),
     *("package_release", "plot_distances", "plot_dynamics", "prepare_benchmark", "realign_images", "show_faces"),
-    *("tabulate_scores", "compare_scores", "verify_release"),
+    *("build_gallery", "write_report", "tabulate_scores", "compare_scores", "verify_release"),
 )
 
 

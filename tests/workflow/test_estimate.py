@@ -12,7 +12,7 @@ RANDOM = {"algorithm": "random", "generator": "world", "network": "net", "identi
 VARIED = {"algorithm": "dispersion", "references": "faces", "settings": {"variations": 2}}
 LEARNED = {"datasets": ["faces", "varied"], "family": "slim", "architecture": "slim_iresnet"}
 RELEASE = {"name": "small", "description": "d", "creator": "c", "licence": "l", "datasets": ["faces"]}
-PICTURES = {"render_images": 1, "show_faces": 1}
+PICTURES = {"render_images": 1, "show_faces": 1, "build_gallery": 1, "write_report": 1}
 
 # sections in addition to generators, networks and references, and the jobs
 PARTS = [
@@ -22,6 +22,7 @@ PARTS = [
         {
             **{"sample_references": 1, "vary_references": 1, "merge_variations": 1, "measure_controls": 1},
             **{"render_images": 2, "show_faces": 2, "plot_dynamics": 1, "plot_distances": 1},
+            **{"build_gallery": 2, "write_report": 1},
         },
     ),
     (
@@ -37,7 +38,7 @@ PARTS = [
     ),
     (
         {"references": {}, "benchmarks": {"lfw": WHOLE["benchmarks"]["lfw"]}, "scoring": {"networks": ["net"]}},
-        {"capture_benchmark": 1, "score_model": 1, "tabulate_scores": 1},
+        {"capture_benchmark": 1, "score_model": 1, "tabulate_scores": 1, "write_report": 1},
     ),
     ({"references": {}, "networks": {}, "generators": {}}, {}),
 ]

@@ -46,6 +46,19 @@ EVERYTHING = {
     **ALL_BUT_CAPTURES,
     **{"capture_database": 3, "index_database": 3, "align_database": 3, "capture_benchmark": 1},
 }
+SHOWN = {  # the rules that make what the report shows
+    *("show_faces", "plot_dynamics", "plot_distances", "audit_leaks", "measure_controls", "measure_packing"),
+    *("tabulate_scores", "compare_scores", "tabulate_quality", "show_within_class", "fit_covariates"),
+    *("train_network", "train_recognition"),
+}
+
+
+def with_pages(jobs):
+    """The same jobs, and those of the gallery, which shows what contact sheets are of, and of the report."""
+    galleries = {"build_gallery": jobs["show_faces"]} if "show_faces" in jobs else {}
+    return jobs | galleries | ({"write_report": 1} if SHOWN & jobs.keys() else {})
+
+
 FROM_COVARIATES = {"fit_covariates": 1, "fit_within_class": 1, "show_within_class": 1, **MOVED}
 ANOTHER_JUDGE = {
     **{"train_network": 1, "embed_dataset": 7, "measure_quality": 6, "tabulate_quality": 1, "show_faces": 5},
@@ -105,6 +118,9 @@ CHANGES = {
     "scoring: {false_accept_rates: [0.1]}": {**SCORED, **RELEASED},
     "scoring: {resamples: 101}": {"tabulate_scores": 1, "compare_scores": 1, **RELEASED},
     "scoring: {comparisons: [[steering, fr_varied]]}": {"compare_scores": 1, **RELEASED},
+    "gallery: {thumbnail_size: 16}": {"build_gallery": 5, "write_report": 1, **RELEASED},
+    "gallery: {datasets: [varied]}": {"write_report": 1, **RELEASED},
+    "gallery: {datasets: []}": {"write_report": 1, **RELEASED},
     "audit: {pairs: 4}": {"audit_leaks": 1, **RELEASED},
     "release: {creator: somebody else, licence: CC-BY-4.0, version: 2.0.0, date: 2026-02-01}": RELEASED,
     "release: {published_limit: 36}": {},
@@ -124,7 +140,7 @@ def test_a_finished_run_has_nothing_to_do(tiny_run):
 def test_a_changed_value_runs_exactly_the_stages_that_use_it(tiny_run, tmp_path, change):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(change)
-    assert pending(tiny_run, configfiles=(TINY, overlay)) == CHANGES[change]
+    assert pending(tiny_run, configfiles=(TINY, overlay)) == with_pages(CHANGES[change])
 
 
 def test_another_shape_of_the_same_configuration_runs_nothing(tiny_run, tmp_path):
@@ -146,7 +162,7 @@ def test_new_entries_add_their_own_jobs_only(tiny_run, tmp_path):
     assert pending(tiny_run, configfiles=(TINY, overlay)) == {
         **{"vary_references": 2, "merge_variations": 2, "render_images": 2, "show_faces": 2, "plot_distances": 2},
         **{"plot_dynamics": 1, "measure_controls": 1, **RELEASED},
-        **{"embed_dataset": 2, "measure_quality": 2, "tabulate_quality": 1},
+        **{"embed_dataset": 2, "measure_quality": 2, "tabulate_quality": 1, "build_gallery": 2, "write_report": 1},
     }
 
 
@@ -218,6 +234,7 @@ def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clo
     assert pending(tiny_run, project=clone) == {
         **{"tabulate_scores": 1, "compare_scores": 1, "plot_dynamics": 4, "plot_distances": 2, "show_faces": 5},
         **{"audit_leaks": 1, "measure_quality": 6, "tabulate_quality": 1, "export_training_set": 3, **RELEASED},
+        **{"build_gallery": 5, "write_report": 1},
     }
 
 

@@ -25,7 +25,7 @@ def own(tmp_path):
 
 
 def test_five_lines_make_faces_of_a_stylegan2_and_neither_train_nor_score_nor_release(own):
-    jobs = {**RENDERED, "plot_dynamics": 2, "plot_distances": 1}
+    jobs = {**RENDERED, "plot_dynamics": 2, "plot_distances": 1, "build_gallery": 2, "write_report": 1}
     assert pending(own, configfiles=(own / "own.yaml",)) == jobs
     (own / "scored.yaml").write_text("benchmarks: {lfw: {file: lfw.bin}}")
     configfiles = (own / "own.yaml", own / "scored.yaml")

@@ -9,6 +9,7 @@ LIBRARY = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
 from brownid.configuration import paths, products, stages
+from brownid.configuration import report as reported
 from brownid.configuration.fingerprint import families_of, fingerprint
 from brownid.configuration.datasets import DATASETS
 from brownid.configuration.links import GROUPS
@@ -24,6 +25,11 @@ from brownid.runtime.text import read_yaml
 # another place for all relative paths: for those in params too, which Snakemake leaves alone, but not for the user's files.
 IMPORTED = workflow.modifier.namespace is not None
 PREFIX = workflow.modifier.path_modifier.prefix or ""
+
+CAPTIONS = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in sorted((PROJECT / "workflow/report").glob("*.rst"))
+}
 
 set_process_environment()
 try:

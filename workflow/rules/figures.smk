@@ -98,6 +98,58 @@ rule show_faces:
         "../scripts/show_faces.py"
 
 
+rule build_gallery:
+    input:
+        images=lambda w: paths.shown_images(config, w.dataset),
+        identities=lambda w: paths.identity_quality(config, w.dataset),
+    output:
+        data="results/gallery/{dataset}/data.js",
+    log:
+        "logs/build_gallery/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/build_gallery/{dataset}.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(120),
+    params:
+        settings=settings("build_gallery"),
+        code=code("build_gallery", "plots"),
+    message:
+        "Make the thumbnails of {wildcards.dataset}"
+    script:
+        "../scripts/build_gallery.py"
+
+
+rule write_report:
+    input:
+        reported.report_files(config),
+        galleries=[paths.gallery(name) for name in products.gallery_datasets(config)],
+        accuracies=reported.accuracies(config),
+        quality=[products.QUALITY_TABLE] if config["quality"] else [],
+    output:
+        page=products.REPORT_PAGE,
+        index=[page for page in products.pages(config) if page == products.GALLERY_PAGE],
+    log:
+        "logs/write_report.log",
+    conda:
+        "../../envs/plots.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        settings=settings("write_report"),
+        captions=CAPTIONS,
+        code=code("write_report", "plots"),
+    message:
+        "Write the report"
+    script:
+        "../scripts/write_report.py"
+
+
 rule audit_leaks:
     input:
         references="results/references/{references}/samples.h5",

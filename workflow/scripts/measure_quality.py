@@ -63,6 +63,8 @@ def _identity_table(found: DatasetQuality) -> pd.DataFrame:
             "reference_angle": found.reference_angles,
             "consistency": found.consistency,
             "nearest_impostor": found.impostor_angles,
+            "nearest_identity": found.nearest_identities,
+            "leak_angle": found.leak_angles,
         }
     )
 

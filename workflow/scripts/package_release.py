@@ -38,6 +38,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
             *[FilePart(Path(path), _covariates_place(path)) for path in parts["covariates"]],
             *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
+            *[FilePart(Path(path).parent, f"gallery/{name}") for name, path in parts["galleries"].items()],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
         origins=Origins.of(settings["origins"]),

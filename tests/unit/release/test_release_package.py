@@ -309,3 +309,14 @@ def test_exports_that_are_missing_or_differ_are_refused(exported, tmp_path):
     with pytest.raises(BrownidError, match=r"export\.json: there is no such file to put into the release"):
         build_release(tmp_path / "release", **exported)
     assert not (tmp_path / "release").exists()
+
+
+def test_a_gallery_in_a_release_has_a_page_of_what_is_there(written, tmp_path):
+    parts = written(tmp_path / "material")
+    (tmp_path / "thumbnails").mkdir()
+    (tmp_path / "thumbnails/data.js").write_text("gallery.dataset({});")
+    parts["files"] = [*parts["files"], FilePart(tmp_path / "thumbnails", "gallery/varied")]
+    build_release(tmp_path / "release", **parts)
+    assert 'DATASETS = ["varied"]' in (tmp_path / "release/gallery/index.html").read_text()
+    assert "open `gallery/index.html`" in (tmp_path / "release/README.md").read_text()
+    assert (tmp_path / "release/gallery/varied/data.js").is_file()

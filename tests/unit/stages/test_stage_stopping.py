@@ -13,6 +13,7 @@ from tiny_world import FACE_MODEL, IDENTITIES, NETWORK, SIDE
 import align_database
 import audit_leaks
 import brownid
+import build_gallery
 import capture_benchmark
 import capture_database
 import embed_dataset
@@ -43,7 +44,7 @@ from brownid.samples.provenance import write_command
 # Stages of seconds at full size, and those whose loops stages above share (copying, computing checksums, downloading).
 SHORT = {
     *("fit_covariates", "fit_within_class", "show_within_class", "plot_distances", "plot_dynamics", "show_faces"),
-    *("tabulate_scores", "compare_scores", "measure_quality", "tabulate_quality"),
+    *("write_report", "tabulate_scores", "compare_scores", "measure_quality", "tabulate_quality"),
 }
 SHARED = {"verify_release", "fetch_model"}
 ENTRY = {key: value for key, value in FACE_MODEL.items() if key != "seed"}
@@ -105,6 +106,10 @@ def references_entry(algorithm, **settings):
 
 
 STAGES = {
+    "build_gallery": lambda given, out: build_gallery.build_gallery(
+        {"dataset": "people", "thumbnail_size": 32}, images=[given["images"]], identities=None,
+        data=out / "images" / "data.js",
+    ),
     "sample_references": lambda given, out: sample_references.sample_references(
         FACE_MODEL | {"references": references_entry("langevin", iterations=2)},
         weights=given["weights"], start=None, guarded=None, within_class=None, state=out / "state",
@@ -205,7 +210,8 @@ STAGES = {
          "parts": {"datasets": {"drawn": {"samples": given["references"], "command": given["folder"] / "command.yml",
                                           "images": [given["folder"] / "references.arrow"],
                                           "statistics": given["statistics"]}},
-                   "training_sets": {}, "models": {}, "databases": {}, "covariates": [], "packings": [], "tables": [],
+                   "training_sets": {}, "models": {}, "databases": {}, "covariates": [], "packings": [],
+                   "galleries": {}, "tables": [],
                    "figures": [], "score_table": given["folder"] / "scores.csv"}},
         manifest=out / "release" / "manifest",
     ),

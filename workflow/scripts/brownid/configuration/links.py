@@ -5,7 +5,7 @@ from typing import Any
 
 from brownid.configuration.crops import check_crops, check_photographs, scored_entries
 from brownid.configuration.datasets import DATASETS
-from brownid.configuration.hyperface import check_hyperface, takes_embeddings
+from brownid.configuration.hyperface import check_hyperface, galleries, takes_embeddings
 from brownid.configuration.quality import UNLABELLED, check_quality
 from brownid.configuration.release import check_date, check_training_sets
 from brownid.release.contents import SHARED_FOLDERS
@@ -53,6 +53,10 @@ def check_links(config: Mapping) -> None:
     for field, target in {"judge": "networks", "genuine": "databases"}.items():
         for name in _names(config["quality"] or {}, field):
             _check_target(config, f"quality.{field}", name, (target,))
+    for name in config["gallery"]["datasets"] or ():
+        _check_target(config, "gallery.datasets", name, ("references", "variations"))  # never photographs
+        if name in galleries(config):
+            raise BrownidError(f"gallery.datasets names {name!r}, which only attracts a packing: it has no images.")
     check_photographs(config)
     _check_people(config)
     check_crops(config)

@@ -183,6 +183,11 @@ def image_shards(config: Mapping, dataset: str) -> list[str]:
     return [f"results/images/{dataset}/{shard}.arrow" for shard in shard_names(config, dataset)]
 
 
+def gallery(dataset: str) -> str:
+    """The script that begins a dataset's part of the gallery, in the folder of its thumbnails."""
+    return f"results/gallery/{dataset}/data.js"
+
+
 def export(layout: str, training_set: str) -> str:
     """The record of an exported training set, which stands in its folder."""
     return f"results/exports/{layout}/{training_set}/export.json"

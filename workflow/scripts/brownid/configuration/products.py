@@ -21,6 +21,7 @@ SCORE_FIGURES = ("scores.png", "roc.png", "det.png")
 DIFFERENCE_TABLES = ("differences.csv", "differences.md", "differences.html")
 DIFFERENCE_FIGURES = ("differences.png",)
 QUALITY_TABLE, QUALITY_PAGE = "results/tables/quality.csv", "results/tables/quality.html"
+REPORT_PAGE, GALLERY_PAGE = "results/report.html", "results/gallery/index.html"
 QUALITY_FIGURE = "results/figures/quality.png"
 
 
@@ -30,6 +31,7 @@ def targets(config: Mapping) -> list[str]:
         *release(config),
         *scores(config),
         *figures(config),
+        *pages(config),
         *([QUALITY_TABLE, QUALITY_PAGE] if config["quality"] else []),
         *datasets(config),
         *[paths.covariates(config, name) for name in config["covariates"] if paths.has_attributes(config, name)],
@@ -124,6 +126,18 @@ def tables(config: Mapping) -> list[str]:
         *[f"results/tables/within_class/{name}.csv" for name in sorted(config["covariates"])],
         *[f"results/tables/packing/{name}.csv" for name in sorted(measured_packings(config))],
     ]
+
+
+def pages(config: Mapping) -> list[str]:
+    """The page that a user opens, and that of the gallery."""
+    shown = bool(scores(config) or figures(config))
+    return [REPORT_PAGE] * shown + [GALLERY_PAGE] * bool(gallery_datasets(config))
+
+
+def gallery_datasets(config: Mapping) -> list[str]:
+    """The datasets of the gallery: all of which faces are shown, or those that are configured; never photographs."""
+    chosen = config["gallery"]["datasets"]
+    return [name for name in shown_datasets(config) if chosen is None or name in chosen]
 
 
 def shown_datasets(config: Mapping) -> list[str]:
@@ -229,6 +243,7 @@ def release_parts(config: Mapping) -> dict[str, Any]:
             if name in references
             for file in ("targets.h5", "stats.h5", "command.yml", "inversion.csv")
         ],
+        "galleries": {name: paths.gallery(name) for name in gallery_datasets(config) if name in datasets},
         "score_table": next((path for path in of_scores if path.endswith(f"/{SCORE_TEXT}")), []),
         "tables": [
             *(path for path in of_scores if path.endswith((".csv", ".md")) and not path.endswith(f"/{SCORE_TEXT}")),
@@ -350,6 +365,8 @@ def job_counts(config: Mapping) -> Counter[str]:
     jobs["plot_dynamics"] = len(moving)
     jobs["plot_distances"] = len(variations)
     jobs["show_faces"] = len(shown_datasets(config))
+    jobs["build_gallery"] = len(gallery_datasets(config))
+    jobs["write_report"] = int(bool(pages(config)))
     jobs["audit_leaks"] = len(guarded)
     jobs["measure_controls"] = int(bool(controlled_datasets(config)))
     jobs["export_training_set"] = sum(map(len, _exports(config).values())) if config["release"] else 0

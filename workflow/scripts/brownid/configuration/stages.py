@@ -8,7 +8,7 @@ is not.
 from collections.abc import Mapping
 from typing import Any
 
-from brownid.configuration import paths, products, release
+from brownid.configuration import paths, products, release, report
 from brownid.configuration.crops import has_fixed_crops
 from brownid.configuration.datasets import crop_of
 from brownid.configuration.links import MODELS
@@ -397,6 +397,18 @@ def plot_distances(config: Mapping, variations: str) -> dict[str, Any]:
 
 def show_faces(config: Mapping, dataset: str) -> dict[str, Any]:
     return {"dataset": dataset}
+
+
+def build_gallery(config: Mapping, dataset: str) -> dict[str, Any]:
+    return {"dataset": dataset, "thumbnail_size": config["gallery"]["thumbnail_size"]}
+
+
+def write_report(config: Mapping) -> dict[str, Any]:
+    return {
+        "sections": report.report_sections(config),
+        "facts": report.report_facts(config),
+        "gallery": products.gallery_datasets(config),
+    }
 
 
 def audit_leaks(config: Mapping, references: str) -> dict[str, Any]:

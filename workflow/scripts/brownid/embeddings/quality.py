@@ -33,6 +33,8 @@ class DatasetQuality:
     reference_angles: np.ndarray  # [N], mean angle of the other images to the reference; nan without any
     consistency: np.ndarray  # [N], share of the other images that are nearest to their own reference; nan without any
     impostor_angles: np.ndarray  # [N], to the nearest other reference; nan where there is none
+    nearest_identities: np.ndarray  # int64 [N], whose that reference is; the own where there is no other
+    leak_angles: np.ndarray  # [N], of the reference to the nearest image of the training set; nan without one
     genuine: AngleDistribution  # of all pairs of images of one identity
     consistent: AngleDistribution  # of those pairs whose images are both nearest to their own reference
     impostors: AngleDistribution  # from each reference to its nearest other reference
@@ -94,6 +96,7 @@ def measure_dataset(
     weights = np.where(images > 1, images - 1.0, np.nan)
     alone = len(found) == 1
     impostor_angles = np.full(1, np.nan) if alone else row_angles(gallery, gallery[nearest_other[references]])
+    leak_angles = np.full(len(found), np.nan) if training is None else nearest_angles(gallery, training)[1]
     genuine, consistent, near_duplicates = _genuine_pairs(unit, owners, recognised, near_duplicate_angle)
     return DatasetQuality(
         identities=found,
@@ -101,10 +104,12 @@ def measure_dataset(
         reference_angles=np.bincount(owners[probes], angles[probes], len(found)) / weights,
         consistency=np.bincount(owners[probes], recognised[probes], len(found)) / (np.nan if alone else weights),
         impostor_angles=impostor_angles,
+        nearest_identities=found[nearest_other[references]],
+        leak_angles=leak_angles,
         genuine=genuine,
         consistent=consistent,
         impostors=AngleDistribution.of(impostor_angles[~np.isnan(impostor_angles)]),
-        leaks=AngleDistribution.of(np.empty(0) if training is None else nearest_angles(gallery, training)[1]),
+        leaks=AngleDistribution.of(leak_angles[~np.isnan(leak_angles)]),
         near_duplicates=near_duplicates,
     )
 

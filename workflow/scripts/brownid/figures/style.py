@@ -91,6 +91,25 @@ def legend_columns(names: Sequence[str]) -> int:
     return max(1, min(len(names), 6, 110 // (max(map(len, names)) + 6)))
 
 
+TITLES = {  # of benchmarks, and of what tables call by names of columns
+    "agedb_30": "AgeDB-30",
+    "calfw": "CALFW",
+    "cfp_ff": "CFP-FF",
+    "cfp_fp": "CFP-FP",
+    "cplfw": "CPLFW",
+    "lfw": "LFW",
+    "rfw": "RFW",
+    "vgg2_fp": "VGGFace2-FP",
+    "nearest_impostor": "nearest impostor",
+    "nearest_neighbour": "nearest neighbour",
+}
+
+
+def readable(name: str) -> str:
+    """The title of a benchmark or column where people read it; names that have none stay as they are."""
+    return TITLES.get(name, name)
+
+
 def require(series: Sized, what: str) -> None:
     """Refuse to draw an empty figure."""
     if not len(series):

@@ -24,7 +24,7 @@ def summary(directory: Path, made: Collection[str] | None = None) -> str:
     scores = next((folder for folder in SCORES if there(f"{folder}/scores.md")), None)
     table = [] if scores is None else ["", (directory / scores / "scores.md").read_text(encoding="utf-8").rstrip()]
     found = [*_releases(directory, made), *([f"{scores}/scores.csv"] if scores else [])]
-    found += [REPORT] * (made is None and (directory / REPORT).is_file())
+    found += [REPORT] * there(REPORT)
     if len(found) < MOST - 1:
         found += [f"{folder}/" for folder in FOLDERS if made is None or any(path.startswith(folder) for path in made)]
     shown = [str(directory / path) + "/" * path.endswith("/") for path in found if (directory / path).exists()]

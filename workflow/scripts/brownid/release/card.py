@@ -39,6 +39,7 @@ FOLDERS = {
     "hyperface": "packed embeddings (`targets.h5`), and how near each identity came to its embedding (`inversion.csv`)",
     "scores": "tables of results",
     "figures": "figures of results",
+    "gallery": "thumbnails of every image, sorted and filtered by what the judge measured: open `gallery/index.html`",
 }
 VERIFYING = (
     "## Verification\n\n`sha256sum -c checksums.sha256` checks every file. `brownid verify .` also opens every set and"

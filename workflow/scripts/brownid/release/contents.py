@@ -15,7 +15,7 @@ from brownid.runtime.process import progress
 LAYOUT_FOLDERS = {"parquet": "data", "recordio": "recordio", "webdataset": "webdataset", "lmdb": "lmdb"}
 SHARED_FOLDERS = (
     *LAYOUT_FOLDERS.values(),
-    *("trained_models", "databases", "covariates", "hyperface", "scores", "figures"),
+    *("trained_models", "databases", "covariates", "hyperface", "scores", "figures", "gallery"),
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ODD_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\\:]")  # of a path

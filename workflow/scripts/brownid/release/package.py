@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from brownid.exports.inventory import read_record
+from brownid.gallery.page import gallery_page
 from brownid.release import contents
 from brownid.release.card import Card
 from brownid.release.citation import bibtex, citation_file
@@ -32,6 +33,8 @@ from brownid.samples.collection import SampleCollection
 from brownid.samples.images import ImageShards
 from brownid.samples.published import published_labels
 from brownid.samples.statistics import load_statistics, save_statistics
+
+GALLERY = "gallery"  # the folder of the pages of thumbnails
 
 
 def build_release(
@@ -88,6 +91,10 @@ def _introduce(
     checksums: Mapping[str, str],
 ) -> None:
     """Write the cards of a release, its licence, how to cite it and croissant.json; all else is there already."""
+    shown = sorted(folder.name for folder in (root / GALLERY).glob("*/"))
+    if shown:
+        page = gallery_page(shown, title=f"{description.name}: gallery")
+        (root / GALLERY / "index.html").write_text(page, encoding="utf-8")
     show_training_sets(root, [each.name for each in record.training_sets])
     write_model_cards(root, description, record.models, origins)
     made_of = origins.restricted([each.name for each in record.datasets])
