@@ -34,15 +34,33 @@ def test_records_of_some_iterations_stand_at_these_iterations(drawn, tmp_path):
     assert band[:, 0].max() == 250 and band[:, 1].max() == pytest.approx(250 / 300)
 
 
-@pytest.mark.parametrize(("energy", "scale"), [([-0.2, 0.3], "linear"), ([4.0, 0.0], "log"), ([-1.0, -2.0], "linear")])
+@pytest.mark.parametrize(
+    ("energy", "scale"),
+    [([-0.2, 0.3], "linear"), ([40.0, 1.0, 0.0], "log"), ([4.0, 3.0], "linear"), ([-1.0, -2.0], "linear")],
+)
 def test_an_energy_below_zero_is_drawn_on_a_linear_axis(drawn, tmp_path, energy, scale):
     plot_statistics({"energy": np.array(energy)}, tmp_path / "a.png")
     assert drawn[0].axes[0].get_yscale() == scale
 
 
-def test_a_single_record_is_drawn_as_a_point(drawn, tmp_path):
-    plot_statistics({"iteration": np.array([0]), "energy": np.array([1.0])}, tmp_path / "a.png")
-    assert drawn[0].axes[0].lines[0].get_marker() == "o"
+def test_a_single_record_is_written_and_not_drawn(drawn, tmp_path):
+    plot_statistics({"iteration": np.array([0]), "energy": np.array([1.5])}, tmp_path / "a.png")
+    assert not drawn[0].axes and "nothing was iterated" in drawn[0].texts[0].get_text()
+    assert "Energy: 1.5 U" in drawn[0].texts[0].get_text()
+
+
+def test_the_total_force_lies_wide_beneath_the_others(drawn, tmp_path):
+    plot_statistics({"intf_avg": np.array([3.0, 1.0]), "totf_avg": np.array([3.0, 1.0])}, tmp_path / "a.png")
+    interaction, total = drawn[0].axes[0].lines
+    assert total.get_linewidth() > 2 * interaction.get_linewidth() and total.zorder < interaction.zorder
+
+
+def test_angles_have_an_axis_of_cosines(drawn, tmp_path):
+    plot_statistics({"nn_avg": np.array([1.0, 1.2]), "timestep": np.array([1.0, 2.0])}, tmp_path / "a.png")
+    steps, angles = drawn[0].axes
+    (second,) = angles.child_axes
+    assert second.get_ylabel() == "cosine" and not steps.child_axes
+    assert sorted(second.get_ylim()) == pytest.approx(sorted(np.cos(angles.get_ylim())))
 
 
 def test_every_stage_has_its_own_panel_with_all_its_angles_and_the_bound(drawn, tmp_path):

@@ -88,7 +88,7 @@ def test_an_entry_has_the_mean_of_its_networks_and_an_interval_around_it(tables)
 def test_the_best_entry_is_the_last_row_and_a_benchmark_that_needs_it_has_its_stratified_accuracy(tables):
     lines = tables["text"].read_text().splitlines()
     assert lines[0] == "**Accuracy on the evaluation benchmarks**"
-    assert lines[2] == "| entry | networks | lfw | own | own (stratified) | mean | 95 % interval |"
+    assert lines[2] == "| entry | networks | LFW | own | own (stratified) | mean | 95 % interval |"
     assert [line.split()[1] for line in lines[4:7]] == ["weak", "given", "strong"]
     assert lines[5].endswith("* |") and "±" not in lines[5] and lines[6].count("±") == 4
     assert any(line.startswith("- own: the share of genuine pairs") for line in lines)

@@ -1,6 +1,6 @@
 """Statistics of a run over its iterations, angles of a packing stage by stage, and histograms of angles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from brownid.figures.style import MUTED, line_style, new_figure, panel_grid, panel_rows, require
+from brownid.figures.style import MUTED, add_cosines, line_style, new_figure, panel_grid, panel_rows, readable, require
 from brownid.runtime.errors import BrownidError
 
 COLUMNS = 3
@@ -24,6 +24,7 @@ class Panel:
     lines: Mapping[str, str]  # statistic -> legend; an empty legend for a line that needs none
     logarithmic: bool = False
     bands: bool = True
+    beneath: str = ""  # the statistic whose line is wide and pale, below the others, since it may coincide with one
 
 
 PANELS = (
@@ -44,6 +45,7 @@ PANELS = (
         {"intf_avg": "interaction", "latf_avg": "latent space", "rndf_avg": "random", "totf_avg": "total"},
         logarithmic=True,
         bands=False,
+        beneath="totf_avg",
     ),
     Panel("Time step", "Δt", {"timestep": ""}),
     Panel("Angles to nearest neighbours", "radians", {"nn_avg": "mean (band: min to max)"}),
@@ -59,17 +61,37 @@ def plot_statistics(statistics: Mapping[str, np.ndarray], path: str | Path, *, t
     """Draw the statistics of a stats.h5: name -> array `[records]`. Panels without any statistic are left out.
 
     There is one record per iteration, unless the statistic `iteration` says which iteration each describes. A
-    statistic that is NaN throughout counts as absent.
+    statistic that is NaN throughout counts as absent. A single record has no curves: its values are written instead.
     """
     statistics = {name: values for name, values in statistics.items() if not _is_blank(values)}
     panels = [panel for panel in PANELS if any(name in statistics for name in panel.lines)]
     require(panels, "statistics")
+    if all(len(statistics[name]) == 1 for panel in panels for name in panel.lines if name in statistics):
+        _write_values(panels, statistics, path, title)
+        return
     with new_figure(path, 9.0, 2.35 * panel_rows(len(panels), COLUMNS) + (0.3 if title else 0)) as figure:
         for axes, panel in zip(panel_grid(figure, len(panels), COLUMNS), panels, strict=True):
             _draw(axes, panel, statistics)
         figure.supxlabel("iteration", fontsize=9, color="#333333")
         if title:
             figure.suptitle(title)
+
+
+def _write_values(
+    panels: Sequence[Panel], statistics: Mapping[str, np.ndarray], path: str | Path, title: str | None
+) -> None:
+    lines = [
+        f"{panel.title}{f', {legend.partition(chr(32) + chr(40))[0]}' if legend else ''}: "
+        f"{float(statistics[name][0]):.4g} {panel.unit}"
+        for panel in panels
+        for name, legend in panel.lines.items()
+        if name in statistics
+    ]
+    with new_figure(path, 6.4, 0.8 + 0.2 * len(lines)) as figure:
+        text = "\n".join(["One record, of the start: nothing was iterated.", "", *lines])
+        figure.text(0.03, 0.85, text, va="top", fontsize=9, linespacing=1.5)
+        if title:
+            figure.suptitle(title, x=0.03, ha="left")
 
 
 def _is_blank(values: np.ndarray) -> bool:
@@ -85,15 +107,19 @@ def _draw(axes: Axes, panel: Panel, statistics: Mapping[str, np.ndarray]) -> Non
         values = np.asarray(statistics[name], dtype=np.float64)
         drawn.append(values)
         iterations = np.asarray(statistics.get(ITERATION, np.arange(len(values))))
-        marker = "o" if len(values) == 1 else None  # a line needs two
-        axes.plot(iterations, values, label=legend, marker=marker, **line_style(index))
+        beneath = {"linewidth": 4.5, "alpha": 0.35, "zorder": 1.5} if name == panel.beneath else {}
+        axes.plot(iterations, values, label=legend, **line_style(index) | beneath)
         low, high = (statistics.get(name.replace("_avg", end)) for end in ("_min", "_max"))
         if panel.bands and name.endswith("_avg") and low is not None and high is not None:
             axes.fill_between(iterations, low, high, color=line_style(index)["color"], alpha=0.15, linewidth=0)
     # a random force of zero, an energy that has vanished or one below zero has no place on a logarithmic axis
-    signed = any((values < 0).any() for values in drawn)
-    if panel.logarithmic and not signed and any((values > 0).any() for values in drawn):
+    together = np.concatenate(drawn)
+    positive = together[together > 0]
+    if panel.logarithmic and not (together < 0).any() and len(positive) and np.ptp(np.log10(positive)) > 1:
         axes.set_yscale("log")
+    if panel.unit.startswith("radians"):
+        axes.set_ylim(bottom=max(0, axes.get_ylim()[0]), top=min(np.pi, axes.get_ylim()[1]))
+        add_cosines(axes, "right").set_ylabel("cosine")
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit)
     cast(MaxNLocator, axes.xaxis.get_major_locator()).set_params(integer=True)
@@ -131,8 +157,9 @@ def plot_packing(angles: Mapping[str, np.ndarray], bound: float, path: str | Pat
             fontsize=7.5,
             color=MUTED,
         )
-        panels[-1].set_xlabel("angle to the nearest other identity (radians)")
+        panels[-1].set_xlabel("angle to the nearest other identity (radians; below: its cosine)")
         panels[-1].set_xlim(edges[0], edges[-1])
+        add_cosines(panels[-1], -1.0)
         if title:
             figure.suptitle(title)
 
@@ -174,7 +201,7 @@ def plot_angles(
             mean = (counts * (edges[1:] + edges[:-1]) / 2).sum() / counts.sum()
             style = line_style(index)
             axes.stairs(density, edges, fill=True, color=style["color"], alpha=0.16, linewidth=0)
-            axes.stairs(density, edges, label=f"{name} (mean {mean:.2f})", linewidth=1.4, **style)
+            axes.stairs(density, edges, label=f"{readable(name)} (mean {mean:.2f})", linewidth=1.4, **style)
         for name, angle in (marks or {}).items():
             axes.axvline(angle, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
             axes.annotate(
@@ -196,6 +223,7 @@ def plot_angles(
         axes.set_ylim(bottom=0)
         axes.set_xlabel("angle (radians)")
         axes.set_ylabel("density")
+        add_cosines(axes, "top").set_xlabel("cosine")
         figure.legend(loc="outside lower center", ncols=2)
         if title:
-            axes.set_title(title)
+            figure.suptitle(title)

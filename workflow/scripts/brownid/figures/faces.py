@@ -1,6 +1,7 @@
 """Contact sheets of face images, pixel for pixel: rows of identities, training batches, pairs of a leak audit."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def image_pairs(
     require(first, "pairs of images")
     seam = np.full((len(first), first.shape[1], max(1, first.shape[2] // 56), 3), 255, np.uint8)
     pairs = np.concatenate([first, seam, second], axis=2)
-    captions = [f"{angle:.2f} rad" for angle in angles]
+    captions = [f"{angle:.2f} rad, cosine {math.cos(angle):.2f}" for angle in angles]
     contact_sheet(pairs, path, columns=columns, captions=captions, title=title, height=height)
 
 

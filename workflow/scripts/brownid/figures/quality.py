@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from brownid.embeddings.distances import FINE_EDGES, QUANTILES
-from brownid.figures.style import COLOURS, MARKERS, MUTED, legend_columns, line_style, new_figure, require
+from brownid.figures.style import (
+    COLOURS,
+    MARKERS,
+    MUTED,
+    add_cosines,
+    legend_columns,
+    line_style,
+    new_figure,
+    readable,
+    require,
+)
 from brownid.figures.tables import Table, html
 
 GENUINE, STAR = "#222222", "*"  # colour and marker of the genuine database alone
@@ -32,9 +42,7 @@ def plot_genuine_angles(
     colours = {source: line_style(index)["color"] for index, source in enumerate(angles)}
     with new_figure(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
-        labels = [
-            f"{source}, {kind.replace('_', ' ')} (median {drawn[source, kind]['q50']:.2f})" for source, kind in drawn
-        ]
+        labels = [f"{source}, {readable(kind)} (median {drawn[source, kind]['q50']:.2f})" for source, kind in drawn]
         for label, ((source, kind), found) in zip(labels, drawn.items(), strict=True):
             middles, density = _density(found)
             axes.plot(middles, density, color=colours[source], linestyle=KINDS[kind], label=label)
@@ -45,8 +53,7 @@ def plot_genuine_angles(
         axes.set_ylim(bottom=0)
         axes.set_xlabel("angle (radians)")
         axes.set_ylabel("density")
-        cosine_axis = axes.secondary_xaxis("top", functions=(np.cos, lambda cosine: np.arccos(np.clip(cosine, -1, 1))))
-        cosine_axis.set_xlabel("cosine")
+        add_cosines(axes, "top").set_xlabel("cosine")
         figure.legend(loc="outside lower center", ncols=legend_columns(labels))
         if title:
             figure.suptitle(title)
@@ -86,6 +93,7 @@ def plot_quality(table: pd.DataFrame, path: str | Path, *, genuine: str, title: 
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1 if narrow else 0))
         axes.set_xlabel("identity consistency (variations nearest to their own reference)")
         axes.set_ylabel("diversity (mean genuine angle, radians)")
+        add_cosines(axes, "right").set_ylabel("cosine of that angle")
         labels = [f"{name} (genuine images)" if name == genuine else str(name) for name in points.index]
         _label(figure, axes, points.to_numpy(), labels, colours)
         if title:

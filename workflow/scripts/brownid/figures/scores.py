@@ -15,6 +15,7 @@ from brownid.figures.style import (
     new_figure,
     panel_grid,
     panel_rows,
+    readable,
     require,
 )
 from brownid.figures.tables import Table
@@ -111,7 +112,7 @@ def _draw_panels(
         grid = panel_grid(figure, len(curves), COLUMNS, sharex=True, sharey=True)
         for index, (axes, (benchmark, panel)) in enumerate(zip(grid, curves.items(), strict=True)):
             draw(axes, panel)
-            axes.set_title(benchmark)
+            axes.set_title(readable(benchmark))
             axes.tick_params(labelbottom=True)
             if index + COLUMNS >= len(curves):
                 axes.set_xlabel(names[0])
@@ -136,7 +137,7 @@ def score_table(estimates: Estimates, *, title: str = "", confidence: float = 0.
     """
     require(estimates, "scores")
     columns = mean_row(estimates)
-    header = ["entry", "networks", *columns, interval_name(confidence)]
+    header = ["entry", "networks", *map(readable, columns), interval_name(confidence)]
     rows = [
         [entry, str(row[MEAN].trainings[0]), *(_percent(row[name]) for name in columns), _interval(row[MEAN])]
         for entry, row in estimates.items()
@@ -154,7 +155,7 @@ def difference_table(estimates: Estimates, *, title: str = "", confidence: float
     """
     require(estimates, "differences")
     columns = mean_row(estimates)
-    header = ["difference", "networks", *columns, interval_name(confidence)]
+    header = ["difference", "networks", *map(readable, columns), interval_name(confidence)]
     rows = [
         [comparison, " and ".join(map(str, row[MEAN].trainings)), *(_points(row[name].value) for name in columns),
          _interval(row[MEAN], "+")]
@@ -211,10 +212,12 @@ def plot_scores(
         for boundary in range(1, len(rows)):
             axes.axhline(boundary - 0.5, color="#e4e4e4", linewidth=0.6)
         axes.axhspan(len(rows) - 1.5, len(rows) - 0.5, color="#f4f4f4", zorder=0)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_yticks(range(len(rows)), [readable(name) for name in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, -0.005), min(high, 1.005))  # an accuracy is a share, and so is its interval
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel("verification accuracy")
         several = any(row[MEAN].trainings[0] > 1 for row in estimates.values())

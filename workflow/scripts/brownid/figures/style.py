@@ -4,10 +4,12 @@ import io
 from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axes._secondary_axes import SecondaryAxis
 from matplotlib.figure import Figure
 
 from brownid.runtime.errors import BrownidError
@@ -91,6 +93,14 @@ def legend_columns(names: Sequence[str]) -> int:
     return max(1, min(len(names), 6, 110 // (max(map(len, names)) + 6)))
 
 
+def add_cosines(axes: Axes, location: Literal["top", "right"] | float) -> SecondaryAxis:
+    """An axis of the cosines at `location` ("top", "right", or below by this part of the height) of axes in radians."""
+    functions = (np.cos, lambda cosine: np.arccos(np.clip(cosine, -1, 1)))
+    if location == "right":
+        return axes.secondary_yaxis("right", functions=functions)
+    return axes.secondary_xaxis(location, functions=functions)
+
+
 TITLES = {  # of benchmarks, and of what tables call by names of columns
     "agedb_30": "AgeDB-30",
     "calfw": "CALFW",
@@ -100,14 +110,17 @@ TITLES = {  # of benchmarks, and of what tables call by names of columns
     "lfw": "LFW",
     "rfw": "RFW",
     "vgg2_fp": "VGGFace2-FP",
+    "nearest": "nearest impostor",
     "nearest_impostor": "nearest impostor",
     "nearest_neighbour": "nearest neighbour",
+    "to_training": "nearest training image",
 }
 
 
 def readable(name: str) -> str:
     """The title of a benchmark or column where people read it; names that have none stay as they are."""
-    return TITLES.get(name, name)
+    first, blank, rest = name.partition(" ")  # a benchmark may be followed by what is in brackets
+    return f"{TITLES.get(first, first)}{blank}{rest}"
 
 
 def require(series: Sized, what: str) -> None:
