@@ -137,7 +137,7 @@ PARAMETERS = {  # millions, with embeddings of 512 numbers and crops of 112 pixe
     "adaface": {"ir_18": 24.0, "ir_34": 34.1, "ir_50": 43.6, "ir_101": 65.2},
     "slim": {"slim_iresnet": 0.25, "slim_iresnet_wide": 0.52, "slim_plain": 3.3},
 }
-STYLEGAN2_KEPT = 2.2  # numbers that autograd keeps for each number of a layer's output, counted at 64 to 256 pixels
+STYLEGAN2_KEPT = 1.05  # numbers that autograd keeps for each number of a layer's output, counted at 64 to 256 pixels
 STYLEGAN3_AT_256 = 880e6  # bytes per image, config t with channel_base 16384, counted; grows as the side
 STYLEGAN3_RADIAL = 2.0  # config r has twice the channels
 PROCEDURAL_KEPT = 300  # numbers that autograd keeps for each pixel, counted at 56 and 112 pixels
@@ -167,7 +167,7 @@ def generator_weights(spec: Mapping[str, Any]) -> float:
 def generator_activations(spec: Mapping[str, Any]) -> float | None:
     """Bytes that a backward pass through a generator needs for one image; None for a generator of the user's own.
 
-    StyleGAN2: 4 bytes × 2.2 × Σ_r (layers at r) · c(r) · r², with c(r) = min(channel_base / r, channel_max) channels.
+    StyleGAN2: 4 bytes × 1.05 × Σ_r (layers at r) · c(r) · r², with c(r) = min(channel_base / r, channel_max) channels.
     """
     image_size, family = resolution(spec), spec.get("family")
     if family == "procedural":
