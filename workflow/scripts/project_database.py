@@ -121,7 +121,7 @@ def _features(
     """The features of the loss, by name in the settings."""
     if compared.features == "vgg16":
         assert vgg16 is not None  # a configuration without it is refused
-        return load_perceptual_features(vgg16, vgg16_linear, model.device)
+        return load_perceptual_features(vgg16, vgg16_linear, model.device, compared.vgg16_precision)
     return pixels_and_embedding(model, compared.pyramid_weight, compared.embedding_weight)
 
 

@@ -44,6 +44,7 @@ def score_model(
         persons={_benchmark(path): path for path in persons},
         maximum_failed_share=settings["maximum_failed_share"],
         rates=settings["scoring"]["false_accept_rates"],
+        precision=settings["scoring"]["precision"],
     )
     for path in failures:
         with open(path, newline="", encoding="utf-8") as file:

@@ -289,6 +289,7 @@ USES = [
     ("covariates.world_covariates.projection.iterations", 3, "project_database"),
     ("training.fr_genuine.settings.margin", 0.1, "train_recognition"),
     ("scoring.false_accept_rates", [0.1], "score_model"),
+    ("scoring.precision", "auto", "score_model"),
     ("scoring.resamples", 300, "tabulate_scores compare_scores"),
     ("scoring.confidence", 0.9, "tabulate_scores compare_scores"),
     ("scoring.comparisons", [["fr_genuine", "fr_dispersion"]], "compare_scores"),

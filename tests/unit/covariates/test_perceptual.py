@@ -52,6 +52,19 @@ def test_the_distance_is_symmetric_and_zero_between_equal_images_only():
     assert distance(IMAGES[:1], IMAGES[1:2]) == distance(IMAGES[1:2], IMAGES[:1]) > 0
 
 
+def test_convolutions_in_bfloat16_give_nearly_the_same_distances_and_gradients():
+    half = PerceptualFeatures(PAIRS, LINEAR, "bfloat16")
+    first, second = IMAGES[:2], IMAGES[1:]
+    assert half(first).dtype == torch.float32
+    torch.testing.assert_close(distance(first, second, half), distance(first, second), rtol=0.05, atol=0)
+    gradients = []
+    for features in (FEATURES, half):
+        leaf = first.clone().requires_grad_()
+        gradients += torch.autograd.grad(distance(leaf, second, features).sum(), leaf)
+    cosines = F.cosine_similarity(*(gradient.flatten(1) for gradient in gradients))
+    assert ((cosines > 0.9) & (cosines < 1)).all()
+
+
 def test_the_gradient_is_that_of_finite_differences():
     features = PerceptualFeatures(PAIRS).double()
     image, target = IMAGES[:2, :, :16, :16].double().split(1)

@@ -1,5 +1,7 @@
 """Embeddings: colour order, mirror fusion, batches and forms of input."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,19 @@ def test_precision_is_resolved_for_the_device():
 def test_auto_takes_bfloat16_where_a_gpu_computes_in_it_and_not_where_it_is_emulated(monkeypatch, native, expected):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     assert resolve_precision("auto", "cuda") == expected
+
+
+@pytest.mark.parametrize(
+    ("gpu", "capability", "expected"),
+    [("V100", 7, "float32"), ("T4", 7, "float32"), ("A100", 8, "bfloat16"), ("H200", 9, "bfloat16")],
+)
+def test_auto_is_float32_on_gpus_before_compute_capability_8(monkeypatch, gpu, capability, expected):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+    properties = SimpleNamespace(name=gpu, major=capability)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: properties)
+    assert resolve_precision("auto", "cuda") == expected
+    assert compute_dtype("auto", "cuda") == getattr(torch, expected)
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])

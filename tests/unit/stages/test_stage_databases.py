@@ -234,7 +234,7 @@ def test_too_few_persons_are_refused_before_anything_is_projected(database, weig
 SCORING = {
     "model": "slim",
     "network": NETWORK,
-    "scoring": {"false_accept_rates": [0.1]},
+    "scoring": {"false_accept_rates": [0.1], "precision": "float32"},
     "maximum_failed_share": 0.1,
     "benchmarks": ["lfw"],
 }

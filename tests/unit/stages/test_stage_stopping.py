@@ -52,7 +52,12 @@ ALIGNED = {"root": "", "image_size": SIDE, "alignment": None, "not_square": None
 VARIED = FACE_MODEL | {"variations": {"algorithm": "dispersion", "settings": {"variations": 2, "iterations": 2}}}
 TRAINING = {"embedding_dim": 16, "epochs": 2, "batch_size": 8}
 WORLD = {"seed": 3, "generator": FACE_MODEL["generator"]}
-SCORING = {"model": "slim", "network": NETWORK, "scoring": {"false_accept_rates": [0.1]}, "benchmarks": ["lfw"]}
+SCORING = {
+    "model": "slim",
+    "network": NETWORK,
+    "scoring": {"false_accept_rates": [0.1], "precision": "float32"},
+    "benchmarks": ["lfw"],
+}
 PROJECTION = {"iterations": 2, "maximum_loss": None, "pyramid_weight": 1.0, "embedding_weight": 0.1}
 
 

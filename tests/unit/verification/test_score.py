@@ -74,6 +74,8 @@ def test_a_network_is_scored_with_image_and_mirror_image(benchmark):
     expected, of_pairs = score_benchmark(embed, path, image_size=32)
     assert scores == {"test": expected}
     np.testing.assert_array_equal(pairs["test"].similarity, of_pairs.similarity)
+    _, rounded = score_network(network, {"test": path}, image_size=32, precision="bfloat16")
+    assert 0 < np.abs(rounded["test"].similarity - of_pairs.similarity).max() < 0.01
 
 
 @pytest.mark.parametrize("image_size", [4, 16])

@@ -178,7 +178,7 @@ def _features(
     if vgg16 is not None:
         from brownid.covariates.features import load_perceptual_features
 
-        return load_perceptual_features(vgg16, vgg16_linear, model.device)
+        return load_perceptual_features(vgg16, vgg16_linear, model.device, compared.vgg16_precision)
     if vgg16_linear is not None:
         raise BrownidError("--vgg16-linear means nothing without --vgg16: name the file of VGG16 too, or leave it out.")
     from brownid.covariates.features import pixels_and_embedding

@@ -195,7 +195,8 @@ def project_database(config: Mapping, covariates: str) -> dict[str, Any]:
     projection = entry["projection"]
     # the start and VGG16, which replaces the other features, reach the stage as files
     unused = ["start"] + ["noise_weight"] * (not projection["noise_maps"])
-    unused += ["pyramid_weight", "embedding_weight"] * (projection["features"] == "vgg16")
+    by_vgg16 = projection["features"] == "vgg16"
+    unused += ["pyramid_weight", "embedding_weight"] if by_vgg16 else ["vgg16_precision"]
     whole = projection["frame"] == "generator"
     generator = config["generators"][entry["generator"]]
     faces = "ffhq" if "factory" in generator else generator.get("template", "ffhq")
@@ -366,7 +367,7 @@ def score_model(config: Mapping, group: str, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "network": _backbone(config, model),
-        "scoring": {"false_accept_rates": config["scoring"]["false_accept_rates"]},
+        "scoring": {key: config["scoring"][key] for key in ("false_accept_rates", "precision")},
         "maximum_failed_share": config["images"]["maximum_failed_share"],
         "benchmarks": paths.benchmarks_of(config, group),
     }

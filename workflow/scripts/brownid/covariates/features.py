@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from brownid.facemodel.model import GeneratorFaceModel
 from brownid.runtime.errors import BrownidError, listed
+from brownid.runtime.precision import autocast, resolve_precision
 from brownid.weights.state_dict import read_weights
 from brownid.weights.torch_files import is_torchscript, read_torchscript
 
@@ -82,9 +83,18 @@ class PerceptualFeatures(nn.Module):
     mean: Tensor  # [1, 3, 1, 1]
     deviation: Tensor  # [1, 3, 1, 1]
 
-    def __init__(self, convolutions: Sequence[tuple[Tensor, Tensor]], linear: Sequence[Tensor] | None = None) -> None:
-        """Weight `[O, I, 3, 3]` and bias `[O]` of 13 convolutions, and w `[C]` of the five blocks (1 if None)."""
+    def __init__(
+        self,
+        convolutions: Sequence[tuple[Tensor, Tensor]],
+        linear: Sequence[Tensor] | None = None,
+        precision: str = "float32",
+    ) -> None:
+        """Weight `[O, I, 3, 3]` and bias `[O]` of 13 convolutions, and w `[C]` of the five blocks (1 if None).
+
+        `precision` ("float32", "bfloat16" or "auto") is that of the convolutions; norms and rows are float32.
+        """
         super().__init__()
+        self.precision = precision
         for number, (weight, bias) in enumerate(convolutions):
             self.register_buffer(f"weight{number}", weight)
             self.register_buffer(f"bias{number}", bias)
@@ -110,9 +120,10 @@ class PerceptualFeatures(nn.Module):
                 x = F.max_pool2d(x, 2)
             for _ in range(depth):
                 weight, bias = self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
-                x = F.relu(F.conv2d(x, weight, bias, padding=1))
+                with autocast(resolve_precision(self.precision, x.device), x.device):
+                    x = F.relu(F.conv2d(x, weight, bias, padding=1))
                 number += 1
-            rows.append(self._row(x, self.get_buffer(f"scale{block}")))
+            rows.append(self._row(x.to(self.mean), self.get_buffer(f"scale{block}")))
         return torch.cat(rows, dim=1)
 
     def _row(self, x: Tensor, scale: Tensor) -> Tensor:
@@ -147,7 +158,10 @@ LINEAR = tuple(f"lin{block}.model.1.weight" for block in range(5))  # of the `lp
 
 
 def load_perceptual_features(
-    path: str | Path, linear: str | Path | None = None, device: str | torch.device = "cpu"
+    path: str | Path,
+    linear: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
 ) -> PerceptualFeatures:
     """The features whose weights a file holds, on `device`; without gradients for the weights.
 
@@ -173,7 +187,8 @@ def load_perceptual_features(
         _check(read, {}, LINEAR, (), f"{linear} (LPIPS for VGG16)")
         weights = [read[name] for name in LINEAR]
     pairs = [(tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()) for name in layout.convolutions]
-    return PerceptualFeatures(pairs, [one.float().flatten() for one in weights] or None).eval().to(device)
+    scales = [one.float().flatten() for one in weights] or None
+    return PerceptualFeatures(pairs, scales, precision).eval().to(device)
 
 
 def _is_needed(name: str) -> bool:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.settings import Settings, setting
+from brownid.runtime.settings import PRECISIONS, Settings, setting
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,9 @@ class ComparisonSettings(Settings):
         "Features that are compared; network: pixel pyramid and FR embedding; vgg16: VGG16 features (LPIPS; needs "
         "vgg16.weights).",
         choices=("network", "vgg16"),
+    )
+    vgg16_precision: str = setting(
+        "auto", "Arithmetic of VGG16's convolutions; auto: bfloat16 where the device is fast in it.", choices=PRECISIONS
     )
     pyramid_weight: float = setting(1.0, "Weight of the pixel pyramid in the network features.", minimum=0)
     embedding_weight: float = setting(0.1, "Weight of the FR embedding in the network features.", minimum=0)

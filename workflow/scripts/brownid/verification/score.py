@@ -32,6 +32,7 @@ def score_network(
     batch_size: int = 256,
     maximum_failed_share: float = 0.0,
     rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    precision: str = "float32",
 ) -> tuple[dict[str, dict[str, Any]], dict[str, PairScores]]:
     """Score a network on every benchmark of `bins` (name to `.bin` file): the scores, and those of each pair, by name.
 
@@ -40,7 +41,7 @@ def score_network(
     """
 
     def embed(images: np.ndarray) -> np.ndarray:
-        return embed_images(network, images, batch_size, mirror=True).numpy()
+        return embed_images(network, images, batch_size, mirror=True, precision=precision).numpy()
 
     scored = {
         name: score_benchmark(
