@@ -18,7 +18,7 @@ def test_the_project_s_own_catalogue_can_be_read_and_every_address_is_safe():
     models = read_catalogue()
     assert {"stylegan2-ffhq-256x256", "nizhib-iresnet50", "yunet", "multipie", "lfw"} <= set(models)
     for model in models.values():
-        assert model.url is None or (model.url.startswith("https://") and not model.folder)
+        assert model.url is None or model.url.startswith("hf://" if model.folder else ("https://", "hf://"))
         assert urlsplit(model.source).scheme == "https"
         assert model.path.startswith(("models/", "data/"))
 
@@ -36,7 +36,15 @@ def test_a_model_is_found_by_its_path_however_that_is_written(tmp_path):
         ({"licence": None}, "net: the key 'licence' is missing"),
         ({"sha265": "00"}, "net: there is no key 'sha265'; did you mean 'sha256'"),
         ({"sha256": "abc"}, "net.sha256: 'abc' is no SHA-256"),
-        ({"url": "http://example.org/net"}, "net.url: 'http://example.org/net' must begin with https:// or file://"),
+        (
+            {"url": "http://example.org/net"},
+            "net.url: 'http://example.org/net' must begin with https:// or hf:// or file://",
+        ),
+        ({"url": "hf://owner"}, "net.url: 'hf://owner' is not hf://OWNER/NAME/FILE or hf://datasets/OWNER/NAME/FILE."),
+        ({"url": "hf://a/b/../c"}, "net.url: 'hf://a/b/../c' is not hf://OWNER/NAME/FILE"),
+        ({"url": "hf://a/b"}, "net.url: 'hf://a/b' does not fit: a file has the address of a file, or none."),
+        ({"url": "hf://a/b/c", "folder": True}, "a folder has the address of a whole repository, or none."),
+        ({"url": "https://example.org/x", "folder": True}, "a folder has the address of a whole repository, or none."),
         ({"path": 5}, "net.path: 5 is no text"),
         ({"what": [1]}, "net.what: [1] is no text"),
         ({"folder": "maybe"}, "net.folder: 'maybe' is neither true nor false"),

@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_nothing_and_is_a_sentence(tmp_path, monkeypatch):
         (None, "net has no address that a program may fetch: put it at"),
         ("file:///nowhere/at/all", "net: file:///nowhere/at/all: cannot read the file: No such file"),
         ("file://elsewhere/a/b", "a file address names no other machine"),
-        ("ftp://example.org/net", "https:// and file:// addresses only"),
+        ("ftp://example.org/net", "https:// and hf:// and file:// addresses only"),
     ],
 )
 def test_an_address_that_gives_nothing_is_a_sentence(tmp_path, url, sentence):

@@ -57,6 +57,7 @@ def fetch(
     brownid models fetch vgg16-torchvision yunet
     """
     from brownid.runtime.errors import BrownidError
+    from brownid.runtime.files import sha256
     from brownid.weights import fetching
 
     failures = []
@@ -69,7 +70,11 @@ def fetch(
         if fetched.was_there:
             typer.echo(f"{fetched.path} is there already")
             continue
-        files.wrote(fetched.path, f"{fetched.path.stat().st_size:,} bytes; licence: {model.licence}")
+        inside = sorted(path for path in fetched.path.rglob("*") if path.is_file()) or [fetched.path]
+        size = sum(path.stat().st_size for path in inside)
+        files.wrote(fetched.path, f"{size:,} bytes; licence: {model.licence}")
+        if model.folder:
+            typer.echo("".join(f"  {path.relative_to(fetched.path)}: {sha256(path)}\n" for path in inside), nl=False)
         typer.echo(f"  {fetching.trust(model)}")
         line = fetching.catalogue_line(model, fetched.sha256)
         if line is not None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from brownid.runtime.errors import BrownidError, suggestion
 from brownid.runtime.text import read_yaml
+from brownid.weights import hub
 
 OWN_CATALOGUE = resources.files("brownid.weights") / "catalogue.yaml"
-SCHEMES = ("https://", "file://")
+SCHEMES = ("https://", f"{hub.SCHEME}://", "file://")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Model:
     """A file (or, as `folder`, a database) that this project may not ship.
 
     `path` is where configurations look for it, relative to the working directory. `url` is its address where a program
-    may fetch it: https:// or file://. `sha256` is its checksum, `size` its bytes; what is not known is None.
+    may fetch it: https://, file:// or hf://, which `weights.hub` explains; for a folder, a repository at hf:// alone.
+    `sha256` is its checksum, `size` its bytes; what is not known is None.
     """
 
     name: str
@@ -65,7 +67,8 @@ def fetched_paths(config: Mapping) -> list[str]:
     settings = config.get("models", {})
     if not settings.get("fetch"):
         return []
-    return [same_path(model.path) for model in read_catalogue(settings.get("catalogue")).values() if model.url]
+    models = read_catalogue(settings.get("catalogue")).values()
+    return [same_path(model.path) for model in models if model.url and not model.folder]
 
 
 def fetch_command(model: Model, own: str | None = None) -> str:
@@ -119,11 +122,25 @@ def _model(path: str, name: str, entry: object) -> Model:
         raise BrownidError(f"{place}.sha256: {model.sha256!r} is no SHA-256, 64 small hexadecimal digits in quotes.")
     if model.url is not None and not str(model.url).startswith(SCHEMES):
         raise BrownidError(f"{place}.url: {model.url!r} must begin with {' or '.join(SCHEMES)}.")
+    if model.url is not None:
+        _check_address(place, model)
     for key in ("size", "images", "identities"):
         value = getattr(model, key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise BrownidError(f"{place}.{key}: {value!r} is no positive whole number.")
     return model
+
+
+def _check_address(place: str, model: Model) -> None:
+    """Raise a `BrownidError` unless the address is of a file, or of a whole repository of the Hub for a folder."""
+    url, on_hub = str(model.url), str(model.url).startswith(f"{hub.SCHEME}://")
+    try:
+        whole = on_hub and not hub.parse(url).file
+    except ValueError as error:
+        raise BrownidError(f"{place}.url: {error}.") from None
+    if whole != model.folder:
+        of = "a folder has the address of a whole repository" if model.folder else "a file has the address of a file"
+        raise BrownidError(f"{place}.url: {model.url!r} does not fit: {of}, or none.")
 
 
 ARC2FACE_PAGE = "https://huggingface.co/FoivosPar/Arc2Face"

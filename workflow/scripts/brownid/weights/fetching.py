@@ -5,6 +5,7 @@ import http.client
 import io
 import re
 import ssl
+import tempfile
 import threading
 import time
 import urllib.error
@@ -21,6 +22,7 @@ from brownid import __version__
 from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import progress
+from brownid.weights import hub
 from brownid.weights.catalogue import SCHEMES, Model
 
 
@@ -84,15 +86,14 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
     behind and a file that was there stays.
     """
     path = Path(path or model.path)
+    if model.folder:
+        return _fetch_repository(model, path)
     if path.is_dir():
         raise BrownidError(f"{path}: a folder of this name exists; the model {model.name} is a file.")
     if path.exists() and damage(model, path) is None:
         return Fetched(path, "", was_there=True)
     if model.url is None:
-        raise BrownidError(
-            f"{model.name} has no address that a program may fetch: put it at {path} from {model.source} "
-            f"(licence: {model.licence})."
-        )
+        raise _by_hand(model, path)
     with _opened(model, model.url) as source, atomic_path(path) as temporary:
         size, checksum = _copy(model, source, temporary)
         wrong = mismatch(model, size, checksum)
@@ -104,15 +105,37 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
     return Fetched(path, checksum, was_there=False)
 
 
+def _by_hand(model: Model, path: Path) -> BrownidError:
+    return BrownidError(
+        f"{model.name} has no address that a program may fetch: put it at {path} from {model.source} "
+        f"(licence: {model.licence})."
+    )
+
+
+def _fetch_repository(model: Model, path: Path) -> Fetched:
+    """Bring a repository of the Hub to a folder; one that holds something stays as it is."""
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        return Fetched(path, "", was_there=True)
+    if model.url is None:
+        raise _by_hand(model, path)
+    with atomic_path(path) as temporary:
+        hub.download_repository(f"{model.name}: {model.url}", model.url, temporary)
+        if not any(temporary.iterdir()):
+            raise BrownidError(f"{model.url}: the repository is empty; see {model.source}.")
+    return Fetched(path, "", was_there=False)
+
+
 def catalogue_line(model: Model, checksum: str) -> str | None:
     """The line for the model's section of the catalogue after the first fetch, where its checksum was not known."""
-    return None if model.sha256 else f'sha256: "{checksum}"'
+    return f'sha256: "{checksum}"' if checksum and not model.sha256 else None
 
 
 def trust(model: Model) -> str:
-    """Verification status of a fetched file, as a sentence."""
+    """Verification status of a fetched file or folder, as a sentence."""
     if model.sha256:
         return "its SHA-256 is the catalogue's"
+    if model.folder:
+        return "the catalogue knows no SHA-256 of its files, so nothing vouches for the content but the address"
     return "its SHA-256 was not known before, so nothing vouches for the content but the address"
 
 
@@ -194,6 +217,12 @@ def _read(model: Model, source: _Source) -> bytes:
 @contextmanager
 def _opened(model: Model, url: str) -> Iterator[_Source]:
     place = f"{model.name}: {url}"
+    if url.startswith(f"{hub.SCHEME}://"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = hub.download_file(place, url, Path(folder))
+            with open(path, "rb") as stream:
+                yield _Source(stream, path.stat().st_size)
+        return
     if url.startswith("file://"):
         path = _file_of(url)
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device could be without end
