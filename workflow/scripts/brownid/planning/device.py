@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -180,18 +181,18 @@ def measure(device: str, work: MeasuredWork, seconds: float = SECONDS) -> tuple[
     copied = rate(images.clone, device, seconds)
     move = packing_step(device, work)
     packing = rate(move, device, seconds) * (work.packed / MEASURED.packed) ** 2
-    faces = as_bytes(_faces(work))
-    encoded = [png.encode(face) for face in faces]
+    pixels = faces(work)
+    files = [png.encode(image) for image in pixels]
+    encoding = rate(lambda: [png.encode(image) for image in pixels], "cpu", seconds)
+    decoding = rate(lambda: [png.decode(file) for file in files], "cpu", seconds)
     timings = DeviceTimings(
         device=torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
         force_pass_images_per_second=work.batch * force,
         noise_images_per_second=work.batch * noise,
         packing_iterations_per_second=packing,
         depthwise_milliseconds=1e3 * size / filtered,
-        encode_images_per_second_per_core=len(faces)
-        * rate(lambda: [png.encode(face) for face in faces], "cpu", seconds),
-        decode_images_per_second_per_core=len(faces)
-        * rate(lambda: [png.decode(one) for one in encoded], "cpu", seconds),
+        encode_images_per_second_per_core=len(files) * encoding,
+        decode_images_per_second_per_core=len(files) * decoding,
     )
     return timings, work.batch * rendered, 1e3 * size / copied
 
@@ -217,11 +218,11 @@ def packing_step(device: str, work: MeasuredWork) -> Callable[[], None]:
     return lambda: optimizer.move_all(panel, moments, 0)
 
 
-def _faces(work: MeasuredWork) -> Tensor:
-    """Images to encode: of the embedded world, whose files are about as long as those of photographs."""
+def faces(work: MeasuredWork) -> np.ndarray:
+    """Images uint8 `[8, S, S, 3]` to encode: of the embedded world (`S` as `work.crop`)."""
     generator = cast(Generator, load_generator({"family": "procedural", "image_size": work.crop}, "cpu"))
     with torch.no_grad():
-        return generator.render(starting_latents(generator, 8))
+        return as_bytes(generator.render(starting_latents(generator, 8)))
 
 
 def rate(step: Callable[[], object], device: str, seconds: float) -> float:
