@@ -252,7 +252,7 @@ def _compare(
         def work(rows: slice) -> np.ndarray:
             return as_bytes(model.render(latents[rows], noise_key.rows(rows)))
 
-        return np.concatenate(Batching(BATCH_SIZE).map(len(latents), work))
+        return np.concatenate(Batching(BATCH_SIZE).limited(model).map(len(latents), work))
 
     shown = [rendered(each) for each in latents]
     image_grid(

@@ -239,7 +239,8 @@ def project(
         end, _ = iterate(optimisation.step, start, steps, description=images, state=inner)
         return {name: end[name] for name in (LATENTS, LOSSES)}
 
-    found = in_chunks(len(targets), optimise, Batching(batch_size), state=state)
+    batching = Batching(batch_size).limited(model)
+    found = in_chunks(len(targets), optimise, batching, state=state)
     latents, losses = found.get(LATENTS, starts).to(starts), found.get(LOSSES, torch.empty(0))
     sound = latents.flatten(1).isfinite().all(dim=1).cpu() & (losses <= settings.limit)  # NaN <= x is false
     return Projection(latents, losses, ~sound)

@@ -59,7 +59,7 @@ class WarmStart:
             return self.predict(model.crops_of(images[rows].to(model.device)), model.embed_crops)
 
         nothing = model.latent_mean.new_empty(0, needed)  # a shard may have no images
-        return torch.cat([nothing, *Batching(batch_size).map(len(images), predict)])
+        return torch.cat([nothing, *Batching(batch_size).limited(model).map(len(images), predict)])
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with its checksum; equal warm starts give equal bytes."""
@@ -92,7 +92,7 @@ def fit_warm_start(
     Pixels and embedding are a block each: in one, the penalty would silence the embedding. Sample i is addressed by
     (seed, i), so the batch size changes nothing.
     """
-    generator, batching = model.generator, Batching(batch_size)
+    generator, batching = model.generator, Batching(batch_size).limited(model)
 
     def sampled(all_items: range, rows: slice) -> tuple[Tensor, ...]:
         items = all_items[rows]

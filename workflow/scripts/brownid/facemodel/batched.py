@@ -20,7 +20,7 @@ class BatchedFaceModel:
     def __init__(self, model: FaceModel, batch_size: int, seed: int | None = None):
         self.model = model
         self.seed = seed
-        self.batching = Batching(batch_size)
+        self.batching = Batching(batch_size).limited(model)
 
     def embed(
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None

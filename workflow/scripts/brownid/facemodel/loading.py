@@ -164,8 +164,10 @@ def render_in_batches(
     noise_key: NoiseKey,
 ) -> Iterator[np.ndarray]:
     """Output of `render` for latents `[n, D]` or embeddings `[n, E]`, batch by batch, smaller where memory runs out."""
-    return Batching(BATCH_SIZE).each(
-        len(latents), lambda rows: render(generator, crop, latents[rows], noise_key.rows(rows))
+    return (
+        Batching(BATCH_SIZE)
+        .limited(generator)
+        .each(len(latents), lambda rows: render(generator, crop, latents[rows], noise_key.rows(rows)))
     )
 
 

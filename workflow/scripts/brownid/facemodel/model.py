@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from brownid.generators.protocol import Generator, with_defaults
 from brownid.recognition.backbones import FaceNetwork
-from brownid.recognition.embedding import as_network_input, raw_embeddings
+from brownid.recognition.embedding import as_network_input, largest_activation, raw_embeddings
 from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.fusing import compile_chains
 from brownid.runtime.precision import autocast, resolve_precision
@@ -106,6 +106,11 @@ class GeneratorFaceModel:
         return self.generator.needs_noise_key
 
     @property
+    def largest_activation(self) -> int:
+        """Numbers per image in the largest tensor of an embedding pass."""
+        return max(self.generator.largest_activation, largest_activation(self.network))
+
+    @property
     def image_size(self) -> int:
         """Height and width of the images that `render` makes, pixels."""
         return self.generator.resolution if self.frame == "generator" else self.network.description.image_size
@@ -185,6 +190,11 @@ class WPlusFaceModel:
     def needs_noise_key(self) -> bool:
         """Whether `render` and `embed` need a noise key."""
         return self.model.needs_noise_key
+
+    @property
+    def largest_activation(self) -> int:
+        """Numbers per image in the largest tensor of an embedding pass."""
+        return self.model.largest_activation
 
     def from_w(self, latents: Tensor) -> Tensor:
         """Latents `[..., D]` of W, the same in every layer, as `[..., L·D]`."""

@@ -29,6 +29,7 @@ class GeneratorDefaults:
     differentiable: bool = True  # images carry gradients; without, a generator serves for random faces only
     compiles: bool = True  # whether torch.compile can take `render`
     layers: int = 1  # latents per image in W+; 1: there is no W+
+    largest_activation: int = 0  # numbers per image in the largest tensor of `render`, which limits a batch; 0: unknown
     landmarks: tuple[Point, ...]  # (x, y) of an average frontal face in pixels: five, or the two eyes alone
 
     @property
@@ -115,7 +116,14 @@ class EmbeddingConditionedGenerator(Protocol):
 
 def with_defaults(generator: Any) -> Any:
     """The generator, with the optional members that it lacks as `GeneratorDefaults` has them."""
-    for name in ("embedding_conditioned", "needs_noise_key", "differentiable", "compiles", "layers"):
+    for name in (
+        "embedding_conditioned",
+        "needs_noise_key",
+        "differentiable",
+        "compiles",
+        "layers",
+        "largest_activation",
+    ):
         if not hasattr(generator, name):
             setattr(generator, name, getattr(GeneratorDefaults, name))
     if not hasattr(generator, "noise_maps"):

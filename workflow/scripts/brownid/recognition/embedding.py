@@ -94,6 +94,7 @@ def embed_images(
     images = torch.as_tensor(images)
     _check_images(network, images)
     batching = batch_size if isinstance(batch_size, Batching) else Batching(batch_size)
+    batching.limited(largest_activation(network))
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     precision = resolve_precision(precision, device)
 
@@ -112,6 +113,16 @@ def embed_images(
     finally:
         network.train(was_training)
     return torch.cat(rows) if rows else torch.empty(0, _embedding_dim(network))
+
+
+STEM = 64  # channels of the first convolution of the published networks, at the full side
+
+
+def largest_activation(network: nn.Module) -> int:
+    """Numbers per image in the largest tensor of an FR network, at most, but for networks wider than the published; 0
+    for one without a description."""
+    description = getattr(network, "description", None)
+    return 0 if description is None else STEM * description.image_size**2
 
 
 def as_network_input(images: Tensor, memory_format: torch.memory_format = torch.channels_last) -> Tensor:

@@ -53,6 +53,9 @@ TOO_LARGE = (
 )
 
 
+LARGEST = 2**31 - 1  # numbers in a tensor that kernels of cuDNN count
+
+
 class Batching:
     """Runs work on rows in batches of at most `size`; a size that did not fit is halved, and stays so.
 
@@ -63,6 +66,22 @@ class Batching:
         if size < 1:
             raise BrownidError(f"batch_size is {size}, but must be at least 1.")
         self.size = size
+
+    def limited(self, model: object) -> "Batching":
+        """Itself, with at most as many rows as leave each tensor of the model's pass within `LARGEST` numbers.
+
+        The model has the attribute `largest_activation`, numbers per row, or is that number; others are not limited.
+        """
+        numbers = model if isinstance(model, int) else getattr(model, "largest_activation", 0)
+        most = max(1, LARGEST // max(1, numbers))
+        if most < self.size:
+            logger.info(
+                "%d images at a time instead of %d: the largest activation has %d numbers per image, and GPU kernels "
+                "take tensors of less than 2^31.",
+                *(most, self.size, numbers),
+            )
+            self.size = most
+        return self
 
     def map(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
         """Results of `work` for each batch of the rows 0 … count−1, in order."""

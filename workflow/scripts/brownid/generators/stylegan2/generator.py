@@ -111,6 +111,7 @@ class StyleGAN2(GeneratorDefaults, nn.Module):
         self.noise = check_mode(noise)
         self.needs_noise_key = noise in DRAWN
         self.layers = settings.layers
+        self.largest_activation = settings.largest_activation
         self.compute_dtype = compute_dtype
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         s = settings

@@ -69,6 +69,11 @@ class StyleGAN2Settings(Settings):
         """Channels of a layer at `resolution` pixels."""
         return min(self.channel_base // resolution, self.channel_max)
 
+    @property
+    def largest_activation(self) -> int:
+        """Numbers per image in the largest tensor: what a transposed convolution puts out, before its filter."""
+        return max(self.channels(resolution) * (resolution + 1) ** 2 for resolution in self.resolutions)
+
     @classmethod
     def from_nvidia(cls, arguments: Mapping[str, Any]) -> "StyleGAN2Settings":
         """The settings in the constructor arguments of NVIDIA's `Generator`, as its files carry them.

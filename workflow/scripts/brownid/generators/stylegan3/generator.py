@@ -229,6 +229,7 @@ class StyleGAN3(GeneratorDefaults, nn.Module):
         super().__init__()
         self.settings, self.compute_dtype = settings, compute_dtype
         self.layers = settings.num_ws
+        self.largest_activation = max(plan.largest_activation(settings.filter_size) for plan in layer_plans(settings))
         self.latent_dim, self.resolution = settings.w_dim, settings.img_resolution
         self.landmarks = AverageFace().points(self.resolution)
         self.mapping = MappingNetwork(

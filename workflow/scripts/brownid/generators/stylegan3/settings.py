@@ -123,6 +123,14 @@ class LayerPlan:
     kernel: int
     inner_rate: int  # of the leaky ReLU
 
+    def largest_activation(self, filter_size: int) -> int:
+        """Numbers per image in the largest tensor, to within the trimming of filters of `filter_size` taps: the signal
+        at the rate of the nonlinearity."""
+        if self.to_colours:
+            return self.incoming.channels * self.incoming.size**2
+        side = self.outgoing.size * self.down + filter_size * (self.up + self.down)
+        return self.outgoing.channels * side**2
+
     @property
     def name(self) -> str:
         """The published name of the layer: index, size and channels of what it puts out."""
