@@ -13,6 +13,7 @@ from brownid.jobs.distributed import SINGLE, ProcessGroup
 from brownid.jobs.launch import run_in_processes
 from brownid.runtime.files import sha256
 from brownid.samples.provenance import write_command
+from brownid.training.loop import SHARD_HEAD_FROM
 from brownid.training.run import train_recognition as train
 from brownid.training.settings import TrainingSettings
 
@@ -32,6 +33,7 @@ def train_recognition(
     steps: Path | None = None,
     saving: Mapping[str, float] | None = None,
     keep: str = "auto",
+    shard_head_from: int = SHARD_HEAD_FROM,
     processes: int = 1,
     launcher: str = "auto",
 ) -> None:
@@ -44,6 +46,7 @@ def train_recognition(
     call: dict[str, Any] = {"settings": settings, "images": list(map(str, images)), "checksums": checksums}
     call |= {"output": weights, "checkpoint": checkpoint, "history": history, "picture": batch, "state": state}
     call |= {"code": code, "threads": threads, "steps": steps, "saving": saving, "keep": keep}
+    call |= {"shard_head_from": shard_head_from}
     run_in_processes(train_in_group, call, processes, launcher)
     inputs = dict(zip(map(str, images), checksums, strict=True))
     write_command(command, settings=settings, seed=settings["seed"], inputs=inputs, command="train_recognition")

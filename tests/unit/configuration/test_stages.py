@@ -282,6 +282,7 @@ USES = [
     ("training.fr_genuine.processes", 2, ""),
     ("networks.steering.processes", 2, ""),
     ("training.fr_genuine.keep", "none", ""),
+    ("training.fr_genuine.shard_head_from", 9, ""),
     ("networks.steering.keep", "none", ""),
     ("databases.strangers.capture.photos", 13, "capture_database:strangers"),
     ("databases.strangers.shards", 2, ""),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from brownid.samples.images import write_image_shard
+from brownid.training.data import TrainingImages
 
 SIDE = 32
 CLASSES = 10
@@ -28,3 +29,15 @@ def shards(tmp_path_factory) -> list[Path]:
             paths[-1], "people", identities[chosen], list(labels[chosen]), images[chosen].astype(np.uint8)
         )
     return paths
+
+
+@pytest.fixture(scope="session")
+def compiler():
+    """What DistributedDataParallel imports, once before the processes are forked."""
+    import torch._dynamo  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def few(shards) -> TrainingImages:
+    """One image of each class."""
+    return TrainingImages(shards[:1], SIDE)

@@ -30,26 +30,17 @@ def data(shards) -> TrainingImages:
     return TrainingImages(shards, SIDE)
 
 
-@pytest.fixture(scope="module")
-def compiler():
-    """What DistributedDataParallel imports, once before the processes are forked."""
-    import torch._dynamo  # noqa: F401
-
-
-@pytest.fixture(scope="module")
-def few(shards) -> TrainingImages:
-    """One image of each class."""
-    return TrainingImages(shards[:1], SIDE)
-
-
-def trained(data, group, state=None, **changes):
+def trained(data, group, state=None, shard_head_from=100, **changes):
     training = Training(
         TrainingSettings(**(TINY | changes)), data,
-        image_size=SIDE, seed=1, device=torch.device("cpu"), threads=1, group=group,
+        image_size=SIDE, seed=1, device=torch.device("cpu"), threads=1, group=group, shard_head_from=shard_head_from,
     )  # fmt: skip
     training.run(state)
-    state = {name: tensor.tolist() for name, tensor in training.module.state_dict().items()}
-    return state | {"loss": [row.loss for row in training.history], "hits": [row.accuracy for row in training.history]}
+    numbers = {name: tensor.tolist() for name, tensor in training.weights().items()}
+    return numbers | {
+        "loss": [row.loss for row in training.history],
+        "hits": [row.accuracy for row in training.history],
+    }
 
 
 def assert_close(found, expected):

@@ -30,6 +30,7 @@ NETWORK_KEYS = (
     "training",
     "processes",
     "keep",
+    "shard_head_from",
     *PIXELS,
     *STEERING,
 )

@@ -28,7 +28,14 @@ DEVICE = "BROWNID_DEVICE"  # the environment variable that keeps a process, and 
 DEVICES = ("auto", "cpu")  # its values; the profile's resource `device` has them too
 # As in gpu:2, gpu:h200:2, --gres=gpu, --gpus=2, --gpus-per-node=h200:2; the number is 1 where there is none.
 ASKS_FOR_GPUS = re.compile(r"\bgpus?\b(?:-per-\w+)?(?:[:=][A-Za-z_][\w.]*)?(?:[:=](\d+))?")
-CHANGES_NO_RESULT = ("batch_size", "keep", "launcher", "processes", "saving")  # keys of the configuration, see `run`
+CHANGES_NO_RESULT = (
+    "batch_size",
+    "keep",
+    "launcher",
+    "processes",
+    "saving",
+    "shard_head_from",
+)  # keys of the configuration, see `run`
 LOG_SECONDS = 30  # between two lines about how far a loop is
 
 logger = logging.getLogger("brownid")

@@ -19,6 +19,7 @@ from brownid.runtime.process import progress
 from brownid.samples.images import ImageShards
 from brownid.training.augmentation import draws
 from brownid.training.order import BLOCK, ImageOrder
+from brownid.training.softmax import sampled_classes
 
 KEEP = ("auto", "memory", "device", "none")
 MEMORY_SHARE, DEVICE_SHARE = 0.5, 0.25  # of what is free, for decoded images
@@ -38,6 +39,7 @@ class Batch:
     rows: slice  # the place of the rows among the B
     number: int  # of the batch, counted over the whole training
     kept: Tensor | None = None  # all images, uint8 [n, S, S, 3], on a device
+    classes: Tensor | None = None  # places int64 of the sampled classes among those of this process, None for all
 
     @property
     def own_labels(self) -> Tensor:
@@ -50,11 +52,13 @@ class Batch:
         if self.kept is not None:
             images = self.kept[images.to(self.kept.device, non_blocking=non_blocking)]
         images, labels, numbers = (t.to(device, non_blocking=non_blocking) for t in (images, self.labels, self.numbers))
-        return replace(self, images=images, labels=labels, numbers=numbers, kept=None)
+        classes = None if self.classes is None else self.classes.to(device, non_blocking=non_blocking)
+        return replace(self, images=images, labels=labels, numbers=numbers, kept=None, classes=classes)
 
     def pin_memory(self) -> "Batch":
         images, labels, numbers = (t.pin_memory() for t in (self.images, self.labels, self.numbers))
-        return replace(self, images=images, labels=labels, numbers=numbers)
+        classes = None if self.classes is None else self.classes.pin_memory()
+        return replace(self, images=images, labels=labels, numbers=numbers, classes=classes)
 
 
 class TrainingImages:
@@ -141,12 +145,14 @@ class EpochBatches:
         seed: int,
         epoch: int,
         shuffle: str = "all",
+        class_sample_rate: float = 1.0,
         group: ProcessGroup = SINGLE,
     ) -> None:
         self.order = ImageOrder(len(data), shuffle, seed=seed, epoch=epoch)
         self.data = data
         self.seed = seed
         self.epoch = epoch
+        self.class_sample_rate = class_sample_rate
         self.group = group
         self.parts = np.array_split(self.order.indices, batches_an_epoch(len(data), batch_size))
         self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
@@ -160,10 +166,17 @@ class EpochBatches:
         rows = own_rows(self.group, len(indices))
         own = indices[rows]
         numbers = draws(self.seed, own.tolist(), self.epoch)
-        place = rows, self.epoch * len(self) + number
-        if self.data.kept_in == "device":
-            return Batch(torch.from_numpy(own), labels, numbers, *place, self.data.kept)
-        return Batch(self.data.pixels(own), labels, numbers, *place)
+        whole = self.epoch * len(self) + number
+        kept = self.data.kept if self.data.kept_in == "device" else None
+        images = self.data.pixels(own) if kept is None else torch.from_numpy(own)
+        return Batch(images, labels, numbers, rows, whole, kept, self._sampled(labels.numpy(), whole))
+
+    def _sampled(self, labels: np.ndarray, batch: int) -> Tensor | None:
+        if self.class_sample_rate == 1:
+            return None
+        found = sampled_classes(self.data.classes, labels, self.class_sample_rate, self.seed, batch)
+        own = own_rows(self.group, self.data.classes)
+        return torch.from_numpy(found[(found >= own.start) & (found < own.stop)] - own.start)
 
     def read_ahead(self, number: int) -> None:
         """Read from the files what begins in a batch of an order by blocks; nothing where pixels are kept."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from brownid.jobs.distributed import SINGLE, ProcessGroup
+from brownid.jobs.distributed import SINGLE, ProcessGroup, gather, own_rows
 from brownid.jobs.resume import StateFile, Terminated, Termination, terminating_later
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import resolve_precision
@@ -21,6 +21,7 @@ from brownid.training.settings import TrainingSettings
 from brownid.training.steplog import StepLog
 
 NOTHING_KEPT = "the training stops, and nothing of it is kept"
+SHARD_HEAD_FROM = 50_000  # classes
 BEHIND = 2  # batches that the host runs ahead of a GPU before it reads what the GPU reports of one
 BATCH_ENDS = "the training stops and saves its state when the batch ends; run the same command again to go on"
 BATCHES, SUMS = "batches", "sums"  # names in a state inside an epoch
@@ -60,6 +61,7 @@ class Training:
         device: torch.device,
         threads: int,
         group: ProcessGroup = SINGLE,
+        shard_head_from: int = SHARD_HEAD_FROM,
     ):
         self.settings, self.data, self.seed, self.device, self.group = settings, data, seed, device, group
         self.steps = batches_an_epoch(len(data), settings.batch_size)
@@ -74,9 +76,14 @@ class Training:
         self.pin_memory = on_gpu
         precision = resolve_precision(settings.precision, device)
         self.identity = {"classes": data.classes, "image_size": image_size, "seed": seed}
-        self.module = RecognitionModule(settings, **self.identity, precision=precision).to(device)
+        self.module = RecognitionModule(settings, **self.identity, precision=precision)
+        self.own_classes: slice | None = None  # of the head, where the processes share it
+        if group.size > 1 and (settings.class_sample_rate < 1 or data.classes >= max(shard_head_from, group.size)):
+            self.own_classes = own_rows(group, data.classes)
+            self.module.share_head(self.own_classes)
+        self.module.to(device)
         self.optimiser = Optimiser(self.module, settings)
-        self.passes = self.module if group.size == 1 else ParallelModule(self.module, group)
+        self.passes = self.module if group.size == 1 else ParallelModule(self.module, group, self.own_classes)
         self.history: list[Epoch] = []
         self.batches_done = 0  # of the epoch behind the history
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of loss and hits over their images
@@ -85,8 +92,30 @@ class Training:
 
     def batches(self, epoch: int) -> EpochBatches:
         """The batches of an epoch, counted from 0."""
-        size, shuffle = self.settings.batch_size, self.settings.shuffle
-        return EpochBatches(self.data, size, seed=self.seed, epoch=epoch, shuffle=shuffle, group=self.group)
+        return EpochBatches(
+            self.data,
+            self.settings.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.settings.shuffle,
+            class_sample_rate=self.settings.class_sample_rate,
+            group=self.group,
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state of network and head, whole, on all processes, which all ask for it."""
+        return self._whole(self.module.state_dict())
+
+    def _whole(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors, those of the classes joined where the processes share them."""
+        if self.own_classes is None:
+            return tensors
+        ours = self._of_classes()
+        return {name: gather(self.group, t, self.data.classes) if name in ours else t for name, t in tensors.items()}
+
+    def _of_classes(self) -> set[str]:
+        """The names of the tensors that have a row per class."""
+        return {"head.weight", *self.optimiser.names_of(self.module.head.weight)}
 
     def run(self, state: StateFile | None, steps: Path | None = None) -> None:
         """Train what is left; keep the state after each epoch, inside one when that is due, and on SIGTERM.
@@ -129,7 +158,8 @@ class Training:
         outcome.objective.backward()
         if isinstance(self.passes, ParallelModule):
             self.passes.complete()
-        self.optimiser.step(batch.number, learning_rate(self.settings, batch.number, self.steps))
+        rate = learning_rate(self.settings, batch.number, self.steps)
+        self.optimiser.step(batch.number, rate, outcome.sampled)
         return outcome.loss.double() * len(batch.labels), outcome.hits.double()
 
     def _number(self, value: float) -> Tensor:
@@ -164,7 +194,7 @@ class Training:
 
     def _tensors(self) -> dict[str, Tensor]:
         history = torch.tensor(self.history, dtype=torch.float64)
-        tensors = {**self.module.state_dict(), **self.optimiser.moments(), "history": history}
+        tensors = self._whole({**self.module.state_dict(), **self.optimiser.moments(), "history": history})
         if self.batches_done:
             tensors |= {BATCHES: torch.tensor(self.batches_done), SUMS: self.sums}
         return tensors
@@ -182,8 +212,13 @@ class Training:
         def shared(name: str, like: Tensor) -> Tensor:
             return self.group.sum(tensors[name].to(like) if saved else torch.zeros_like(like))
 
+        ours = self._of_classes() if self.own_classes else set()
         for name, tensor in {**self.module.state_dict(), **self.optimiser.moments()}.items():
-            tensor.copy_(shared(name, tensor))  # in place: the memory format stays
+            if name in ours:
+                whole = shared(name, tensor.new_empty(self.data.classes, *tensor.shape[1:]))
+                tensor.copy_(whole[self.own_classes])
+            else:
+                tensor.copy_(shared(name, tensor))  # in place: the memory format stays
         if self.batches_done:
             self.sums = shared(SUMS, self.sums)
             logger.info("%d of %d batches of epoch %d are done", self.batches_done, self.steps, epochs + 1)

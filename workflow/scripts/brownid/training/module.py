@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from brownid.jobs.distributed import SINGLE
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import raw_embeddings
 from brownid.recognition.heads import HEADS, MarginHead
@@ -18,6 +19,7 @@ from brownid.training.augmentation import augment
 from brownid.training.data import Batch
 from brownid.training.layers import Place, address_dropout
 from brownid.training.settings import TrainingSettings
+from brownid.training.softmax import Sampled, shared_softmax
 
 BETA2, EPSILON = 0.999, 1e-8  # adamw
 FIRST_RATE, LAST_RATE = 25, 1e4  # one_cycle: peak / first rate, first rate / last rate
@@ -29,6 +31,7 @@ class Outcome(NamedTuple):
     objective: Tensor  # to derive
     loss: Tensor  # this process's part of the mean loss of the batch, to add up over the processes
     hits: Tensor  # images here whose own class is the nearest, without margin
+    sampled: Sampled | None = None  # the weights of the head that take part, where not all do
 
 
 class RecognitionModule(nn.Module):
@@ -58,9 +61,16 @@ class RecognitionModule(nn.Module):
         images = self.prepare(batch)
         with autocast(self.precision, images.device):
             embeddings = raw_embeddings(self.model, images)
+        if batch.classes is not None:
+            found = shared_softmax(self.head, embeddings, batch.labels, 0, batch.classes, SINGLE)
+            return Outcome(found.loss, found.loss.detach(), found.hits, found.sampled)
         cosines = self.head.cosines(embeddings)
         loss = F.cross_entropy(self.head.logits(cosines, embeddings, batch.labels), batch.labels)
         return Outcome(loss, loss.detach(), (cosines.detach().argmax(1) == batch.labels).sum())
+
+    def share_head(self, classes: slice) -> None:
+        """Keep the weights of these classes alone."""
+        self.head.weight = nn.Parameter(self.head.weight.detach()[classes].clone())
 
     def place_of(self, batch: Batch) -> None:
         """Let the dropout of the next forward pass be that of this batch."""
@@ -86,21 +96,52 @@ class Optimiser:
             group["moments"] = [[torch.zeros_like(p) for p in group["params"]] for _ in range(moments)]
 
     @torch.no_grad()
-    def step(self, updates: int, rate: float) -> None:
-        """Update the parameters by their gradients, after `updates` earlier updates, and clear the gradients."""
-        momentum = self.settings.momentum
+    def step(self, updates: int, rate: float, sampled: Sampled | None = None) -> None:
+        """Update the parameters by their gradients, after `updates` earlier updates, and clear the gradients.
+
+        Of a parameter that is `sampled` its rows are updated with their moments; the others stay.
+        """
         for group in self.groups:
-            parameters, moments = group["params"], group["moments"]
-            gradients = [p.grad for p in parameters]
-            options: dict[str, Any] = {"lr": rate, "weight_decay": group["weight_decay"], "maximize": False}
-            if self.settings.optimiser == "sgd":
-                sgd(parameters, gradients, *moments, momentum=momentum, dampening=0, nesterov=False, **options)
-            else:
-                counts = [torch.tensor(float(updates)) for _ in parameters]
-                options |= {"beta1": momentum, "beta2": BETA2, "eps": EPSILON, "amsgrad": False}
-                adamw(parameters, gradients, moments[0], moments[1], [], counts, **options)
-            for parameter in parameters:
-                parameter.grad = None
+            places = [n for n, each in enumerate(group["params"]) if sampled and each is sampled.parameter]
+            parameters, moments = list(group["params"]), [list(each) for each in group["moments"]]
+            if sampled and places:
+                [place] = places
+                parameters[place] = sampled.values
+                for order in moments:
+                    order[place] = order[place][sampled.rows]
+                if not len(sampled.rows):
+                    for each in (parameters, *moments):
+                        del each[place]
+            self._update(group["weight_decay"], parameters, moments, updates, rate)
+            if sampled and places and len(sampled.rows):
+                sampled.parameter.index_copy_(0, sampled.rows, sampled.values.detach())
+                for whole, order in zip(group["moments"], moments, strict=True):
+                    whole[place].index_copy_(0, sampled.rows, order[place])
+
+    def _update(
+        self, decay: float, parameters: list[Tensor], moments: list[list[Any]], updates: int, rate: float
+    ) -> None:
+        momentum = self.settings.momentum
+        gradients: list[Any] = [p.grad for p in parameters]
+        options: dict[str, Any] = {"lr": rate, "weight_decay": decay, "maximize": False}
+        if self.settings.optimiser == "sgd":
+            sgd(parameters, gradients, moments[0], momentum=momentum, dampening=0, nesterov=False, **options)
+        else:
+            counts = [torch.tensor(float(updates)) for _ in parameters]
+            options |= {"beta1": momentum, "beta2": BETA2, "eps": EPSILON, "amsgrad": False}
+            adamw(parameters, gradients, moments[0], moments[1], [], counts, **options)
+        for parameter in parameters:
+            parameter.grad = None
+
+    def names_of(self, parameter: Tensor) -> list[str]:
+        """The names in `moments` of the moments of a parameter."""
+        return [
+            f"optimiser.{group}.{order}.{number}"
+            for group, content in enumerate(self.groups)
+            for number, each in enumerate(content["params"])
+            for order in range(len(content["moments"]))
+            if each is parameter
+        ]
 
     def moments(self) -> dict[str, Tensor]:
         """The running averages of the gradients and of their squares, by name: the whole state."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from brownid.jobs.distributed import SINGLE, ProcessGroup
 from brownid.jobs.resume import StateFile, state_path, terminable
@@ -20,7 +21,7 @@ from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import default_device, logger
 from brownid.samples import png
 from brownid.training.data import EpochBatches, TrainingImages, decoders
-from brownid.training.loop import NOTHING_KEPT, Epoch, Training
+from brownid.training.loop import NOTHING_KEPT, SHARD_HEAD_FROM, Epoch, Training
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
 
@@ -44,6 +45,7 @@ def train_recognition(
     code: str = "",
     saving: Mapping[str, float] | None = None,
     keep: str = "auto",
+    shard_head_from: int = SHARD_HEAD_FROM,
     device: str | None = None,
     threads: int = 1,
     group: ProcessGroup = SINGLE,
@@ -64,8 +66,9 @@ def train_recognition(
     end the folder is removed, with the states of settings that were given up.
 
     `keep` says where decoded pixels are kept: see `TrainingImages`. The processes of a `group` share every batch, and
-    all call this; the first one writes. The same call on the same device with the same `threads` gives the same
-    weights, with another number of processes the same up to rounding.
+    all call this; the first one writes. From `shard_head_from` classes on each holds the head's weights of its classes
+    alone; what is written is whole. The same call on the same device with the same `threads` gives the same weights,
+    with another number of processes the same up to rounding.
     Raises `BrownidError` for unfit images and divergence.
     """
     chosen = torch.device(device or default_device())
@@ -73,9 +76,8 @@ def train_recognition(
         data = TrainingImages(
             shards, image_size, keep=keep, device=chosen, processes=group.size, workers=decoders(chosen, threads)
         )
-        training = Training(
-            settings, data, image_size=image_size, seed=seed, device=chosen, threads=threads, group=group
-        )
+        options: dict[str, Any] = {"threads": threads, "group": group, "shard_head_from": shard_head_from}
+        training = Training(settings, data, image_size=image_size, seed=seed, device=chosen, **options)
         logger.info(
             "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s, %d processes, pixels in %s",
             *(settings.architecture, len(data), data.classes, settings.epochs, training.steps),
@@ -91,24 +93,25 @@ def train_recognition(
             minutes = (saving or {}).get("minutes", StateFile.minutes)
             saved = StateFile(state_path(state, belongs_to), belongs_to, minutes=minutes)
         training.run(saved, None if steps is None else Path(steps))
+    weights = training.weights()
     if group.rank:
         return
     if checkpoint is not None:
-        _write_checkpoint(Path(checkpoint), training)
+        _write_checkpoint(Path(checkpoint), training, weights)
     _write_history(Path(history), training.history)
     save_backbone(output, training.module.model)
     if saved:
         shutil.rmtree(saved.path.parent, ignore_errors=True)
 
 
-def _write_checkpoint(path: Path, training: Training) -> None:
+def _write_checkpoint(path: Path, training: Training, weights: Mapping[str, Tensor]) -> None:
     """Write the keys of a Lightning checkpoint without optimiser, and the history."""
     settings = {**asdict(training.settings), "milestones": list(training.settings.milestones)}
     content = {
         "epoch": training.settings.epochs,
         "global_step": training.settings.epochs * training.steps,
         "pytorch-lightning_version": LIGHTNING,
-        "state_dict": {name: tensor.cpu() for name, tensor in training.module.state_dict().items()},
+        "state_dict": {name: tensor.cpu() for name, tensor in weights.items()},
         "hyper_parameters": settings | training.identity,
         "history": [epoch._asdict() for epoch in training.history],
     }

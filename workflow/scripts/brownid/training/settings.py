@@ -29,6 +29,12 @@ class TrainingSettings(Settings):
         "of every 64 of them, which are read from the files one after the other.",
         choices=("all", "blocks"),
     )
+    class_sample_rate: float = setting(
+        1.0,
+        "Partial FC: share of the classes in the softmax of a batch, its own and others drawn for it; 1: all.",
+        above=0,
+        maximum=1,
+    )
     epochs: int = setting(30, "Number of passes over the images.", minimum=1)
     batch_size: int = setting(256, "Images per update.", minimum=2)
     optimiser: str = setting("sgd", "Optimiser.", choices=("sgd", "adamw"))
