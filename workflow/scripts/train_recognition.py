@@ -74,4 +74,4 @@ def train_in_group(
 
 
 if __name__ == "__main__":
-    run(train_recognition, snakemake, steps=Path(snakemake.log[0]).with_suffix(".steps.csv"))
+    run(train_recognition, snakemake, steps=str(Path(snakemake.log[0]).with_suffix(".steps.csv")))
