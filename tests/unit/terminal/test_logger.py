@@ -3,12 +3,15 @@
 import io
 import logging
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from rich.console import Console
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from snakemake_logger_plugin_brownid import LogHandler
 from snakemake_logger_plugin_brownid.display import rendered
@@ -106,6 +109,21 @@ def test_a_stage_of_many_jobs_is_seen_to_go_on_once_a_minute(log, clock):
         log.finish(number)
     minutes = [line for line in log.lines if line.endswith("; running: train")]
     assert len(minutes) == 5 and minutes[0].startswith("12:00:00  1 of 40 jobs done")
+
+
+def test_a_run_of_a_day_has_few_lines(log, clock):
+    log.begin(train=1441)
+    for number in range(1440):
+        log.start(number, "train")
+        clock.now += 60
+        log.finish(number)
+    assert 60 < len(log.lines) < 120
+
+
+def test_the_profile_asks_for_a_plugin_that_snakemake_finds():
+    registry = LoggerPluginRegistry()
+    asked = yaml.safe_load((Path(__file__).parents[3] / "profiles/local/config.yaml").read_text())["logger"]
+    assert registry.get_plugin(asked).log_handler is LogHandler
 
 
 def test_a_failed_job_is_told_as_snakemake_tells_it_and_counted_until_it_runs_again(log):

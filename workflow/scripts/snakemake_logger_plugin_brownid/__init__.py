@@ -1,9 +1,9 @@
 """What a run of this workflow shows: `snakemake --logger brownid`, which profiles/local asks for.
 
 In a terminal, one live display with what runs, how much is done and the time left, above it a line for each finished
-stage. In a log or in continuous integration the same lines, and one per minute. Snakemake's own log, in
-`.snakemake/log/`, stays as it is. With `--dry-run`, `--verbose`, `--printshellcmds` or `--debug-dag`, the output is
-Snakemake's own.
+stage. In a log or in continuous integration the same lines, and one per minute, in long runs fewer. Snakemake's own
+log, in `.snakemake/log/`, stays as it is. With `--dry-run`, `--verbose`, `--printshellcmds` or `--debug-dag`, the
+output is Snakemake's own.
 """
 
 from __future__ import annotations
@@ -120,11 +120,15 @@ class LogHandler(LogHandlerBase):
                 self._stage(job.rule, stage, now)
             if self.run.finished == self.run.jobs:
                 self._line(f"All jobs are done after {duration(now - self.run.since)}.")
-        if self.run is not None and self.display is None and now - self.last_line >= MINUTE:
+        if self.run is not None and self.display is None and now - self.last_line >= self._pause(now):
             running = ", ".join(sorted({job.rule for job in self.run.running.values()}))
             self._line(
                 f"{time.strftime('%H:%M:%S')}  {state_text(self.run, now)}{'; running: ' * bool(running)}{running}"
             )
+
+    def _pause(self, now: float) -> float:
+        """Seconds without a line: a minute, and in long runs more, so that a run of days has few hundred lines."""
+        return MINUTE if self.run is None else max(MINUTE, (now - self.run.since) / 20)
 
     def _stage(self, rule: str, stage: Stage, now: float) -> None:
         """The line of a finished stage."""
