@@ -227,3 +227,12 @@ def test_the_names_of_a_rule_and_of_the_function_that_it_runs_agree(rule):
     kinds = {"Path", "Path | None", "Sequence[Path]"}
     assert {parameters[name] for name in {*files, "state"} & parameters.keys()} <= kinds
     assert all(parameters[name] == "int" for name in {"shard", "shards"} & parameters.keys())
+
+
+def test_what_a_script_adds_is_a_path_as_the_files_of_its_rule_are():
+    job = SimpleNamespace(config={}, wildcards={}, params={}, input={"images": "a"}, output={}, threads=1)
+
+    def stage(*, images: Path, steps: Path | None = None) -> None:
+        assert (images, steps) == (Path("a"), Path("b.csv"))
+
+    process.run(stage, job, steps=Path("b.csv"))

@@ -149,7 +149,7 @@ def _as(annotation: object, value: Any) -> Any:
     """A value of Snakemake (the text of a path, a list of these, the text of a number) in the wanted type."""
     if annotation not in (Path, Path | None, Sequence[Path]):
         return int(value) if annotation is int else value
-    paths = [Path(path) for path in ([value] if isinstance(value, str) else value)]
+    paths = [Path(path) for path in ([value] if isinstance(value, str | Path) else value)]
     if annotation == Sequence[Path]:
         return paths
     if annotation == Path | None and not paths:
