@@ -48,7 +48,7 @@ configuration:
 	@test -f "$$CONFIG" || { echo "There is no configuration $$CONFIG: make release CONFIG=path/to/config.yaml"; exit 1; }
 
 results/provenance.html: $(wildcard results/report.html results/release/*.verified.txt)
-	@$(SNAKEMAKE) --quiet all --report $@
+	@brownid report --only-provenance --configfile "$$CONFIG"
 
 $(EXTRAS): $(VENV)/installed
 	@$(BIN)/python $(PIP) --constraint requirements.txt --constraint requirements-extras.txt --editable '.[$@]'

@@ -1,5 +1,7 @@
 """`brownid init` writes a configuration for the files that a user has, and says what is of no use in a sentence."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +150,11 @@ def test_what_is_of_no_use_is_a_sentence_with_what_was_found_and_what_would_fit(
     monkeypatch.chdir(own)
     assert sentence in refusal("init", *words, "-o", tmp_path / "new.yaml")
     assert not (tmp_path / "new.yaml").exists()
+
+
+def test_an_onnx_network_without_its_package_is_told_how_to_install_it_and_no_more(own, refusal, monkeypatch, tmp_path):
+    monkeypatch.chdir(own)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x0a\x12\x00")
+    said = refusal("init", *GAN, "--network", tmp_path / "net.onnx", "-o", tmp_path / "new.yaml")
+    assert "run `make onnx` in the clone" in said and "What fits" not in said

@@ -1,43 +1,52 @@
-"""`brownid report`: the results of a run as one page."""
+"""`brownid report`: the results of a run as pages."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from brownid.cli import files, options
+from brownid.cli import options
 from brownid.planning.summary import REPORT, summary
 from brownid.runtime.errors import BrownidError
 
-DEFAULT = Path(REPORT)
+DEFAULT = Path("results/provenance.html")
+RULES = ("write_report", "build_gallery")  # the only ones that run
 
 
 def report(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="HTML|ZIP", rich_help_panel=options.OUTPUT, help="The page, or an archive of it."
+            "--output",
+            "-o",
+            metavar="HTML|ZIP",
+            rich_help_panel=options.OUTPUT,
+            help="The page of provenance: settings, code, runtimes, all figures and tables; or an archive of it.",
         ),
     ] = DEFAULT,
     directory: Annotated[
         Path, typer.Option(metavar="FOLDER", help="The folder that holds results/. Default: this folder.")
     ] = Path(),
+    only_provenance: Annotated[
+        bool, typer.Option("--only-provenance", help="Write the page of provenance alone, and print its path.")
+    ] = False,
     configfile: options.Configfiles = None,
     config: options.Values = None,
 ) -> None:
-    """Write the report of a run: figures, tables, settings, runtimes, in one file.
+    """Write the report of a run, its gallery, and a page of provenance.
 
-    All results of the configuration must be there; nothing is made. A relative
-    path of the page is in the folder that holds results/, and a page that is
-    there already is replaced.
+    The results of the configuration must be there: no stage runs but those that
+    write the pages. A relative path is in the folder that holds results/, and a
+    page that is there already is replaced.
 
     Examples:
     brownid report
-    brownid report --directory runs/first --configfile my.yaml -o report.zip
+    brownid report --directory runs/first --configfile my.yaml -o provenance.zip
     """
     from brownid.upgrade.workflow import PROJECT
 
@@ -52,12 +61,19 @@ def report(
         )
     configfiles = options.configuration_files(configfile, directory)
     command = [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "Snakefile", "--directory", directory]
-    command += ["--cores", "1", "--quiet", "--report", output, "--configfile", *configfiles]
-    command += ["--config", *config] if config else []
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+    command += ["--cores", "1", "--configfile", *configfiles, *(["--config", *config] if config else [])]
+    if not only_provenance:
+        _snakemake([*command, "--allowed-rules", *RULES, "--", REPORT])
+    _snakemake([*command, "--report", output])
+    if not only_provenance:
+        typer.echo(summary(directory))
+    typer.echo(str(directory / output))
+
+
+def _snakemake(command: Sequence[object]) -> None:
+    """Run Snakemake in silence; BrownidError with what it says last where it fails."""
+    done = subprocess.run([str(word) for word in command], check=False, capture_output=True, text=True)
     if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise BrownidError(f"Snakemake wrote no report: {lines[-1] if lines else f'exit status {done.returncode}'}")
-    typer.echo(summary(directory))
-    if output != DEFAULT:  # which the summary names
-        files.wrote(directory / output)
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        last = " ".join(lines[-3:]) if lines else f"exit status {done.returncode}"
+        raise BrownidError(f"Snakemake wrote no report: {last}")

@@ -35,7 +35,9 @@ def write(training_set: TrainingSet, folder: Path, *, shard_bytes: int, processe
     try:
         import lmdb
     except ImportError:
-        raise BrownidError(f"The layout lmdb needs the Python package lmdb: {pip_install('lmdb')}.") from None
+        raise BrownidError(
+            f"The layout lmdb needs the Python package lmdb: run `make lmdb` in the clone, or `{pip_install('lmdb')}`."
+        ) from None
     path = folder / "train.lmdb"
     images, classes = len(training_set), len(training_set.classes)
     with _system_errors(lmdb, path):

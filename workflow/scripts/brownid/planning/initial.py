@@ -21,7 +21,7 @@ from brownid.recognition.backbones import Description
 from brownid.recognition.loading import fitting_networks
 from brownid.recognition.onnx import FAMILY as ONNX
 from brownid.recognition.onnx import is_onnx
-from brownid.runtime.errors import BrownidError
+from brownid.runtime.errors import BrownidError, MissingPackageError
 from brownid.verification.bins import read_bin
 from brownid.weights.generator_files import GeneratorFile, read_generator_file
 
@@ -191,6 +191,8 @@ def _own(sources: Sources) -> tuple[list[str], dict[str, str]]:
 def _fitting(path: str) -> list[Description]:
     try:
         return fitting_networks(path)
+    except MissingPackageError:
+        raise
     except BrownidError as error:
         raise BrownidError(
             f"{error} What fits are the weights of such a network in a state dict or checkpoint (.pt, .pth, .ckpt, "

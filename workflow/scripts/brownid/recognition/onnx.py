@@ -11,7 +11,7 @@ from torch import Tensor
 from brownid.recognition.backbones import Description, FaceNetwork
 from brownid.recognition.embedding import BYTES
 from brownid.recognition.pixel_ranges import RANK, input_range, without_weight_inputs
-from brownid.runtime.errors import BrownidError, one_line, pip_install
+from brownid.runtime.errors import BrownidError, MissingPackageError, one_line, pip_install
 from brownid.runtime.precision import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def _session(path: Path) -> tuple["onnxruntime.InferenceSession", tuple[float, f
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise BrownidError(
+        raise MissingPackageError(
             f"{path}: ONNX networks need the packages onnxruntime and onnx ({error}): "
-            f"run `{pip_install('onnx', 'onnxruntime')}`."
+            f"run `make onnx` in the clone, or `{pip_install('onnx', 'onnxruntime')}`."
         ) from error
     if not path.is_file():
         raise BrownidError(f"{path}: the ONNX file is missing.")

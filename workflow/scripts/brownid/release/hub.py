@@ -111,7 +111,10 @@ def _library() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise BrownidError(f"Publishing needs the package huggingface_hub: {pip_install('huggingface_hub')}.") from None
+        raise BrownidError(
+            "Publishing needs the package huggingface_hub: run `make hub` in the clone, or "
+            f"`{pip_install('huggingface_hub')}`."
+        ) from None
 
 
 def _files_of_entry(entry: str, files: Mapping[str, Path]) -> dict[str, Path]:

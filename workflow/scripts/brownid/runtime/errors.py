@@ -25,6 +25,10 @@ class BrownidError(Exception):
     """
 
 
+class MissingPackageError(BrownidError):
+    """An optional package is not installed."""
+
+
 def sentence_of(error: BaseException) -> str | None:
     """Message for an error that is not a defect of brownid; None for a defect.
 

@@ -33,7 +33,7 @@ def library(name: str) -> ModuleType:
     except ImportError as error:
         raise BrownidError(
             f"Generators of the families arc2face and ldm need {name}, which cannot be imported ({error}): "
-            f"run `{pip_install('diffusers', 'transformers')}`."
+            f"run `make diffusion` in the clone, or `{pip_install('diffusers', 'transformers')}`."
         ) from error
 
 
