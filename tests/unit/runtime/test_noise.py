@@ -6,7 +6,7 @@ import torch
 
 from brownid.runtime import philox
 from brownid.runtime.philox import draw_with_torch, normal_numbers, round_keys
-from brownid.runtime.randomness import NoiseKey, SharedNoise
+from brownid.runtime.randomness import NoiseKey, SharedNoise, normal, normal_ahead
 
 # Counter, key and words of philox4x32_10 in Random123's tests/kat_vectors.
 KNOWN = [
@@ -102,6 +102,15 @@ def test_two_passes_share_what_the_first_drew(monkeypatch):
     monkeypatch.setattr("brownid.runtime.randomness.SHARED_BYTES", {"cpu": 70})  # room for one batch
     kept = [key.rows(slice(i, i + 2)).normal("noise", (5,)) for i in (0, 2)]
     assert len(shared._drawn) == 1 and torch.equal(torch.cat(kept), torch.cat(drawn[:2]))
+
+
+def test_numbers_drawn_ahead_are_those_of_the_address(monkeypatch):
+    given = (1, "noise", [3, 5], (4,), 6)
+    assert torch.equal(normal_ahead(torch.zeros(1, dtype=torch.float64), *given)(), normal(*given).double())
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    ahead = normal_ahead(torch.zeros(1, dtype=torch.float64, device="meta"), *given)()  # any device but the CPU
+    assert ahead.is_meta and ahead.dtype == torch.float64 and torch.equal(pinned[0], normal(*given).double())
 
 
 def test_a_compiler_that_fails_leaves_the_plain_operations(monkeypatch, caplog):

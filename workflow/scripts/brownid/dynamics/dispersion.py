@@ -30,7 +30,7 @@ from brownid.jobs.iteration import Tensors, iterate
 from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import check_matrix
-from brownid.runtime.randomness import check_items, image_items, normal, uniform
+from brownid.runtime.randomness import check_items, image_items, normal, normal_ahead, uniform
 from brownid.samples.collection import variation_label
 
 STATISTICS = (
@@ -214,6 +214,7 @@ class _Run:
 def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict[str, float]]:
     """The latents after one iteration, and the statistics before it."""
     settings, items, latents = run.settings, run.items, tensors["latents"]
+    random_force = normal_ahead(latents, run.seed, "dispersion/noise", items, latents.shape[1:], iteration)
     embeddings, angles, attraction = run.attraction(latents, iteration)
     energies, gradients, distances = latent_repulsion(latents, settings.latent_coefficient, settings.latent_radius)
     energy = float(energies.sum()) + settings.embedding_coefficient / 4 * float(angles.double().square().sum())
@@ -222,9 +223,7 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     forces = interaction + latent_force
     norms = finite_norms(forces, iteration, items)
     forces, norms = clip_forces(forces, norms, settings.force_clip)
-    noise = settings.random_force * normal(run.seed, "dispersion/noise", items, latents.shape[1:], iteration).to(
-        latents
-    )
+    noise = settings.random_force * random_force()
     closest = distances.amin(dim=1) if settings.variations > 1 else norms.new_full((len(norms),), torch.nan)
     timestep = timesteps(settings.timestep, settings.viscous_coefficient, closest, norms.amax(dim=1))
     record = {

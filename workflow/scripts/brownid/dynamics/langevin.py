@@ -38,7 +38,7 @@ from brownid.jobs.resume import StateFile
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.precision import check_matrix
 from brownid.runtime.process import logger
-from brownid.runtime.randomness import check_items, normal
+from brownid.runtime.randomness import check_items, normal_ahead
 
 STATISTICS = (
     *("dist_min", "dist_avg", "dist_max", "prop_ict", "nn_mean", "w2wd_min", "w2wd_avg", "w2wd_max", "wavg_avg"),
@@ -185,6 +185,7 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     settings, group, own = run.settings, run.group, run.own
     latents = tensors["latents"]
     moving, items = latents[own], run.items[own]
+    random_force = normal_ahead(moving, run.seed, "langevin/noise", items, latents.shape[1:], iteration)
     if settings.neighbours == "current":
         embeddings, energy, angles, gradients = _gradients_among_current(run, moving, items, iteration)
     else:
@@ -197,8 +198,7 @@ def _iterate(run: _Run, tensors: Tensors, iteration: int) -> tuple[Tensors, dict
     norms = finite_norms(run.gather(torch.linalg.vector_norm(forces, dim=1))[:, None], iteration, run.items)
     forces, _ = clip_forces(forces, norms[own], settings.force_clip)
     norms = norms if settings.force_clip is None else norms.clamp_max(settings.force_clip)
-    noise = normal(run.seed, "langevin/noise", items, latents.shape[1:], iteration).to(moving)
-    noise = run.projection.steps(settings.random_force * noise)
+    noise = run.projection.steps(settings.random_force * random_force())
     distances = latent_statistics(latents, group=group)
     record = pairwise_record(angles, distances, latents, run.mean)
     timestep = timesteps(

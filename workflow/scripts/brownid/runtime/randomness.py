@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +39,28 @@ def stream(seed: int, purpose: str, item: int = 0, iteration: int = 0) -> np.ran
 def normal(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...], iteration: int = 0) -> torch.Tensor:
     """Standard normal numbers `[len(items), *shape]`, float32: row i belongs to item i alone."""
     return _rows(items, shape, lambda item: stream(seed, purpose, item, iteration).standard_normal(shape, np.float32))
+
+
+def normal_ahead(
+    like: torch.Tensor, seed: int, purpose: str, items: Sequence[int], shape: tuple[int, ...], iteration: int
+) -> Callable[[], torch.Tensor]:
+    """A function that returns `normal(...)` on the device and in the element type of `like`.
+
+    For a GPU a thread draws the numbers while the GPU works, so that it need not wait for them.
+    """
+    if like.device.type == "cpu":
+        return lambda: normal(seed, purpose, items, shape, iteration).to(like)
+    drawing = _drawer().submit(lambda: normal(seed, purpose, items, shape, iteration).to(like.dtype).pin_memory())
+
+    def drawn() -> torch.Tensor:
+        return drawing.result().to(like.device, non_blocking=True)
+
+    return drawn
+
+
+@cache
+def _drawer() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "drawing")
 
 
 def uniform(seed: int, purpose: str, items: Iterable[int], shape: tuple[int, ...], iteration: int = 0) -> torch.Tensor:
