@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from brownid.databases.reading import write_failures
 from brownid.jobs.iteration import in_chunks
 from brownid.jobs.resume import StateFile, discard_state, job_state, open_state
+from brownid.jobs.workers import threads_beside
 from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_network
 from brownid.runtime.files import sha256
@@ -46,7 +47,7 @@ def embed_dataset(
 ) -> None:
     """Write the embeddings of all images of a dataset, without latents, and the list of those that failed.
 
-    `threads` threads decode the next block of images while the network embeds one.
+    `threads` threads, more beside a GPU, decode the next block of images while the network embeds one.
     Goes on from the folder `state`, this dataset's own, where an interrupted job of the same `code`, settings and
     inputs left something, and saves there as often as `saving` (`iterations`, here blocks of images, and `minutes`)
     says.
@@ -54,8 +55,9 @@ def embed_dataset(
     shards = ImageShards(images)
     inputs = {"weights": sha256(weights), "images": [sha256(path) for path in images]}
     kept = open_state(job_state(state, settings, code, inputs, saving))
-    network = load_network(settings["network"], weights, default_device())
-    with closing(DecodedAhead(shards, threads)) as decoded:
+    device = default_device()
+    network = load_network(settings["network"], weights, device)
+    with closing(DecodedAhead(shards, threads_beside(device, threads))) as decoded:
         embeddings, why_not = _embed(decoded, network, settings["network"], kept)
     listed = [(f"{shards.identities[row]:05}/{shards.labels[row]}", why) for row, why in why_not.items()]
     check_failures(listed, len(shards), settings["maximum_failed_share"], f"images of {settings['dataset']}")

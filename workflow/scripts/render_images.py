@@ -13,6 +13,7 @@ import torch
 
 from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, render_in_batches
 from brownid.generators.protocol import device_of, is_embedding_conditioned
+from brownid.jobs.workers import threads_beside
 from brownid.runtime.randomness import NoiseKey, image_items
 from brownid.samples.collection import SampleCollection, identities_of_shard
 from brownid.samples.images import write_image_shard
@@ -23,9 +24,11 @@ def render_images(
 ) -> None:
     """Write the images of the identities of one shard (1 to `shards`).
 
-    A batch is encoded by `threads` threads while the next one is rendered; memory does not grow with the images.
+    A batch is encoded by `threads` threads, more beside a GPU, while the next one is rendered; memory does not grow
+    with the images.
     """
-    generator = load_generator(settings["generator"], default_device())
+    device = default_device()
+    generator = load_generator(settings["generator"], device)
     crop = crop_for(generator, settings["template"], settings["image_size"])
     wanted = identities_of_shard(samples, shard, shards)
     conditioned = is_embedding_conditioned(generator)
@@ -42,7 +45,7 @@ def render_images(
         chosen.labels,
         progress(batches, "render", "batch", total=-(-len(rendered) // BATCH_SIZE)),
         image_size=settings["image_size"],
-        threads=threads,
+        threads=threads_beside(device, threads),
     )
 
 

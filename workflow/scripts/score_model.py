@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brownid.jobs.workers import threads_beside
 from brownid.recognition.loading import load_network
 from brownid.runtime.files import sha256
 from brownid.runtime.text import write_checked_json
@@ -26,6 +27,7 @@ def score_model(
     pairs: Path,
     persons: Sequence[Path] = (),
     failures: Sequence[Path] = (),
+    threads: int = 1,
 ) -> None:
     """Score a network on every benchmark file, in the order of their names in `settings`.
 
@@ -34,17 +36,18 @@ def score_model(
     has the similarity of each pair, with the same provenance (`brownid.verification.pair_scores`). `persons` are the
     tables NAME.CROP.persons.csv of benchmarks that were captured or prepared here, `failures` the lists
     NAME.CROP.failures.csv of prepared ones: images whose pairs are not in the benchmark file, which join the failures
-    among the scores.
+    among the scores. `threads` threads decode images, more where they feed a GPU.
     """
-    network = settings["network"]
+    network, device = settings["network"], default_device()
     result, of_pairs = score_network(
-        load_network(network, weights, default_device()),
+        load_network(network, weights, device),
         dict(zip(settings["benchmarks"], benchmarks, strict=True)),
         image_size=network["image_size"],
         persons={_benchmark(path): path for path in persons},
         maximum_failed_share=settings["maximum_failed_share"],
         rates=settings["scoring"]["false_accept_rates"],
         precision=settings["scoring"]["precision"],
+        threads=threads_beside(device, threads),
     )
     for path in failures:
         with open(path, newline="", encoding="utf-8") as file:

@@ -106,7 +106,7 @@ def test_decoding_by_several_threads_keeps_the_order(shards, data, monkeypatch):
 
 @pytest.mark.parametrize("threads, cores, gpus, workers", [(1, 16, 2, 8), (1, 8, 4, 2), (1, 1, 1, 1), (12, 4, 1, 11)])
 def test_a_gpu_has_its_share_of_the_cores_for_decoding(monkeypatch, threads, cores, gpus, workers):
-    monkeypatch.setattr(training_data, "available_processors", lambda: cores)
+    monkeypatch.setattr("brownid.jobs.workers.available_processors", lambda: cores)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     assert training_data.decoders(torch.device("cuda"), threads) == workers
     assert training_data.decoders(torch.device("cpu"), threads) == max(1, threads - 1)

@@ -11,6 +11,7 @@ from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import embed_images
 from brownid.runtime.errors import BrownidError
 from brownid.samples import png
+from brownid.verification import score
 from brownid.verification.bins import write_bin
 from brownid.verification.persons import write_persons
 from brownid.verification.score import score_benchmark, score_network, score_pairs
@@ -119,11 +120,15 @@ def test_an_image_of_several_pairs_is_embedded_once(benchmark, tmp_path):
     assert scores["pairs"] == 80 and scores["roc"] == score_benchmark(embed, benchmark[0], image_size=SIDE)[0]["roc"]
 
 
-def test_a_damaged_image_is_listed_for_every_pair_that_it_is_in(benchmark, tmp_path):
+def test_a_damaged_image_is_listed_for_every_pair_that_it_is_in(benchmark, tmp_path, monkeypatch):
     _, images, same = benchmark
     images = [*images[:6], images[6][:60], images[7], images[6][:60], *images[9:]]
     write_bin(tmp_path / "damaged.bin", images, same)
-    scores, _ = score_benchmark(colour_embedding, tmp_path / "damaged.bin", image_size=SIDE, maximum_failed_share=0.03)
+    given = {"image_size": SIDE, "maximum_failed_share": 0.03}
+    scores, pairs = score_benchmark(colour_embedding, tmp_path / "damaged.bin", **given)
+    monkeypatch.setattr(score, "DECODED_AT_ONCE", 7)
+    again, same_pairs = score_benchmark(colour_embedding, tmp_path / "damaged.bin", threads=3, **given)
+    assert again == scores and np.array_equal(same_pairs.similarity, pairs.similarity)
     assert [failure["image"] for failure in scores["failures"]] == [6, 8] and scores["pairs"] == 38
 
 

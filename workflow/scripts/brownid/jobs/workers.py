@@ -17,6 +17,7 @@ from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import start_process
 
 PR_SET_PDEATHSIG = 1
+BESIDE_A_GPU = 8  # cores that feed one GPU
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 _shared: Any = None  # of a worker process
@@ -46,6 +47,15 @@ def available_memory() -> int | None:
             used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             found.append(max(0, limit - int(used["anon"])))  # files are given back
     return min(found)
+
+
+def threads_beside(device: str, threads: int, processes: int = 1) -> int:
+    """Threads that encode or decode images for one of the `processes` on this machine: `threads`, at least one.
+
+    Where a GPU ("cuda") computes meanwhile, its share of the cores if those are more, up to what feeds a fast one.
+    """
+    share = min(BESIDE_A_GPU, available_processors() // processes) if device == "cuda" else 1
+    return max(1, threads, share)
 
 
 def in_processes(

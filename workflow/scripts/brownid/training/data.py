@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_rows
-from brownid.jobs.workers import available_memory, available_processors
+from brownid.jobs.workers import available_memory, threads_beside
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import progress
 from brownid.samples.images import ImageShards
@@ -26,7 +26,6 @@ MEMORY_SHARE, DEVICE_SHARE = 0.5, 0.25  # of what is free, for decoded images
 UNKNOWN_MEMORY = 8 * 1024**3
 DECODED_AT_ONCE = 1024
 READ_AHEAD = 64  # batches between reading from the files and decoding
-DECODERS = 8  # threads that feed one GPU
 
 
 @dataclass(frozen=True)
@@ -193,10 +192,8 @@ def batches_an_epoch(images: int, batch_size: int) -> int:
 
 def decoders(device: torch.device, threads: int) -> int:
     """The threads that decode for one process: on a GPU, which computes meanwhile, its share of the cores."""
-    if device.type != "cuda":
-        return max(1, threads - 1)
     here = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count())
-    return max(1, threads - 1, min(DECODERS, available_processors() // here))
+    return threads_beside(device.type, threads - 1, here)
 
 
 class PrefetchedBatches:
