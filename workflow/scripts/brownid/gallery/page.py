@@ -9,7 +9,7 @@ from brownid.gallery.script import SCRIPT
 def gallery_page(datasets: Sequence[str], *, title: str = "Gallery", home: str | None = None) -> str:
     """The page, for the folders of these datasets beside it; `home` is the address of the page that leads here."""
     names = json.dumps(list(datasets)).replace("<", "\\u003c")
-    link = f'<a class="home" href="{home}">report</a>' if home else ""
+    link = f'<a href="{home}">← report</a>' if home else ""
     page = _PAGE
     for key, value in {"TITLE": title, "HOME": link, "STYLE": STYLE, "SCRIPT": SCRIPT, "DATASETS": names}.items():
         page = page.replace(f"@{key}@", value)
@@ -29,7 +29,6 @@ header { position: sticky; top: 0; z-index: 2; background: var(--ground); border
   padding: .5rem max(.8rem, env(safe-area-inset-left)) .55rem }
 header > div { display: flex; flex-wrap: wrap; gap: .4rem .9rem; align-items: center }
 h1 { font-size: 1.05rem; margin: 0 }
-.home { margin-left: auto }
 [hidden] { display: none !important }
 label { display: inline-flex; gap: .35rem; align-items: center; color: var(--pale); white-space: nowrap }
 select, input, header button, dialog button { font: inherit; color: var(--ink); background: var(--panel);
@@ -78,14 +77,14 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>@TITLE@</title><style>@STYLE@</style></head><body>
 <header><div>
-<h1>@TITLE@</h1>
+<h1>@TITLE@</h1>@HOME@
 <label>Dataset <select id="dataset"></select></label>
 <span role="tablist" aria-label="View" id="views"><button role="tab" data-view="identities">Identities</button><button
  role="tab" data-view="pairs">Nearest pairs</button></span>
 <label>Sort by <select id="sort"></select></label>
 <button id="order" aria-label="Order"></button>
 <label>Size <input id="size" type="range" min="32" max="160" step="8" aria-label="Size of the images"></label>
-<span id="count" role="status"></span>@HOME@
+<span id="count" role="status"></span>
 <details id="filter"><summary>Filter</summary><div class="ranges" id="ranges"></div></details>
 </div></header>
 <main id="stage" aria-label="Images"></main>

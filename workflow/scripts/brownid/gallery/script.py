@@ -3,11 +3,15 @@
 SCRIPT = r"""
 "use strict";
 const LINES = 22, GAP = 2, SPACE = 14;  // pixels: a line of text, between tiles, between identities
-const MEASURES = {
-  reference_angle: ["angle to reference", "angle", "Mean angle of an identity's images to its reference."],
-  consistency: ["consistency", "share", "Share of an identity's images whose nearest reference is their own."],
-  nearest_impostor: ["nearest neighbour", "angle", "Angle of the reference to that of the nearest other identity."],
-  leak_angle: ["leak angle", "angle", "Angle of the reference to the nearest image of the generator's training set."],
+const MEASURES = {  // title, kind, a short title, what it is
+  reference_angle: ["angle to reference", "angle", "to reference",
+    "Mean angle of an identity's images to its reference."],
+  consistency: ["consistency", "share", "consistency",
+    "Share of an identity's images whose nearest reference is their own."],
+  nearest_impostor: ["nearest neighbour", "angle", "nearest",
+    "Angle of the reference to that of the nearest other identity."],
+  leak_angle: ["leak angle", "angle", "leak",
+    "Angle of the reference to the nearest image of the generator's training set."],
 };
 const by = id => document.getElementById(id);
 const make = (name, more = {}, ...children) => {
@@ -51,7 +55,7 @@ async function opened(name) {
 
 const number = value => String(value).padStart(5, "0");
 const written = (value, kind) => value == null ? "–"
-  : kind === "share" ? `${(100 * value).toFixed(0)} %` : `${value.toFixed(3)} rad`;
+  : kind === "share" ? `${(100 * value).toFixed(0)} %` : `${value.toFixed(2)} rad`;
 const inFull = (value, kind) => value == null ? "–" : kind === "share" ? `${(100 * value).toFixed(1)} %`
   : `${value.toFixed(3)} rad (cosine ${Math.cos(value).toFixed(3)})`;
 
@@ -132,7 +136,7 @@ function block(data, place) {
   const value = column ? written(data[column][row], MEASURES[column][1]) : "";
   const other = pair ? data.rowOf.get(data.nearest_identity[row]) : null;
   const lines = [text], rest = data.measures.filter(name => name !== column);
-  const brief = name => `${MEASURES[name][0]} ${written(data[name][row], MEASURES[name][1])}`;
+  const brief = name => `${MEASURES[name][2]} ${written(data[name][row], MEASURES[name][1])}`;
   text.append(make("b", {textContent: pair ? `${number(data.identity[row])} · ${number(data.identity[other])}`
     : number(data.identity[row])}));
   if (grid.tiles === 1) lines.push(make("p", {textContent: value}));
@@ -241,7 +245,7 @@ function controls(data) {
   });
   by("ranges").replaceChildren(make("label", {}, make("span", {textContent: "identity number"}), search),
     ...data.measures.map(name => range(name, MEASURES[name][0], MEASURES[name][1] === "share" ? "0 to 1" : "rad")));
-  const notes = data.measures.map(name => `${MEASURES[name][0]}: ${MEASURES[name][2]}`);
+  const notes = data.measures.map(name => `${MEASURES[name][0]}: ${MEASURES[name][3]}`);
   by("notes").replaceChildren(
     make("p", {textContent: data.measures.length ? `Measured by the judge network. ${notes.join(" ")}`
       : "No judge network measured this dataset, so there is nothing to sort by but the number."}),
