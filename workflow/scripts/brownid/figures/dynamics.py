@@ -32,7 +32,7 @@ PANELS = (
         "Angles between embeddings", "radians", {"dist_avg": "mean (band: min to max)", "nn_mean": "nearest neighbour"}
     ),
     Panel("Angles to the reference", "radians", {"refd_avg": "mean (band: min to max)"}),
-    Panel("Pairs farther apart than the threshold", "share of pairs", {"prop_ict": ""}),
+    Panel("Pairs beyond the threshold", "share of pairs", {"prop_ict": ""}),
     Panel("Energy", "U", {"energy": ""}, logarithmic=True),
     Panel(
         "Distances between latents",
