@@ -2,15 +2,19 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 import brownid
-from brownid.cli import ORDER
+from brownid.cli import ORDER, app
 from brownid.configuration.loading import read_schema
 
 PROJECT = Path(__file__).parents[2]
+DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md"), *PROJECT.glob("docs/*/*.md")]
+COMMANDS = typer.main.get_command(app)
 PAGES = {path for path in (PROJECT / "docs").rglob("*.md") if path.name != "index.md"}
 
 
@@ -54,3 +58,21 @@ def test_every_page_stands_in_the_navigation():
     named = {(PROJECT / "docs" / f"{line}.md").resolve() for tree in trees for line in tree.split()}
     assert {path.resolve() for path in PAGES} <= named
     assert all(path.exists() for path in named)
+
+
+def command_lines(document):
+    """The words of each `brownid` command in the shell blocks of a document."""
+    for block in re.findall(r"^```sh\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("brownid "):
+                yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_commands_that_are_named_exist_and_take_these_options(document):
+    for words in command_lines(document):
+        command = COMMANDS
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= {*known, "--help"}
