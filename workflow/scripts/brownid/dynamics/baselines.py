@@ -156,12 +156,14 @@ def _accepted(
         trial = _try(batched, drawn, accepted, fixed_embeddings, settings, projection, first)
         pushed = torch.zeros_like(trial.free)
         near = torch.zeros_like(trial.free)
+        free, fast = torch.stack([trial.free, trial.moves < settings.steps]).tolist()  # a GPU is waited for
+        pushes, nears = [False] * len(numbers), [False] * len(numbers)
         decided = len(numbers)
         for place, number in enumerate(numbers):
-            if pushed[place] or (trial.free[place] and near[place] and trial.moves[place] < settings.steps):
+            if pushes[place] or (free[place] and nears[place] and fast[place]):
                 decided = place
                 break
-            if not trial.free[place] or near[place]:
+            if not free[place] or nears[place]:
                 continue
             embedding = trial.embeddings[place]
             accepted.append(embedding)
@@ -169,6 +171,7 @@ def _accepted(
             near |= _angles(trial.embeddings, embedding) <= settings.ict
             for movers, embeddings in trial.path:
                 pushed[movers] |= _angles(embeddings, embedding) < settings.repulsion_radius
+            pushes, nears = torch.stack([pushed, near]).tolist()
         first += decided
         width = min(batched.batching.size, 2 * decided)
 

@@ -91,7 +91,7 @@ class Arc2Face(GeneratorDefaults, nn.Module):
         if self.resolution % multiple:
             raise BrownidError(f"image_size is {self.resolution}, but Arc2Face's images have a multiple of {multiple}.")
         self.landmarks = AverageFace().points(self.resolution)
-        make_scheduler(settings.scheduler, noise_levels, settings.steps, self.device)  # refuses wrong steps now
+        make_scheduler(settings.scheduler, noise_levels, settings.steps)  # refuses wrong steps now
 
     @property
     def embedding_dim(self) -> int:
@@ -130,7 +130,7 @@ class Arc2Face(GeneratorDefaults, nn.Module):
             # Ho and Salimans, "Classifier-free diffusion guidance", 2022, in the form of diffusers
             return torch.lerp(without, with_identity, self.settings.guidance_scale)
 
-        scheduler = make_scheduler(self.settings.scheduler, self.noise_levels, self.settings.steps, self.device)
+        scheduler = make_scheduler(self.settings.scheduler, self.noise_levels, self.settings.steps)
         latents = denoise(predict, noise, scheduler)
         return decode(self.vae, latents / self._scale)
 

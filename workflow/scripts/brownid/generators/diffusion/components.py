@@ -150,8 +150,11 @@ PREDICTIONS = ("epsilon", "sample", "v_prediction")
 _DECODED_AT_ONCE = 4  # images: a decoder takes more memory for an image than the denoising network does
 
 
-def make_scheduler(name: str, config: Mapping[str, Any], steps: int, device: torch.device) -> Any:
-    """A scheduler with the noise levels of `config`, as a scheduler_config.json has them, set to `steps` steps."""
+def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Any:
+    """A scheduler with the noise levels of `config`, as a scheduler_config.json has them, set to `steps` steps.
+
+    It stays on the CPU: a scheduler looks its numbers up by the time of the step, for which a GPU would be waited for.
+    """
     kind, settings = SCHEDULERS[name]
     try:
         missing = [key for key in NOISE_LEVELS if key not in config]
@@ -162,7 +165,7 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int, device: tor
         scheduler = getattr(library("diffusers"), kind).from_config(dict(config), **settings)
         if not 1 <= steps <= scheduler.config.num_train_timesteps:
             raise ValueError(f"{steps} steps where 1 to {scheduler.config.num_train_timesteps} are possible")
-        scheduler.set_timesteps(steps, device=device)
+        scheduler.set_timesteps(steps)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise BrownidError(f"The scheduler {name} cannot be made of the settings of the weights: {error}.") from error
     return scheduler
@@ -176,7 +179,7 @@ def denoise(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, schedule
     """
     latents = noise * scheduler.init_noise_sigma
     for time in scheduler.timesteps:
-        predicted = predict(scheduler.scale_model_input(latents, time), time)
+        predicted = predict(scheduler.scale_model_input(latents, time), time.to(latents.device))
         latents = scheduler.step(predicted.float(), time, latents).prev_sample
     return latents
 

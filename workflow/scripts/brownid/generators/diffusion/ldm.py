@@ -67,7 +67,7 @@ class LatentDiffusion(GeneratorDefaults, nn.Module):
         self.landmarks = AverageFace().points(self.resolution)
         self.latent_mean: Tensor
         self.register_buffer("latent_mean", torch.zeros(self.latent_dim), persistent=False)
-        make_scheduler("ddim", noise_levels, steps, self.latent_mean.device)  # refuses wrong steps now
+        make_scheduler("ddim", noise_levels, steps)  # refuses wrong steps now
 
     def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """Standard normal `[B, D]` to latents `[B, D]`: the same numbers, times `truncation`."""
@@ -80,7 +80,7 @@ class LatentDiffusion(GeneratorDefaults, nn.Module):
         self._check(latents)
         dtype = next(self.unet.parameters()).dtype
         noise = latents.to(self.latent_mean).view(-1, *self._shape)
-        scheduler = make_scheduler("ddim", self.noise_levels, self.steps, self.latent_mean.device)
+        scheduler = make_scheduler("ddim", self.noise_levels, self.steps)
         clean = denoise(lambda noisy, time: self.unet(noisy.to(dtype), time).sample, noise, scheduler)
         return decode(self.vqvae, clean / self.scale)
 
