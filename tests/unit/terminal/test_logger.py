@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,3 +208,16 @@ def test_durations_are_in_words():
     assert [about(s) for s in (3, 44, 100, 8000)] == ["10 s", "40 s", "2 min", "2 h 10 min"]
     run = Run.of_counts({"one": 1}, now=0.0)
     assert state_text(run, 1.0) == "0 of 1 job done"
+
+
+def test_a_library_of_another_version_does_not_stop_snakemake_which_imports_every_plugin(tmp_path):
+    (tmp_path / "brownid").mkdir()
+    (tmp_path / "brownid/__init__.py").touch()
+    plugins = Path(__file__).parents[3] / "workflow/scripts"
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(plugins)!r}]\n"
+    code += (
+        "import brownid, snakemake_logger_plugin_brownid as plugin; print(repr(plugin._summary()), brownid.__file__)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout.split(), done.stderr) == (["''", str(tmp_path / "brownid/__init__.py")], "")

@@ -20,7 +20,6 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from brownid.planning.summary import summary
 from snakemake_logger_plugin_brownid.display import LiveDisplay
 from snakemake_logger_plugin_brownid.progress import Job, Run, Stage, duration, jobs_text, state_text
 
@@ -101,7 +100,7 @@ class LogHandler(LogHandlerBase):
             if text and not text.startswith(LEFT_OUT):
                 self._line(text)
             if text.startswith("Nothing to be done"):
-                self._line(summary(Path()))
+                self._line(_summary())
         elif event == LogEvent.RUN_INFO:
             counts = {rule: int(count) for rule, count in told["stats"].items() if rule != "total"}
             self.run = Run.of_counts(counts, now)
@@ -152,6 +151,19 @@ class LogHandler(LogHandlerBase):
             self.display.print(text, style)
         else:
             print(text, file=self.stream, flush=True)
+
+
+def _summary() -> str:
+    """What the finished run in this folder has made.
+
+    Snakemake imports every plugin that is installed, also for a workflow of another version of brownid, which may not
+    have this module.
+    """
+    try:
+        from brownid.planning.summary import summary
+    except ImportError:
+        return ""
+    return summary(Path())
 
 
 def _is_terminal(stream: Any) -> bool:
