@@ -52,7 +52,8 @@ def dry_run(directory, *arguments, project=PROJECT, configfiles=(TINY,)):
 
 def pending(directory, *arguments, **options):
     """The jobs that would run now, by rule: `{rule: count}` without the target rules."""
-    with mock.patch.object(Executor, "printjob"):  # describing each job takes a quarter of the time; the table is enough
+    # Describing each job takes a quarter of the time; the table is enough.
+    with mock.patch.object(Executor, "printjob"):
         status, said = dry_run(directory, *arguments, **options)
     assert status == 0, said
     if "Job stats:" not in said:

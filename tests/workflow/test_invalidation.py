@@ -184,13 +184,16 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
+def test_comments_docstrings_logs_threads_and_code_that_no_job_executes_run_nothing(tiny_run, clone):
+    library = clone / "workflow/scripts/brownid"
+    edit(library / "generators/stylegan3/resampling.py", "0.07886", "0.07887")
+    edit(library / "exports/recordio.py", "bytes(-len(content) % ALIGNMENT)", "bytes(0)")
     rules = clone / "workflow/rules/references.smk"
     edit(rules, '"logs/sample_references/', '"logs/elsewhere/')
     edit(rules, "attempt: 8000", "attempt: 7000")
     edit(clone / "workflow/rules/variations.smk", "threads: 1", "threads: 2")
     edit(
-        clone / "workflow/scripts/brownid/dynamics/langevin.py",
+        library / "dynamics/langevin.py",
         '"""Langevin dynamics',
         '# a remark\n"""LANGEVIN dynamics',
     )
@@ -202,16 +205,30 @@ def test_comments_docstrings_logs_and_threads_run_nothing(tiny_run, clone):
     ("file", "old", "new", "stages"),
     [
         # references that are sampled by another algorithm stay as they are, although the script is the same
-        ("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", MOVED),
+        pytest.param("dynamics/langevin.py", "timestep.sqrt() * noise", "timestep * noise", MOVED, id="langevin"),
         # neither the random faces that a packing begins with, nor other references
-        ("hyperface/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED),
-        ("verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}),
+        pytest.param(
+            "hyperface/energy.py", "gradient.zero_()", "gradient.fill_(0.0)", PACKED, marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            "verification/accuracy.py", "0, 4, 0.01", "0, 4, 0.02", {**SCORED, **RELEASED}, marks=pytest.mark.nightly
+        ),
         # nothing that follows from the directions of the same projection
-        ("covariates/within_class.py", "1e-10", "1e-9", {"fit_within_class": 1, "show_within_class": 1, **MOVED}),
-        ("generators/stylegan3/resampling.py", "0.07886", "0.07887", {}),
+        pytest.param(
+            "covariates/within_class.py",
+            "1e-10",
+            "1e-9",
+            {"fit_within_class": 1, "show_within_class": 1, **MOVED},
+            marks=pytest.mark.nightly,
+        ),
         # no other layout
-        ("exports/parquet.py", "ROWS_PER_GROUP = 256", "ROWS_PER_GROUP = 128", {"export_training_set": 3, **RELEASED}),
-        ("exports/recordio.py", "bytes(-len(content) % ALIGNMENT)", "bytes(0)", {}),
+        pytest.param(
+            "exports/parquet.py",
+            "ROWS_PER_GROUP = 256",
+            "ROWS_PER_GROUP = 128",
+            {"export_training_set": 3, **RELEASED},
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_code_edit_in_the_library_runs_the_stages_that_execute_it(tiny_run, clone, file, old, new, stages):
@@ -229,6 +246,7 @@ def test_results_of_older_code_can_be_kept(copied_run, clone):
     assert pending(copied_run, project=clone, configfiles=(clone / "tests/tiny.yaml",)) == SCORED | RELEASED
 
 
+@pytest.mark.nightly
 def test_another_package_version_in_an_environment_runs_its_stages(tiny_run, clone):
     edit(clone / "envs/plots.yaml", "matplotlib =", "matplotlib =9.")
     assert pending(tiny_run, project=clone) == {

@@ -118,6 +118,7 @@ def test_a_shard_of_variations_goes_on_to_the_same_bits(tmp_path, references, we
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.nightly  # tests of the dynamics fork two processes; nightly tests and those on a cluster launch them
 def test_two_processes_by_torchrun_give_the_result_of_one_and_one_sentence_when_they_fail(tmp_path, weights, sample):
     whole = sample(tmp_path / "one", "langevin", SHORT)
     shared = sample(tmp_path / "two", "langevin", SHORT, processes=2, launcher="torchrun")
