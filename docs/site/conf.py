@@ -39,6 +39,7 @@ source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_block", "colon_fence"]
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
+smartquotes = False  # would turn the two hyphens of an option into a dash
 nitpicky = True
 
 html_theme = "furo"
