@@ -45,8 +45,9 @@ def simulated() -> Iterator[SimulatedGPU]:
 def on_device(name: str) -> tuple[list[torch.Tensor], Budget]:
     """The results of a scenario on the simulated GPU, and what crossed."""
     with simulated() as gpu:
-        results = [tensor.detach().cpu() for tensor in SCENARIOS[name]("cuda")]
-    found: Budget = {}
+        found_there = [tensor.detach() for tensor in SCENARIOS[name]("cuda")]
+        results = [tensor.cpu() for tensor in found_there]
+    found: Budget = {"results": {"on host": [sum(not tensor.is_cuda for tensor in found_there)]}}
     for crossing, count in sorted(gpu.crossings.items()):
         amount = [count] if crossing.kind == WAITS else [count, gpu.bytes[crossing]]
         found.setdefault(crossing.place, {})[crossing.kind] = amount
@@ -59,7 +60,7 @@ def differences(name: str, found: list[torch.Tensor], wanted: list[torch.Tensor]
     said = []
     for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
         assert one.shape == other.shape and one.dtype == other.dtype
-        tolerance = ROUNDED.get(name, 0.0) * float(other.abs().max())
+        tolerance = ROUNDED.get(name, 0.0) * float(other.detach().abs().max())
         if not torch.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True):
             said.append(f"result {number}: {float((one.double() - other.double()).abs().max())} apart")
     return said

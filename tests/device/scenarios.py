@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from brownid.alignment.mtcnn import MTCNN, ONet, PNet, RNet
-from brownid.alignment.settings import MTCNNSettings
+from brownid.alignment.crop import FixedCrop
+from brownid.alignment.detection import detector
+from brownid.alignment.mtcnn import ONet, PNet, RNet
 from brownid.covariates.features import CONVOLUTIONS, PerceptualFeatures, pixels_and_embedding
 from brownid.covariates.settings import WarmStartSettings
 from brownid.covariates.warm_start import fit_warm_start
@@ -268,6 +269,15 @@ def _(device):
     return [torch.from_numpy(losses), *weights.values(), embed_images(again, photographs(2))]
 
 
+@scenario("a crop that shrinks, and its gradient")
+def _(device):
+    points = np.array([[20.0, 26.0], [44.0, 26.0]])
+    crop = FixedCrop(points, points / 3, 64, 24).to(device)
+    images = vectors(device, 2, "photographs", 3 * 64 * 64).view(2, 3, 64, 64).requires_grad_(True)
+    cropped = crop(images)
+    return cropped, *torch.autograd.grad(cropped.square().sum(), images)
+
+
 @scenario("MTCNN")
 def _(device):
     torch.manual_seed(SEED)
@@ -275,7 +285,11 @@ def _(device):
         networks = PNet(), RNet(), ONet()
         networks[0].conv4_1.bias.copy_(torch.tensor([-0.7, 0.0]))
         networks[1].dense5_1.bias[1] = networks[2].dense6_1.bias[1] = 5
-    cascade = MTCNN(*(network.to(device) for network in networks), MTCNNSettings(smallest_face=12))
+    with TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name}.pt" for name in ("pnet", "rnet", "onet")}
+        for file, network in zip(files.values(), networks, strict=True):
+            torch.save(network.state_dict(), file)
+        cascade = detector({"family": "mtcnn", "files": files, "smallest_face": 12}, device)
     found = cascade.detect(photographs(1)[0])
     assert found
     return [torch.tensor([(*face.box, face.score) for face in found])]
