@@ -23,7 +23,9 @@ def shell(command, folder):
     """Run a line of the document in a folder that holds a clone, with the programs of this environment."""
     paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": folder / "workflow/scripts"}
     environment = {**os.environ, **{name: str(value) for name, value in paths.items()}}
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brownid.embeddings.quality import DatasetQuality, measure_dataset
+from brownid.embeddings.quality import measure_dataset
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.files import atomic_path
-from brownid.runtime.text import write_checked_json
+from brownid.runtime.text import write_checked_json, write_text
 from brownid.samples.collection import SampleCollection
 
 
@@ -46,27 +45,8 @@ def measure_quality(
         training=training,
     )
     logger.info("quality of %s: %s", settings["dataset"], found.figures)
-    angles = {
-        name: {**distribution.as_dict(), "counts": distribution.counts.tolist()}
-        for name, distribution in (("genuine", found.genuine), ("nearest_impostor", found.impostors))
-    }
-    write_checked_json(quality, {"settings": settings, "figures": found.figures, "angles": angles})
-    with atomic_path(identities) as temporary:
-        _identity_table(found).to_csv(temporary, index=False, float_format="%.6f")
-
-
-def _identity_table(found: DatasetQuality) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "identity": found.identities,
-            "images": found.images,
-            "reference_angle": found.reference_angles,
-            "consistency": found.consistency,
-            "nearest_impostor": found.impostor_angles,
-            "nearest_identity": found.nearest_identities,
-            "leak_angle": found.leak_angles,
-        }
-    )
+    write_checked_json(quality, {"settings": settings, "figures": found.figures, "angles": found.angles})
+    write_text(identities, pd.DataFrame(found.columns).to_csv(index=False, float_format="%.6f"))
 
 
 if __name__ == "__main__":

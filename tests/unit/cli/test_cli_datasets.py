@@ -94,6 +94,8 @@ def test_an_audit_measures_quality_and_finds_the_faces_of_a_database(run, people
     assert float(closest["angle"]) < 1e-3
     assert json.loads((tmp_path / "audit" / "quality.json").read_text())["figures"]["images"] == 18
     assert (tmp_path / "audit" / "leaks.png").is_file()
+    with open(tmp_path / "audit" / "identities.csv", newline="") as file:
+        assert [row["identity"] for row in csv.DictReader(file)] == list("012345")
 
 
 def test_an_audit_against_embeddings_needs_no_images(run, refusal, people, weights, tmp_path):

@@ -52,7 +52,7 @@ def audit(
             "-o",
             metavar="FOLDER",
             rich_help_panel=options.OUTPUT,
-            help="Also write quality.json, leaks.csv and, against images, leaks.png.",
+            help="Also write quality.json, identities.csv, leaks.csv and, against images, leaks.png.",
         ),
     ] = None,
     pairs: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Closest pairs that are listed.")] = 20,
@@ -188,16 +188,19 @@ def _write(
     theirs: Embedded | None,
     closest: Sequence[ClosePair],
 ) -> None:
-    from brownid.embeddings.distances import write_audit
-    from brownid.runtime.text import write_checked_json
+    import pandas as pd
 
-    angles = {
-        name: {**distribution.as_dict(), "counts": distribution.counts.tolist()}
-        for name, distribution in (("genuine", quality.genuine), ("nearest_impostor", quality.impostors))
-    }
+    from brownid.embeddings.distances import write_audit
+    from brownid.runtime.text import write_checked_json, write_text
+
     about = {"dataset": found.name, "database": None if against is None else str(against)}
+    measured = {"settings": about, "figures": quality.figures, "angles": quality.angles}
+    identities = pd.DataFrame(quality.columns)
+    for column in ("identity", "nearest_identity"):
+        identities[column] = [found.classes[label] for label in identities[column]]
     with files.new_folder(output) as folder:
-        write_checked_json(folder / "quality.json", {"settings": about, "figures": quality.figures, "angles": angles})
+        write_checked_json(folder / "quality.json", measured)
+        write_text(folder / "identities.csv", identities.to_csv(index=False, float_format="%.6f"))
         if theirs is not None and against is not None:
             write_audit(folder / "leaks.csv", closest, ours.names, theirs.names)
             if against.is_dir():

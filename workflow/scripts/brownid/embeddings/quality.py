@@ -7,6 +7,7 @@ gallery entry is their own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,6 +61,27 @@ class DatasetQuality:
             "leak_q05": self.leaks.quantile(0.05),
         }
         return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+    @property
+    def angles(self) -> dict[str, dict[str, Any]]:
+        """Genuine angles and those of the nearest impostor: figures and counts, as JSON holds them."""
+        return {
+            name: {**distribution.as_dict(), "counts": distribution.counts.tolist()}
+            for name, distribution in (("genuine", self.genuine), ("nearest_impostor", self.impostors))
+        }
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The table of the identities, `[N]` per column."""
+        return {
+            "identity": self.identities,
+            "images": self.images,
+            "reference_angle": self.reference_angles,
+            "consistency": self.consistency,
+            "nearest_impostor": self.impostor_angles,
+            "nearest_identity": self.nearest_identities,
+            "leak_angle": self.leak_angles,
+        }
 
 
 def _ratio(part: float, whole: int) -> float:
