@@ -76,6 +76,7 @@ def published(model):
     parts = [part for part in (model.generator, model.network) if isinstance(part, torch.nn.Module)]
     for part in parts:
         grouped(part).to(memory_format=torch.contiguous_format).requires_grad_(True)
+    model.steering = model.network  # with its batch-norms
     return model
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from brownid.generators.protocol import Generator, with_defaults
 from brownid.recognition.backbones import FaceNetwork
 from brownid.recognition.embedding import as_network_input, largest_activation, raw_embeddings
+from brownid.recognition.folding import folded
 from brownid.runtime.errors import BrownidError, one_line
 from brownid.runtime.fusing import compile_chains
 from brownid.runtime.precision import autocast, resolve_precision
@@ -60,6 +61,9 @@ class GeneratorFaceModel:
     generator's whole images. Projection compares these with targets, which in the frame "generator" must be aligned as
     the generator's training images are (FFHQ); hair, ears and background are then compared too.
 
+    Embeddings are those of `steering`: the network with its batch-norms folded into the convolutions, where it is an
+    iResNet or AdaFace's, which changes rounding only; `network` stays as it was given.
+
     Two options are for speed and change results by rounding only: `channels_last`, the recognition network's layout in
     memory, and `compile`. "auto" compiles chains of elementwise steps where the device is a GPU; True compiles crop,
     network and generator as a whole. A generator is left out of the latter that is no torch module, that needs a noise
@@ -88,6 +92,7 @@ class GeneratorFaceModel:
         # A network that is no torch module inside (ONNX) goes where the images are.
         self.device = next((p.device for p in network.parameters()), generator.latent_mean.device)
         self.precision = resolve_precision(precision, self.device)
+        self.steering = folded(self.network, torch.bfloat16 if self.precision == "bfloat16" else None)
         self._render_crops: Callable[[Tensor], Tensor] = self._rendered
         self._embed_crops: Callable[[Tensor], Tensor] = self._embedded
         if compile == "auto":
@@ -159,7 +164,7 @@ class GeneratorFaceModel:
     def _embedded(self, images: Tensor) -> Tensor:
         images = as_network_input(images, self.memory_format)
         with autocast(self.precision, self.device):
-            embeddings = raw_embeddings(self.network, images)
+            embeddings = raw_embeddings(self.steering, images)
         return F.normalize(embeddings.to(images.dtype))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,30 @@ class FaceNetwork(nn.Module):
     description: Description
     colour_order: str  # "RGB" or "BGR"
     input_range: tuple[float, float]  # pixel values of black and white; (-1, 1) where there is none
+
+    def residual_units(self) -> "tuple[ResidualUnit, ...]":
+        """The units between `stem` and `head`, where the network is made of them alone; none for others."""
+        return ()
+
+    def stem(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU]:
+        """What comes before the residual units."""
+        raise NotImplementedError
+
+    def head(self, x: Tensor) -> Any:
+        """The output, of what the residual units put out."""
+        raise NotImplementedError
+
+
+class ResidualUnit(NamedTuple):
+    """The modules of a residual unit BN-Conv-BN-PReLU-Conv-BN."""
+
+    bn1: nn.BatchNorm2d
+    conv1: nn.Conv2d
+    bn2: nn.BatchNorm2d
+    prelu: nn.PReLU
+    conv2: nn.Conv2d
+    bn3: nn.BatchNorm2d
+    shortcut: nn.Module | None  # a convolution with its batch-norm, or None for the input itself, or every other pixel
 
 
 class IResNet(FaceNetwork):
@@ -81,7 +105,16 @@ class IResNet(FaceNetwork):
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.prelu(self.bn1(self.conv1(images)))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.head(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+
+    def residual_units(self) -> tuple[ResidualUnit, ...]:
+        layers = (self.layer1, self.layer2, self.layer3, self.layer4)
+        return tuple(cast(IBasicBlock, block).parts() for layer in layers for block in layer)
+
+    def stem(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU]:
+        return self.conv1, self.bn1, self.prelu
+
+    def head(self, x: Tensor) -> Tensor:
         x = self.dropout(torch.flatten(self.bn2(x), 1))
         return self.features(self.fc(x))
 
@@ -107,6 +140,10 @@ class IBasicBlock(nn.Module):
         identity = x if self.downsample is None else self.downsample(x)
         x = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         return self.bn3(self.conv2(x)) + identity
+
+    def parts(self) -> ResidualUnit:
+        """The unit's modules by name."""
+        return ResidualUnit(self.bn1, self.conv1, self.bn2, self.prelu, self.conv2, self.bn3, self.downsample)
 
 
 def final_side(side: int, halvings: int) -> int:
@@ -146,7 +183,16 @@ class AdaFaceIR(FaceNetwork):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.output_layer(self.body(self.input_layer(images)))
+        return self.head(self.body(self.input_layer(images)))
+
+    def residual_units(self) -> tuple[ResidualUnit, ...]:
+        return tuple(cast(BasicUnit, unit).parts() for unit in self.body)
+
+    def stem(self) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU]:
+        return cast(tuple[nn.Conv2d, nn.BatchNorm2d, nn.PReLU], tuple(self.input_layer))
+
+    def head(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.output_layer(x)
         norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
         return features / norms.clamp_min(1e-12), norms
 
@@ -174,6 +220,12 @@ class BasicUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.res_layer(x) + self.shortcut_layer(x)
+
+    def parts(self) -> ResidualUnit:
+        """The unit's modules by name."""
+        shortcut = None if isinstance(self.shortcut_layer, nn.MaxPool2d) else self.shortcut_layer
+        bn1, conv1, bn2, prelu, conv2, bn3 = cast(Any, tuple(self.res_layer))
+        return ResidualUnit(bn1, conv1, bn2, prelu, conv2, bn3, shortcut)
 
 
 # stem width, then one width a stage; each stage halves the side
