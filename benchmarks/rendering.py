@@ -1,13 +1,12 @@
 """What a shard of images takes: rendering, then encoding, then writing, against all three at once.
 
     python benchmarks/rendering.py [--images 512] [--rounds 5] [--threads 1] [--encoders 1]
-                                   [--resolution 64] [--channel-base 512] [--device cpu] [--wait 0]
+                                   [--resolution 128] [--channel-base 256] [--device cpu] [--wait 0]
 
 A randomly initialised StyleGAN2 of `resolution` pixels (as an FFHQ generator for its crop), cropped to 112 pixels. The
 four forms take turns: rendering alone, encoding alone, one after the other (as up to version 0.3), and together, as the
 stage does. A shard should take the time of the slower of the first two, not their sum. Times are the shortest of all
 rounds by the clock, since other jobs on the machine only add to them; both ways write the same bytes, which is checked.
-Processor times say what the two would take with a free core each, where others use the cores too.
 With `--wait MILLISECONDS` the images are rendered once, and rendering one of them is waiting, as for a GPU.
 """
 
@@ -28,8 +27,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("images", 512), ("rounds", 5), ("threads", 1), ("encoders", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--channel-base", type=int, default=512)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--channel-base", type=int, default=256)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--wait", type=float, default=0.0)
     given = parser.parse_args()
@@ -37,28 +36,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         forms, images = prepared(given, Path(folder))
         shortest: dict[str, float] = {}
-        busy: dict[str, float] = {}
         for _ in range(given.rounds):
             for name, form in forms.items():
-                started, own, whole = time.perf_counter(), time.thread_time(), time.process_time()
+                started = time.perf_counter()
                 form()
-                own = time.thread_time() - own
-                taken, others = time.perf_counter() - started, time.process_time() - whole - own
+                taken = time.perf_counter() - started
                 shortest[name] = min(taken, shortest.get(name, taken))
-                if name == "together":
-                    busy = {"this": min(own, busy.get("this", own)), "those": min(others, busy.get("those", others))}
         if (Path(folder) / "serial").read_bytes() != (Path(folder) / "together").read_bytes():
             sys.exit("The two ways wrote different bytes.")
     for name, taken in shortest.items():
         print(f"{name:<14} {taken / images * 1e3:.3f} ms an image, {images / taken:.0f} images/s")
     slower = max(shortest["rendering"], shortest["encoding"])
-    this, those = (busy[name] / images * 1e3 for name in ("this", "those"))
-    print(
-        f"together, processor time: {this:.3f} ms the thread that renders and writes, {those:.3f} ms those that encode;"
-    )
-    if not given.wait:
-        longer = max(this, those / given.encoders)
-        print(f"  with a free core for each of them: {longer:.3f} ms instead of {this + those:.3f} (modelled)")
     print(f"one after the other {shortest['serial'] / shortest['together']:.2f} times as long as together;")
     print(f"together {shortest['together'] / slower:.2f} times the slower of rendering and encoding")
 
