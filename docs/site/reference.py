@@ -205,6 +205,8 @@ def _signature(name: str, each: Any) -> str:
         signature = inspect.signature(each)
     except (TypeError, ValueError):
         return name
+    if inspect.isclass(each):
+        signature = signature.replace(return_annotation=signature.empty)
     line = f"{name}{_plain(signature)}"
     if len(line) <= 88:
         return line

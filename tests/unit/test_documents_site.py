@@ -10,7 +10,7 @@ import typer
 
 import brownid
 from brownid.cli import ORDER, app
-from brownid.configuration.loading import read_schema
+from brownid.configuration.loading import load_configuration, merged, read_schema
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md"), *PROJECT.glob("docs/*/*.md")]
@@ -76,3 +76,17 @@ def test_commands_that_are_named_exist_and_take_these_options(document):
             command = command.commands[words.pop(0)]
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= {*known, "--help"}
+
+
+@pytest.mark.parametrize(
+    ("page", "base"), [("compare", "config/paper.yaml"), ("photographs", ""), ("own-models", "")], ids=str
+)
+def test_the_configurations_of_a_how_to_pass_the_checks(page, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("brownid.configuration.loading.check_files", lambda config: None)  # there are none
+    text = (PROJECT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+    (tmp_path / "seed.yaml").write_text("seed: 1")
+    files = [PROJECT / base] if base else [tmp_path / "seed.yaml"]
+    for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+        files.append(tmp_path / f"{number}.yaml")
+        files[-1].write_text(block)
+    assert len(files) > 1 and load_configuration(merged(files))
