@@ -9,7 +9,9 @@ from brownid.dynamics.dispersion import dispersion
 from brownid.dynamics.langevin import langevin
 from brownid.dynamics.settings import DispersionSettings, LangevinSettings
 from brownid.facemodel.batched import BatchedFaceModel
+from brownid.runtime import randomness
 from brownid.runtime.errors import BrownidError
+from brownid.runtime.philox import normal_numbers
 from brownid.runtime.precision import Batching
 from brownid.runtime.randomness import image_items
 
@@ -42,6 +44,17 @@ class NoisyModel(ToyFaceModel):
         assert len(noise_key.items) == len(latents)
         self.noise_keys += [(item, noise_key.iteration) for item in noise_key.items]
         return super().embed(latents + 0.3 * noise_key.normal("noise", (latents.shape[1],)).to(latents))
+
+
+def test_two_passes_over_a_batch_draw_their_noise_once(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        randomness, "normal_numbers", lambda *given: drawn.append(list(given[1])) or normal_numbers(*given)
+    )
+    model = NoisyModel()
+    embeddings, vjp = BatchedFaceModel(model, 4, seed=1).embed_with_vjp(random_latents(10, 6), range(10), 3)
+    vjp(torch.ones_like(embeddings))
+    assert len(model.noise_keys) == 16 and sorted(item for items in drawn for item in items) == list(range(10))
 
 
 @pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])

@@ -31,6 +31,7 @@ BLOCK = 4  # words of a block
 BLOCKS_AT_ONCE = {"cpu": 3 * 2**14, "cuda": 2**24}
 
 Words = Any  # np.ndarray or torch.Tensor, int64, of values below 2³²
+Factors = tuple[Any, Any]  # of normal numbers
 
 
 def normal_numbers(
@@ -86,7 +87,7 @@ def _mixed(product: Words, word: Words, key: Any) -> Words:
     return mixed
 
 
-def _normal_pair(first: Words, second: Words) -> tuple[Any, Any]:
+def _normal_pair(first: Words, second: Words) -> tuple[Factors, Factors]:
     """Two normal numbers of each two words, by Box and Muller; uniform numbers lie in (0, 1]."""
     library: Any
     if isinstance(first, np.ndarray):
@@ -101,15 +102,12 @@ def _normal_pair(first: Words, second: Words) -> tuple[Any, Any]:
     radius *= -2.0
     library.sqrt(radius, out=radius)
     angle *= 2.0 * math.pi * 2.0**-32
-    cosine, sine = library.cos(angle), library.sin(angle, out=angle)
-    cosine *= radius
-    sine *= radius
-    return cosine, sine
+    return (library.cos(angle), radius), (library.sin(angle, out=angle), radius)
 
 
-def _normal_block(rows: Words, blocks: Words, keys: Any) -> tuple[Any, Any, Any, Any]:
-    """Four arrays of normal numbers `[items, blocks]`: `rows` `[items, 3]` hold the words of the counter that an item
-    shares, `blocks` `[blocks]` the others."""
+def _normal_block(rows: Words, blocks: Words, keys: Any) -> tuple[Factors, ...]:
+    """Factors of four arrays of normal numbers `[items, blocks]`: `rows` `[items, 3]` hold the words of a counter that
+    the blocks of an item share, `blocks` `[blocks]` the others."""
     iteration, low, high = rows[:, 0, None], rows[:, 1, None], rows[:, 2, None]
     x0, x1, x2, x3 = philox((iteration, blocks[None], low, high), keys)
     return *_normal_pair(x0, x1), *_normal_pair(x2, x3)
@@ -131,8 +129,8 @@ def draw_with_numpy(rows: np.ndarray, blocks: int, keys: list[list[int]]) -> tor
     drawn = np.empty((len(rows), BLOCK, blocks), np.float32)
     for lines, columns in _parts(len(rows), blocks, BLOCKS_AT_ONCE["cpu"]):
         found = _normal_block(rows[lines], np.arange(columns.start, columns.stop), keys)
-        for word, numbers in enumerate(found):
-            drawn[lines, word, columns] = numbers
+        for word, factors in enumerate(found):
+            np.multiply(*factors, out=drawn[lines, word, columns])
     return torch.from_numpy(drawn)
 
 
@@ -158,7 +156,7 @@ def draw_with_torch(
 def _stacked(counts: torch.Tensor, places: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     import torch
 
-    return torch.stack(_normal_block(counts, places, steps), dim=1)
+    return torch.stack([one * other for one, other in _normal_block(counts, places, steps)], dim=1)
 
 
 @cache
