@@ -79,9 +79,9 @@ def train_recognition(
         options: dict[str, Any] = {"threads": threads, "group": group, "shard_head_from": shard_head_from}
         training = Training(settings, data, image_size=image_size, seed=seed, device=chosen, **options)
         logger.info(
-            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s, %d processes, pixels in %s",
+            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %d x %s, pixels in %s",
             *(settings.architecture, len(data), data.classes, settings.epochs, training.steps),
-            *(training.module.precision, chosen, group.size, data.kept_in),
+            *(training.module.precision, group.size, chosen, data.kept_in),
         )
         if picture is not None and group.rank == 0:
             whole = EpochBatches(data, settings.batch_size, seed=seed, epoch=0, shuffle=settings.shuffle)
