@@ -21,7 +21,7 @@ from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import default_device, logger
 from brownid.samples import png
 from brownid.training.data import EpochBatches, TrainingImages, decoders
-from brownid.training.loop import NOTHING_KEPT, SHARD_HEAD_FROM, Epoch, Training
+from brownid.training.loop import SHARD_HEAD_FROM, Epoch, Training
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
 
@@ -72,7 +72,7 @@ def train_recognition(
     Raises `BrownidError` for unfit images and divergence.
     """
     chosen = torch.device(device or default_device())
-    with _reproducible(threads, chosen), terminable(lambda: NOTHING_KEPT):
+    with _reproducible(threads, chosen), terminable(lambda: "the training stops before its first batch"):
         data = TrainingImages(
             shards, image_size, keep=keep, device=chosen, processes=group.size, workers=decoders(chosen, threads)
         )
