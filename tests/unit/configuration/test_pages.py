@@ -18,7 +18,7 @@ def tiny(**sections):
 
 
 def test_the_gallery_shows_synthetic_datasets_alone():
-    assert products.gallery_datasets(tiny()) == ["rejected", "moved", "packed", "varied", "packed_varied"]
+    assert products.gallery_datasets(tiny()) == ["packed_varied", "varied", "moved", "packed", "rejected"]
     assert products.gallery_datasets(tiny(gallery={"datasets": ["varied"]})) == ["varied"]
     with pytest.raises(BrownidError, match=r"gallery.datasets: there is no entry 'portraits' under references or vari"):
         tiny(gallery={"datasets": ["portraits"]})

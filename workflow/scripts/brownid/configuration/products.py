@@ -135,9 +135,10 @@ def pages(config: Mapping) -> list[str]:
 
 
 def gallery_datasets(config: Mapping) -> list[str]:
-    """The datasets of the gallery: all of which faces are shown, or those that are configured; never photographs."""
+    """The datasets of the gallery, variations first: all that are shown, or those configured; never photographs."""
     chosen = config["gallery"]["datasets"]
-    return [name for name in shown_datasets(config) if chosen is None or name in chosen]
+    found = [name for name in shown_datasets(config) if chosen is None or name in chosen]
+    return sorted(found, key=lambda name: (name not in config["variations"], name))
 
 
 def shown_datasets(config: Mapping) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the report of a run shows, in order: sections of titled figures and tables, each with its caption."""
+"""What the report of a run shows: sections of titled figures and tables, each with its caption, entries by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +15,17 @@ def report_sections(config: Mapping) -> list[dict[str, Any]]:
         "Scores": _scores(config),
         "Faces": [
             _item("Faces of {}", "faces", name, figure=f"results/figures/faces/{name}.png")
-            for name in products.shown_datasets(config)
+            for name in sorted(products.shown_datasets(config))
         ],
         "Quality": _quality(config),
         "Angles": _angles(config),
         "Leak audit": [item for name in _guarded(config) for item in _leaks(name)],
         "Dynamics": [
             _item("Iterations of {}", "dynamics", name, figure=f"results/figures/dynamics/{name}.png")
-            for name in products.moving_datasets(config)
+            for name in sorted(products.moving_datasets(config))
         ],
-        "Packing": [item for name in products.measured_packings(config) for item in _packing(name)],
-        "Covariates": [item for name in config["covariates"] for item in _covariates(config, name)],
+        "Packing": [item for name in sorted(products.measured_packings(config)) for item in _packing(name)],
+        "Covariates": [item for name in sorted(config["covariates"]) for item in _covariates(config, name)],
         "Ground truth": [_item("Ground-truth controls", "controls", table=path) for path in products.controls(config)],
         "Training": _batches(config),
     }
@@ -119,7 +119,7 @@ def _quality(config: Mapping) -> list[Item]:
 def _angles(config: Mapping) -> list[Item]:
     return [
         item
-        for name in config["variations"]
+        for name in sorted(config["variations"])
         for item in (
             _item("Angles of {}", "distances", name, figure=f"results/figures/distances/{name}.png"),
             _item("Table of these angles: {}", "", name, table=f"results/tables/distances/{name}.csv"),
@@ -128,7 +128,7 @@ def _angles(config: Mapping) -> list[Item]:
 
 
 def _guarded(config: Mapping) -> list[str]:
-    return [name for name, entry in config["references"].items() if entry["leak_guard"]]
+    return sorted(name for name, entry in config["references"].items() if entry["leak_guard"])
 
 
 def _leaks(name: str) -> list[Item]:
@@ -158,11 +158,11 @@ def _covariates(config: Mapping, name: str) -> list[Item]:
 
 
 def _batches(config: Mapping) -> list[Item]:
-    made = [name for name, entry in config["networks"].items() if not entry["weights"]]
+    made = sorted(name for name, entry in config["networks"].items() if not entry["weights"])
     networks = [(name, f"results/networks/{name}") for name in made]
     trainings = [
         (model, f"results/training/{model}")
-        for name in config["training"]
+        for name in sorted(config["training"])
         for model in paths.trained_models(config, name)[:1]
     ]
     return [
