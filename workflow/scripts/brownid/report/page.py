@@ -48,7 +48,7 @@ def _overview(run: Run, place: Path) -> str:
     made = {name: parts.gallery_facts(data) for name, data in run.galleries.items()}
     text = " ".join(coded(each) for each in sentences(run.facts, made, run.accuracies, run.quality))
     scores: list = next((section["items"] for section in run.sections if section["title"] == "Scores"), [])
-    shown = "".join(_block(run, item, place, first=True) for item in scores[:2])
+    shown = "".join(_block(run, item, place, first=True) for item in scores[1::-1])
     return (
         f'<section id="overview"><h1>{html.escape(run.facts["release"] or "Results of this run")}</h1>'
         f'<p class="lead">{text}</p>{_links(run)}{_strips(run, made)}<div class="scores">{shown}</div></section>'
@@ -142,7 +142,7 @@ figure { margin: 0 } figcaption { color: var(--pale); font-size: .92rem }
 .item > img { height: auto; max-width: 100%; display: block }
 .item figcaption { max-width: 62rem; margin-top: .5rem } .item figcaption p { margin: .3rem 0 }
 .item p { max-width: 62rem; color: var(--pale); font-size: .92rem }
-.scores { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 0 2rem }
+.scores .item:first-child { border-top: 0; margin-top: .3rem }
 .scores .item { min-width: 0 }
 .wide { overflow: auto; max-height: 34rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem }
@@ -156,7 +156,7 @@ th button { font: inherit; font-weight: 600; color: inherit; background: none; b
 @media (max-width: 800px) {
   body { display: block } nav { position: static; height: auto; display: flex; overflow-x: auto; padding: .5rem;
     border-right: 0; border-bottom: 1px solid var(--line) } nav a { white-space: nowrap }
-  main { min-width: 0; padding: 1rem } .strips figcaption { width: 100% } }
+  main { padding: 1rem } .strips figcaption { width: 100% } }
 @media print { nav { display: none } body { display: block } section[hidden] { display: block !important } }
 """
 

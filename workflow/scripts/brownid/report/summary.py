@@ -26,7 +26,13 @@ def sentences(
     `facts` are those of `brownid.configuration.report`, `made` what the gallery says of its datasets, `accuracies` and
     `quality` the tables of these.
     """
-    found = [_datasets(facts, made), _methods(facts), _networks(facts), _scores(accuracies), _quality(facts, quality)]
+    found = [
+        _datasets(facts, made),
+        _methods(facts),
+        _networks(facts),
+        _scores(facts, accuracies),
+        _quality(facts, quality),
+    ]
     return [sentence for sentence in found if sentence]
 
 
@@ -67,13 +73,15 @@ def _networks(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _scores(accuracies: Path | None) -> str:
+def _scores(facts: Mapping[str, Any], accuracies: Path | None) -> str:
+    """The best trainings; other networks, which the run scored too, only where nothing was trained."""
     if accuracies is None:
         return ""
-    rows = [row for row in _rows(accuracies) if row["benchmark"] == MEAN]
+    every = [row for row in _rows(accuracies) if row["benchmark"] == MEAN]
+    rows = [row for row in every if row["entry"] in facts["trainings"]] or every
     ranked = sorted(rows, key=lambda row: float(row["accuracy"]), reverse=True)
     shown = [f"`{row['entry']}` {100 * float(row['accuracy']):.2f} %" for row in ranked[:4]]
-    return f"Mean verification accuracy: {_listed(shown)}." if shown else ""
+    return f"Mean accuracy over the benchmarks: {_listed(shown)}." if shown else ""
 
 
 def _quality(facts: Mapping[str, Any], quality: Path | None) -> str:
