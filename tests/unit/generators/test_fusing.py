@@ -62,6 +62,20 @@ def test_a_compiler_that_fails_is_a_warning(compiler, monkeypatch, caplog):
     assert [record.message.count("no registers left") for record in caplog.records] == [1]
 
 
+def test_memory_that_runs_out_in_a_program_is_not_the_compilers_fault(compiler, monkeypatch, caplog):
+    def exhaust(graph, inputs):
+        def call(*arguments):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return call
+
+    monkeypatch.setattr(fusing, "BACKEND", exhaust)
+    fusing.compile_chains(CUDA)
+    with pytest.raises(torch.OutOfMemoryError):
+        doubled(torch.ones(2), None)
+    assert fusing._programs and "torch.compile failed" not in caplog.text
+
+
 def test_a_face_model_compiles_chains_on_request(compiler, monkeypatch):
     asked = []
     monkeypatch.setattr("brownid.facemodel.model.compile_chains", asked.append)

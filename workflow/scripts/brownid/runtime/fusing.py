@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from brownid.runtime.errors import one_line
+from brownid.runtime.precision import is_out_of_memory
 from brownid.runtime.process import logger
 
 BACKEND = "inductor"  # of torch.compile
@@ -39,6 +40,8 @@ def run(function: Callable[..., Any], arguments: tuple) -> Any:
             _programs[function] = torch.compile(function, backend=BACKEND, dynamic=True)
         return _programs[function](*arguments)
     except Exception as error:  # whatever the compiler, the driver or the linker raise: chains run without them
+        if is_out_of_memory(error):  # a smaller batch fits
+            raise
         _programs = None
         logger.warning("torch.compile failed (%s): elementwise steps run one by one, more slowly.", one_line(error))
         return function(*arguments)
