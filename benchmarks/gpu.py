@@ -128,8 +128,8 @@ def noise(sizes: Sizes) -> Cell:
     return 1e3 * per_batch / sizes.work.batch, "ms"
 
 
-@row("force-bfloat16", "force pass of 64 in bfloat16", "2 530 images/s; 1 840 uncompiled", precision="bfloat16")
-@row("force-float32", "force pass of 64 in float32 (TF32)", "1 320 images/s; 950 uncompiled", precision="float32")
+@row("force-bfloat16", "force pass of 64 in bfloat16", "2 720 images/s; 1 900 uncompiled", precision="bfloat16")
+@row("force-float32", "force pass of 64 in float32 (TF32)", "1 420 images/s; 980 uncompiled", precision="float32")
 def force(sizes: Sizes, precision: str) -> Cell:
     from brownid.facemodel.batched import BatchedFaceModel
     from brownid.planning.scenarios import starting_latents
@@ -144,13 +144,13 @@ def force(sizes: Sizes, precision: str) -> Cell:
 @row(
     "langevin-bfloat16",
     "Langevin in bfloat16, random noise, many batches",
-    "1 720 identities/s; 1 300 uncompiled",
+    "1 850 identities/s; 1 340 uncompiled",
     precision="bfloat16",
 )
 @row(
     "langevin-float32",
     "Langevin in float32 (TF32), random noise, many batches",
-    "905 identities/s; 670 uncompiled",
+    "965 identities/s; 690 uncompiled",
     precision="float32",
 )
 def langevin_identities(sizes: Sizes, precision: str) -> Cell:

@@ -3,22 +3,22 @@
     python tests/device/mutants.py [--every N] [FILE...]     files of the library, as dynamics/langevin.py; default: all
 
 Each mutant is a copy of the library in which the scenarios that reach the place run. It is caught if one raises,
-differs from the CPU, or crosses more than its budget. Prints those that were not, to be looked at: what is left is
-legal (a host number in elementwise arithmetic, a host index), or not reached. Takes seconds a mutant.
+differs from the CPU, or crosses more or less than its budget. Prints those that were not, to be looked at: what is left
+is legal (a host number in elementwise arithmetic, a host index), or not reached. Takes a second a mutant.
 """
 
 import argparse
 import ast
-import json
-import os
+import importlib
+import multiprocessing
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parents[1] / "workflow" / "scripts"
@@ -75,13 +75,12 @@ def _moves(call: ast.Call) -> bool:
     return not (name.endswith("dtype") or name.startswith(("torch.f", "torch.b", "torch.i", "torch.u")))
 
 
-def reached() -> dict[str, list[str]]:
-    """`file:line` -> the scenarios that execute it on the CPU."""
-    import torch
+def reached(folder: str) -> dict[str, list[str]]:
+    """`file:line` -> the scenarios that execute it on the CPU, the quickest first."""
+    sys.path.insert(0, folder)
     from scenarios import SCENARIOS
 
-    torch.set_num_threads(1)
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[float, str]]] = {}
     for name, scenario in SCENARIOS.items():
         lines: set[str] = set()
 
@@ -92,23 +91,25 @@ def reached() -> dict[str, list[str]]:
             lines.add(f"{path.rpartition('/brownid/')[2]}:{frame.f_lineno}")
             return traced
 
+        began = time.process_time()
         sys.settrace(traced)
         try:
             scenario("cpu")
         finally:
             sys.settrace(None)
         for line in lines:
-            found.setdefault(line, []).append(name)
-    return found
+            found.setdefault(line, []).append((time.process_time() - began, name))
+    return {line: [name for _, name in sorted(those)] for line, those in found.items()}
 
 
-def verdict(names: list[str]) -> str:
-    """What the audit says of the library that is imported: empty if it notices nothing."""
-    import torch
-    from audit import compared, differences, on_device, read_budgets
-    from scenarios import SCENARIOS
-
-    torch.set_num_threads(1)
+def verdict(folder: str, names: list[str]) -> str:
+    """What the audit says of the library in a folder: empty if it notices nothing."""
+    sys.path.insert(0, folder)
+    try:
+        from audit import compared, differences, on_device, read_budgets
+        from scenarios import SCENARIOS
+    except Exception as error:
+        return f"breaks the import ({type(error).__name__})"
     for name in names:
         try:
             results, crossings = on_device(name)
@@ -117,26 +118,37 @@ def verdict(names: list[str]) -> str:
             return f"raises {type(error).__name__}"
         if apart:
             return "differs from the CPU"
-        if compared(crossings, read_budgets()[name])[0]:
-            return "exceeds the budget"
+        above, below = compared(crossings, read_budgets()[name])
+        if above or below:
+            return "exceeds the budget" if above else "crosses less than the budget"
     return ""
 
 
+def forked(function: Callable, *arguments: Any) -> Any:
+    """The result of a function in a process of its own, which has torch already, but nothing of the library."""
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sending.send(function(*arguments)))
+    process.start()
+    sending.close()
+    try:
+        return receiving.recv() if receiving.poll(PATIENCE) else "takes too long"
+    except EOFError:
+        return "ends the process"
+    finally:
+        process.kill()
+        process.join()
+
+
 def judged(mutant: Mutant, scenarios: list[str], folder: Path) -> str:
-    """The verdict on a mutant, in a process of its own."""
+    """The verdict on a mutant."""
     path = folder / "brownid" / mutant.file
     source = path.read_bytes()
     path.write_bytes(source[: mutant.begin] + mutant.text.encode() + source[mutant.end :])
-    command = [sys.executable, __file__, "--verdict", json.dumps(scenarios)]
     try:
-        done = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=PATIENCE
-        )
-    except subprocess.TimeoutExpired:
-        return "takes too long"
+        return forked(verdict, str(folder), scenarios)
     finally:
         path.write_bytes(source)
-    return done.stdout.strip() if done.returncode == 0 else "breaks the import"
 
 
 def main() -> None:
@@ -144,19 +156,19 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--every", type=int, default=1, help="only each N-th")
     parser.add_argument("--scenarios", type=int, default=4, help="of those that reach a place, at most so many")
-    parser.add_argument("--verdict", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.verdict:
-        print(verdict(json.loads(arguments.verdict)))
-        return
+    for package in ("cv2", "h5py", "pyarrow.ipc", "safetensors.torch", "torch", "yaml"):  # once, not in each process
+        importlib.import_module(package)
+    sys.modules["torch"].set_num_threads(1)
+    sys.dont_write_bytecode = True  # a mutant may be as old and as long as the file
     root = LIBRARY / "brownid"
     paths = [root / file for file in arguments.files] or sorted(root.rglob("*.py"))
     kept = [path for path in paths if not str(path.relative_to(root)).startswith(NOT_OF_THE_LIBRARY)]
     mutants = [mutant for path in kept for mutant in mutants_of(path, root)][:: arguments.every]
-    lines = reached()
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(root, Path(folder) / "brownid")
+        shutil.copytree(root, Path(folder) / "brownid", ignore=shutil.ignore_patterns("__pycache__"))
+        lines = forked(reached, folder)
         for mutant in mutants:
             scenarios = lines.get(f"{mutant.file}:{mutant.line}", [])
             said = judged(mutant, scenarios[: arguments.scenarios], Path(folder)) if scenarios else "is not reached"
