@@ -278,6 +278,24 @@ def _(device):
     return cropped, *torch.autograd.grad(cropped.square().sum(), images)
 
 
+@scenario("a training with sampled classes, by blocks")
+def _(device):
+    settings = TrainingSettings(
+        architecture="slim_plain", embedding_dim=8, epochs=1, batch_size=6, precision="float32",
+        class_sample_rate=0.7, erasing_probability=0.5, shuffle="blocks",
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        labels = [f"image_{number % 2}" for number in range(16)]
+        write_image_shard(place / "a.arrow", "people", np.arange(16) // 2, labels, photographs(16))
+        files = {name: place / name for name in ("output", "history", "checkpoint")}
+        train_recognition(
+            [place / "a.arrow"], settings, seed=SEED, image_size=SIDE, **files, keep="memory", device=device
+        )
+        head = torch.load(files["checkpoint"], weights_only=True)["state_dict"]["head.weight"]
+        return [*read_weights(files["output"]).values(), head]
+
+
 @scenario("MTCNN")
 def _(device):
     torch.manual_seed(SEED)
