@@ -39,7 +39,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 release: configuration $(VENV)/installed
 	@$(SNAKEMAKE)
-	@$(MAKE) --no-print-directory results/provenance.html
+	@$(MAKE) --silent --no-print-directory results/provenance.html
 
 development: configuration $(VENV)/installed
 	@$(SNAKEMAKE) development

@@ -219,7 +219,7 @@ def _signature(name: str, each: Any) -> str:
 
 
 def _one_line_signature(name: str, function: Any) -> str:
-    return f"{name}{_plain(inspect.signature(function))}".replace("(self, ", "(").replace("(self)", "()")
+    return re.sub(r"^(\w+\()(?:self|cls)(?:, )?", r"\1", f"{name}{_plain(inspect.signature(function))}")
 
 
 def _plain(signature: Any) -> str:

@@ -137,6 +137,8 @@ GAN, SLIM = ("--generator", "gan.safetensors"), ("--network", "slim.safetensors"
         ((*GAN, *SLIM, "--benchmark", "b16.bin"), "its crops have 16 pixels, but the network reads 32"),
         (("--photographs", "empty"), "1 .txt); check the path. What fits is a folder of images per person"),
         (("--photographs", "nowhere"), "there is no such folder"),
+        (("--photographs", "b32.bin"), "this is a file; name a folder with a folder of images per person"),
+        ((*GAN, "--network", "gone.pth"), "gone.pth: cannot read the weights: No such file or directory."),
         (("--photographs", "portraits"), "a network cannot be trained on one image per person"),
         (("--photographs", "mixed"), "no crops of one size (32 x 32, 33 x 33, 34 x 34 pixels)"),
         (("--photographs", "people", "--detector", "other.pt"), "not a readable ONNX file of YuNet"),

@@ -14,7 +14,7 @@ from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.generators.stylegan3.settings import StyleGAN3Settings
 from brownid.planning import resources, sizes
 from brownid.planning.doctor import Machine, examine_machine, examine_packages
-from brownid.planning.resources import amount, examine_memory
+from brownid.planning.resources import amount, examine_memory, gpu_memory
 from brownid.recognition.backbones import FAMILIES, backbone
 from brownid.weights.catalogue import read_catalogue
 
@@ -127,6 +127,19 @@ def test_a_database_that_nobody_counted_is_named(tiny):
     tiny["databases"]["portraits"] |= {"capture": None, "root": "data/faces"}
     findings = resources.examine_disk(tiny, {}, free=1e12)
     assert [finding.level for finding in findings] == ["fine", "note"] and "portraits" in findings[1].what
+
+
+def test_processes_share_the_batch_and_a_large_head(tiny):
+    def need():
+        return next(need for need in gpu_memory(tiny, {}) if need.job == "training fr_varied")
+
+    entry, alone = tiny["training"]["fr_varied"], need()
+    entry["processes"] = 4
+    assert need().batch == -(-alone.batch // 4) and need().fixed == alone.fixed and need().each == alone.each
+    entry["shard_head_from"] = 2
+    assert need().fixed < alone.fixed and need().each == alone.each
+    entry["settings"]["class_sample_rate"] = 0.5
+    assert need().each < alone.each
 
 
 def test_steering_goes_on_with_smaller_batches_and_training_does_not(tiny):

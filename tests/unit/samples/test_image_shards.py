@@ -1,5 +1,6 @@
 """Image shards give back every pixel, and name the image that is damaged."""
 
+import errno
 import os
 import pickle
 import struct
@@ -114,6 +115,17 @@ def test_no_more_than_two_batches_are_held_while_a_shard_is_written(tmp_path, pi
     labels = list(map(str, range(20)))
     write_image_shard(tmp_path / "x.arrow", "people", [1] * 20, labels, rendered(), image_size=12)
     assert len(ImageShards([tmp_path / "x.arrow"])) == 20 and max(most) <= 3  # with the one that is being made
+
+
+def test_a_disk_that_is_full_is_a_sentence_and_leaves_no_file(tmp_path, pixels, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(images, "ROWS_PER_BATCH", 2)
+    monkeypatch.setattr(images, "_column", refuse)
+    with pytest.raises(BrownidError, match=r"x\.arrow: No space left on device"):
+        write_image_shard(tmp_path / "x.arrow", "people", IDENTITIES, LABELS, batches(pixels, [2, 3]), image_size=12)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_batch_is_encoded_while_the_next_one_is_made(tmp_path, pixels, monkeypatch):

@@ -191,6 +191,13 @@ def test_a_wildcard_may_have_the_name_of_a_number_of_the_configuration(job):
     assert given == {"batch_size": 8, "seed": "2"}
 
 
+def test_a_wildcard_in_the_singular_names_an_entry_too(job):
+    job.wildcards, job.config["networks"] = named(network="own"), {"own": {"processes": 2, "keep": "none"}}
+    given = {}
+    process.run(lambda processes, keep: given.update(processes=processes, keep=keep), job)
+    assert given == {"processes": 2, "keep": "none"}
+
+
 def directive(rule, keyword):
     """The text of a directive of a rule, and the names in it."""
     found = re.search(rf"^( +){keyword}:\n((?:\1 .*\n)+)", rule, re.MULTILINE)

@@ -194,6 +194,8 @@ def _fitting(path: str) -> list[Description]:
     except MissingPackageError:
         raise
     except BrownidError as error:
+        if not Path(path).exists():
+            raise
         raise BrownidError(
             f"{error} What fits are the weights of such a network in a state dict or checkpoint (.pt, .pth, .ckpt, "
             ".safetensors), an ONNX file, or a function of your own (examples/own_network.py)."
@@ -282,7 +284,8 @@ def _photographs(sources: Sources, found: dict[str, str]) -> list[str]:
     if root is None:
         return []
     if not Path(root).is_dir():
-        raise BrownidError(f"{root}: there is no such folder; name one with a folder of images per person.")
+        found_there = "this is a file" if Path(root).exists() else "there is no such folder"
+        raise BrownidError(f"{root}: {found_there}; name a folder with a folder of images per person.")
     listing = find_images(root)
     if listing.record_files and not listing.paths:
         if sources.detector_files:

@@ -215,7 +215,7 @@ def _judged(need: Need, gpu_bytes: float) -> Finding:
     if need.shrinks:
         return Finding("note", MEMORY, what, f"the job will go on with about {fitting} at a time; results are the same")
     return Finding(
-        "blocks", MEMORY, what, f"a batch_size of {fitting} would fit, but is another recipe; or take a larger GPU"
+        "blocks", MEMORY, what, f"{fitting} images would fit: share the batch by more processes, or take a larger GPU"
     )
 
 
@@ -252,15 +252,18 @@ def _steering(config: Mapping, section: str, name: str, entry: Mapping, catalogu
 
 
 def _training(config: Mapping, name: str, entry: Mapping, catalogue: Mapping[str, Model]) -> Need:
-    settings = entry["settings"]
+    """What one of the processes of a training needs, on its rows of a batch."""
+    settings, processes = entry["settings"], entry["processes"]
     classes = sizes.class_count(config, entry["datasets"], catalogue)
-    parameters = sizes.network_parameters(entry) + classes * settings["embedding_dim"]
+    sampled = settings["class_sample_rate"]
+    shares = processes if sampled < 1 or classes >= entry["shard_head_from"] else 1
+    parameters = sizes.network_parameters(entry) + -(-classes // shares) * settings["embedding_dim"]
     half = 1.0 if settings["precision"] == "float32" else 0.5
     activations = sizes.network_activations(entry) or 0.0
     return Need(
         f"training {name}",
         fixed=sizes.FLOAT32 * 3 * parameters,
-        each=OVERHEAD * half * activations + sizes.FLOAT32 * 3 * classes,
-        batch=settings["batch_size"],
+        each=OVERHEAD * half * activations + sizes.FLOAT32 * 3 * sampled * classes,
+        batch=-(-settings["batch_size"] // processes),
         shrinks=False,
     )

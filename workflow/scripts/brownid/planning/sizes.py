@@ -96,15 +96,29 @@ def class_count(config: Mapping, datasets: list[str], catalogue: Mapping[str, Mo
 
 
 def training_entries(config: Mapping) -> dict[str, dict[str, Any]]:
-    """The networks that a run trains, by name: datasets, family, architecture, side, settings."""
+    """The networks that a run trains, by name: datasets, settings, processes, family, architecture, side."""
+
+    def shared(entry: Mapping) -> dict[str, Any]:
+        return {key: entry[key] for key in ("processes", "shard_head_from")}
+
     trained = {
-        name: {"datasets": [entry["database"]], "settings": entry["training"], **_shape(entry, entry["image_size"])}
+        name: {
+            "datasets": [entry["database"]],
+            "settings": entry["training"],
+            **shared(entry),
+            **_shape(entry, entry["image_size"]),
+        }
         for name, entry in config["networks"].items()
         if entry.get("database")
     }
     image_size = config["images"]["image_size"]
     return trained | {
-        name: {"datasets": entry["datasets"], "settings": entry["settings"], **_shape(entry, image_size)}
+        name: {
+            "datasets": entry["datasets"],
+            "settings": entry["settings"],
+            **shared(entry),
+            **_shape(entry, image_size),
+        }
         for name, entry in config["training"].items()
     }
 

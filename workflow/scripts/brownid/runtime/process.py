@@ -135,7 +135,11 @@ def run(stage: Callable[..., None], snakemake: Any, **more: Any) -> None:
     of all rules and functions.
     """
     config = snakemake.config
-    sections = [(config.get(section), name) for section, name in snakemake.wildcards.items()]
+    sections = [
+        (config.get(section), name)
+        for wildcard, name in snakemake.wildcards.items()
+        for section in (wildcard, f"{wildcard}s")  # {training} and {network}
+    ]
     entries = [section.get(name, {}) for section, name in sections if isinstance(section, Mapping)]
     found = {name: place[name] for place in (config, *entries) for name in CHANGES_NO_RESULT if name in place}
     given: dict[str, Any] = {"threads": snakemake.threads, **found}

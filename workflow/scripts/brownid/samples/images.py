@@ -4,6 +4,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -34,24 +35,37 @@ def write(
 ) -> None:
     """Write n rows: identities int64 `[n]`, labels and PNG files; the file appears whole or not at all.
 
-    No more than `ROWS_PER_BATCH` of the PNG files are held. BrownidError where there are more or fewer than n.
+    No more than twice `ROWS_PER_BATCH` of the PNG files are held. BrownidError where there are more or fewer than n.
     """
     metadata = {"namespace": namespace, "side": str(image_size), "version": VERSION}
     metadata["checksum"] = _checksum(metadata, identities, labels)
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in COLUMNS.items()], metadata=metadata)
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pa.ipc.new_file(str(temporary), schema) as writer,
+        ThreadPoolExecutor(1) as disk,  # who makes the images does not wait for it
+    ):
+
+        def write_rows(part: slice, images: Sequence[bytes]) -> None:
+            # From buffers: `pa.array` and `to_numpy` import pandas.
+            numbers = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(identities[part])])
+            texts = _column([label.encode() for label in labels[part]], "label", np.int32)
+            writer.write_batch(pa.record_batch([numbers, texts, _column(images, "image", np.int64)], schema=schema))
+
         files, start = iter(encoded), 0
+        writing: Future[None] | None = None
         while images := list(itertools.islice(files, ROWS_PER_BATCH)):
             part = slice(start, start + len(images))
             start += len(images)
             if start > len(labels):
                 raise BrownidError(f"{path}: there are more images than the {len(labels)} identities and labels.")
-            # From buffers: `pa.array` and `to_numpy` import pandas.
-            numbers = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(identities[part])])
-            texts = _column([label.encode() for label in labels[part]], "label", np.int32)
-            writer.write_batch(pa.record_batch([numbers, texts, _column(images, "image", np.int64)], schema=schema))
+            if writing is not None:
+                writing.result()
+            writing = disk.submit(write_rows, part, images)
         if start < len(labels):
             raise BrownidError(f"{path}: there are {len(labels)} identities and labels, but only {start} images.")
+        if writing is not None:
+            writing.result()
 
 
 def _column(values: Sequence[bytes], name: str, offsets: type[np.signedinteger]) -> pa.Array:

@@ -21,7 +21,7 @@ from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import default_device, logger
 from brownid.samples import png
 from brownid.training.data import EpochBatches, TrainingImages, decoders
-from brownid.training.loop import NOTHING_KEPT, SHARD_HEAD_FROM, Epoch, Training
+from brownid.training.loop import SHARD_HEAD_FROM, Epoch, Training
 from brownid.training.module import RecognitionModule
 from brownid.training.settings import TrainingSettings
 
@@ -72,16 +72,16 @@ def train_recognition(
     Raises `BrownidError` for unfit images and divergence.
     """
     chosen = torch.device(device or default_device())
-    with _reproducible(threads, chosen), terminable(lambda: NOTHING_KEPT):
+    with _reproducible(threads, chosen), terminable(lambda: "the training stops before its first batch"):
         data = TrainingImages(
             shards, image_size, keep=keep, device=chosen, processes=group.size, workers=decoders(chosen, threads)
         )
         options: dict[str, Any] = {"threads": threads, "group": group, "shard_head_from": shard_head_from}
         training = Training(settings, data, image_size=image_size, seed=seed, device=chosen, **options)
         logger.info(
-            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %s, %d processes, pixels in %s",
+            "training %s on %d images of %d identities: %d epochs of %d batches, %s on %d x %s, pixels in %s",
             *(settings.architecture, len(data), data.classes, settings.epochs, training.steps),
-            *(training.module.precision, chosen, group.size, data.kept_in),
+            *(training.module.precision, group.size, chosen, data.kept_in),
         )
         if picture is not None and group.rank == 0:
             whole = EpochBatches(data, settings.batch_size, seed=seed, epoch=0, shuffle=settings.shuffle)
