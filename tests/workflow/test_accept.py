@@ -256,7 +256,13 @@ def test_a_run_of_version_0_1_is_accepted_but_for_scores_which_had_no_persons_an
             persistence._write_record(str(path), MetadataRecord(**names, endtime=1.0, record_format_version=6))
     done = accept_results([config], directory=tmp_path, every=True)
     again = {"capture_benchmark": 1, "score_model": 2, "tabulate_scores": 1, "package_release": 1, "verify_release": 1}
-    again |= {"fit_within_class": 1, "show_within_class": 1, "export_training_set": 2}
+    again |= {
+        "fit_within_class": 1,
+        "show_within_class": 1,
+        "export_training_set": 2,
+        "build_gallery": 5,
+        "write_report": 1,
+    }
     assert rules(done.running) == again
     assert pending(tmp_path, configfiles=(config,)) == again
 
