@@ -70,10 +70,9 @@ def _backward(
 
     p is what is activated, z the activations scaled by the styles. None stands for a sum without its term.
     """
-    dtype = torch.promote_types(y.dtype, torch.float32)  # of the sums
     through = along_styles = along_noise = inner = None
     if gradient is not None and styles is not None:
-        along_styles = (gradient * y).sum((2, 3), dtype=dtype)
+        along_styles = (gradient * y).sum((2, 3))
         through = gradient * styles
     if of_image is not None and colours is not None:
         for channel in range(3):
@@ -82,11 +81,11 @@ def _backward(
     assert through is not None  # one of the two has a gradient
     if clamp is not None:
         through = torch.ops.aten.hardtanh_backward(through, y, -clamp, clamp)
-        inner = (through * y).sum((2, 3), dtype=dtype)
+        inner = (through * y).sum((2, 3))
     through = torch.ops.aten.leaky_relu_backward(through, y, SLOPE, True)
-    along_bias = through.sum((2, 3), dtype=dtype)
+    along_bias = through.sum((2, 3))
     if noise is not None:
-        along_noise = (through * noise).sum((2, 3), dtype=dtype)
+        along_noise = (through * noise).sum((2, 3))
     return through * scales, along_styles, along_bias, along_noise, inner
 
 
@@ -124,14 +123,18 @@ class _Activation(torch.autograd.Function):
         along_map = along_colours = None
         if of_image is not None:
             along_colours = torch.bmm(of_image.flatten(2), y.flatten(2).transpose(1, 2))
-        if inner is None:  # nothing is cut: Σ ∂y · y by its two parts
-            inner = torch.zeros_like(along_bias)
+        wide = torch.promote_types(y.dtype, torch.float32)
+        along_scales = -bias.to(wide) * along_bias
+        if inner is not None:
+            along_scales = along_scales + inner
+        else:  # nothing is cut: Σ ∂y · y by its two parts
             if along_styles is not None:
-                inner = inner + next_factors.flatten(1) * along_styles
+                along_scales = along_scales + next_factors.flatten(1).to(wide) * along_styles
             if along_colours is not None:
-                inner = inner + (weights * along_colours).sum(1)
-        inner = inner - bias.to(inner.dtype) * along_bias
-        along_scales = (inner if along_noise is None else inner - along_noise) / factors.flatten(1).to(inner.dtype)
+                along_scales = along_scales + (weights.to(wide) * along_colours).sum(1)
+        if along_noise is not None:
+            along_scales = along_scales - along_noise
+        along_scales = along_scales / factors.flatten(1).to(wide)
         if noise is not None and ctx.needs_input_grad[3]:
             along_map = (along_x / factors).sum(1, keepdim=True).sum_to_size(noise.shape)
         return along_x, along_scales, None, along_map, None, along_styles, along_colours
