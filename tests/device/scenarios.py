@@ -93,7 +93,7 @@ def network_of(family, architecture, device, width=WIDTH):
 def _(device):
     model = WPlusFaceModel(face_model(device))
     latents = model.from_w(random_latents(model.model.generator, range(3), 0.7, SEED))
-    directions = torch.linalg.qr(vectors("cpu", 2, "nuisance", latents.shape[1]).T)[0].T.to(device)
+    directions = torch.linalg.qr(vectors("cpu", 2, "nuisance", latents.shape[1]).T)[0].T
     settings = LangevinSettings(iterations=1, repulsion_radius=2.0, force_clip=0.1, timestep=0.1)
     run = langevin(model, latents, settings, seed=SEED, nuisance_directions=directions)
     return run.latents, run.embeddings
@@ -134,7 +134,7 @@ def _(device):
     latents = random_latents(model.generator, range(2), 0.7, SEED)
     settings = WithinClassSettings(iterations=1, variations=2)
     embeddings = BatchedFaceModel(model, 4, SEED).embed(latents, [0, 1])
-    given = {"seed": SEED, "within_class": vectors(device, 3, "within"), "batch_size": 3}
+    given = {"seed": SEED, "within_class": vectors("cpu", 3, "within"), "batch_size": 3}
     run = dispersion(model, latents, embeddings, settings, **given)
     return run.latents, run.embeddings
 

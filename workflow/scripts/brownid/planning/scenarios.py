@@ -80,7 +80,7 @@ def moved(model: GeneratorFaceModel, count: int = 6, *, batch_size: int = 4, **s
     given = LangevinSettings.of(
         {"iterations": 2, "repulsion_radius": 2.0, "fixed_distance": 1.6, **settings}, "scenario"
     )
-    guard = vectors(str(model.device), 7, "guard")
+    guard = vectors("cpu", 7, "guard")  # as from a file
     run = langevin(
         model, starting_latents(model.generator, count), given, seed=SEED, fixed_embeddings=guard, batch_size=batch_size
     )
@@ -118,10 +118,10 @@ def _disco(device: str) -> Sequence[Tensor]:
     run = dispersion(
         model,
         latents,
-        BatchedFaceModel(model, 4, SEED).embed(latents, [0, 1, 2]),
+        BatchedFaceModel(model, 4, SEED).embed(latents, [0, 1, 2]).cpu(),
         DispersionSettings(iterations=2, variations=3, timestep=-0.3),
         seed=SEED,
-        covariates=vectors(device, 3, "covariates"),
+        covariates=vectors("cpu", 3, "covariates"),
         batch_size=4,
     )
     return run.latents, run.embeddings, _numbers(run.statistics)
@@ -129,7 +129,7 @@ def _disco(device: str) -> Sequence[Tensor]:
 
 @scenario("reject and repulse")
 def _baselines(device: str) -> Sequence[Tensor]:
-    model, guard = face_model(device), vectors(device, 5, "guard")
+    model, guard = face_model(device), vectors("cpu", 5, "guard")
 
     def draw(items: Sequence[int]) -> Tensor:
         return random_latents(model.generator, items, 1.0, SEED)
@@ -153,7 +153,7 @@ def _packing_batches(device: str) -> Sequence[Tensor]:
 def packed(device: str, **settings: Any) -> Sequence[Tensor]:
     """Nine iterations of a packing near a gallery."""
     given = PackingSettings.of({"iterations": 9, "record_every": 4, "precision": "float32", **settings}, "scenario")
-    run = pack(vectors(device, 60, "start", 16), vectors(device, 90, "gallery", 16), given, seed=SEED, tile=32)
+    run = pack(vectors(device, 60, "start", 16), vectors("cpu", 90, "gallery", 16), given, seed=SEED, tile=32)
     return run.references, _numbers(run.statistics)
 
 
@@ -163,7 +163,7 @@ def _inversion(device: str) -> Sequence[Tensor]:
     starts = starting_latents(model.generator, 6).unflatten(0, (3, 2))
     settings = LatentOptimizationSettings(2, 0.1, latent_weight=0.1)
     std = latent_std(starts.flatten(0, 1))
-    run = invert(model, vectors(device, 3, "targets"), starts, settings, seed=SEED, latent_std=std, batch_size=4)
+    run = invert(model, vectors("cpu", 3, "targets"), starts, settings, seed=SEED, latent_std=std, batch_size=4)
     return run.latents, run.embeddings, run.angles, run.attempts
 
 
