@@ -52,8 +52,7 @@ def named_target(config: Mapping, name: str) -> list[str]:
         "release": (release, "`release`"),
     }
     made, needed = known[name]
-    files = made(config)
-    if not files:
+    if not (files := made(config)):
         raise BrownidError(f"The target `{name}` has nothing to make: the configuration has no {needed}.")
     return files
 
@@ -78,8 +77,7 @@ def images(config: Mapping) -> list[str]:
 
 def release(config: Mapping) -> list[str]:
     """The record that the release was verified; none where no release is configured."""
-    entry = config["release"]
-    return [f"results/release/{entry['name']}.verified.txt"] if entry else []
+    return [f"results/release/{config['release']['name']}.verified.txt"] if config["release"] else []
 
 
 def face_sheets(config: Mapping) -> list[str]:
@@ -130,8 +128,7 @@ def tables(config: Mapping) -> list[str]:
 
 def pages(config: Mapping) -> list[str]:
     """The page that a user opens, and that of the gallery."""
-    shown = bool(scores(config) or figures(config))
-    return [REPORT_PAGE] * shown + [GALLERY_PAGE] * bool(gallery_datasets(config))
+    return [REPORT_PAGE] * bool(scores(config) or figures(config)) + [GALLERY_PAGE] * bool(gallery_datasets(config))
 
 
 def gallery_datasets(config: Mapping) -> list[str]:
@@ -323,8 +320,6 @@ def job_counts(config: Mapping) -> Counter[str]:
     """Jobs of the default target by rule, when nothing is there yet; target rules are not counted."""
     jobs: Counter[str] = Counter()
     references, variations, networks = config["references"], config["variations"], config["networks"]
-    moving = moving_datasets(config)
-    guarded = [name for name, entry in references.items() if entry["leak_guard"]]
     trained = [name for name, entry in networks.items() if entry.get("database") and not entry.get("weights")]
     packed = packed_references(config)
     jobs["sample_references"] = len(references) - len(packed)
@@ -363,12 +358,12 @@ def job_counts(config: Mapping) -> Counter[str]:
     for name in databases_in_use(config):
         jobs["index_database"] += 1
         jobs["capture_database"] += len(paths.capture_manifest(config, name))
-    jobs["plot_dynamics"] = len(moving)
+    jobs["plot_dynamics"] = len(moving_datasets(config))
     jobs["plot_distances"] = len(variations)
     jobs["show_faces"] = len(shown_datasets(config))
     jobs["build_gallery"] = len(gallery_datasets(config))
     jobs["write_report"] = int(bool(pages(config)))
-    jobs["audit_leaks"] = len(guarded)
+    jobs["audit_leaks"] = sum(bool(entry["leak_guard"]) for entry in references.values())
     jobs["measure_controls"] = int(bool(controlled_datasets(config)))
     jobs["export_training_set"] = sum(map(len, _exports(config).values())) if config["release"] else 0
     jobs["package_release"] = jobs["verify_release"] = int(config["release"] is not None)
