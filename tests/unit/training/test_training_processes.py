@@ -95,6 +95,13 @@ def test_what_two_processes_keep_goes_on_in_three_and_in_one(few, compiler, tmp_
         assert_close(numbers, whole)
 
 
+def test_processes_that_diverge_stop_together_with_one_sentence(few, compiler):
+    steep = {"optimiser": "adamw", "learning_rate": 1e30}
+    found = in_processes(2, lambda group: trained(few, group, **steep))
+    assert [type(error) for error in found] == [BrownidError] * 2
+    assert str(found[0]) == str(found[1]) and "diverged in epoch 1, up to batch 2 of 2" in str(found[0])
+
+
 def test_processes_share_the_images_of_every_batch(data):
     class Share:
         def __init__(self, rank, size):
