@@ -4,6 +4,7 @@ Not among them, as they use no device: YuNet (OpenCV), realignment, leak audit a
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +32,8 @@ from brownid.facemodel.loading import crop_for, load_face_model, load_generator,
 from brownid.facemodel.model import GeneratorFaceModel, WPlusFaceModel
 from brownid.hyperface.inversion import draw_faces, starting_latents
 from brownid.hyperface.settings import InversionSettings
+from brownid.hyperface.variations import inverted_variations
+from brownid.jobs.resume import StateFile
 from brownid.planning import scenarios as shared
 from brownid.planning.scenarios import (
     SEED,
@@ -49,6 +52,7 @@ from brownid.recognition.embedding import embed_images
 from brownid.recognition.loading import load_backbone, save_backbone
 from brownid.runtime.randomness import NoiseKey, uniform
 from brownid.samples import png
+from brownid.samples.collection import SampleCollection
 from brownid.samples.images import write_image_shard
 from brownid.training.run import train_recognition
 from brownid.training.settings import TrainingSettings
@@ -97,6 +101,27 @@ def _(device):
     settings = LangevinSettings(iterations=1, repulsion_radius=2.0, force_clip=0.1, timestep=0.1)
     run = langevin(model, latents, settings, seed=SEED, nuisance_directions=directions)
     return run.latents, run.embeddings
+
+
+@scenario("langevin that was interrupted")
+def _(device):
+    model = face_model(device)
+    embed, calls = model.embed, []
+
+    def failing(*given):
+        calls.append(given)
+        if len(calls) == 4:  # in the second iteration
+            raise InterruptedError
+        return embed(*given)
+
+    with TemporaryDirectory() as folder:
+        state = StateFile(Path(folder) / "state", {})
+        model.embed = failing
+        with suppress(InterruptedError):
+            moved(model, state=state)
+        assert state.path.exists()
+        model.embed = embed
+        return moved(model, state=state)
 
 
 @scenario("langevin of StyleGAN3")
@@ -187,6 +212,24 @@ def _(device):
     ]
     near = nearest(targets, embeddings, 3, tile=4)
     return latents, embeddings, *found, *near
+
+
+@scenario("variations by noise on the embedding")
+def _(device):
+    model = face_model(device)
+    latents = random_latents(model.generator, range(2), 0.7, SEED)
+    embeddings = model.embed(latents)
+    references = SampleCollection(
+        latents=latents,
+        embeddings=embeddings,
+        identities=[0, 1],
+        labels=["reference"] * 2,
+        generator="g",
+        recognition="n",
+    )
+    settings = {"seed": SEED, "truncation": 0.7, "variations": {"settings": {"variations": 2, "iterations": 1}}}
+    found = inverted_variations(settings, model, references, 3, None)
+    return found.latents, found.embeddings
 
 
 @scenario("warm start")

@@ -24,6 +24,7 @@ from brownid.generators.protocol import Generator
 from brownid.hyperface.inversion import invert
 from brownid.hyperface.packing import pack
 from brownid.hyperface.settings import LatentOptimizationSettings, PackingSettings
+from brownid.jobs.resume import StateFile
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import embed_images
 from brownid.runtime.randomness import NoiseKey, normal, uniform
@@ -75,14 +76,27 @@ def vectors(device: str, count: int, purpose: str, width: int = WIDTH) -> Tensor
     return normal(SEED, f"scenarios/{purpose}", range(count), (width,)).to(device)
 
 
-def moved(model: GeneratorFaceModel, count: int = 6, *, batch_size: int = 4, **settings: Any) -> Sequence[Tensor]:
+def moved(
+    model: GeneratorFaceModel,
+    count: int = 6,
+    *,
+    batch_size: int = 4,
+    state: StateFile | None = None,
+    **settings: Any,
+) -> Sequence[Tensor]:
     """Two iterations of Langevin with a leak guard, in batches."""
     given = LangevinSettings.of(
         {"iterations": 2, "repulsion_radius": 2.0, "fixed_distance": 1.6, **settings}, "scenario"
     )
     guard = vectors("cpu", 7, "guard")  # as from a file
     run = langevin(
-        model, starting_latents(model.generator, count), given, seed=SEED, fixed_embeddings=guard, batch_size=batch_size
+        model,
+        starting_latents(model.generator, count),
+        given,
+        seed=SEED,
+        fixed_embeddings=guard,
+        batch_size=batch_size,
+        state=state,
     )
     return run.latents, run.embeddings, _numbers(run.statistics)
 
