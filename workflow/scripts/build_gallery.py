@@ -22,7 +22,12 @@ def build_gallery(settings: Mapping[str, Any], *, images: Sequence[Path], identi
     with atomic_path(data.parent) as folder:
         folder.mkdir()
         write_gallery(
-            folder, settings["dataset"], shards, thumbnail_size=settings["thumbnail_size"], identities=measured
+            folder,
+            settings["dataset"],
+            shards,
+            thumbnail_size=settings["thumbnail_size"],
+            most_images=settings["most_images"],
+            identities=measured,
         )
 
 

@@ -55,6 +55,21 @@ def measured(identities):
     }
 
 
+def test_of_a_large_dataset_the_first_identities_are_shown_whole(tmp_path):
+    write_gallery(
+        tmp_path,
+        "faces",
+        ImageShards(shards(tmp_path, 5, 3)),
+        thumbnail_size=64,
+        most_images=8,
+        identities=measured(5),
+    )
+    _, (about,) = calls(tmp_path / "data.js")
+    assert [about[name] for name in ("identities", "left_out", "images")] == [2, 3, 6]
+    _, (_, _, columns) = calls(tmp_path / "part-000.js")
+    assert columns["identity"] == [0, 1] and columns["nearest_identity"] == [1, 2]
+
+
 def test_images_stand_by_identity_with_the_reference_first(tmp_path):
     write_gallery(tmp_path, "faces", ImageShards(shards(tmp_path, 5, 3)), thumbnail_size=64)
     sheet = np.asarray(Image.open(tmp_path / "00000.jpg"))
@@ -86,7 +101,7 @@ def test_sheets_are_bounded_and_tiles_never_larger_than_images_in_whole_blocks(t
 def test_the_stage_writes_what_the_judge_measured_and_the_same_bytes_again(tmp_path):
     table = tmp_path / "identities.csv"
     table.write_text("identity,images,consistency,nearest_identity,leak_angle\n0,3,0.5,1,\n1,3,,0,\n")
-    paths, settings = shards(tmp_path, 2, 3), {"dataset": "faces", "thumbnail_size": 32}
+    paths, settings = shards(tmp_path, 2, 3), {"dataset": "faces", "thumbnail_size": 32, "most_images": 99}
     for name in ("first", "second"):
         build_gallery(settings, images=paths, identities=table, data=tmp_path / name / "data.js")
     first, second = (sorted((tmp_path / name).iterdir()) for name in ("first", "second"))

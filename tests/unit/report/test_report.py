@@ -69,7 +69,7 @@ def test_the_page_holds_pictures_tables_and_captions_itself_and_has_the_same_byt
         tmp_path / "i.arrow", "lang", [0, 0], ["reference", "augmentation_0"], np.zeros((2, 16, 16, 3), np.uint8)
     )
     build_gallery(
-        {"dataset": "varied", "thumbnail_size": 16},
+        {"dataset": "varied", "thumbnail_size": 16, "most_images": 99},
         images=[tmp_path / "i.arrow"],
         identities=None,
         data=tmp_path / "gallery/varied/data.js",

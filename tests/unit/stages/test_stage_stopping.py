@@ -112,7 +112,7 @@ def references_entry(algorithm, **settings):
 
 STAGES = {
     "build_gallery": lambda given, out: build_gallery.build_gallery(
-        {"dataset": "people", "thumbnail_size": 32}, images=[given["images"]], identities=None,
+        {"dataset": "people", "thumbnail_size": 32, "most_images": 9}, images=[given["images"]], identities=None,
         data=out / "images" / "data.js",
     ),
     "sample_references": lambda given, out: sample_references.sample_references(

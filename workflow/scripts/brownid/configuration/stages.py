@@ -402,7 +402,7 @@ def show_faces(config: Mapping, dataset: str) -> dict[str, Any]:
 
 
 def build_gallery(config: Mapping, dataset: str) -> dict[str, Any]:
-    return {"dataset": dataset, "thumbnail_size": config["gallery"]["thumbnail_size"]}
+    return {"dataset": dataset, **{name: config["gallery"][name] for name in ("thumbnail_size", "most_images")}}
 
 
 def write_report(config: Mapping) -> dict[str, Any]:

@@ -247,6 +247,8 @@ function controls(data) {
     ...data.measures.map(name => range(name, MEASURES[name][0], MEASURES[name][1] === "share" ? "0 to 1" : "rad")));
   const notes = data.measures.map(name => `${MEASURES[name][0]}: ${MEASURES[name][3]}`);
   by("notes").replaceChildren(
+    make("p", {textContent: data.left_out ? `No thumbnails were made of `
+      + `${new Intl.NumberFormat("en").format(data.left_out)} more identities (gallery.most_images).` : ""}),
     make("p", {textContent: data.measures.length ? `Measured by the judge network. ${notes.join(" ")}`
       : "No judge network measured this dataset, so there is nothing to sort by but the number."}),
     make("p", {innerHTML: "Keys: <kbd>↑</kbd> <kbd>↓</kbd> <kbd>←</kbd> <kbd>→</kbd> move, <kbd>Enter</kbd> enlarges, "

@@ -32,15 +32,19 @@ def write_gallery(
     shards: ImageShards,
     *,
     thumbnail_size: int,
+    most_images: int = 100_000,
     identities: Mapping[int, Mapping[str, float]] | None = None,
 ) -> None:
     """Write the sheets and scripts of a dataset into `folder`, which is there.
 
     `identities` has the `MEASURES` of each identity, as far as they are known, and `nearest_identity`, the number of
     the one that it is most alike. An identity begins with its reference. Where any has several images, one that has
-    the reference alone is left out. Memory is that of one sheet, and of identities and labels.
+    the reference alone is left out. Of a dataset of more than `most_images` only the first identities are shown, which
+    together have no more than that. Memory is that of one sheet, and of identities and labels.
     """
     order, starts = _ordered(shards)
+    total = len(starts)
+    order, starts = _first(order, starts, most_images)
     numbers = shards.identities[order[starts]].tolist()
     counts = np.diff([*starts, len(order)]).tolist()
     side = _side(thumbnail_size, shards.image_size)
@@ -57,6 +61,7 @@ def write_gallery(
         "rows": ROWS,
         "images": len(order),
         "identities": len(numbers),
+        "left_out": total - len(numbers),
         "parts": max(1, math.ceil(len(numbers) / PART)),
         "labels": [list(names) for names in sets],
         "measures": [name for name in MEASURES if any(_known(row.get(name)) for row in (identities or {}).values())],
@@ -80,6 +85,13 @@ def _ordered(shards: ImageShards) -> tuple[np.ndarray, np.ndarray]:
     if not len(order):
         raise BrownidError(f"{shards.paths[0]}: there are no images in this dataset, so there is no gallery.")
     return order, np.flatnonzero(np.diff(shards.identities[order], prepend=-1))
+
+
+def _first(order: np.ndarray, starts: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first identities that have at most so many images together, always one."""
+    ends = np.append(starts[1:], len(order))
+    shown = max(1, int(np.searchsorted(ends, most, side="right")))
+    return order[: ends[shown - 1]], starts[:shown]
 
 
 def _side(wanted: int, image_size: int) -> int:
