@@ -42,14 +42,15 @@ class Sizes:
     elements: int = 2**30  # of the copy
     models: dict = field(default_factory=dict)
 
-    def model(self, precision: str, noise: str = "fixed"):
-        """The face model, made once."""
+    def model(self, precision: str, noise: str = "fixed", compile: bool | str = False):
+        """The face model, made once. Where one compiles ("auto"), all do after it: such rows come last."""
         from brownid.planning.device import face_model
 
-        if (precision, noise) not in self.models:
+        key = precision, noise, compile
+        if key not in self.models:
             self.models.clear()  # the memory is for one
-            self.models[precision, noise] = face_model(self.device, self.work, noise=noise, precision=precision)
-        return self.models[precision, noise]
+            self.models[key] = face_model(self.device, self.work, noise=noise, precision=precision, compile=compile)
+        return self.models[key]
 
     def rate(self, step: Callable[[], object]) -> float:
         """Calls of a step per second."""
@@ -66,6 +67,7 @@ class Row:
     what: str
     modelled: str
     measure: Callable[[Sizes], Cell]
+    compiles: bool = False
 
 
 ROWS: list[Row] = []
@@ -75,7 +77,7 @@ def row(name: str, what: str, modelled: str = "", **given: Any):
     """Enter a function in `ROWS`, with arguments of its own."""
 
     def enter(measure: Callable[..., Cell]) -> Callable[..., Cell]:
-        ROWS.append(Row(name, what, modelled, lambda sizes: measure(sizes, **given)))
+        ROWS.append(Row(name, what, modelled, lambda sizes: measure(sizes, **given), "compile" in given))
         return measure
 
     return enter
@@ -128,37 +130,37 @@ def noise(sizes: Sizes) -> Cell:
     return 1e3 * per_batch / sizes.work.batch, "ms"
 
 
-@row("force-bfloat16", "force pass of 64 in bfloat16", "2 720 images/s; 1 900 uncompiled", precision="bfloat16")
-@row("force-float32", "force pass of 64 in float32 (TF32)", "1 420 images/s; 980 uncompiled", precision="float32")
-def force(sizes: Sizes, precision: str) -> Cell:
+FORCE = "force pass of 64"
+
+
+@row("force-bfloat16", f"{FORCE}, bfloat16", "2 720 images/s", precision="bfloat16", compile="auto")
+@row("force-float32", f"{FORCE}, float32 (TF32)", "1 420 images/s", precision="float32", compile="auto")
+@row("force-bfloat16-steps", f"{FORCE}, bfloat16, not compiled", "1 900 images/s", precision="bfloat16")
+@row("force-float32-steps", f"{FORCE}, float32 (TF32), not compiled", "980 images/s", precision="float32")
+def force(sizes: Sizes, precision: str, compile: bool | str = False) -> Cell:
     from brownid.facemodel.batched import BatchedFaceModel
     from brownid.planning.scenarios import starting_latents
 
-    model = sizes.model(precision)
+    model = sizes.model(precision, compile=compile)
     latents = starting_latents(model.generator, sizes.work.batch)
     batched = BatchedFaceModel(model, sizes.work.batch)
     step = sizes.rate(lambda: batched.embed_and_differentiate(latents, lambda _, embeddings: embeddings))
     return sizes.work.batch * step, "images/s"
 
 
-@row(
-    "langevin-bfloat16",
-    "Langevin in bfloat16, random noise, many batches",
-    "1 850 identities/s; 1 340 uncompiled",
-    precision="bfloat16",
-)
-@row(
-    "langevin-float32",
-    "Langevin in float32 (TF32), random noise, many batches",
-    "965 identities/s; 690 uncompiled",
-    precision="float32",
-)
-def langevin_identities(sizes: Sizes, precision: str) -> Cell:
+LANGEVIN = "Langevin with random noise, many batches"
+
+
+@row("langevin-bfloat16", f"{LANGEVIN}, bfloat16", "1 850 identities/s", precision="bfloat16", compile="auto")
+@row("langevin-float32", f"{LANGEVIN}, float32 (TF32)", "965 identities/s", precision="float32", compile="auto")
+@row("langevin-bfloat16-steps", f"{LANGEVIN}, bfloat16, not compiled", "1 340 identities/s", precision="bfloat16")
+@row("langevin-float32-steps", f"{LANGEVIN}, float32 (TF32), not compiled", "690 identities/s", precision="float32")
+def langevin_identities(sizes: Sizes, precision: str, compile: bool | str = False) -> Cell:
     from brownid.dynamics.langevin import langevin
     from brownid.dynamics.settings import LangevinSettings
     from brownid.planning.scenarios import starting_latents
 
-    model = sizes.model(precision, "random")
+    model = sizes.model(precision, "random", compile)
     latents = starting_latents(model.generator, sizes.identities)
     settings = LangevinSettings(iterations=2)
     one = LangevinSettings(iterations=1)
@@ -191,14 +193,14 @@ def packing(sizes: Sizes) -> Cell:
 @row(
     "rendering-bfloat16",
     "rendering alone in bfloat16",
-    "7 460 images/s; 5 670 uncompiled",
+    "5 670 images/s",
     precision="bfloat16",
     threads=0,
 )
 @row(
     "rendering-float32",
     "rendering alone in float32 (TF32)",
-    "3 960 images/s; 2 970 uncompiled",
+    "2 970 images/s",
     precision="float32",
     threads=0,
 )
@@ -292,7 +294,7 @@ def table(sizes: Sizes, names: list[str] | None = None) -> Iterator[str]:
     yield ""
     yield "| row | what | modelled (H200) | measured here |"
     yield "|---|---|---|---|"
-    for chosen in ROWS:
+    for chosen in sorted(ROWS, key=lambda one: one.compiles):
         if not names or chosen.name in names:
             yield f"| {chosen.name} | {chosen.what} | {chosen.modelled} | {measured(chosen, sizes)} |"
 

@@ -28,6 +28,7 @@ from brownid.planning.timings import MEASURED, DeviceTimings, MeasuredWork, writ
 from brownid.recognition.backbones import backbone
 from brownid.recognition.embedding import as_bytes
 from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.fusing import compile_chains
 from brownid.runtime.precision import compute_dtype, resolve_precision
 from brownid.runtime.process import default_device
 from brownid.runtime.randomness import NoiseKey
@@ -168,8 +169,9 @@ def measure(device: str, work: MeasuredWork, seconds: float = SECONDS) -> tuple[
     model = face_model(device, work)
     latents = starting_latents(model.generator, work.batch)
     batched, size = BatchedFaceModel(model, work.batch), MEASURED.batch / work.batch
+    rendered = rate(lambda: torch.no_grad()(model.render)(latents), device, seconds)  # as the stage: nothing compiled
+    compile_chains(model.device)  # as compile: auto
     force = rate(lambda: batched.embed_and_differentiate(latents, lambda _, embeddings: embeddings), device, seconds)
-    rendered = rate(lambda: torch.no_grad()(model.render)(latents), device, seconds)
     numbers = sum(map_.numel() for map_ in model.generator.noise_maps().values())
     key = NoiseKey(1, range(work.batch), 0)
     noise = rate(lambda: key.normal("doctor/noise", (numbers,), device), device, seconds)
@@ -197,13 +199,21 @@ def measure(device: str, work: MeasuredWork, seconds: float = SECONDS) -> tuple[
     return timings, work.batch * rendered, 1e3 * size / copied
 
 
-def face_model(device: str, work: MeasuredWork, *, noise: str = "fixed", precision: str = "auto") -> GeneratorFaceModel:
+def face_model(
+    device: str,
+    work: MeasuredWork,
+    *,
+    noise: str = "fixed",
+    precision: str = "auto",
+    compile: bool | str = False,
+) -> GeneratorFaceModel:
     """StyleGAN2 and iResNet of the published sizes for `work`, with random weights."""
     sizes = {"resolution": work.resolution, "channel_base": 64 * work.resolution}
     spec = {"family": "stylegan2", "random": sizes, "seed": 1, "noise": noise, "precision": precision}
     generator = cast(Generator, load_generator(spec, device))
     network = backbone("insightface", work.architecture, work.crop, work.width).to(device)
-    return GeneratorFaceModel(generator, crop_for(generator, "two_eye", work.crop), network, precision)
+    crop = crop_for(generator, "two_eye", work.crop)
+    return GeneratorFaceModel(generator, crop, network, precision, compile=compile)
 
 
 def packing_step(device: str, work: MeasuredWork) -> Callable[[], None]:
