@@ -159,7 +159,7 @@ def test_what_a_profile_asks_for_all_gpu_rules_reaches_these_and_no_others(tmp_p
     with_gpu = {rule.id: "gpu" for rule in environments() if "gpu=" in rule.values[2]}
     assert partitions == with_gpu | {"score_model": "own", "show_faces": "own"}
     cores = {name: resources["_cores"].raw for name, resources in found.items()}
-    several = {rule.id for rule in environments() if "threads: processes" in rule.values[2]}
+    several = {rule.id for rule in environments() if "processes\n" in rule.values[2]}
     assert {name for name, count in cores.items() if count == 8} == with_gpu.keys() - several - own.keys()
     assert {name: cores[name] for name in own} == own and not {cores[name] for name in several} & {1, 8}
 

@@ -29,7 +29,7 @@ def by_pillow(monkeypatch):
 
     def decode(data):
         with monkeypatch.context() as patched:
-            patched.setattr(decoding, "decode_plain", lambda data: None)
+            patched.setattr(plain, "decode_plain", lambda data: None)
             try:
                 return decode_rgb(data)
             except BrownidError:

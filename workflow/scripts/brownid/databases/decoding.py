@@ -20,7 +20,6 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from brownid.databases.plain import LARGEST, decode_plain
 from brownid.runtime.errors import BrownidError, one_line
 
 # Pillow's names; .jfif is JPEG, MPO is JPEG with more pictures behind the first, .pgm, .pbm and .pnm are PPM, .jp2 is
@@ -52,6 +51,8 @@ def load_rgb(path: str | Path) -> np.ndarray:
     with _reasons():
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise BrownidError("not a regular file")
+        from brownid.databases.plain import LARGEST, decode_plain  # here: a configuration is read without OpenCV
+
         with open(path, "rb") as file:
             plain = decode_plain(file.read(LARGEST + 1))
             file.seek(0)
@@ -60,6 +61,8 @@ def load_rgb(path: str | Path) -> np.ndarray:
 
 def decode_rgb(data: bytes) -> np.ndarray:
     """The bytes of an image file as uint8 RGB `[h, w, 3]`; see `load_rgb`."""
+    from brownid.databases.plain import decode_plain  # as above
+
     plain = decode_plain(data)
     if plain is not None:
         return plain
