@@ -10,7 +10,7 @@ import torch
 from forked import in_processes
 from torch import nn
 
-from brownid.jobs.distributed import SINGLE
+from brownid.jobs.distributed import SINGLE, gather
 from brownid.jobs.resume import StateFile, Terminated
 from brownid.runtime.errors import BrownidError
 from brownid.training.data import EpochBatches, TrainingImages
@@ -36,7 +36,14 @@ def trained(data, group, state=None, shard_head_from=100, **changes):
         image_size=SIDE, seed=1, device=torch.device("cpu"), threads=1, group=group, shard_head_from=shard_head_from,
     )  # fmt: skip
     training.run(state)
-    numbers = {name: tensor.tolist() for name, tensor in training.weights().items()}
+    state = training.weights()
+    assert bool(state) == (group.rank == 0)
+    for name, tensor in training.module.state_dict().items():  # which the others do not get
+        shared = training.own_classes is not None and name == "head.weight"
+        whole = gather(group, tensor, data.classes) if shared else tensor
+        assert torch.equal(state.get(name, whole), whole)
+        state[name] = whole
+    numbers = {name: tensor.tolist() for name, tensor in state.items()}
     return numbers | {
         "loss": [row.loss for row in training.history],
         "hits": [row.accuracy for row in training.history],

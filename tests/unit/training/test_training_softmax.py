@@ -41,14 +41,14 @@ def statistics(head):
     return [buffer.item() for buffer in head.buffers()]
 
 
-def shared(group, chosen=None):
+def shared(group, chosen=None, heads=HEADS, rounded=torch.Tensor.float):
     """The same by processes that hold the weights of their classes, for each head."""
     found = {}
-    for name in HEADS:
+    for name in heads:
         head, embeddings = head_and_embeddings(name)
         own = own_rows(group, CLASSES)
         head.weight = torch.nn.Parameter(head.weight.detach()[own])
-        mine = embeddings.detach()[own_rows(group, len(LABELS))].requires_grad_()
+        mine = rounded(embeddings.detach()[own_rows(group, len(LABELS))]).requires_grad_()
         rows = None if chosen is None else torch.tensor([c - own.start for c in chosen if own.start <= c < own.stop])
         outcome = shared_softmax(head, mine, LABELS, own.start, None if rows is None else rows.long(), group)
         outcome.loss.backward()
@@ -74,12 +74,16 @@ def test_processes_share_the_softmax_over_all_classes_and_over_some(chosen):
 
 
 def test_a_process_without_a_sampled_class_takes_no_part():
+    """Nor does it in bfloat16, where the loss is that of the same numbers in float32."""
     chosen = (0, 3, 6, 9)
     alone = whole("arcface", chosen)
-    found = in_processes(8, lambda group: shared(group, chosen))
-    assert [] in [process["arcface"][3] for process in found]
-    for process in found:
-        assert process["arcface"][:2] == [pytest.approx(alone[0], rel=1e-5), alone[1]]
+    forms = [torch.Tensor.float, torch.Tensor.bfloat16, lambda embeddings: embeddings.bfloat16().float()]
+    found = in_processes(5, lambda group: [shared(group, chosen, ["arcface"], form)["arcface"] for form in forms])
+    assert [] in [plain[3] for plain, _, _ in found]
+    for plain, rounded, same in found:
+        assert plain[:2] == [pytest.approx(alone[0], rel=1e-5), alone[1]]
+        assert rounded[:2] == same[:2] and rounded[3:] == same[3:]
+        np.testing.assert_allclose(rounded[2], same[2], rtol=0.01)
 
 
 def test_sampled_classes_belong_to_seed_and_batch_and_hold_those_of_the_images():

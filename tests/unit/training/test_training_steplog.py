@@ -1,17 +1,21 @@
 """The log of a training has a row per batch, also where the training was interrupted."""
 
 import csv
+import os
+import signal
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from brownid.jobs.distributed import SINGLE
-from brownid.jobs.resume import StateFile
+from brownid.jobs.resume import StateFile, Terminated
 from brownid.runtime import process
-from brownid.training import steplog
+from brownid.runtime.errors import BrownidError
+from brownid.training import loop, steplog
 from brownid.training.data import TrainingImages
-from brownid.training.loop import Training
+from brownid.training.loop import Training, _Reports
 from brownid.training.settings import TrainingSettings
 from brownid.training.steplog import StepLog
 
@@ -24,9 +28,9 @@ SETTINGS = TrainingSettings(
 def training(shards):
     data = TrainingImages(shards[:1], 32)
 
-    def made():
+    def made(**changes):
         options = {"image_size": 32, "seed": 1, "device": torch.device("cpu"), "threads": 1, "group": SINGLE}
-        return Training(SETTINGS, data, **options)
+        return Training(replace(SETTINGS, **changes), data, **options)
 
     return made
 
@@ -105,6 +109,55 @@ def test_tensorboard_gets_the_rows_where_it_is_installed(tmp_path, monkeypatch):
     log.flush()
     assert written[0] == (str(tmp_path / "seed_1.steps"), 7)
     assert ("loss", 1.5, 7) in written and ("learning_rate", 0.1, 7) in written and written[-1] == "flush"
+
+
+def test_a_tensorboard_that_cannot_be_imported_is_done_without(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(steplog.importlib.util, "find_spec", lambda name: name == "tensorboard")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = StepLog(tmp_path / "steps.csv", 0)
+    log.add(1, 1, 2.0, 64, 0.1)
+    log.flush()
+    assert len(rows(tmp_path / "steps.csv")) == 1
+    assert "tensorboard is installed, but fails" in caplog.text
+
+
+class Lagging(_Reports):
+    """Those of a GPU, which are read two batches later."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.behind = 2
+
+
+def test_reports_that_lag_behind_ask_for_one_save(tmp_path, training, monkeypatch):
+    monkeypatch.setattr(loop, "_Reports", Lagging)
+    state, saved, asked = StateFile(tmp_path / "state", {}), [], iter([True] * 3 + [False] * 9)
+    monkeypatch.setattr(StateFile, "due", lambda *_: next(asked))  # until a save, 2 batches behind the first report
+    monkeypatch.setattr(StateFile, "save", lambda _, epochs, tensors: saved.append(int(tensors.get("batches", 0))))
+    training(batch_size=2, epochs=1).run(state)
+    assert saved == [3, 0], "behind the third batch of five, and behind the epoch"
+
+
+def test_a_log_holds_the_batches_of_the_state_where_reports_lag_behind(tmp_path, training, monkeypatch):
+    monkeypatch.setattr(loop, "_Reports", Lagging)
+    step, path = Training._step, tmp_path / "steps.csv"
+
+    def asked(self, batch):
+        if batch.number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch)
+
+    monkeypatch.setattr(Training, "_step", asked)
+    with pytest.raises(Terminated):
+        training(batch_size=2, epochs=1).run(StateFile(tmp_path / "state", {}), path)
+    state = StateFile(tmp_path / "state", {}).load()
+    assert len(rows(path)) == int(state.tensors["batches"]) == 4
+
+
+def test_the_log_has_the_batch_that_diverged(tmp_path, training):
+    with pytest.raises(BrownidError, match="diverged in epoch 1, up to batch 2 of 2"):
+        training(optimiser="adamw", learning_rate=1e30).run(None, tmp_path / "steps.csv")
+    assert [row["batch"] for row in rows(tmp_path / "steps.csv")] == ["1", "2"]
 
 
 def test_a_progress_bar_and_a_log_show_how_it_goes(monkeypatch, caplog, capsys):

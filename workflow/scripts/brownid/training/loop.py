@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,7 @@ class Training:
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of loss and hits over their images
         self.state: StateFile | None = None
         self.log = StepLog(None, 0)
+        self._kept = 0  # batches of the whole training behind the last state
 
     def batches(self, epoch: int) -> EpochBatches:
         """The batches of an epoch, counted from 0."""
@@ -103,15 +104,18 @@ class Training:
         )
 
     def weights(self) -> dict[str, Tensor]:
-        """The state of network and head, whole, on all processes, which all ask for it."""
+        """The state of network and head, whole, on the first process; all ask for it, and the others get nothing."""
         return self._whole(self.module.state_dict())
 
     def _whole(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors, those of the classes joined where the processes share them."""
-        if self.own_classes is None:
-            return tensors
-        ours = self._of_classes()
-        return {name: gather(self.group, t, self.data.classes) if name in ours else t for name, t in tensors.items()}
+        """The tensors on the host of the first process, those of the classes joined, one after the other."""
+        ours = self._of_classes() if self.own_classes else set()
+        found = {}
+        for name, tensor in tensors.items():
+            whole = gather(self.group, tensor, self.data.classes) if name in ours else tensor
+            if self.group.rank == 0:
+                found[name] = whole.cpu()
+        return found
 
     def _of_classes(self) -> set[str]:
         """The names of the tensors that have a row per class."""
@@ -144,8 +148,8 @@ class Training:
             found = self.group.sum(torch.stack([*outcome, *(self._number(flag) for flag in flags)]))
             self.sums = self.sums + found[:2]
             reports.add(batch, torch.cat([self.sums[:1], found[:1], found[2:]]))
-            self._heed(reports.read(BEHIND))
-        self._heed(reports.read())
+            self._heed(reports)
+        self._heed(reports, waiting=True)
         loss, accuracy = (self.sums / len(self.data)).tolist()
         rate = learning_rate(self.settings, epoch * self.steps, self.steps)
         logger.info("%s: loss %.4f, accuracy %.4f, learning rate %.3g", title, loss, accuracy, rate)
@@ -166,26 +170,37 @@ class Training:
         """A number on the device, without a copy from the host."""
         return torch.full((), float(value), dtype=torch.float64, device=self.device)
 
-    def _heed(self, reports: Iterable[Report]) -> None:
+    def _heed(self, reports: "_Reports", waiting: bool = False) -> None:
         """Do what the reports of batches ask for; all processes read the same ones at the same batch."""
-        stop = save = False
-        for report in reports:
-            if not math.isfinite(report.losses):
-                epoch, batch = divmod(report.number, self.steps)
-                raise BrownidError(
-                    f"The training diverged in epoch {epoch + 1}, up to batch {batch + 1} of {self.steps} (loss "
-                    f"{report.losses}): lower learning_rate, now {self.settings.learning_rate:g}."
-                )
-            stop, save = stop or report.stop, save or report.save
-            rate = learning_rate(self.settings, report.number, self.steps)
-            self.log.add(report.number + 1, report.number // self.steps + 1, report.loss, report.images, rate)
+        found = list(reports.read(waiting))
+        stop = any(report.stop for report in found)
+        if stop:
+            found += reports.read(waiting=True)  # the log holds the batches that the state holds
+        for report in found:
+            self._note(report)
+        # Batches that ended before the last save asked for it; behind the last batch the epoch is saved anyway.
+        save = self.batches_done < self.steps and any(report.save and report.number >= self._kept for report in found)
         if stop or save:
             self._save()
         if stop:
+            self.group.sum(self._number(0)).item()  # wait for the process that saves: a launcher ends those left behind
             raise Terminated
+
+    def _note(self, report: Report) -> None:
+        """Add a batch to the log; `BrownidError` where the loss is no number."""
+        rate = learning_rate(self.settings, report.number, self.steps)
+        self.log.add(report.number + 1, report.number // self.steps + 1, report.loss, report.images, rate)
+        if not math.isfinite(report.losses):
+            self.log.flush()
+            epoch, batch = divmod(report.number, self.steps)
+            raise BrownidError(
+                f"The training diverged in epoch {epoch + 1}, up to batch {batch + 1} of {self.steps} (loss "
+                f"{report.losses}): lower learning_rate, now {self.settings.learning_rate:g}."
+            )
 
     def _save(self) -> None:
         self.log.flush()
+        self._kept = len(self.history) * self.steps + self.batches_done
         if self.state is None:
             return
         tensors = self._tensors()
@@ -209,14 +224,14 @@ class Training:
         if not there:
             return
 
-        def shared(name: str, like: Tensor) -> Tensor:
-            return self.group.sum(tensors[name].to(like) if saved else torch.zeros_like(like))
+        def shared(name: str, like: Tensor, rows: int | None = None) -> Tensor:
+            shape = like.shape if rows is None else (rows, *like.shape[1:])
+            return self.group.sum(tensors[name].to(like) if saved else like.new_zeros(shape))
 
         ours = self._of_classes() if self.own_classes else set()
         for name, tensor in {**self.module.state_dict(), **self.optimiser.moments()}.items():
             if name in ours:
-                whole = shared(name, tensor.new_empty(self.data.classes, *tensor.shape[1:]))
-                tensor.copy_(whole[self.own_classes])
+                tensor.copy_(shared(name, tensor, self.data.classes)[self.own_classes])
             else:
                 tensor.copy_(shared(name, tensor))  # in place: the memory format stays
         if self.batches_done:
@@ -231,6 +246,7 @@ class _Reports:
 
     def __init__(self, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
+        self.behind = BEHIND if self.on_gpu else 0
         self.pending: deque[tuple[int, int, Tensor, torch.cuda.Event | None]] = deque()
 
     def add(self, batch: Batch, values: Tensor) -> None:
@@ -242,9 +258,9 @@ class _Reports:
             event.record()
         self.pending.append((batch.number, len(batch.labels), values, event))
 
-    def read(self, behind: int = 0) -> Iterator[Report]:
-        """The reports that were not read before, but for the last `behind` on a GPU."""
-        while len(self.pending) > (behind if self.on_gpu else 0):
+    def read(self, waiting: bool = False) -> Iterator[Report]:
+        """The reports that were not read before, on a GPU, unless it is waited for, but for the last ones."""
+        while len(self.pending) > (0 if waiting else self.behind):
             number, images, values, event = self.pending.popleft()
             if event:
                 event.synchronize()

@@ -52,7 +52,7 @@ def shared_softmax(
     The head holds the weights of the classes from `first` on; `rows` `[k]` are those of them that are sampled, None
     all. The gradients of the mean loss reach the embeddings and these weights.
     """
-    everybody = _Gathered.apply(embeddings, len(labels), group)
+    everybody = _Gathered.apply(embeddings.float(), len(labels), group)
     norms = head.norms(everybody)
     head.observe(norms)
     sampled = None
@@ -63,9 +63,9 @@ def shared_softmax(
         sampled = Sampled(head.weight, rows, weight.detach()[rows].requires_grad_())
         weight, columns = sampled.values, torch.searchsorted(rows, columns)
     if not len(weight):  # none of the sampled classes is here: one without weight stands for them
-        weight = embeddings.new_zeros(1, embeddings.shape[1])
+        weight = head.weight.new_zeros(1, head.weight.shape[1])
     columns = columns.clamp(0, len(weight) - 1)[:, None]
-    cosines = F.linear(F.normalize(everybody.float()), F.normalize(weight))  # [B, columns]
+    cosines = F.linear(F.normalize(everybody), F.normalize(weight))  # [B, columns]
     plain = cosines.gather(1, columns).squeeze(1)
     target = torch.where(present, head.label_cosine(plain, norms), plain)
     logits = head.scale * cosines.scatter(1, columns, target[:, None])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from brownid.runtime.files import atomic_path
+from brownid.runtime.process import logger
 
 FLUSH_SECONDS = 5.0  # between two writes
 WINDOW = 20  # batches over which the rate is measured
@@ -43,9 +44,12 @@ class StepLog:
         with atomic_path(path) as temporary:
             temporary.write_text("".join(_kept(path, batches_done)))
         if importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
+            try:
+                from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(path.with_suffix("")), purge_step=batches_done + 1)
+                self._events = SummaryWriter(str(path.with_suffix("")), purge_step=batches_done + 1)
+            except Exception as error:  # whatever is wrong with it: nothing needs it
+                logger.warning("tensorboard is installed, but fails (%s): no events are written", error)
 
     def add(self, batch: int, epoch: int, loss: float, images: int, learning_rate: float) -> None:
         """Note a batch of so many images."""
