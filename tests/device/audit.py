@@ -21,7 +21,7 @@ from simulated_gpu import WAITS, SimulatedGPU
 
 from brownid.generators.stylegan2.lowpass import _chosen
 from brownid.runtime import process
-from brownid.runtime.philox import _fused
+from brownid.runtime.fusing import _programs
 from brownid.training.augmentation import _resolution_matrices
 
 BUDGETS = Path(__file__).with_name("budgets.yaml")
@@ -32,7 +32,7 @@ Budget = dict[str, dict[str, list[int]]]  # place -> kind -> [crossings] or [cro
 @contextmanager
 def simulated() -> Iterator[SimulatedGPU]:
     """A process that has a GPU, and no tensors on an earlier one."""
-    caches = (_fused.cache_clear, _resolution_matrices.cache_clear, process.default_device.cache_clear, _chosen.clear)
+    caches = (_programs.clear, _resolution_matrices.cache_clear, process.default_device.cache_clear, _chosen.clear)
     for clear in caches:
         clear()
     gpu = SimulatedGPU()

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -13,6 +14,12 @@ from brownid.generators.stylegan2.settings import StyleGAN2Settings
 from brownid.runtime import fusing
 
 CUDA = torch.device("cuda")
+
+
+def start_anew(monkeypatch):
+    """The state of a process that has compiled nothing."""
+    for name, value in {"_programs": {}, "_chains": False, "_failed": False}.items():
+        monkeypatch.setattr(fusing, name, value)
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def compiler(monkeypatch):
 
     monkeypatch.setattr(fusing, "_has_backend", lambda: True)
     monkeypatch.setattr(fusing, "BACKEND", compile)
-    monkeypatch.setattr(fusing, "_programs", None)
+    start_anew(monkeypatch)
     torch._dynamo.reset()
     return made
 
@@ -62,6 +69,22 @@ def test_a_compiler_that_fails_is_a_warning(compiler, monkeypatch, caplog):
     assert [record.message.count("no registers left") for record in caplog.records] == [1]
 
 
+def test_a_failed_program_lets_go_of_its_tensors_before_the_steps_run(compiler, monkeypatch):
+    held, alive = [], []
+
+    def fail(*arguments):
+        large = torch.zeros(3)
+        held.append(weakref.ref(large))
+        raise RuntimeError("the driver is too old")
+
+    def step(x):
+        alive.append(held[0]())
+        return x
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    assert fusing.run_compiled(step, (1,)) == 1 and alive == [None]
+
+
 def test_memory_that_runs_out_in_a_program_is_not_the_compilers_fault(compiler, monkeypatch, caplog):
     def exhaust(graph, inputs):
         def call(*arguments):
@@ -93,8 +116,9 @@ def test_chains_compiled_to_machine_code_give_the_same(monkeypatch):
     for layer in generator.synthesis.noisy_layers().values():
         layer.noise_strength.data.fill_(0.3)
     found = []
-    for programs in (None, {}):
-        monkeypatch.setattr(fusing, "_programs", programs)
+    start_anew(monkeypatch)
+    for chains in (False, True):
+        monkeypatch.setattr(fusing, "_chains", chains)
         w = latents.clone().requires_grad_()
         images = generator.render(w)
         found.append((images.detach(), torch.autograd.grad(images.square().sum(), w)[0]))

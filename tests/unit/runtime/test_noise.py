@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from brownid.runtime import philox
+from brownid.runtime import fusing, philox
 from brownid.runtime.philox import draw_with_torch, normal_numbers, round_keys
 from brownid.runtime.randomness import NoiseKey, SharedNoise, normal, normal_ahead
 
@@ -113,25 +113,43 @@ def test_numbers_drawn_ahead_are_those_of_the_address(monkeypatch):
     assert ahead.is_meta and ahead.dtype == torch.float64 and torch.equal(pinned[0], normal(*given).double())
 
 
-def test_a_compiler_that_fails_leaves_the_plain_operations(monkeypatch, caplog):
-    arguments = torch.tensor([[0, 1, 0]]), torch.arange(3), torch.tensor(philox.round_keys((1, 2)))
+@pytest.fixture
+def compiler(monkeypatch):
+    """A device that has a compiler, which no function has been given to."""
+    monkeypatch.setattr(fusing, "can_compile", lambda device: True)
+    monkeypatch.setattr(fusing, "_programs", {})
+    monkeypatch.setattr(fusing, "_failed", False)
 
-    def failing(error):
-        def program(*_):
-            raise error
 
-        monkeypatch.setattr(torch, "compile", lambda *_, **__: program)
-        return philox._fused.__wrapped__()
+def drawn() -> torch.Tensor:
+    return draw_with_torch(philox.counters([3, 2**63 + 5], 1), 99, round_keys((1, 2)), torch.device("cpu"))
 
-    call = failing(ImportError("there is no Triton"))
-    first, second = call(*arguments), call(*arguments)
-    assert torch.equal(first, second) and torch.equal(first, philox._stacked(*arguments))
+
+def test_a_compiler_that_fails_leaves_the_plain_operations(compiler, monkeypatch, caplog):
+    plain = philox._stacked(*block_arguments())
+
+    def program(*_):
+        raise ImportError("there is no Triton")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: program)
+    assert torch.equal(drawn(), plain) and torch.equal(drawn(), plain)
     assert caplog.text.count("there is no Triton") == 1
+
+
+def test_memory_that_runs_out_while_drawing_is_not_the_compilers_fault(compiler, monkeypatch):
+    def program(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: program)
     with pytest.raises(torch.OutOfMemoryError):
-        failing(torch.OutOfMemoryError("CUDA out of memory"))(*arguments)
+        drawn()
+
+
+def block_arguments():
+    return torch.from_numpy(philox.counters([3, 2**63 + 5], 1)), torch.arange(99), torch.tensor(round_keys((1, 2)))
 
 
 @pytest.mark.nightly
-def test_the_compiled_kernel_draws_the_same_numbers():
-    arguments = torch.tensor([[3, 1, 0], [3, 2**32 - 1, 5]]), torch.arange(99), torch.tensor(round_keys((1, 2)))
-    assert torch.allclose(philox._fused()(*arguments), philox._stacked(*arguments), atol=2e-6)
+def test_the_compiled_kernel_draws_the_same_numbers(compiler):
+    assert torch.allclose(drawn(), philox._stacked(*block_arguments()), atol=2e-6)
+    assert fusing._programs

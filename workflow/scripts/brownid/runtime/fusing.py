@@ -16,7 +16,9 @@ from brownid.runtime.process import logger
 
 BACKEND = "inductor"  # of torch.compile
 Chain = TypeVar("Chain", bound=Callable[..., Any])
-_programs: dict[Callable[..., Any], Callable[..., Any]] | None = None  # by chain; None: chains are not compiled
+_programs: dict[Callable[..., Any], Callable[..., Any]] = {}  # compiled functions
+_chains = False  # whether chains are compiled
+_failed = False  # whether compiling failed: from then on nothing is compiled in this process
 
 
 def chain(function: Chain) -> Chain:
@@ -30,9 +32,14 @@ def chain(function: Chain) -> Chain:
 
 
 def run(function: Callable[..., Any], arguments: tuple) -> Any:
-    """The result of a chain, by its compiled program if there is one."""
-    global _programs
-    if _programs is None or torch.compiler.is_compiling():
+    """The result of a chain, by its compiled program where chains are compiled."""
+    return run_compiled(function, arguments) if _chains else function(*arguments)
+
+
+def run_compiled(function: Callable[..., Any], arguments: tuple) -> Any:
+    """The result of `function` by its compiled program, or step by step after compiling has failed."""
+    global _failed
+    if _failed or torch.compiler.is_compiling():
         return function(*arguments)
     try:
         if function not in _programs:
@@ -42,20 +49,28 @@ def run(function: Callable[..., Any], arguments: tuple) -> Any:
     except Exception as error:  # whatever the compiler, the driver or the linker raise: chains run without them
         if is_out_of_memory(error):  # a smaller batch fits
             raise
-        _programs = None
-        logger.warning("torch.compile failed (%s): elementwise steps run one by one, more slowly.", one_line(error))
-        return function(*arguments)
+        said = one_line(error)
+    # Only here, behind the handler, has the failed pass let go of its tensors.
+    _failed = True
+    _programs.clear()
+    logger.warning("torch.compile failed (%s): elementwise steps run one by one, more slowly.", said)
+    return function(*arguments)
 
 
 def compile_chains(device: torch.device) -> bool:
     """Compile chains from now on, in this process, where `device` is a GPU that torch.compile has a backend for."""
-    global _programs
-    if device.type != "cuda" or not _has_backend():
+    global _chains
+    if not can_compile(device):
         return False
-    if _programs is None:
-        _programs = {}
+    if not _chains:
+        _chains = True
         logger.info("elementwise steps are compiled to one kernel each (compile: auto)")
     return True
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `device` is a GPU, and torch.compile has a backend for it."""
+    return device.type == "cuda" and _has_backend()
 
 
 def _has_backend() -> bool:

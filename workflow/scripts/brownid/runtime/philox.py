@@ -10,14 +10,10 @@ operations for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from brownid.runtime.errors import one_line
-from brownid.runtime.process import logger
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +40,7 @@ def normal_numbers(
     import torch  # here, because the environment of tables and figures has none
 
     device, rows, keys, blocks = torch.device(device), counters(items, iteration), round_keys(key), -(-count // BLOCK)
-    if device.type == "cpu":
-        drawn = draw_with_numpy(rows, blocks, keys)
-    else:
-        drawn = draw_with_torch(rows, blocks, keys, device, compiled=device.type == "cuda")
+    drawn = draw_with_numpy(rows, blocks, keys) if device.type == "cpu" else draw_with_torch(rows, blocks, keys, device)
     return drawn.flatten(1)[:, :count]
 
 
@@ -134,22 +127,26 @@ def draw_with_numpy(rows: np.ndarray, blocks: int, keys: list[list[int]]) -> tor
     return torch.from_numpy(drawn)
 
 
-def draw_with_torch(
-    rows: np.ndarray, blocks: int, keys: list[list[int]], device: torch.device, *, compiled: bool = False
-) -> torch.Tensor:
+def draw_with_torch(rows: np.ndarray, blocks: int, keys: list[list[int]], device: torch.device) -> torch.Tensor:
     """The same on a device, to which nothing but the counters of the items and the keys is copied.
 
-    `compiled` makes one kernel of a hundred operations, which together write 450 bytes for each number instead of 4.
+    Compiled, where a GPU has a compiler, a hundred operations are one kernel; together they would write 450 bytes for
+    each number instead of 4.
     """
     import torch
 
-    program = _fused() if compiled else _stacked
+    from brownid.runtime.fusing import can_compile, run_compiled
+
+    compiled = can_compile(device)
     address = torch.from_numpy(np.concatenate([rows.ravel(), np.ravel(keys)])).to(device)
     counts, steps = address[: rows.size].view(rows.shape), address[rows.size :].view(ROUNDS, 2)
     drawn = torch.empty(len(rows), BLOCK, blocks, device=device)
     for lines, columns in _parts(len(rows), blocks, BLOCKS_AT_ONCE["cuda"]):
         places = torch.arange(columns.start, columns.stop, device=device)
-        drawn[lines, :, columns] = program(counts[lines], places, steps)
+        address_of_part = counts[lines], places, steps
+        with torch.no_grad():  # one program for passes with and without a graph
+            part = run_compiled(_stacked, address_of_part) if compiled else _stacked(*address_of_part)
+        drawn[lines, :, columns] = part
     return drawn
 
 
@@ -157,26 +154,3 @@ def _stacked(counts: torch.Tensor, places: torch.Tensor, steps: torch.Tensor) ->
     import torch
 
     return torch.stack([one * other for one, other in _normal_block(counts, places, steps)], dim=1)
-
-
-@cache
-def _fused() -> Callable[..., torch.Tensor]:
-    """`_stacked` compiled, or as it is where compiling fails."""
-    import torch
-
-    from brownid.runtime.precision import is_out_of_memory
-
-    programs = [torch.compile(_stacked, dynamic=True), _stacked]
-
-    def call(*arguments: torch.Tensor) -> torch.Tensor:
-        try:
-            with torch.no_grad():
-                return programs[0](*arguments)
-        except (RuntimeError, ImportError) as error:
-            if len(programs) == 1 or is_out_of_memory(error):
-                raise
-            logger.warning("torch.compile failed (%s): noise is drawn more slowly.", one_line(error))
-            del programs[0]
-            return programs[0](*arguments)
-
-    return call
