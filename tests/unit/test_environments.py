@@ -131,6 +131,7 @@ def test_the_environment_of_the_workflow_has_what_its_rule_files_import(tmp_path
     lines = (PROJECT / "workflow/rules/common.smk").read_text().splitlines()
     imports.write_text("\n".join(line for line in lines if line.startswith(("import ", "from "))))
     assert packages_for(third_party(imports)) | {"snakemake", "snakemake-executor-plugin-slurm"} <= content("workflow")
+    assert "rich" in third_party(SCRIPTS / "snakemake_logger_plugin_brownid/display.py") & content("workflow")
 
 
 @pytest.mark.parametrize(("script", "environment", "rule"), environments())

@@ -94,6 +94,7 @@ def test_a_log_has_one_line_per_finished_stage_and_none_per_job(log, clock):
     log.start(4, "all", output=())
     log.finish(4)
     log.tell("Complete log(s): x")
+    log.handler.close()
     assert log.lines == [
         "5 jobs in 3 stages",
         f"12:00:00  {'render:':<24} 3 jobs, 30 s  (3 of 5 jobs done, about 20 s left)",
@@ -145,6 +146,24 @@ def test_a_repeated_job_is_no_failure(log):
     log.finish(1)
     log.handler.close()
     assert log.lines[-1].startswith("All jobs are done")
+
+
+def test_jobs_that_checkpoints_add_are_counted_and_the_last_line_is_printed_once(log, clock):
+    log.begin(split=1)
+    for number, rule in enumerate(["split", "join", "join"]):
+        log.start(number, rule)
+        clock.now += 10
+        log.finish(number)
+    assert (log.handler.run.jobs, log.handler.run.finished) == (3, 3)
+    log.handler.close()
+    log.handler.close()
+    assert [line for line in log.lines if "All jobs" in line] == ["All jobs are done after 30 s."]
+    run = Run.of_counts({}, now=0.0)
+    for number in range(3):
+        run.start(number, Job("late", "", 0.0))
+    run.fail(0)
+    assert run.finish(1, 1.0) is None and run.finish(2, 2.0) is run.stages["late"]
+    assert (run.jobs, run.finished, run.failed) == (3, 2, 1)
 
 
 def test_warnings_and_what_is_not_known_are_shown(log):
@@ -208,6 +227,13 @@ def test_durations_are_in_words():
     assert [about(s) for s in (3, 44, 100, 8000)] == ["10 s", "40 s", "2 min", "2 h 10 min"]
     run = Run.of_counts({"one": 1}, now=0.0)
     assert state_text(run, 1.0) == "0 of 1 job done"
+
+
+def test_what_an_older_snakemake_or_an_environment_may_lack_is_imported_where_it_is_used():
+    code = "import sys; sys.modules |= dict.fromkeys(['rich', 'snakemake.logging', 'snakemake.settings.enums'])\n"
+    code += "import snakemake_logger_plugin_brownid as plugin; print(plugin._display(sys.stderr, True))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 def test_a_library_of_another_version_does_not_stop_snakemake_which_imports_every_plugin(tmp_path):

@@ -4,6 +4,9 @@ In a terminal, one live display with what runs, how much is done and the time le
 stage. In a log or in continuous integration the same lines, and one per minute, in long runs fewer. Snakemake's own
 log, in `.snakemake/log/`, stays as it is. With `--dry-run`, `--verbose`, `--printshellcmds` or `--debug-dag`, the
 output is Snakemake's own.
+
+Snakemake imports every plugin that is installed, whether or not a run asks for it, and an older Snakemake too. So names
+that only some versions have, and packages that may not be installed, are imported where they are used.
 """
 
 from __future__ import annotations
@@ -13,15 +16,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
-from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.base import LogHandlerBase
-from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_brownid.display import LiveDisplay
 from snakemake_logger_plugin_brownid.progress import Job, Run, Stage, duration, jobs_text, state_text
+
+if TYPE_CHECKING:
+    from snakemake_logger_plugin_brownid.display import LiveDisplay
 
 MINUTE = 60.0
 # Messages of Snakemake that say nothing about this run, or what the lines of stages say.
@@ -43,6 +45,9 @@ class LogHandler(LogHandlerBase):
     """Writes to stderr; see the module."""
 
     def __post_init__(self) -> None:
+        from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
+        from snakemake.settings.enums import Quietness
+
         settings = self.common_settings
         self.stream = sys.stdout if settings.stdout else sys.stderr
         self.formatter_of_errors = DefaultFormatter(settings.quiet, settings.show_failed_logs)
@@ -63,7 +68,7 @@ class LogHandler(LogHandlerBase):
             )
         self.run: Run | None = None
         self.last_line = time.monotonic()
-        self.display = LiveDisplay(self.stream, settings.nocolor) if _is_terminal(self.stream) else None
+        self.display = _display(self.stream, settings.nocolor) if _is_terminal(self.stream) else None
 
     writes_to_stream = True
     writes_to_file = False
@@ -90,9 +95,13 @@ class LogHandler(LogHandlerBase):
         run, self.run = self.run, None
         if run is not None and run.failed:
             self._line(f"{jobs_text(run.failed)} of {run.jobs} failed: see above; {run.finished} are done.")
+        elif run is not None and run.ended is not None and run.finished == run.jobs:
+            self._line(f"All jobs are done after {duration(run.ended - run.since)}.")
         super().close()
 
     def _handle(self, record: logging.LogRecord, now: float) -> None:
+        from snakemake_interface_logger_plugins.common import LogEvent
+
         event = getattr(record, "event", None)
         told: dict[str, Any] = vars(record)
         if event is None:
@@ -117,8 +126,6 @@ class LogHandler(LogHandlerBase):
             stage = self.run.finish(told["job_id"], now)
             if job is not None and stage is not None and not job.is_target:
                 self._stage(job.rule, stage, now)
-            if self.run.finished == self.run.jobs:
-                self._line(f"All jobs are done after {duration(now - self.run.since)}.")
         if self.run is not None and self.display is None and now - self.last_line >= self._pause(now):
             running = ", ".join(sorted({job.rule for job in self.run.running.values()}))
             self._line(
@@ -139,6 +146,8 @@ class LogHandler(LogHandlerBase):
 
     def _problem(self, record: logging.LogRecord) -> None:
         """A warning or an error, as Snakemake writes it."""
+        from snakemake_interface_logger_plugins.common import LogEvent
+
         if self.run is not None and getattr(record, "event", None) == LogEvent.JOB_ERROR:
             self.run.fail(vars(record)["jobid"])
         text = self.formatter_of_errors.format(record)
@@ -153,12 +162,17 @@ class LogHandler(LogHandlerBase):
             print(text, file=self.stream, flush=True)
 
 
-def _summary() -> str:
-    """What the finished run in this folder has made.
+def _display(stream: Any, nocolor: bool) -> LiveDisplay | None:
+    """The live display; without the package that draws it there are lines."""
+    try:
+        from snakemake_logger_plugin_brownid.display import LiveDisplay
+    except ImportError:
+        return None
+    return LiveDisplay(stream, nocolor)
 
-    Snakemake imports every plugin that is installed, also for a workflow of another version of brownid, which may not
-    have this module.
-    """
+
+def _summary() -> str:
+    """What the finished run in this folder has made; the library beside this plugin may be of another version."""
     try:
         from brownid.planning.summary import summary
     except ImportError:

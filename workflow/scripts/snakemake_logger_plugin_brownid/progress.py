@@ -42,6 +42,7 @@ class Run:
     since: float
     running: dict[int, Job] = field(default_factory=dict)
     failures: set[int] = field(default_factory=set)  # jobs that failed and were not started again
+    ended: float | None = None  # when the last of the finished jobs did
 
     @classmethod
     def of_counts(cls, counts: Mapping[str, int], now: float) -> Run:
@@ -64,7 +65,7 @@ class Run:
         return sum(stage.failed for stage in self.stages.values())
 
     def start(self, number: int, job: Job) -> None:
-        """A job starts, for the first time or again."""
+        """A job starts, for the first time or again; one that a checkpoint added was not counted yet."""
         stage = self.stages.setdefault(job.rule, Stage(0))
         if number in self.running:
             return
@@ -73,6 +74,8 @@ class Run:
             stage.failed -= 1
         stage.started = job.since if stage.started is None else stage.started
         self.running[number] = job
+        running = sum(other.rule == job.rule for other in self.running.values())
+        stage.jobs = max(stage.jobs, stage.finished + stage.failed + running)
 
     def finish(self, number: int, now: float) -> Stage | None:
         """A job ended well; returns its stage where this job was the last of it."""
@@ -81,8 +84,8 @@ class Run:
             return None
         stage = self.stages[job.rule]
         stage.finished += 1
-        stage.jobs = max(stage.jobs, stage.finished)
         stage.seconds += now - job.since
+        self.ended = now
         return stage if stage.is_over else None
 
     def fail(self, number: int) -> None:
