@@ -52,9 +52,28 @@ def test_two_passes_over_a_batch_draw_their_noise_once(monkeypatch):
         randomness, "normal_numbers", lambda *given: drawn.append(list(given[1])) or normal_numbers(*given)
     )
     model = NoisyModel()
-    embeddings, vjp = BatchedFaceModel(model, 4, seed=1).embed_with_vjp(random_latents(10, 6), range(10), 3)
+    passes = BatchedFaceModel(model, 4, seed=1)
+    embeddings, vjp = passes.embed_with_vjp(random_latents(10, 6), range(10), 3)
     vjp(torch.ones_like(embeddings))
+    assert not passes.shared._drawn
     assert len(model.noise_keys) == 16 and sorted(item for items in drawn for item in items) == list(range(10))
+
+
+def test_noise_that_waits_for_the_second_pass_gives_way_where_the_memory_runs_out():
+    class Full(NoisyModel):
+        def embed(self, latents, noise_key):
+            found = super().embed(latents, noise_key)
+            if latents.requires_grad and len(latents) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return found
+
+    given = random_latents(10, 6), range(10), 3
+    expected, pull = BatchedFaceModel(NoisyModel(), 10, seed=1).embed_with_vjp(*given)
+    passes = BatchedFaceModel(Full(), 4, seed=1)
+    embeddings, vjp = passes.embed_with_vjp(*given)
+    assert passes.batching.size == 2 and not passes.shared._drawn
+    torch.testing.assert_close(embeddings, expected)
+    torch.testing.assert_close(vjp(torch.ones_like(embeddings)), pull(torch.ones_like(expected)))
 
 
 @pytest.mark.parametrize(("without", "with_gradient"), [(64, 3), (1, 1)])

@@ -1,12 +1,14 @@
 """Normal numbers by counter: Philox4x32-10 against published words, by NumPy and by PyTorch; addresses."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
 
 from brownid.runtime import fusing, philox
 from brownid.runtime.philox import draw_with_torch, normal_numbers, round_keys
-from brownid.runtime.randomness import NoiseKey, SharedNoise, normal, normal_ahead
+from brownid.runtime.randomness import NoiseKey, SharedNoise, normal, normal_ahead, room
 
 # Counter, key and words of philox4x32_10 in Random123's tests/kat_vectors.
 KNOWN = [
@@ -102,6 +104,21 @@ def test_two_passes_share_what_the_first_drew(monkeypatch):
     monkeypatch.setattr("brownid.runtime.randomness.SHARED_BYTES", {"cpu": 70})  # room for one batch
     kept = [key.rows(slice(i, i + 2)).normal("noise", (5,)) for i in (0, 2)]
     assert len(shared._drawn) == 1 and torch.equal(torch.cat(kept), torch.cat(drawn[:2]))
+
+
+def test_a_gpu_holds_at_most_an_eighth_of_its_memory_in_shared_noise(monkeypatch):
+    for total, most in ((8 * 2**30, 2**30), (140 * 2**30, 2**32)):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, total=total: Mock(total_memory=total))
+        assert room(torch.device("cuda", 1)) == most
+    assert room(torch.device("cpu")) == 2**30 and room(torch.device("meta")) == 0
+
+
+def test_where_the_memory_ran_out_no_noise_is_shared_any_more():
+    shared = SharedNoise()
+    key = NoiseKey(1, range(6), 0, shared)
+    first = key.normal("noise", (5,))
+    shared.stop()
+    assert torch.equal(key.normal("noise", (5,)), first) and not shared._drawn
 
 
 def test_numbers_drawn_ahead_are_those_of_the_address(monkeypatch):

@@ -20,7 +20,8 @@ class BatchedFaceModel:
     def __init__(self, model: FaceModel, batch_size: int, seed: int | None = None):
         self.model = model
         self.seed = seed
-        self.batching = Batching(batch_size).limited(model)
+        self.shared = SharedNoise()  # by the two passes of `embed_with_vjp`, until the memory runs out once
+        self.batching = Batching(batch_size, self.shared.stop).limited(model)
 
     def embed(
         self, latents: torch.Tensor, items: Sequence[int] | None = None, iteration: int | None = None
@@ -38,7 +39,8 @@ class BatchedFaceModel:
         graphs of all would not fit in memory. The two passes share their noise.
         """
         noise_key = self._noise_key(items, iteration)
-        noise_key = noise_key and noise_key._replace(shared=SharedNoise())
+        noise_key = noise_key and noise_key._replace(shared=self.shared)
+        self.shared.clear()
 
         def with_graph(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
             return self._embed_with_graph(latents[rows], noise_key and noise_key.rows(rows))
@@ -63,7 +65,9 @@ class BatchedFaceModel:
 
             last = self.batching.attempt(slice(first, len(latents)), through_kept_graph)
             again = len(latents) if last is None else first  # without memory for the kept graph, in smaller batches
-            return torch.cat([*self.batching.map(again, work), *(last or ())])
+            gradients_by_latents = torch.cat([*self.batching.map(again, work), *(last or ())])
+            self.shared.clear()
+            return gradients_by_latents
 
         return torch.cat([*embeddings, output.detach()]), vjp
 

@@ -60,12 +60,14 @@ class Batching:
     """Runs work on rows in batches of at most `size`; a size that did not fit is halved, and stays so.
 
     What a row yields must not depend on its batch beyond rounding. Raises `BrownidError` where not even one row fits.
+    `release` lets go of memory that the work can do without; it is called whenever the memory ran out.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, release: Callable[[], None] | None = None):
         if size < 1:
             raise BrownidError(f"batch_size is {size}, but must be at least 1.")
         self.size = size
+        self.release = release
 
     def limited(self, model: object) -> "Batching":
         """Itself, with at most as many rows as leave each tensor of the model's pass within `LARGEST` numbers.
@@ -106,6 +108,8 @@ class Batching:
                 raise
             said = str(error).partition("\n")[0]
         # Only here, behind the handler, has the failed pass let go of its tensors.
+        if self.release is not None:
+            self.release()
         length = rows.stop - rows.start
         if length == 1:
             raise BrownidError(

@@ -95,16 +95,27 @@ class NoiseKey(NamedTuple):
         return normal_numbers(key, self.items, self.iteration or 0, math.prod(shape), device).unflatten(1, shape)
 
 
-SHARED_BYTES = {"cpu": 2**30, "cuda": 2**32}
+SHARED_BYTES = {"cpu": 2**30, "cuda": 2**32}  # at most
+SHARED_PART = 8  # at most this part of a GPU's memory: an eighth
 
 
 class SharedNoise:
-    """Noise of the first of two passes over the same batches, which the second takes; as much as fits in
-    `SHARED_BYTES`, the rest is drawn twice."""
+    """Noise of the first of two passes over the same batches, which the second takes; as much as fits in `room`, the
+    rest is drawn twice."""
 
     def __init__(self) -> None:
+        self._stopped = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of what no second pass has taken."""
         self._drawn: dict[Hashable, torch.Tensor] = {}
         self._bytes = 0
+
+    def stop(self) -> None:
+        """Share nothing from now on: the memory ran out."""
+        self._stopped = True
+        self.clear()
 
     def get(self, key: Hashable, draw: Callable[[], torch.Tensor]) -> torch.Tensor:
         """What the first pass drew under this key, or else what `draw` draws now."""
@@ -113,10 +124,20 @@ class SharedNoise:
             self._bytes -= drawn.nbytes
             return drawn
         drawn = draw()
-        if self._bytes + drawn.nbytes <= SHARED_BYTES.get(drawn.device.type, 0):
+        if not self._stopped and self._bytes + drawn.nbytes <= room(drawn.device):
             self._drawn[key] = drawn
             self._bytes += drawn.nbytes
         return drawn
+
+
+def room(device: torch.device) -> int:
+    """Bytes of shared noise that a device may hold."""
+    most = SHARED_BYTES.get(device.type, 0)
+    if device.type == "cuda":
+        import torch
+
+        most = min(most, torch.cuda.get_device_properties(device).total_memory // SHARED_PART)
+    return most
 
 
 def image_items(identities: Iterable[int], labels: Iterable[str]) -> list[int]:
