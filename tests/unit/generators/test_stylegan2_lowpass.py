@@ -17,7 +17,9 @@ def times(monkeypatch):
 
     def milliseconds(form, x, kernel, padding):
         name = next(name for name, other in lowpass.FORMS.items() if other is form)
-        measured.append((name, tuple(x.shape[1:])))
+        measured.append((name, tuple(x.shape[1:]), len(x)))
+        if isinstance(taken[name], Exception):
+            raise taken[name]
         return taken[name]
 
     monkeypatch.setattr(lowpass, "can_measure", lambda device: True)
@@ -62,13 +64,33 @@ def test_a_gpu_takes_the_faster_form_of_each_layer_and_says_so(times, caplog):
             w = torch.randn(batch, 4, requires_grad=True)
             generator.render(w).sum().backward()
     sizes = [(4, 9, 9), (4, 17, 17), (4, 16, 16), (4, 8, 8)]  # up, and gradients back down
-    assert measured == [(name, size) for size in sizes for name in ("depthwise", "slices")]
+    assert [entry[:2] for entry in measured] == [(name, size) for size in sizes for name in ("depthwise", "slices")]
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 4
     assert messages[0].endswith("slices (depthwise 2.000 ms, slices 1.000 ms)")
     lowpass._chosen.clear()
     taken["slices"] = 3.0
     assert lowpass.form_for(torch.zeros(1, 2, 5, 5), torch.zeros(4, 4), 1) == "depthwise"
+
+
+def test_forms_are_measured_on_some_pictures_of_a_batch(times, monkeypatch):
+    _, measured = times
+    monkeypatch.setattr(lowpass, "MEASURED", 250)
+    for side in (5, 6, 20):
+        lowpass.form_for(torch.zeros(7, 2, side, side), torch.zeros(4, 4), 1)
+    assert [entry[2] for entry in measured[::2]] == [5, 3, 1]
+
+
+def test_a_form_that_runs_out_of_memory_is_not_taken(times):
+    taken, _ = times
+    for slow in ("slices", "depthwise"):
+        lowpass._chosen.clear()
+        taken |= {"slices": 1.0, "depthwise": 1.0, slow: torch.OutOfMemoryError("CUDA out of memory")}
+        assert lowpass.form_for(torch.zeros(1, 2, 5, 5), torch.zeros(4, 4), 1) != slow
+    taken["slices"] = RuntimeError("an illegal memory access was encountered")
+    lowpass._chosen.clear()
+    with pytest.raises(RuntimeError, match="illegal"):
+        lowpass.form_for(torch.zeros(1, 2, 5, 5), torch.zeros(4, 4), 1)
 
 
 def test_images_differ_by_rounding_only(times):

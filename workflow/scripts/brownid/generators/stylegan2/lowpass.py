@@ -6,6 +6,7 @@ rounding. Folded into the transposed convolution before it, the filter would cos
 multiplications (3 to 25 times its time on a CPU).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brownid.runtime.fusing import chain
+from brownid.runtime.precision import is_out_of_memory
 from brownid.runtime.process import logger
 
 ROUNDS = 5  # of a measurement
+MEASURED = 2**24  # numbers of the pictures that are measured, at most, beside the first picture
 Form = Callable[[Tensor, Tensor, int], Tensor]
 
 
@@ -48,7 +51,7 @@ _chosen: dict[tuple, str] = {}  # form by device, number format, layout and shap
 
 
 def form_for(x: Tensor, kernel: Tensor, padding: int) -> str:
-    """The form for pictures such as `x`: on a GPU the faster one, measured when the first such picture comes.
+    """The form for pictures such as `x`: on a GPU the faster one, measured on some pictures when the first such come.
 
     On a CPU it is the convolution, which took a quarter of the slices' time or less (one thread, float32 and bfloat16);
     torch.compile of the whole generator gets slices.
@@ -60,16 +63,27 @@ def form_for(x: Tensor, kernel: Tensor, padding: int) -> str:
     last = x.is_contiguous(memory_format=torch.channels_last)
     place = (x.device, x.dtype, last, x.shape[1:], padding)
     if place not in _chosen:
-        taken = {name: milliseconds(form, x, kernel, padding) for name, form in FORMS.items()}
+        some = x[: max(1, MEASURED // max(1, x[0].numel()))]
+        taken = {name: time_of(form, some, kernel, padding) for name, form in FORMS.items()}
         _chosen[place] = min(taken, key=taken.__getitem__)
         times = ", ".join(f"{name} {time:.3f} ms" for name, time in taken.items())
-        logger.info("low-pass filter of %s %s: %s (%s)", list(x.shape), x.dtype, _chosen[place], times)
+        logger.info("low-pass filter of %s %s: %s (%s)", list(some.shape), x.dtype, _chosen[place], times)
     return _chosen[place]
 
 
 def can_measure(device: torch.device) -> bool:
     """Whether times of this device can be taken."""
     return device.type == "cuda" and torch.cuda.is_available()
+
+
+def time_of(form: Form, x: Tensor, kernel: Tensor, padding: int) -> float:
+    """Milliseconds that a form takes; infinitely many where it runs out of memory."""
+    try:
+        return milliseconds(form, x, kernel, padding)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return math.inf
 
 
 def milliseconds(form: Form, x: Tensor, kernel: Tensor, padding: int) -> float:
