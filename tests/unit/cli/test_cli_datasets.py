@@ -98,6 +98,20 @@ def test_an_audit_measures_quality_and_finds_the_faces_of_a_database(run, people
         assert [row["identity"] for row in csv.DictReader(file)] == list("012345")
 
 
+def test_an_image_that_cannot_be_read_moves_no_other_photograph(run, people, weights, tmp_path, monkeypatch):
+    database = tmp_path / "database"
+    database.mkdir()
+    (database / "a_broken.png").write_bytes(b"no image")
+    (database / "copy.png").write_bytes(png.encode(picture(3, 1)))
+    (database / "other.png").write_bytes(png.encode(picture(77, 0)))
+    drawn = []
+    monkeypatch.setattr("brownid.figures.faces.image_pairs", lambda *given, title: drawn.append(given[:3]))
+    run("audit", people, "-w", weights, "--against", database, "-o", tmp_path / "audit")
+    ((_, photographs, angles),) = drawn
+    assert len(photographs) == len(angles)
+    assert np.array_equal(photographs[0], picture(3, 1)) and angles[0] < 1e-3
+
+
 def test_an_audit_against_embeddings_needs_no_images(run, refusal, people, weights, tmp_path):
     run("embed", people, "-w", weights, "-o", tmp_path / "people.h5")
     said = run("audit", people, "-w", weights, "--against", tmp_path / "people.h5").output

@@ -16,6 +16,7 @@ from brownid.runtime.process import progress
 if TYPE_CHECKING:
     import numpy as np
 
+    from brownid.databases.index import Sample
     from brownid.embeddings.distances import ClosePair
     from brownid.embeddings.quality import DatasetQuality
     from brownid.exports.training_set import TrainingSet
@@ -27,11 +28,15 @@ SHOWN = 5  # pairs that are printed
 
 
 class Embedded(NamedTuple):
-    """Embeddings float32 `[n, E]` of images with their names; `identities` int64 `[n]` are the classes of a dataset."""
+    """Embeddings float32 `[n, E]` of images with their names; `identities` int64 `[n]` are the classes of a dataset.
+
+    `samples` are the images of a database that were read, where it has images.
+    """
 
     embeddings: np.ndarray
     names: list[str]
     identities: np.ndarray
+    samples: Sequence[Sample] = ()
 
 
 def audit(
@@ -140,16 +145,16 @@ def _embed_database(path: Path, network: FaceNetwork, precision: str, batch_size
                 f"{network.description.embedding_dim}: angles are only between embeddings of one network."
             )
         return Embedded(embeddings, names, collection.identities)
-    samples, rows, names = files.image_samples([path]), [], []
+    samples, rows, kept = files.image_samples([path]), [], []
     if not samples:
         raise BrownidError(f"{path}: there are no images in this folder.")
     for start in progress(range(0, len(samples), PORTION), "embed the database", "portion"):
         images, readable = files.read_aligned(samples[start : start + PORTION], network.description.image_size)
         rows.append(embed_images(network, images, batch_size, precision=precision).numpy())
-        names += [sample.path for sample in readable]
-    if not names:
+        kept += readable
+    if not kept:
         raise BrownidError(f"{path}: none of its {len(samples)} images could be read.")
-    return Embedded(np.concatenate(rows), names, np.arange(len(names)))
+    return Embedded(np.concatenate(rows), [sample.path for sample in kept], np.arange(len(kept)), kept)
 
 
 def _print_quality(quality: DatasetQuality) -> None:
@@ -203,12 +208,14 @@ def _write(
         write_text(folder / "identities.csv", identities.to_csv(index=False, float_format="%.6f"))
         if theirs is not None and against is not None:
             write_audit(folder / "leaks.csv", closest, ours.names, theirs.names)
-            if against.is_dir():
-                _draw(folder / "leaks.png", found, against, closest)
+            if theirs.samples:
+                _draw(folder / "leaks.png", found, against, theirs.samples, closest)
     files.wrote(output)
 
 
-def _draw(path: Path, found: TrainingSet, against: Path, closest: Sequence[ClosePair]) -> None:
+def _draw(
+    path: Path, found: TrainingSet, against: Path, samples: Sequence[Sample], closest: Sequence[ClosePair]
+) -> None:
     import numpy as np
 
     from brownid.databases.decoding import decode_rgb
@@ -216,7 +223,6 @@ def _draw(path: Path, found: TrainingSet, against: Path, closest: Sequence[Close
 
     rows = [pair.reference for pair in closest]
     first = [decode_rgb(bytes(next(found.blocks(row, row + 1)).images[0])) for row in rows]
-    samples = files.image_samples([against])
     second, _ = files.read_aligned([samples[pair.training] for pair in closest], found.image_size)
     angles = [pair.angle for pair in closest]
     image_pairs(np.stack(first), second, angles, path, title=f"{found.name}: image, closest image of {against}")
