@@ -1,8 +1,11 @@
 """Files and repositories of the Hugging Face Hub are fetched as other files are: whole and checked, or not at all."""
 
+import errno
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -32,12 +35,17 @@ def published(monkeypatch):
             raise huggingface_hub.errors.EntryNotFoundError("404 for hf_secret")
         return put(local_dir, filename)
 
+    def get_hf_file_metadata(url):
+        name = url.partition("/resolve/main/")[2]
+        return SimpleNamespace(size=len(files[name]) if name in files else None)
+
     def snapshot_download(repo_id, *, repo_type, local_dir):
         asked.append((repo_type, repo_id))
         Path(local_dir, ".cache").mkdir(parents=True)
         for name in files:
             put(local_dir, name)
 
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", get_hf_file_metadata)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     return files, asked
@@ -56,6 +64,30 @@ def test_another_file_is_refused_and_leaves_nothing(tmp_path, published):
     with pytest.raises(BrownidError, match=r"its SHA-256 is .* Nothing was kept"):
         fetch(model)
     assert not Path(model.path).exists()
+
+
+def test_a_file_that_is_too_long_is_not_downloaded(tmp_path, published):
+    model = published_model(tmp_path, url=FILE, size=len(CONTENT) - 1)
+    with pytest.raises(BrownidError, match=rf"it is longer than {len(CONTENT) - 1:,} bytes\. Nothing was kept"):
+        fetch(model)
+    assert published[1] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_that_of_the_model_and_no_error_of_the_hub(tmp_path, published, monkeypatch, number):
+    model = published_model(tmp_path, url=FILE)
+    folders = []
+
+    def full(*_, local_dir, **__):
+        folders.append(local_dir)
+        raise OSError(number, os.strerror(number), str(local_dir / "part"))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(BrownidError, match="make room there") as caught:
+        fetch(model)
+    assert str(caught.value).startswith(f"{model.path}: ") and "Hub" not in str(caught.value)
+    parent = Path(model.path).parent
+    assert [folder.parent for folder in folders] == [parent] and not list(parent.iterdir())
 
 
 def test_a_repository_is_fetched_whole_and_never_replaced(tmp_path, published):

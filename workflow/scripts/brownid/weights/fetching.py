@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from brownid import __version__
-from brownid.runtime.errors import BrownidError, one_line
+from brownid.runtime.errors import BrownidError, one_line, refused_write
 from brownid.runtime.files import atomic_path, sha256
 from brownid.runtime.process import progress
 from brownid.weights import hub
@@ -94,7 +94,7 @@ def fetch(model: Model, path: str | Path | None = None) -> Fetched:
         return Fetched(path, "", was_there=True)
     if model.url is None:
         raise _by_hand(model, path)
-    with _opened(model, model.url) as source, atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, _opened(model, model.url, path) as source:
         size, checksum = _copy(model, source, temporary)
         wrong = mismatch(model, size, checksum)
         if wrong is not None:
@@ -158,6 +158,13 @@ def _copy(model: Model, source: _Source, target: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
+def _check_length(model: Model, length: int | None) -> None:
+    """Refuse, before its content is fetched, a file that is announced with too many bytes (None: not announced)."""
+    limit = LARGEST if model.size is None else model.size
+    if length is not None and length > limit:
+        raise _too_long(model, limit)
+
+
 def _too_long(model: Model, limit: int) -> BrownidError:
     known = "" if model.size is not None else ", the most that is fetched of a model whose size the catalogue lacks"
     return BrownidError(
@@ -215,21 +222,29 @@ def _read(model: Model, source: _Source) -> bytes:
 
 
 @contextmanager
-def _opened(model: Model, url: str) -> Iterator[_Source]:
+def _opened(model: Model, url: str, path: Path) -> Iterator[_Source]:
+    """The content at an address; what the Hub's client keeps while it downloads lies next to `path`."""
     place = f"{model.name}: {url}"
     if url.startswith(f"{hub.SCHEME}://"):
-        with tempfile.TemporaryDirectory() as folder:
-            path = hub.download_file(place, url, Path(folder))
-            with open(path, "rb") as stream:
-                yield _Source(stream, path.stat().st_size)
+        _check_length(model, hub.file_size(place, url))
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            try:
+                file = hub.download_file(place, url, Path(folder))
+            except OSError as error:
+                refusal = refused_write(error, path, Path(folder))
+                if refusal is None:
+                    raise
+                raise refusal from error
+            with open(file, "rb") as stream:
+                yield _Source(stream, file.stat().st_size)
         return
     if url.startswith("file://"):
-        path = _file_of(url)
-        if path.exists() and not path.is_file():  # a pipe would be waited for, a device could be without end
+        file = _file_of(url)
+        if file.exists() and not file.is_file():  # a pipe would be waited for, a device could be without end
             raise BrownidError(f"{place}: this is no regular file.")
         try:
-            stream = open(path, "rb")  # noqa: SIM115 (closed below)
-            length = path.stat().st_size
+            stream = open(file, "rb")  # noqa: SIM115 (closed below)
+            length = file.stat().st_size
         except OSError as error:
             raise BrownidError(f"{place}: cannot read the file: {error.strerror}.") from error
         with stream:
@@ -257,9 +272,7 @@ def _opened(model: Model, url: str) -> Iterator[_Source]:
                 f"{place}: the server compresses its answer by {encoding!r}, which is not known; fetch it by hand."
             )
         source = _Source(answer, _length(answer), ENCODINGS[encoding])
-        limit = LARGEST if model.size is None else model.size
-        if source.length is not None and source.length > limit and not source.compressed:
-            raise _too_long(model, limit)
+        _check_length(model, None if source.compressed else source.length)
         yield source
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from brownid.runtime.errors import BrownidError, one_line, pip_install
+from brownid.runtime.errors import FULL, BrownidError, one_line, pip_install
 
 SCHEME = "hf"
 OWN_FOLDER = ".cache"  # what huggingface_hub keeps in a folder that it downloads into
@@ -36,6 +36,15 @@ def parse(url: str) -> Address:
     return Address("dataset" if found[1] else "model", found[2], found[3] or "")
 
 
+def file_size(place: str, url: str) -> int | None:
+    """Bytes of the file of an address; None where the Hub does not say."""
+    kind, repository, file = parse(url)
+    with _sentences(place):
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        return get_hf_file_metadata(hf_hub_url(repository, file, repo_type=kind)).size
+
+
 def download_file(place: str, url: str, folder: Path) -> Path:
     """Download the file of an address into a folder; its path."""
     kind, repository, file = parse(url)
@@ -57,7 +66,10 @@ def download_repository(place: str, url: str, folder: Path) -> None:
 
 @contextmanager
 def _sentences(place: str) -> Iterator[None]:
-    """Turn a missing package, and errors of the Hub and of the network, into a sentence without tokens."""
+    """Turn a missing package, and errors of the Hub and of the network, into a sentence without tokens.
+
+    A full disk or quota is no error of the Hub, and is raised as it comes.
+    """
     try:
         from huggingface_hub.errors import EntryNotFoundError, HTTPError
     except ImportError:
@@ -66,6 +78,8 @@ def _sentences(place: str) -> Iterator[None]:
     try:
         yield
     except (HTTPError, EntryNotFoundError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) in FULL:
+            raise
         said = _TOKEN.sub("hf_…", one_line(error)).rstrip(".")
         raise BrownidError(
             f"{place}: the Hugging Face Hub refuses this or does not answer ({said}): check the network, and for a "
