@@ -57,6 +57,40 @@ def test_a_job_whose_gpu_torch_does_not_see_is_one_finding(monkeypatch):
     assert only.level == "blocks" and "torch sees none" in only.what
 
 
+@pytest.mark.parametrize(
+    ("capability", "kernels", "remedies"),
+    [
+        ((9, 0), ["sm_80", "sm_90", "sm_90a", "compute_90"], []),
+        ((8, 6), ["sm_80"], []),
+        ((6, 1), ["sm_75", "sm_120"], ["install a torch for an older CUDA"]),
+        ((12, 0), ["sm_75", "sm_90a"], ["install a torch for a newer CUDA"]),
+        ((9, 0), ["gfx90a", "gfx1100"], []),
+        ((9, 0), [], []),
+    ],
+)
+def test_a_gpu_without_kernels_is_told_which_torch_has_them(monkeypatch, capability, kernels, remedies):
+    answers = {
+        "get_arch_list": kernels,
+        "device_count": 1,
+        "get_device_capability": capability,
+        "get_device_name": "GPU",
+        "mem_get_info": (1, 1),
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    found = [finding.remedy for finding in device.examine_gpus() if finding.level == "blocks"]
+    assert [remedy.partition(" (")[0] for remedy in found] == remedies
+
+
+def test_a_scenario_that_fails_on_the_cpu_is_a_finding_and_the_next_one_is_tried():
+    def fails(where):
+        raise RuntimeError(f"no {where}")
+
+    found = list(device.compared("cpu", {"a product": fails, "a sum": lambda where: [torch.ones(3).sum()]}))
+    assert [finding.level for finding in found] == ["blocks", "fine"]
+    assert found[0].what == "a product fails: RuntimeError: no cpu"
+
+
 def test_slow_noise_and_too_few_cores_are_noticed():
     found = list(judged(TIMINGS, rendered=3000.0, copied=1.0, cores=2))
     assert [finding.level for finding in found] == ["fine", "fine", "note", "note"]

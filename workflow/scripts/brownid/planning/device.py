@@ -92,17 +92,21 @@ def cores() -> int:
 
 def examine_gpus() -> Iterator[Finding]:
     """What each GPU that torch sees cannot do, or what takes part of it."""
-    kernels = set(torch.cuda.get_arch_list())
+    # Of CUDA; ROCm's names (gfx90a) have no order.
+    kernels = sorted(name for name in torch.cuda.get_arch_list() if name.startswith(("sm_", "compute_")))
+    capabilities = [int(name.partition("_")[2].rstrip("af")) for name in kernels]
     for number in range(torch.cuda.device_count()):
         major, minor = torch.cuda.get_device_capability(number)
         name = f"GPU {number} ({torch.cuda.get_device_name(number)}, compute capability {major}.{minor})"
-        newest = max((int(one.partition("_")[2].rstrip("af")) for one in kernels), default=0)
-        if kernels and newest < 10 * major:
+        too_old = bool(kernels) and 10 * major + minor < min(capabilities)
+        if kernels and (too_old or max(capabilities) < 10 * major):
             yield Finding(
                 "blocks",
                 DEVICE,
-                f"{name}: torch {torch.__version__} has no kernels for it ({', '.join(sorted(kernels))})",
-                "install a torch for a newer CUDA (https://pytorch.org/get-started)",
+                f"{name}: torch {torch.__version__} has no kernels for it ({', '.join(kernels)})",
+                "install a torch for an older CUDA (https://pytorch.org/get-started/previous-versions)"
+                if too_old
+                else "install a torch for a newer CUDA (https://pytorch.org/get-started)",
             )
         free, total = torch.cuda.mem_get_info(number)
         if free < GPU_FREE * total:
@@ -127,8 +131,8 @@ def compared(device: str, scenarios: Mapping[str, Scenario]) -> Iterator[Finding
     torch.backends.cudnn.allow_tf32 = False
     try:
         for name, scenario in scenarios.items():
-            wanted = scenario("cpu")
             try:
+                wanted = scenario("cpu")
                 apart = difference(scenario(device), wanted)
             except Exception as error:  # whatever it is, it is what this is for
                 yield Finding("blocks", AGREEMENT, f"{name} fails: {type(error).__name__}: {one_line(error)}")
