@@ -43,7 +43,7 @@ def write_gallery(
     together have no more than that. Memory is that of one sheet, and of identities and labels.
     """
     order, starts = _ordered(shards)
-    total = len(starts)
+    totals = {"images": len(order), "identities": len(starts)}
     order, starts = _first(order, starts, most_images)
     numbers = shards.identities[order[starts]].tolist()
     counts = np.diff([*starts, len(order)]).tolist()
@@ -61,7 +61,8 @@ def write_gallery(
         "rows": ROWS,
         "images": len(order),
         "identities": len(numbers),
-        "left_out": total - len(numbers),
+        "left_out": totals["identities"] - len(numbers),
+        "totals": totals,
         "parts": max(1, math.ceil(len(numbers) / PART)),
         "labels": [list(names) for names in sets],
         "measures": [name for name in MEASURES if any(_known(row.get(name)) for row in (identities or {}).values())],

@@ -40,10 +40,12 @@ def _datasets(facts: Mapping[str, Any], made: Mapping[str, Mapping[str, Any]]) -
     datasets = facts["datasets"]
     if not datasets:
         return ""
-    images = sum(made[name]["images"] if name in made else entry["images"] for name, entry in datasets.items())
+    images = sum(
+        made[name]["totals"]["images"] if name in made else entry["images"] for name, entry in datasets.items()
+    )
     for name, entry in datasets.items():  # the gallery shows the references among the variations
         if name in made and entry["references"] != name:
-            images -= made[name]["identities"]
+            images -= made[name]["totals"]["identities"]
     of, by = (_listed([f"`{name}`" for name in facts[kind]]) for kind in ("generators", "networks"))
     return (
         f"This run made {_count(len(datasets), 'dataset')} of synthetic faces, {images:,} images in all, with the "
