@@ -245,10 +245,14 @@ function controls(data) {
   });
   by("ranges").replaceChildren(make("label", {}, make("span", {textContent: "identity number"}), search),
     ...data.measures.map(name => range(name, MEASURES[name][0], MEASURES[name][1] === "share" ? "0 to 1" : "rad")));
+  const whole = new Intl.NumberFormat("en");
+  const unseen = pairs ? data.nearest_identity.filter(near => near != null && !data.rowOf.has(near)).length : 0;
   const notes = data.measures.map(name => `${MEASURES[name][0]}: ${MEASURES[name][3]}`);
   by("notes").replaceChildren(
     make("p", {textContent: data.left_out ? `No thumbnails were made of `
-      + `${new Intl.NumberFormat("en").format(data.left_out)} more identities (gallery.most_images).` : ""}),
+      + `${whole.format(data.left_out)} more identities (gallery.most_images).` : ""}),
+    make("p", {textContent: unseen ? "Nearest pairs that are left out, as the neighbour is not shown here: "
+      + `${whole.format(unseen)}.` : ""}),
     make("p", {textContent: data.measures.length ? `Measured by the judge network. ${notes.join(" ")}`
       : "No judge network measured this dataset, so there is nothing to sort by but the number."}),
     make("p", {innerHTML: "Keys: <kbd>↑</kbd> <kbd>↓</kbd> <kbd>←</kbd> <kbd>→</kbd> move, <kbd>Enter</kbd> enlarges, "
