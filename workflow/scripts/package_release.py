@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from brownid.gallery.completeness import gallery_facts
 from brownid.release.contents import DatasetPart, FilePart, ModelPart, ReleaseDescription, TrainingSetPart
 from brownid.release.origins import Origins
 from brownid.release.package import build_release
@@ -38,7 +39,7 @@ def package_release(settings: Mapping[str, Any], *, manifest: Path) -> None:
             *[FilePart(Path(path), f"databases/{name}.sqlite") for name, path in parts["databases"].items()],
             *[FilePart(Path(path), _covariates_place(path)) for path in parts["covariates"]],
             *[FilePart(Path(path), _packed_place(path)) for path in parts["packings"]],
-            *[FilePart(Path(path).parent, f"gallery/{name}") for name, path in parts["galleries"].items()],
+            *[_gallery(name, Path(path)) for name, path in parts["galleries"].items()],
             *[FilePart(Path(path), _place(path)) for path in parts["tables"] + parts["figures"]],
         ],
         origins=Origins.of(settings["origins"]),
@@ -70,6 +71,12 @@ def _model(name: str, files: Mapping[str, Any]) -> ModelPart:
         pair_scores=Path(files["pairs"]),
         batch=Path(files["batch"]) if files["batch"] else None,
     )
+
+
+def _gallery(name: str, data: Path) -> FilePart:
+    """The folder of a dataset's thumbnails, which must be whole."""
+    gallery_facts(data)
+    return FilePart(data.parent, f"gallery/{name}")
 
 
 def _covariates_place(path: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 from browser import Browser, needs_browser
 from PIL import Image
 
+import package_release
+from brownid.gallery.completeness import gallery_facts
 from brownid.gallery.page import gallery_page
 from brownid.gallery.sheets import COLUMNS, ROWS, write_gallery
 from brownid.runtime.errors import BrownidError
@@ -112,6 +114,16 @@ def test_the_stage_writes_what_the_judge_measured_and_the_same_bytes_again(tmp_p
     assert calls(tmp_path / "first" / "data.js")[1][0]["measures"] == ["consistency"]
 
 
+@pytest.mark.parametrize("name", ["00001.jpg", "part-000.js"])
+def test_a_sheet_or_script_that_is_gone_is_noticed_by_report_and_release(tmp_path, name):
+    write_gallery(tmp_path, "faces", ImageShards(shards(tmp_path, COLUMNS * ROWS + 1, 1)), thumbnail_size=16)
+    assert gallery_facts(tmp_path / "data.js")["totals"] == {"images": 257, "identities": 257}
+    (tmp_path / name).unlink()
+    for read in (gallery_facts, lambda data: package_release._gallery("faces", data)):
+        with pytest.raises(BrownidError, match=rf"{name}: no such file.*--forcerun build_gallery"):
+            read(tmp_path / "data.js")
+
+
 def test_a_dataset_without_images_has_no_gallery(tmp_path):
     write_image_shard(tmp_path / "none.arrow", "faces", [], [], np.zeros((0, 16, 16, 3), np.uint8))
     with pytest.raises(BrownidError, match="there are no images"):
@@ -187,3 +199,15 @@ def test_a_phone_sees_whole_rows_and_only_what_is_near_is_laid_out(browser, page
     browser.size(390, 200)
     browser.until("placed.size < 20")
     assert not browser.errors
+
+
+@needs_browser
+def test_pairs_whose_partner_is_not_shown_are_counted_in_a_note(browser, tmp_path):
+    (tmp_path / "capped").mkdir()
+    paths = shards(tmp_path, 20, 3)
+    write_gallery(tmp_path / "capped", "capped", ImageShards(paths), thumbnail_size=64, most_images=30, identities=NEXT)
+    (tmp_path / "index.html").write_text(gallery_page(["capped"]))
+    browser.open(tmp_path / "index.html", ready=READY)
+    notes = browser.value("by('notes').textContent")
+    assert "10 more identities (gallery.most_images)" in notes
+    assert "left out, as the neighbour is not shown here: 1." in notes and not browser.errors

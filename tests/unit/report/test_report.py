@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from brownid.figures.tables import Table, html
+from brownid.gallery.completeness import gallery_facts
 from brownid.report.parts import MOST_ROWS, caption_html, table_html
 from brownid.report.summary import sentences
 from brownid.samples.images import write_image_shard
@@ -46,6 +47,17 @@ def test_five_sentences_say_what_was_made_and_found(tables):
     assert scores == "Mean accuracy over the benchmarks: `fr` 80.00 %."
     assert "`varied` keeps identities best (consistency 95.0 %)" in quality and "people" not in quality
     assert len(sentences(FACTS | {"trainings": {}}, {}, None, None)) == 2, "of what is not there nothing is said"
+
+
+def test_images_are_counted_whole_where_the_gallery_shows_some(tmp_path):
+    labels = ["reference", "augmentation_0"]
+    write_image_shard(tmp_path / "i.arrow", "lang", [0, 0, 1, 1, 2, 2], labels * 3, np.zeros((6, 16, 16, 3), np.uint8))
+    data = tmp_path / "gallery/varied/data.js"
+    settings = {"dataset": "varied", "thumbnail_size": 16, "most_images": 2}
+    build_gallery(settings, images=[tmp_path / "i.arrow"], identities=None, data=data)
+    facts = gallery_facts(data)
+    assert (facts["images"], facts["left_out"]) == (2, 2)
+    assert "2 datasets of synthetic faces, 7 images in all" in sentences(FACTS, {"varied": facts}, None, None)[0]
 
 
 def test_captions_name_the_entry_and_keep_their_emphasis():

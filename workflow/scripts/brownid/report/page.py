@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brownid.gallery.completeness import gallery_facts
 from brownid.report import parts
 from brownid.report.summary import sentences
 
@@ -45,7 +46,7 @@ def _address(path: Path, place: Path) -> str:
 
 
 def _overview(run: Run, place: Path) -> str:
-    made = {name: parts.gallery_facts(data) for name, data in run.galleries.items()}
+    made = {name: gallery_facts(data) for name, data in run.galleries.items()}
     text = " ".join(coded(each) for each in sentences(run.facts, made, run.accuracies, run.quality))
     scores: list = next((section["items"] for section in run.sections if section["title"] == "Scores"), [])
     shown = "".join(_block(run, item, place, first=True) for item in scores[1::-1])

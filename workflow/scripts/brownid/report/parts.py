@@ -4,7 +4,6 @@ import base64
 import csv
 import html
 import io
-import json
 import re
 from collections.abc import Mapping
 from itertools import islice
@@ -97,13 +96,6 @@ def page_body(path: Path, address: str, *, first: bool = False) -> str:
     inner = inner[: inner.find("</table>") + len("</table>")] if first else inner
     inner = inner.replace("</table>", "</table></div>").replace("<h2>", "<h4>").replace("</h2>", "</h4>")
     return f'{inner.strip()}<p class="file">File: <a href="{html.escape(address)}">{html.escape(address)}</a></p>'
-
-
-def gallery_facts(data: Path) -> dict[str, Any]:
-    """What the script that begins a dataset's part of the gallery says of it."""
-    text = data.read_text(encoding="utf-8").strip()
-    found: dict[str, Any] = json.loads(text.removeprefix("gallery.dataset(").removesuffix(");"))
-    return found
 
 
 def face_strip(data: Path, facts: Mapping[str, Any]) -> str:
