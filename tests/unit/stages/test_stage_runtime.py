@@ -17,6 +17,7 @@ import pytest
 from snakemake.iocontainers import Namedlist
 
 from brownid.configuration.fingerprint import reached_definitions
+from brownid.jobs.workers import available_memory
 from brownid.runtime import process
 from brownid.runtime.errors import BrownidError, sentence_of
 from brownid.runtime.process import progress
@@ -27,6 +28,42 @@ RULES = re.split(
     "".join(path.read_text() for path in sorted(SCRIPTS.with_name("rules").glob("*.smk"))),
     flags=re.MULTILINE,
 )[1:]
+
+
+def test_a_job_knows_the_memory_that_its_rule_asks_for(monkeypatch):
+    for name in (process.MEM_MB, process.DEVICE, "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(process, "_granted", process.Granted())
+    assert process.granted_memory() is None
+    for resources, found in (({"mem_mb": 16000}, 16_000_000_000), ({}, None)):
+        process._grant(resources)
+        assert process.granted_memory() == found
+
+
+def files(folder, content):
+    for name, text in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    "groups, free",
+    [
+        ({}, 64),
+        ({"memory.max": "max", "job/memory.max": "9", "job/memory.stat": "anon 2\nfile 6\n"}, 7),  # version 2
+        ({"job/step/memory.max": "9", "job/step/memory.stat": "anon 2\n", "memory/job/x": ""}, 7),
+        ({"memory/job/memory.limit_in_bytes": "8", "memory/job/memory.stat": "rss 1\ntotal_rss 3\n"}, 5),  # version 1
+        ({"memory/memory.limit_in_bytes": "8", "memory/memory.stat": "total_rss 9\n"}, 0),  # in a container
+    ],
+)
+def test_memory_that_is_free_is_that_of_machine_and_control_groups(tmp_path, groups, free):
+    of_process = "12:cpu,memory:/job/step\n1:name=systemd:/a:b\n0::/job/step\n"
+    files(tmp_path / "proc", {"meminfo": "MemTotal: 1 kB\nMemAvailable: 64 kB\n", "self/cgroup": of_process})
+    files(tmp_path / "groups", groups)
+    found = available_memory(tmp_path / "proc", tmp_path / "groups")
+    assert found == (free * 1024 if not groups else free)
+    assert available_memory(tmp_path) is None
 
 
 @pytest.mark.parametrize(

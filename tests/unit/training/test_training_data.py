@@ -80,12 +80,16 @@ def test_batches_depend_neither_on_where_pixels_are_kept_nor_on_workers(shards, 
 
 def test_pixels_are_kept_on_a_gpu_or_in_memory_where_they_fit(shards, monkeypatch):
     size = CLASSES * IMAGES * SIDE * SIDE * 3
-    for free, memory, processes, place in [
-        *((4 * size, 0, 1, "device"), (4 * size - 1, 2 * size, 1, "memory"), (0, 2 * size - 1, 1, "none")),
-        *((0, 6 * size, 3, "memory"), (0, 6 * size - 1, 3, "none"), (0, None, 1, "memory")),
+    monkeypatch.setattr(training_data, "WITHOUT_RULE", 9 * size)
+    for free, memory, asked, processes, place in [
+        *((4 * size, 0, None, 1, "device"), (4 * size - 1, 4 * size, None, 1, "memory"), (0, None, None, 1, "memory")),
+        *((0, 4 * size - 1, None, 1, "none"), (0, 12 * size, None, 3, "memory"), (0, 12 * size - 1, None, 3, "none")),
+        *((0, 99 * size, 2 * size, 1, "memory"), (0, 99 * size, 2 * size - 1, 1, "none")),
+        *((0, None, None, 9, "memory"), (0, 99 * size, None, 10, "none"), (0, 99 * size, 20 * size, 10, "memory")),
     ]:
         monkeypatch.setattr("torch.cuda.mem_get_info", lambda device, free=free: (free, 10 * free))
         monkeypatch.setattr(training_data, "available_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(training_data, "granted_memory", lambda asked=asked: asked)
         assert training_data._place(size, torch.device("cuda"), processes) == place
     assert TrainingImages(shards, SIDE).kept_in == "memory" and TrainingImages(shards, SIDE, keep="none").kept is None
     with pytest.raises(BrownidError, match="keep is 'disk', but must be one of auto, memory, device, none"):
@@ -97,6 +101,14 @@ def test_batches_of_pixels_on_a_device_are_those_of_pixels_in_memory(shards, dat
     assert there[1].images.dtype == torch.int64
     for number, batch in enumerate(PrefetchedBatches(there, workers=1)):
         assert torch.equal(batch.to("cpu").images, EpochBatches(data, 48, seed=1, epoch=0)[number].images)
+
+
+def test_a_few_results_are_computed_ahead_and_none_behind_the_last_one_that_is_taken():
+    begun = []
+    results = training_data._ahead(lambda number: begun.append(number) or -number, range(100), 2)
+    assert [next(results), next(results)] == [0, -1]
+    results.close()
+    assert len(begun) <= 6
 
 
 def test_decoding_by_several_threads_keeps_the_order(shards, data, monkeypatch):

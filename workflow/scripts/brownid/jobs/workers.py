@@ -32,21 +32,35 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def available_memory() -> int | None:
-    """Bytes of memory that this process may still take, of the machine and of its control group; None if unknown."""
+def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes of memory that this process may still take, of the machine and of its control groups; None if unknown.
+
+    Two processes that ask at the same time are both told of the same bytes.
+    """
     try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        lines = dict(line.split(":") for line in (proc / "meminfo").read_text().splitlines())
         found = [1024 * int(lines["MemAvailable"].split()[0])]
-        (place,) = (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        places = [line.split(":", 2) for line in (proc / "self" / "cgroup").read_text().splitlines()]
     except (OSError, ValueError, KeyError):
         return None
-    group = Path("/sys/fs/cgroup") / place.strip("/")
-    for folder in (group, *group.parents):
-        with suppress(OSError, ValueError, KeyError):  # there is no limit, or it is of another version
-            limit = int((folder / "memory.max").read_text())
-            used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            found.append(max(0, limit - int(used["anon"])))  # files are given back
+    for number, controllers, place in places:
+        if number == "0":
+            found += _left(groups, place, "memory.max", "anon")
+        elif "memory" in controllers.split(","):
+            found += _left(groups / "memory", place, "memory.limit_in_bytes", "total_rss")
     return min(found)
+
+
+def _left(root: Path, place: str, limit: str, used: str) -> Iterator[int]:
+    """Bytes that a control group, and each of those that it is in, may still take."""
+    group = root / place.strip("/")
+    for folder in (group, *group.parents):
+        with suppress(OSError, ValueError, KeyError):  # there is no limit
+            most = int((folder / limit).read_text())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            yield max(0, most - int(statistics[used]))  # files are given back
+        if folder == root:
+            return
 
 
 def threads_beside(device: str, threads: int, processes: int = 1) -> int:

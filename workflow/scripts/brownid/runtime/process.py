@@ -25,6 +25,7 @@ from brownid.runtime.errors import BrownidError, sentence_of
 GIBIBYTE = 1024**3
 SENT_WITH_TORCH = "BROWNID_SENT_WITH_TORCH"  # the environment variable with the version where Snakemake runs
 DEVICE = "BROWNID_DEVICE"  # the environment variable that keeps a process, and those that it starts, off the GPUs
+MEM_MB = "BROWNID_MEM_MB"  # the environment variable that tells the processes of a job the `mem_mb` of its rule
 DEVICES = ("auto", "cpu")  # its values; the profile's resource `device` has them too
 # As in gpu:2, gpu:h200:2, --gres=gpu, --gpus=2, --gpus-per-node=h200:2; the number is 1 where there is none.
 ASKS_FOR_GPUS = re.compile(r"\bgpus?\b(?:-per-\w+)?(?:[:=][A-Za-z_][\w.]*)?(?:[:=](\d+))?")
@@ -184,10 +185,16 @@ def granted() -> Granted:
     return _granted
 
 
+def granted_memory() -> int | None:
+    """Bytes that the rule of this process's job asks for; None without a rule, or where it does not say."""
+    return int(float(os.environ.get(MEM_MB, 0)) * 1e6) or None
+
+
 def _grant(resources: Mapping) -> None:
     global _granted
     device = resources.get("device", DEVICES[0])
     check_device(device)
+    os.environ[MEM_MB] = str(resources.get("mem_mb") or 0)
     nodes = resources.get("nodes", 1)
     _granted = Granted(resources.get("gpu") or nodes * _gpus_of_a_node(resources), nodes)
     if device == "cpu" or not _granted.gpus:

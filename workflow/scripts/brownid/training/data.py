@@ -3,10 +3,12 @@
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,17 +17,21 @@ from torch import Tensor
 from brownid.jobs.distributed import SINGLE, ProcessGroup, own_rows
 from brownid.jobs.workers import available_memory, threads_beside
 from brownid.runtime.errors import BrownidError
-from brownid.runtime.process import progress
+from brownid.runtime.process import GIBIBYTE, granted_memory, progress
 from brownid.samples.images import ImageShards
 from brownid.training.augmentation import draws
 from brownid.training.order import BLOCK, ImageOrder
 from brownid.training.softmax import sampled_classes
 
 KEEP = ("auto", "memory", "device", "none")
-MEMORY_SHARE, DEVICE_SHARE = 0.5, 0.25  # of what is free, for decoded images
-UNKNOWN_MEMORY = 8 * 1024**3
+MEMORY_SHARE, DEVICE_SHARE = 0.25, 0.25  # of what is free, for decoded images: jobs may start at the same time
+RULE_SHARE = 0.5  # of the memory that the job's rule asks for
+WITHOUT_RULE = 4 * GIBIBYTE
+UNKNOWN_MEMORY = 8 * GIBIBYTE
 DECODED_AT_ONCE = 1024
 READ_AHEAD = 64  # batches between reading from the files and decoding
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class TrainingImages:
     Datasets that share a namespace (references and their variations) therefore share classes, whatever the order of
     the files. Decoded pixels are kept on the device or in memory as `keep` says, and decoded on demand otherwise:
     "auto" keeps them on a GPU where they fit in a quarter of what is free there, else in memory where they fit in half
-    of what is free, shared with the other `processes` of this machine, else nowhere.
+    of what the job's rule asks for (4 GiB without a rule) and in a quarter of what is free, shared with the other
+    `processes` of this job, else nowhere.
     """
 
     def __init__(
@@ -113,9 +120,9 @@ class TrainingImages:
 
         starts = range(0, len(self), DECODED_AT_ONCE)
         blocks = [range(start, min(start + DECODED_AT_ONCE, len(self))) for start in starts]
-        with ThreadPoolExecutor(workers) as pool:
-            decoded = progress(pool.map(self.shards.decode, blocks), "decoding images", "block", total=len(blocks))
-            for block, pixels in zip(blocks, decoded, strict=True):
+        with closing(_ahead(self.shards.decode, blocks, workers)) as decoded:
+            counted = progress(decoded, "decoding images", "block", total=len(blocks))
+            for block, pixels in zip(blocks, counted, strict=True):
                 kept[block.start : block.stop] = torch.from_numpy(pixels).to(device)
         return kept
 
@@ -124,8 +131,24 @@ def _place(size: int, device: torch.device, processes: int) -> str:
     """Where decoded images of so many bytes are kept."""
     if device.type == "cuda" and size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    memory = available_memory()
-    return "memory" if size <= MEMORY_SHARE * (UNKNOWN_MEMORY if memory is None else memory) / processes else "none"
+    free, asked = available_memory(), granted_memory()
+    room = min(MEMORY_SHARE * (UNKNOWN_MEMORY if free is None else free), RULE_SHARE * asked if asked else WITHOUT_RULE)
+    return "memory" if size <= room / processes else "none"
+
+
+def _ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
+    """The results in the order of the items, computed by threads, a few of them before they are asked for."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class EpochBatches:
@@ -217,22 +240,21 @@ class PrefetchedBatches:
         if self.workers < 1:
             yield from map(self._prepare, numbers)
             return
-        pool, reader = ThreadPoolExecutor(self.workers), ThreadPoolExecutor(1)
-        try:
-            pending: deque[Future[Batch]] = deque()
-            for number in numbers[:READ_AHEAD]:
-                reader.submit(self.batches.read_ahead, number)
+        reader = ThreadPoolExecutor(1)
+
+        def announced() -> Iterator[int]:
             for number in numbers:
                 if number + READ_AHEAD < len(self.batches):
                     reader.submit(self.batches.read_ahead, number + READ_AHEAD)
-                pending.append(pool.submit(self._prepare, number))
-                if len(pending) > 2 * self.workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+                yield number
+
+        try:
+            for number in numbers[:READ_AHEAD]:
+                reader.submit(self.batches.read_ahead, number)
+            with closing(_ahead(self._prepare, announced(), self.workers)) as batches:
+                yield from batches
         finally:
             reader.shutdown(cancel_futures=True)
-            pool.shutdown(cancel_futures=True)
 
     def _prepare(self, number: int) -> Batch:
         batch = self.batches[number]
