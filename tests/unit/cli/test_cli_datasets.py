@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from brownid import __version__
 from brownid.recognition.backbones import Description, backbone
 from brownid.recognition.loading import load_backbone, save_backbone
 from brownid.samples import png
@@ -153,6 +154,13 @@ def test_training_on_a_folder_shards_or_by_the_library_gives_the_same_weights(ru
         *("batch.png", "checkpoint.ckpt", "command.yml", "history.csv", "weights.safetensors"),
     ]
     assert load_backbone(made / "weights.safetensors").description.image_size == SIDE
+
+
+def test_the_state_of_a_training_belongs_to_the_version(run, shards, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("brownid.training.run.train_recognition", lambda *_, **named: given.update(named))
+    run("train", shards, "-o", tmp_path / "out")
+    assert given["code"] == __version__ and given["state"] == tmp_path / "out" / "state"
 
 
 def test_trained_weights_are_not_replaced(refusal, people, tmp_path):

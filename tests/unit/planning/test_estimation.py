@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from brownid.cli import app
 from brownid.configuration.loading import load_configuration, merged
 from brownid.configuration.products import job_counts
-from brownid.planning.estimate import recorded
+from brownid.planning.estimate import _hours_each, recorded
 from brownid.planning.machines import MACHINES, machine, measured_machine
 from brownid.planning.timings import write_timings
 from brownid.planning.work import Stage, generator_gflop, network_gflop, stages
@@ -43,6 +43,21 @@ def test_stylegan2_at_256_pixels_costs_what_was_counted():
 
 def test_a_network_costs_as_the_area_of_its_crop():
     assert network_gflop({"architecture": "iresnet50", "image_size": 224}) == 4 * 12.62
+
+
+def test_a_training_in_several_processes_takes_the_same_gpu_hours_in_less_time(tmp_path):
+    config = merged([TINY])
+    (name,) = list(config["training"])[:1]
+    config["training"][name]["processes"] = 4
+    shared = work_of(TINY, training=config["training"])["train_recognition", name]
+    alone = work_of(TINY)["train_recognition", name]
+    assert shared == alone._replace(processes=4)
+    assert _hours_each(shared, 8.0, machine("h100")) == _hours_each(alone, 8.0, machine("h100")) / 4
+    assert _hours_each(shared, 8.0, machine("cpu")) == _hours_each(alone, 8.0, machine("cpu")), "they share the cores"
+    (tmp_path / "train_recognition").mkdir()
+    (tmp_path / "train_recognition" / "a.tsv").write_text("s\n10\n")
+    rate = recorded(tmp_path, [alone])["train_recognition"]
+    assert recorded(tmp_path, [shared])["train_recognition"] == rate / 4
 
 
 def test_langevin_takes_three_passes_an_iteration_and_one_at_the_end():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from brownid import __version__
 from brownid.cli import files, options, settings, training_sets
 from brownid.runtime.errors import BrownidError
 from brownid.runtime.process import logger, progress
@@ -62,7 +63,9 @@ def train(
     """Train an FR network on a dataset, as the workflow does.
 
     The side of the crops is that of the images. After an interruption the same
-    command goes on behind the last whole epoch, and ends with the same weights.
+    command goes on behind the last batch that was kept (every five minutes, after
+    each epoch, and where it is asked to end), and ends with the same weights.
+    Another version of brownid begins at the start.
 
     Examples:
     brownid train my_variations -o trained --set family=insightface --set architecture=iresnet50
@@ -92,6 +95,7 @@ def train(
             picture=output / BATCH,
             state=output / "state",
             checksums=checksums,
+            code=__version__,
             threads=threads or os.cpu_count() or 1,
         )
     about = {"dataset": found.name, "image_size": found.image_size, "training": asdict(chosen)}

@@ -17,14 +17,14 @@ from brownid.weights.catalogue import Model, read_catalogue
 
 
 def recorded(folder: str | Path, work: Iterable[Stage]) -> dict[str, float]:
-    """GFLOP a second by rule, of a finished run: its `logs/benchmarks` and the work of its configuration.
+    """GFLOP a second and GPU by rule, of a finished run: its `logs/benchmarks` and the work of its configuration.
 
     Raises `BrownidError` where nothing is recorded of any of its rules.
     """
     seconds = benchmark_seconds(folder)
     done: dict[str, float] = defaultdict(float)
     for stage in work:
-        done[stage.rule] += stage.gflop
+        done[stage.rule] += stage.gflop / stage.processes
     rates = {rule: done[rule] / seconds[rule] for rule in done if seconds.get(rule) and done[rule]}
     if not rates:
         raise BrownidError(
@@ -83,10 +83,15 @@ def estimate_run(
     yield f"  all are sent in {minutes:.0f} min, at {SUBMISSIONS_A_MINUTE} a minute"
     yield ""
     total = sum(hours.values())
-    best, longest = _hours(total / gpus), _hours(_longest(hours))
+    best, longest = (
+        _hours(total / gpus),
+        _hours(max((_hours_each(*item, named) for item in hours.items()), default=0.0)),
+    )
     yield f"GPU-hours {_hours(total)}; on {gpus} GPUs at best {best} h, the longest job alone {longest} h"
     for stage in sorted(work, key=lambda stage: -hours[stage]):
-        each = f", {_hours(hours[stage] / stage.jobs)} h each of {stage.jobs} jobs" if stage.jobs > 1 else ""
+        several = f" on {stage.processes} GPUs" if stage.processes > 1 and not named.cores else ""
+        one = f", {_hours(_hours_each(stage, hours[stage], named))} h each of {stage.jobs} jobs{several}"
+        each = one if stage.jobs > 1 or several else ""
         slow = ", by the cores" if stage.rule not in rates and _waits_for_cores(stage, named, cores) else ""
         yield f"  {_hours(hours[stage]):>7} {stage.rule} {stage.entry}{each}{slow}"
     yield from _host_work(work, named, cores)
@@ -139,8 +144,9 @@ def _host_work(work: Sequence[Stage], named: Machine, cores: int) -> Iterator[st
         yield f"Noise maps {_hours(drawn)} h, in the hours above"
 
 
-def _longest(hours: Mapping[Stage, float]) -> float:
-    return max((taken / stage.jobs for stage, taken in hours.items()), default=0.0)
+def _hours_each(stage: Stage, hours: float, named: Machine) -> float:
+    """Hours of each job of a stage, whose processes have a GPU each, or share the cores where there is none."""
+    return hours / stage.jobs / (1 if named.cores else stage.processes)
 
 
 def _hours(hours: float) -> str:

@@ -46,6 +46,7 @@ class Stage(NamedTuple):
     drawn: float = 0.0  # images of 256 pixels whose random noise maps are drawn, on the GPU
     encoded: float = 0.0  # images of 112 pixels that are encoded, on the CPU
     decoded: float = 0.0  # and decoded
+    processes: int = 1  # of each job, on a GPU each
 
 
 def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
@@ -83,7 +84,8 @@ def stages(config: Mapping, catalogue: Mapping[str, Model]) -> Iterator[Stage]:
         seeds = sizes.seed_count(config, name)
         seen = seeds * images * entry["settings"]["epochs"]
         decoded = seen * (entry["image_size"] / CROP) ** 2  # where the decoded pixels do not fit into memory
-        yield Stage(rule, name, seeds, seen * 3 * network_gflop(entry), bfloat16=True, decoded=decoded)
+        gflop, processes = seen * 3 * network_gflop(entry), entry["processes"]
+        yield Stage(rule, name, seeds, gflop, bfloat16=True, decoded=decoded, processes=processes)
     scored = paths.benchmarks_of(config, products.EVALUATION)
     models = {**config["networks"], **sizes.training_entries(config)}
     for name in scored_entries(config):
