@@ -112,6 +112,16 @@ def test_disk_grows_with_what_is_made(tiny):
     assert 0 < added == more["release"] - after["release"]
 
 
+def test_the_gallery_takes_room_for_each_thumbnail_and_no_more_than_configured(tiny):
+    tiny["gallery"] |= {"datasets": ["varied", "moved"], "thumbnail_size": 16, "most_images": 10}
+    shown = [sizes.thumbnails(tiny, name) for name in ("moved", "varied")]
+    assert shown == [6, 10], "6 references; 12 variations with 6 references are more than 10"
+    room, _ = resources.expected(tiny, {})
+    assert room["gallery"] == 16 * round(0.15 * 3 * 16**2)
+    tiny["gallery"]["datasets"] = []
+    assert resources.expected(tiny, {})[0]["gallery"] == 0
+
+
 def test_a_release_takes_what_its_layouts_take(tiny):
     def released(*layouts):
         tiny["release"]["layouts"] = list(layouts)
@@ -180,6 +190,7 @@ def test_what_is_said_about_a_gpu(machine, level, words):
 
 
 def test_the_room_that_the_documentation_states_for_the_published_datasets_is_the_estimate():
-    paper = load_configuration(yaml.safe_load((PROJECT / "config" / "paper.yaml").read_text()), files=False)
-    room, _ = resources.expected(paper, read_catalogue())
-    assert f"GPUs and {amount(sum(room.values()))} |" in (PROJECT / "config" / "README.md").read_text()
+    for name in ("paper", "hyperface"):
+        raw = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
+        room, _ = resources.expected(load_configuration(raw, files=False), read_catalogue())
+        assert f"GPUs and {amount(sum(room.values()))} |" in (PROJECT / "config" / "README.md").read_text()

@@ -319,4 +319,5 @@ def test_a_gallery_in_a_release_has_a_page_of_what_is_there(written, tmp_path):
     build_release(tmp_path / "release", **parts)
     assert 'DATASETS = ["varied"]' in (tmp_path / "release/gallery/index.html").read_text()
     assert "open `gallery/index.html`" in (tmp_path / "release/README.md").read_text()
-    assert (tmp_path / "release/gallery/varied/data.js").is_file()
+    linked = tmp_path / "release/gallery/varied/data.js"
+    assert linked.stat().st_ino == (tmp_path / "thumbnails/data.js").stat().st_ino, "thumbnails take no room twice"

@@ -40,6 +40,7 @@ PUBLISHED_FACTOR = 1.75  # a published collection (one group per sample) over it
 PNG_SHARE = (
     0.5  # of the raw bytes, 18.8 kB at 112 pixels: assumed for natural faces (the embedded world: 0.38, counted)
 )
+THUMBNAIL_SHARE = 0.15  # of a thumbnail's raw bytes: assumed for natural faces (the embedded world: 0.11, counted)
 EMBEDDING = sizes.FLOAT32 * sizes.USUAL_WIDTH  # bytes
 BLOCK = 4096  # bytes: a file takes whole blocks
 TAR_BYTES = 5 * 512 + 256  # of a row of a tar shard: three headers, two texts, and half a block after the image
@@ -52,7 +53,7 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
     samples: (4 (D + E) + 20) bytes each, in W+ 4 L D more, variations twice (as parts and merged), 4 E for an image of
     a leak guard; for HyperFace the random faces that the packing begins with, and 4 E for the packed embedding twice;
     4 E for an image of a dataset that the judge measures;
-    images: 0.5 · side² · 3 each;
+    images: 0.5 · side² · 3 each; gallery, which a release links: 0.15 · side² · 3 for each thumbnail;
     release: what its layouts take (`_released`); networks: weights, checkpoint with the head, state with momentum;
     state of the dynamics: latents and embeddings twice.
     """
@@ -74,6 +75,10 @@ def expected(config: Mapping, catalogue: Mapping[str, Model]) -> tuple[Counter[s
         if not paths.is_embedding_conditioned(config, name):
             faces = entry["identities"] + (entry["gallery_size"] or entry["identities"])
             room["samples"] += faces * (_numbers_a_sample(config, name) + BESIDE_NUMBERS)
+    for name in products.gallery_datasets(config):
+        room["gallery"] += sizes.thumbnails(config, name) * round(
+            THUMBNAIL_SHARE * 3 * sizes.thumbnail_side(config) ** 2
+        )
     if release:
         room["release"] += _released(config)
     uncounted: list[str] = []

@@ -55,6 +55,20 @@ def image_count(config: Mapping, dataset: str, catalogue: Mapping[str, Model]) -
     return capture["subjects"] * (counts[0] + counts[1] + counts[2])
 
 
+def thumbnails(config: Mapping, dataset: str) -> int:
+    """Images of a dataset that the gallery shows, at most: with variations also the references."""
+    varied = config["variations"].get(dataset)
+    count = synthetic_images(config, dataset)
+    if varied is not None:
+        count += config["references"][varied["references"]]["identities"]
+    return min(count, config["gallery"]["most_images"])
+
+
+def thumbnail_side(config: Mapping) -> int:
+    """Pixels of a side of the gallery's thumbnails, which are not enlarged."""
+    return min(config["gallery"]["thumbnail_size"], config["images"]["image_size"])
+
+
 def projected_images(config: Mapping, covariates: str, catalogue: Mapping[str, Model]) -> int | None:
     """Images that a covariates entry projects at most; None for all of a database of unknown size."""
     entry = config["covariates"][covariates]

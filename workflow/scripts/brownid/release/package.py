@@ -203,13 +203,14 @@ def _copies(
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Put a file into the release, or a folder with many, such as thumbnails, whose files are linked."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not source.is_dir():
         shutil.copyfile(source, target)
         return
-    for file in sorted(source.rglob("*")):  # not by copytree, whose errors do not say that the disk is full
+    for file in sorted(source.rglob("*")):
         if not file.is_dir():
-            _copy(file, target / file.relative_to(source))
+            _link(file, target / file.relative_to(source))
 
 
 def _check_destination(destination: Path) -> None:
