@@ -134,6 +134,10 @@ def test_pictures_of_photographs_stay_out_of_a_release(tmp_path):
     photographed, rendered = (
         products.release_parts(load_configuration(each)) for each in (raw, yaml.safe_load(TINY.read_text()))
     )
+    people = products.pictures_of_people(load_configuration(raw))
+    assert {path.split("/", 1)[1] for path in people} >= {"training/fr_genuine/seed_1/train_data.png"}
+    assert any("/leaks/" in path for path in people) and not any("fr_varied" in path for path in people)
+    assert products.pictures_of_people(load_configuration(yaml.safe_load(TINY.read_text()))) == []
     assert not any("/leaks/" in path for path in photographed["figures"])
     assert any("/leaks/" in path for path in photographed["tables"])
     assert photographed["models"]["fr_genuine/seed_1"]["batch"] == []

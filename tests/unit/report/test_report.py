@@ -8,6 +8,7 @@ from PIL import Image
 
 from brownid.figures.tables import Table, html
 from brownid.gallery.completeness import gallery_facts
+from brownid.report.page import Run, report_page
 from brownid.report.parts import MOST_ROWS, caption_html, table_html
 from brownid.report.summary import sentences
 from brownid.samples.images import write_image_shard
@@ -27,6 +28,7 @@ FACTS = {
     "judge": "judge",
     "release": None,
     "seed": 1,
+    "photographs": [],
 }
 ACCURACIES = "entry,benchmark,accuracy\nfr,lfw,0.9\nfr,mean,0.8\nother,mean,0.85\n"
 QUALITY = "dataset,identity_consistency,diversity\nlang,,\nvaried,0.95,0.4\npeople,0.99,0.9\n"
@@ -104,6 +106,7 @@ def test_the_page_holds_pictures_tables_and_captions_itself_and_has_the_same_byt
             index=tmp_path / "gallery/index.html",
         )
     text = pages[0].read_text()
+    assert "real people" not in text
     assert text == pages[1].read_text()
     assert re.findall(r"<h3>(.*?)</h3>", text) == [
         "Table",
@@ -115,3 +118,12 @@ def test_the_page_holds_pictures_tables_and_captions_itself_and_has_the_same_byt
     assert "<p>Bars are <em>intervals</em>.</p>" in text and "Note." in text and 'class="strip"' in text
     assert not re.findall(r'(?:src|href)="(?!data:|#)(?:https?:|/)', text), "nothing is loaded from elsewhere"
     assert '"varied"' in (tmp_path / "gallery/index.html").read_text()
+
+
+def test_a_page_with_photographs_of_people_says_so_first_and_beside_each(tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pairs.png")
+    figure = str(tmp_path / "pairs.png")
+    sections = [{"title": "Leaks", "items": [{"title": "Pairs", "caption": "", "of": "", "figure": figure}]}]
+    text = report_page(Run(sections, FACTS | {"photographs": [figure]}, {}, {}), tmp_path / "report.html")
+    assert "This file holds photographs of real people (1.1 Pairs). Pass this file on only where" in text
+    assert text.count("photographs of real people") == 2 and text.count('<p class="notice">') == 2

@@ -260,6 +260,22 @@ def _pairs_with_photographs(config: Mapping) -> list[str]:
     return [f"results/figures/leaks/{name}.png" for name, guard in guards.items() if _is_photographed(config, guard)]
 
 
+def pictures_of_people(config: Mapping) -> list[str]:
+    """The figures that show photographs of real people, from databases of the user."""
+    networks = [
+        f"results/networks/{name}/train_data.png"
+        for name, entry in sorted(config["networks"].items())
+        if entry.get("database") and not entry["weights"] and _is_photographed(config, entry["database"])
+    ]
+    trainings = [
+        f"results/training/{model}/train_data.png"
+        for name, entry in sorted(config["training"].items())
+        if any(_is_photographed(config, dataset) for dataset in entry["datasets"])
+        for model in paths.trained_models(config, name)
+    ]
+    return [*_pairs_with_photographs(config), *networks, *trainings]
+
+
 def _is_photographed(config: Mapping, dataset: str) -> bool:
     """Whether a dataset is a database of photographs, which is the user's and not the embedded world's."""
     entry = config["databases"].get(paths.original(config, dataset))

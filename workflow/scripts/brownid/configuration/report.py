@@ -64,6 +64,7 @@ def report_facts(config: Mapping) -> dict[str, Any]:
         "judge": config["quality"]["judge"] if config["quality"] else None,
         "release": config["release"]["name"] if config["release"] else None,
         "seed": config["seed"],
+        "photographs": products.pictures_of_people(config),
     }
 
 

@@ -14,6 +14,7 @@ from brownid.report.summary import sentences
 
 PROVENANCE = "provenance.html"  # Snakemake's own report beside this one
 MOST_STRIPS = 6
+PHOTOGRAPHS = "Pass this file on only where the licence of the database and the rights of these people allow it."
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,28 @@ def _overview(run: Run, place: Path) -> str:
     shown = "".join(_block(run, item, place, first=True) for item in scores[1::-1])
     return (
         f'<section id="overview"><h1>{html.escape(run.facts["release"] or "Results of this run")}</h1>'
-        f'<p class="lead">{text}</p>{_links(run)}{_strips(run, made)}<div class="scores">{shown}</div></section>'
+        f'<p class="lead">{text}</p>{_warning(run)}{_links(run)}{_strips(run, made)}'
+        f'<div class="scores">{shown}</div></section>'
     )
 
 
 def coded(text: str) -> str:
     """HTML of a sentence in which names stand between backticks."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+
+
+def _warning(run: Run) -> str:
+    """Which pictures within the page show real people; nothing where none does."""
+    titles = [
+        f"{number}.{index} {item['title']}"
+        for number, section in enumerate(run.sections, start=1)
+        for index, item in enumerate(section["items"], start=1)
+        if item.get("figure") in run.facts["photographs"]
+    ]
+    if not titles:
+        return ""
+    what = f"This file holds photographs of real people ({'; '.join(titles)}). {PHOTOGRAPHS}"
+    return f'<p class="notice">{html.escape(what)}</p>'
 
 
 def _links(run: Run) -> str:
@@ -107,6 +123,8 @@ def _block(run: Run, item: Mapping[str, str], place: Path, *, number: str = "", 
     else:
         shown = parts.table_html(Path(item["table"]), _address(Path(item["table"]), place))
     text = parts.caption_html(run.captions[item["caption"]], item["of"]) if item["caption"] and not first else ""
+    if item.get("figure") in run.facts["photographs"]:
+        shown = f'<p class="notice">This figure shows photographs of real people. {PHOTOGRAPHS}</p>{shown}'
     about = f"<figcaption>{text}</figcaption>" if text else ""
     return f'<figure class="item"><h3>{html.escape(title)}</h3>{shown}{about}</figure>'
 
@@ -143,6 +161,8 @@ figure { margin: 0 } figcaption { color: var(--pale); font-size: .92rem }
 .item > img { height: auto; max-width: 100%; display: block }
 .item figcaption { max-width: 62rem; margin-top: .5rem } .item figcaption p { margin: .3rem 0 }
 .item p { max-width: 62rem; color: var(--pale); font-size: .92rem }
+.notice, .item .notice { border-left: 4px solid #c77700; background: var(--panel); color: var(--ink);
+  padding: .5rem .9rem; max-width: 60rem; margin: 0 0 1rem }
 .scores .item:first-child { border-top: 0; margin-top: .3rem }
 .scores .item { min-width: 0 }
 .wide { overflow: auto; max-height: 34rem }
