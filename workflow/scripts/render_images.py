@@ -14,6 +14,7 @@ import torch
 from brownid.facemodel.loading import BATCH_SIZE, crop_for, load_generator, render_in_batches
 from brownid.generators.protocol import device_of, is_embedding_conditioned
 from brownid.jobs.workers import threads_beside
+from brownid.runtime.fusing import compile_chains
 from brownid.runtime.randomness import NoiseKey, image_items
 from brownid.samples.collection import SampleCollection, identities_of_shard
 from brownid.samples.images import write_image_shard
@@ -29,6 +30,7 @@ def render_images(
     """
     device = default_device()
     generator = load_generator(settings["generator"], device)
+    compile_chains(device_of(generator))
     crop = crop_for(generator, settings["template"], settings["image_size"])
     wanted = identities_of_shard(samples, shard, shards)
     conditioned = is_embedding_conditioned(generator)

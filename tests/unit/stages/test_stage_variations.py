@@ -123,7 +123,9 @@ def test_statistics_of_other_identities_than_the_samples_are_refused(vary, tmp_p
     assert not (tmp_path / "merged-2.h5").exists()
 
 
-def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
+def test_three_shards_of_images_show_what_one_shows(tmp_path, references, monkeypatch):
+    asked = []  # to compile for these devices
+    monkeypatch.setattr("render_images.compile_chains", asked.append)
     settings = {
         "seed": 3,
         "namespace": "people",
@@ -135,6 +137,7 @@ def test_three_shards_of_images_show_what_one_shows(tmp_path, references):
     for shards, files in paths.items():
         for number, path in enumerate(files, start=1):
             render_images(settings, samples=references, shard=number, shards=shards, images=path)
+    assert asked == [torch.device("cpu")] * 4
     whole, parts = ImageShards(paths[1]), ImageShards(paths[3])
     np.testing.assert_array_equal(whole.identities, parts.identities)
     pixels, others = (shown.decode(np.arange(IDENTITIES)).astype(int) for shown in (whole, parts))

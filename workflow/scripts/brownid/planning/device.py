@@ -173,8 +173,8 @@ def measure(device: str, work: MeasuredWork, seconds: float = SECONDS) -> tuple[
     model = face_model(device, work)
     latents = starting_latents(model.generator, work.batch)
     batched, size = BatchedFaceModel(model, work.batch), MEASURED.batch / work.batch
-    rendered = rate(lambda: torch.no_grad()(model.render)(latents), device, seconds)  # as the stage: nothing compiled
-    compile_chains(model.device)  # as compile: auto
+    compile_chains(model.device)  # as rendering does, and compile: auto
+    rendered = rate(lambda: torch.no_grad()(model.render)(latents), device, seconds)
     force = rate(lambda: batched.embed_and_differentiate(latents, lambda _, embeddings: embeddings), device, seconds)
     numbers = sum(map_.numel() for map_ in model.generator.noise_maps().values())
     key = NoiseKey(1, range(work.batch), 0)

@@ -64,7 +64,7 @@ def compile_chains(device: torch.device) -> bool:
         return False
     if not _chains:
         _chains = True
-        logger.info("elementwise steps are compiled to one kernel each (compile: auto)")
+        logger.info("elementwise steps are compiled to one kernel each")
     return True
 
 
