@@ -304,11 +304,11 @@ def table(sizes: Sizes, names: list[str] | None = None) -> Iterator[str]:
 
 def prepared(small: bool, seconds: float) -> Sizes:
     """The sizes for this machine; a GPU computes in TF32 where the project does."""
-    from brownid.planning.device import cores
+    from brownid.jobs.workers import available_processors
     from brownid.planning.timings import MEASURED, MeasuredWork
     from brownid.runtime.process import default_device
 
-    sizes = Sizes(default_device(), seconds, small, cores(), MEASURED)
+    sizes = Sizes(default_device(), seconds, small, available_processors(), MEASURED)
     if small:
         sizes.work = MeasuredWork(32, "iresnet18", batch=2, channels=4, packed=50, width=16, crop=32)
         sizes.identities, sizes.images, sizes.classes, sizes.training_batch = 3, 4, 10, 4

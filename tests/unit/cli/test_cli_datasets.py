@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from brownid import __version__
 from brownid.recognition.backbones import Description, backbone
@@ -161,6 +162,24 @@ def test_the_state_of_a_training_belongs_to_the_version(run, shards, tmp_path, m
     monkeypatch.setattr("brownid.training.run.train_recognition", lambda *_, **named: given.update(named))
     run("train", shards, "-o", tmp_path / "out")
     assert given["code"] == __version__ and given["state"] == tmp_path / "out" / "state"
+
+
+def test_copies_of_a_killed_training_are_removed_and_the_record_names_the_source(run, people, tmp_path, monkeypatch):
+    left = tmp_path / "trained" / ".images" / "00007.arrow"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    given = {}
+
+    def training(shards, *_, threads, **__):
+        given.update(shards=[shard.name for shard in shards], threads=threads, left=left.exists())
+
+    monkeypatch.setattr("brownid.training.run.train_recognition", training)
+    monkeypatch.setattr("brownid.jobs.workers.available_processors", lambda: 3)
+    run("train", people, "-o", tmp_path / "trained")
+    assert given == {"shards": ["00000.arrow"], "threads": 3, "left": False}
+    assert [path.name for path in (tmp_path / "trained").iterdir()] == ["command.yml"]
+    record = yaml.safe_load((tmp_path / "trained" / "command.yml").read_text())
+    assert record["settings"]["source"] == str(people) and list(record["inputs"]) == [f"{people}: 00000"]
 
 
 def test_trained_weights_are_not_replaced(refusal, people, tmp_path):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +34,7 @@ BACKBONE = ("family", "architecture")
 SETTINGS = {"": _properties}
 WEIGHTS, CHECKPOINT, HISTORY = "weights.safetensors", "checkpoint.ckpt", "history.csv"
 BATCH, COMMAND = "batch.png", "command.yml"
+COPIES = ".images"  # the folder of the images while it trains
 SHARD_ROWS = 8192  # images held in memory at a time
 
 
@@ -71,6 +71,7 @@ def train(
     brownid train my_variations -o trained --set family=insightface --set architecture=iresnet50
     brownid train people -o trained --set epochs=10 --set milestones=[4,7,9]
     """
+    from brownid.jobs.workers import available_processors
     from brownid.runtime.files import sha256
     from brownid.samples.provenance import write_command
     from brownid.training.run import train_recognition
@@ -82,7 +83,8 @@ def train(
     found = training_sets.training_set(source, training_set, directory, configfile, config)
     output.mkdir(parents=True, exist_ok=True)
     logger.setLevel(logging.INFO)  # a line per epoch
-    with _image_shards(found, output) as shards:
+    copies = output / COPIES
+    with _image_shards(found, copies) as shards:
         checksums = [sha256(shard) for shard in shards]
         train_recognition(
             shards,
@@ -96,25 +98,34 @@ def train(
             state=output / "state",
             checksums=checksums,
             code=__version__,
-            threads=threads or os.cpu_count() or 1,
+            threads=threads or available_processors(),
         )
-    about = {"dataset": found.name, "image_size": found.image_size, "training": asdict(chosen)}
-    inputs = dict(zip((str(shard) for shard in shards), checksums, strict=True))
+    about = {"dataset": found.name, "source": source, "image_size": found.image_size, "training": asdict(chosen)}
+    # Copies are gone by now: they are named by their source, and have the same bytes wherever they are made again.
+    names = [f"{source}: {shard.stem}" if shard.parent == copies else str(shard) for shard in shards]
+    inputs = dict(zip(names, checksums, strict=True))
     write_command(output / COMMAND, settings=about, seed=seed, inputs=inputs, command="brownid train")
     files.wrote(output, f"{len(found)} images of {len(found.classes)} identities, {chosen.epochs} epochs")
     typer.echo(f"next: brownid score {output / WEIGHTS} BENCHMARK.bin")
 
 
 @contextmanager
-def _image_shards(found: TrainingSet, output: Path) -> Iterator[list[Path]]:
-    """The images as shards, which training reads: those of a run as they are, others copied for the time."""
+def _image_shards(found: TrainingSet, copies: Path) -> Iterator[list[Path]]:
+    """The images as shards, which training reads: those of a run as they are, others copied for the time.
+
+    Copies that a killed command left are removed.
+    """
     from brownid.exports.joining import JoinedTrainingSet
 
     if isinstance(found, JoinedTrainingSet):
         yield found.shards
         return
-    with TemporaryDirectory(dir=output, prefix="images-") as folder:
-        yield list(_copied(found, Path(folder)))
+    shutil.rmtree(copies, ignore_errors=True)
+    copies.mkdir()
+    try:
+        yield list(_copied(found, copies))
+    finally:
+        shutil.rmtree(copies, ignore_errors=True)
 
 
 def _copied(found: TrainingSet, folder: Path) -> Iterator[Path]:

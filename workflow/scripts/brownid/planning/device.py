@@ -20,6 +20,7 @@ from brownid.facemodel.model import GeneratorFaceModel
 from brownid.generators.protocol import Generator
 from brownid.hyperface.packing import SphereOptimizer
 from brownid.hyperface.settings import PackingSettings
+from brownid.jobs.workers import available_processors
 from brownid.planning.collectives import examine_group
 from brownid.planning.doctor import Machine, examine_machine, this_machine
 from brownid.planning.resources import Finding, amount, examine_memory
@@ -76,18 +77,13 @@ def examine_device(
     yield from compared(device, scenarios)
     work = work or (MEASURED if device == "cuda" else ON_CPU)
     found, rendered, copied = measure(device, work, seconds)
-    yield from judged(found, rendered, copied, cores())
+    yield from judged(found, rendered, copied, available_processors())
     if work != MEASURED:
         yield Finding("note", TIMINGS, "there is no GPU: less was measured, and scaled to what a GPU would be given")
     if timings is not None:
         write_timings(timings, found)
         yield Finding("fine", TIMINGS, f"written to {timings}", f"brownid estimate --device {timings}")
     yield examine_group(max(2, torch.cuda.device_count()), device)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def examine_gpus() -> Iterator[Finding]:
