@@ -36,3 +36,19 @@ def test_the_citation_and_the_changelog_are_those_of_this_version():
     (changed, *_) = re.findall(r"^## (\d\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     (cited,) = re.findall(r"^version: (\S+)$", (PROJECT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert changed == cited == brownid.__version__
+
+
+@pytest.mark.parametrize("document", ["containers/Dockerfile", "docs/how-to/containers.md"])
+def test_a_container_writes_as_the_user_into_a_folder_that_is_there(document):
+    before, _, after = (PROJECT / document).read_text(encoding="utf-8").partition("docker run")
+    command = after.partition("--configfile")[0]
+    assert before.rstrip("# \n").endswith("mkdir -p runs") and '--volume "$PWD/runs:/runs"' in command
+    assert '--user "$(id -u):$(id -g)" --env HOME=/tmp' in command
+
+
+def test_each_command_of_the_cluster_has_an_environment_with_what_it_needs():
+    environments = re.findall(r"^conda .*$", (PROJECT / "docs/cluster.md").read_text(encoding="utf-8"), re.MULTILINE)
+    sending, computing, installing = environments
+    assert "--name brownid-workflow --file envs/workflow.yaml" in sending
+    assert "--name brownid --file envs/torch-gpu.yaml" in computing
+    assert installing.startswith("conda run --name brownid python -m pip install --editable .")
