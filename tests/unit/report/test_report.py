@@ -46,7 +46,7 @@ def test_five_sentences_say_what_was_made_and_found(tables):
     assert "2 datasets of synthetic faces, 12 images in all, with the generator `gan`" in first
     assert methods == "The identities come from Langevin dynamics, their variations from DisCo."
     assert networks.startswith("2 FR networks of 1 entry were trained")
-    assert scores == "Mean accuracy over the benchmarks: `fr` 80.00 %."
+    assert scores == "Mean accuracy over the benchmarks: `fr` 80.0 %."
     assert "`varied` keeps identities best (consistency 95.0 %)" in quality and "people" not in quality
     assert len(sentences(FACTS | {"trainings": {}}, {}, None, None)) == 2, "of what is not there nothing is said"
 

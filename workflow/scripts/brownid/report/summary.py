@@ -82,7 +82,7 @@ def _scores(facts: Mapping[str, Any], accuracies: Path | None) -> str:
     every = [row for row in _rows(accuracies) if row["benchmark"] == MEAN]
     rows = [row for row in every if row["entry"] in facts["trainings"]] or every
     ranked = sorted(rows, key=lambda row: float(row["accuracy"]), reverse=True)
-    shown = [f"`{row['entry']}` {100 * float(row['accuracy']):.2f} %" for row in ranked[:4]]
+    shown = [f"`{row['entry']}` {100 * float(row['accuracy']):.1f} %" for row in ranked[:4]]
     return f"Mean accuracy over the benchmarks: {_listed(shown)}." if shown else ""
 
 
