@@ -58,10 +58,20 @@ def shared(group, chosen=None, heads=HEADS, rounded=torch.Tensor.float):
     return found
 
 
-@pytest.mark.parametrize("chosen", [None, (0, 3, 4, 6, 9), (0, 3, 6, 9), tuple(range(CLASSES))])
-def test_processes_share_the_softmax_over_all_classes_and_over_some(chosen):
+CHOSEN = (None, (0, 3, 4, 6, 9), (0, 3, 6, 9), tuple(range(CLASSES)))
+
+
+@pytest.fixture(scope="module")
+def by_four():
+    """What each of four processes finds, for each choice."""
+    return in_processes(4, lambda group: [shared(group, chosen) for chosen in CHOSEN])
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_processes_share_the_softmax_over_all_classes_and_over_some(chosen, by_four):
     """Of four processes each has two or three classes, and of (0, 3, 6, 9) one; (7, 8) are in none."""
-    for found in ([shared(SINGLE, chosen)], in_processes(4, lambda group: shared(group, chosen))):
+    number_of_choice = CHOSEN.index(chosen)
+    for found in ([shared(SINGLE, chosen)], [process[number_of_choice] for process in by_four]):
         for name in HEADS:
             loss, hits, of_embeddings, of_weight, running = whole(name, chosen)
             for process in found:
@@ -136,14 +146,15 @@ def test_a_step_on_sampled_rows_is_that_of_these_rows_alone():
     assert torch.equal(linear.weight[rows], few_rows.weight)
 
 
-@pytest.mark.parametrize("changes", [{}, {"class_sample_rate": 0.6}])
+@pytest.mark.parametrize(
+    "changes", [pytest.param({}, marks=pytest.mark.nightly), {"class_sample_rate": 0.6, "epochs": 1}]
+)
 def test_processes_that_share_the_head_train_the_network_of_one(few, compiler, tmp_path, monkeypatch, changes):
     """And what they keep is whole: one process goes on from it."""
     alone = trained(few, SINGLE, **changes)
 
     def kept(group):
-        training = trained(few, group, StateFile(tmp_path / "state", {}), shard_head_from=2, **changes)
-        return training
+        return trained(few, group, StateFile(tmp_path / "state", {}), shard_head_from=2, **changes)
 
     for numbers in in_processes(3, kept):
         assert_close(numbers, alone)
