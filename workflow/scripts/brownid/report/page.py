@@ -168,11 +168,11 @@ figure { margin: 0 } figcaption { color: var(--pale); font-size: .92rem }
 .wide { overflow: auto; max-height: 34rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem }
 code { font: .92em ui-monospace, monospace; background: var(--panel); padding: 0 .25em; border-radius: 3px }
-th, td { padding: .28em .75em; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th, td { padding: .28em .6em; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 thead th { position: sticky; top: 0; background: var(--ground); border-bottom: 1.5px solid var(--pale) }
 th:first-child, .text { text-align: left } tbody th { font-weight: normal } .shaded { background: var(--panel) }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; cursor: pointer }
-.file { font-size: .85rem; color: var(--pale); margin: .35rem 0 }
+.file { overflow-wrap: anywhere; font-size: .85rem; color: var(--pale); margin: .35rem 0 }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 1px }
 @media (max-width: 800px) {
   body { display: block } nav { position: static; height: auto; display: flex; overflow-x: auto; padding: .5rem;
