@@ -24,7 +24,8 @@ PARTS = ("Snakefile", "workflow", "envs", "profiles", "config", "tests/tiny.yaml
 def snakemake(directory, *arguments, project=PROJECT, configfiles=(TINY,), python=sys.executable):
     """Run Snakemake on the project with `directory` as the working directory; returns status and what it said."""
     command = [python, "-m", "snakemake", "--snakefile", project / "Snakefile", "--directory", directory]
-    command += ["--cores", "2", *arguments, *(["--configfile", *configfiles] if configfiles else [])]
+    command += ["--cores", "2", "--scheduler", "greedy", *arguments]
+    command += ["--configfile", *configfiles] if configfiles else []
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONPATH", None)  # the project finds its own library
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600)
