@@ -66,7 +66,8 @@ def test_a_compiler_that_fails_is_a_warning(compiler, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, logger="brownid"):
         assert doubled(torch.ones(2), torch.ones(2)).tolist() == [3, 3]
         assert doubled(torch.ones(2), torch.ones(2)).tolist() == [3, 3]
-    assert [record.message.count("no registers left") for record in caplog.records] == [1]
+    ours = [record for record in caplog.records if record.name == "brownid"]  # torch logs other things
+    assert [record.message.count("no registers left") for record in ours] == [1]
 
 
 def test_a_failed_program_lets_go_of_its_tensors_before_the_steps_run(compiler, monkeypatch):
