@@ -1,10 +1,17 @@
 """From a face generator to a release data package: the stages, in the order in which they run."""
 
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+if not Path(str(workflow.current_basedir)).is_dir():
+    sys.exit(
+        "error: brownid must be a local clone, since its library is imported while the rules are read, but it stands at "
+        f"{workflow.current_basedir}: clone it, and name CLONE/workflow/Snakefile as the module's `snakefile:`."
+    )
 
 
 # Snakemake would merge a --configfile into this one, entry by entry; a run is what its own configuration says, and no more.

@@ -1,9 +1,10 @@
 """Other workflows import this one as a module, and snakedeploy deploys it as such a workflow."""
 
 import shutil
+import subprocess
 
 import pytest
-from conftest import PROJECT, TARGETS, TINY, pending
+from conftest import PROJECT, TARGETS, TINY, dry_run, pending
 
 IMPORT = """
 configfile: "config/config.yaml"
@@ -29,6 +30,23 @@ def importer(tmp_path):
         return pending(tmp_path, *arguments, project=tmp_path / "workflow", configfiles=())
 
     return jobs
+
+
+def test_a_module_from_a_repository_is_refused_in_a_sentence(tmp_path):
+    repository, importing = tmp_path / "repository", tmp_path / "importing"
+    for file in ("Snakefile", "workflow/Snakefile"):
+        (repository / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / file, repository / file)
+    git = ["git", "-C", repository, "-c", "user.name=one", "-c", "user.email=one@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "all"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    source = f'gitfile("{repository}", path="workflow/Snakefile", commit="{commit}")'
+    importing.mkdir()
+    text = IMPORT.replace('"{snakefile}"', source).replace('configfile: "config/config.yaml"', "")
+    (importing / "Snakefile").write_text(text.format(prefix="", renamed=""))
+    status, said = dry_run(importing, project=importing)
+    assert status == 1 and "brownid must be a local clone" in said and "Traceback" not in said, said
 
 
 def test_a_module_with_a_prefix_and_renamed_rules_makes_what_the_workflow_itself_makes(importer, tmp_path):
