@@ -8,7 +8,7 @@ when it is first used, so that `import brownid` takes no time; the library itsel
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _NAMES = {  # module of this package -> its public names
     "alignment.detection": ("detector",),
