@@ -333,7 +333,7 @@ def _place() -> str | None:
     while frame is not None:
         if frame.f_code is torch.nn.Module._apply.__code__:
             return None  # its weights, once
-        _, library, path = frame.f_code.co_filename.rpartition("/brownid/")
+        _, library, path = frame.f_code.co_filename.rpartition("/scripts/brownid/")
         if library and "/site-packages/" not in frame.f_code.co_filename and not path.startswith(SCENARIOS):
             names = frame.f_code.co_qualname.split(".")
             return f"{path} {'.'.join(name for name in names if not name.startswith('<'))}"
