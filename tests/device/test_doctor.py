@@ -50,6 +50,9 @@ def test_a_scenario_that_fails_or_differs_on_the_gpu_is_named():
 def test_what_a_gpu_cannot_do_is_said(monkeypatch):
     assert not list(examine_gpus())
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (7, 0))
+    said = next(examine_gpus())
+    assert "has no kernels for it (sm_80, sm_90)" in said.what and "older CUDA" in said.remedy
+    monkeypatch.setattr("torch.cuda.get_arch_list", lambda: ["sm_70", "sm_80", "sm_90"])
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda *_: (10 * 10**9, 16 * 10**9))
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     said = [finding.what for finding in examine_gpus()]
@@ -57,4 +60,4 @@ def test_what_a_gpu_cannot_do_is_said(monkeypatch):
     assert "neither TF32 nor bfloat16" in said[1]
     assert said[2].startswith("NVIDIA_TF32_OVERRIDE=0 turns TF32 off")
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (12, 0))
-    assert "has no kernels for it (sm_80, sm_90)" in next(examine_gpus()).what
+    assert "has no kernels for it (sm_70, sm_80, sm_90)" in next(examine_gpus()).what

@@ -121,17 +121,26 @@ def examine_gpus() -> Iterator[Finding]:
 
 
 def compared(device: str, scenarios: Mapping[str, Scenario]) -> Iterator[Finding]:
-    """A finding for each scenario that fails on the device or differs from the CPU there, one for those that agree."""
+    """A finding for each scenario that fails on the device or differs from the CPU there, one for those that agree.
+
+    On a GPU elementwise steps are compiled, as in jobs, once the CPU's results are there.
+    """
     agreeing, largest, of = 0, 0.0, ""
+    wanted: dict[str, Sequence[Tensor]] = {}
     tf32 = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
         for name, scenario in scenarios.items():
             try:
-                wanted = scenario("cpu")
-                apart = difference(scenario(device), wanted)
+                wanted[name] = scenario("cpu")
+            except Exception as error:
+                yield _failure(f"{name} on the CPU", error)
+        compile_chains(torch.device(device))
+        for name, reference in wanted.items():
+            try:
+                apart = difference(scenarios[name](device), reference)
             except Exception as error:  # whatever it is, it is what this is for
-                yield Finding("blocks", AGREEMENT, f"{name} fails: {type(error).__name__}: {one_line(error)}")
+                yield _failure(name, error)
                 continue
             if apart > (TOLERANCE_BFLOAT16 if "bfloat16" in name else TOLERANCE):
                 what = f"{name}: the results are {apart:.1e} from those of the CPU, as a share of the largest number"
@@ -146,6 +155,10 @@ def compared(device: str, scenarios: Mapping[str, Scenario]) -> Iterator[Finding
         what = f"{agreeing} of {len(scenarios)} scenarios agree with the CPU"
         against = "" if device == "cuda" else ", which is the device itself: nothing is shown by it"
         yield Finding("fine", AGREEMENT, f"{what}, up to {largest:.0e} ({of}){against}")
+
+
+def _failure(name: str, error: Exception) -> Finding:
+    return Finding("blocks", AGREEMENT, f"{name} fails: {type(error).__name__}: {one_line(error)}")
 
 
 def difference(results: Iterable[Tensor], wanted: Iterable[Tensor]) -> float:
