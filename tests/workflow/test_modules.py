@@ -1,4 +1,4 @@
-"""Other workflows import this one as a module, and snakedeploy deploys it as such a workflow."""
+"""Other workflows import this one as a module from a local clone, as in a Snakefile that snakedeploy writes."""
 
 import shutil
 import subprocess

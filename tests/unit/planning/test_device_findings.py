@@ -88,7 +88,7 @@ def test_a_scenario_that_fails_on_the_cpu_is_a_finding_and_the_next_one_is_tried
 
     found = list(device.compared("cpu", {"a product": fails, "a sum": lambda where: [torch.ones(3).sum()]}))
     assert [finding.level for finding in found] == ["blocks", "fine"]
-    assert found[0].what == "a product fails: RuntimeError: no cpu"
+    assert found[0].what == "a product on the CPU fails: RuntimeError: no cpu"
 
 
 def test_slow_noise_and_too_few_cores_are_noticed():
