@@ -16,6 +16,12 @@ from brownid.runtime.precision import Batching
 from brownid.runtime.randomness import image_items
 
 
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """Collecting garbage before a smaller batch takes a second in a process with the objects of all tests."""
+    monkeypatch.setattr("brownid.runtime.precision.gc.collect", lambda: 0)
+
+
 class SmallMemory(ToyFaceModel):
     """Holds no more than so many latents at a time, fewer where gradients are wanted."""
 
