@@ -138,6 +138,15 @@ def test_a_failed_job_is_told_as_snakemake_tells_it_and_counted_until_it_runs_ag
     assert log.lines[-1] == "1 job of 2 failed: see above; 0 are done."
 
 
+def test_what_a_workflow_says_of_its_results_comes_last(log):
+    log.begin(train=1)
+    log.start(1, "train")
+    log.finish(1)
+    log.tell("results/report.html")
+    log.handler.close()
+    assert [line.partition(" after")[0] for line in log.lines[-2:]] == ["All jobs are done", "results/report.html"]
+
+
 def test_a_repeated_job_is_no_failure(log):
     log.begin(train=1)
     log.start(1, "train")

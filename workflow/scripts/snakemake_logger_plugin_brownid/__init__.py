@@ -92,12 +92,20 @@ class LogHandler(LogHandlerBase):
         """End the display, and say how the run ended."""
         if self.display is not None:
             self.display.stop()
-        run, self.run = self.run, None
-        if run is not None and run.failed:
-            self._line(f"{jobs_text(run.failed)} of {run.jobs} failed: see above; {run.finished} are done.")
-        elif run is not None and run.ended is not None and run.finished == run.jobs:
-            self._line(f"All jobs are done after {duration(run.ended - run.since)}.")
+        if self.run is not None and self.run.failed:
+            self._line(
+                f"{jobs_text(self.run.failed)} of {self.run.jobs} failed: see above; {self.run.finished} are done."
+            )
+            self.run = None
+        self._done()
         super().close()
+
+    def _done(self) -> None:
+        """Say once that all jobs are done, where they are."""
+        run = self.run
+        if run is not None and not run.failed and run.ended is not None and run.finished == run.jobs:
+            self.run = None
+            self._line(f"All jobs are done after {duration(run.ended - run.since)}.")
 
     def _handle(self, record: logging.LogRecord, now: float) -> None:
         from snakemake_interface_logger_plugins.common import LogEvent
@@ -107,6 +115,7 @@ class LogHandler(LogHandlerBase):
         if event is None:
             text = str(record.msg or "")
             if text and not text.startswith(LEFT_OUT):
+                self._done()  # what the workflow says of its results comes last
                 self._line(text)
             if text.startswith("Nothing to be done"):
                 self._line(_summary())
