@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*")
     parser.add_argument("--every", type=int, default=1, help="only each N-th")
-    parser.add_argument("--scenarios", type=int, default=4, help="of those that reach a place, at most so many")
+    parser.add_argument("--scenarios", type=int, default=4, help="the most scenarios to run for a place")
     arguments = parser.parse_args()
     for package in ("cv2", "h5py", "pyarrow.ipc", "safetensors.torch", "torch", "yaml"):  # once, not in each process
         importlib.import_module(package)

@@ -69,9 +69,7 @@ def audit(
     directory: training_sets.Directory = Path(),
     configfile: options.Configfiles = None,
     config: options.Values = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Images at a time; never changes results.")
-    ] = 256,
+    batch_size: options.BatchSize = 256,
 ) -> None:
     """Measure the quality of a dataset, and find faces that are those of a database.
 

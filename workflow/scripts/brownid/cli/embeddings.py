@@ -32,9 +32,7 @@ def embed(
     ] = False,
     not_square: options.NotSquare = None,
     setting: settings.Given = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Images at a time; never changes results.")
-    ] = 256,
+    batch_size: options.BatchSize = 256,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Embed aligned images, and print the angles between a few.

@@ -76,6 +76,7 @@ Output = Annotated[
 OptionalOutput = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="H5", rich_help_panel=OUTPUT, help="The collection to write.")
 ]
+BatchSize = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Images at a time; never changes results.")]
 
 
 def configuration_files(given: Sequence[Path] | None, directory: Path = Path()) -> list[Path]:

@@ -49,9 +49,7 @@ def score(
         ),
     ] = 0.0,
     setting: settings.Given = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Images at a time; never changes results.")
-    ] = 256,
+    batch_size: options.BatchSize = 256,
 ) -> None:
     """Score a network on benchmarks: accuracy over ten folds, intervals, error rates.
 
@@ -71,10 +69,7 @@ def score(
     from brownid.verification.score import score_network
 
     files.check_new_folder(output)
-    names = [path.stem for path in benchmarks]
-    for name in names:
-        if names.count(name) > 1:
-            raise BrownidError(f"Two benchmarks have the name {name}: rename one of the files.")
+    names = _names(benchmarks)
     given = settings.read(setting, SETTINGS)["network"]
     loaded, described = networks.load(network, given)
     for path in benchmarks:
@@ -95,6 +90,15 @@ def score(
             write_checked_json(folder / "scores.json", {**provenance, "benchmarks": results})
             write_pair_scores(folder / "pairs.parquet", pairs, provenance)
         files.wrote(output)
+
+
+def _names(benchmarks: list[Path]) -> list[str]:
+    """The names of benchmarks, those of their files; each once."""
+    names = [path.stem for path in benchmarks]
+    for name in names:
+        if names.count(name) > 1:
+            raise BrownidError(f"Two benchmarks have the name {name}: rename one of the files.")
+    return names
 
 
 def _check_side(path: Path, network: Path, side: int) -> None:

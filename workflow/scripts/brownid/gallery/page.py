@@ -1,4 +1,4 @@
-"""The page of the gallery: one file that shows the datasets whose sheets and scripts lie in folders beside it."""
+"""The page of the gallery: one file that shows datasets, whose sheets and scripts are in folders next to it."""
 
 import json
 from collections.abc import Sequence

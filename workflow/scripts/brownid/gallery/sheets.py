@@ -89,7 +89,7 @@ def _ordered(shards: ImageShards) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first(order: np.ndarray, starts: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first identities that have at most so many images together, always one."""
+    """The first identities that together have at most `most` images; always one."""
     ends = np.append(starts[1:], len(order))
     shown = max(1, int(np.searchsorted(ends, most, side="right")))
     return order[: ends[shown - 1]], starts[:shown]
